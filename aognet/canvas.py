@@ -1,0 +1,133 @@
+"""The panorama being painted: what is known, and how a generated view joins it.
+
+Known pixels never change. Generated pixels near a border with known ones are blended towards them (feathered on the
+generated side only, their colour matched), so that no border shows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from aognet.geometry import perspective
+from aognet.geometry.camera import Camera
+from aognet.geometry.cubemap import face_cameras
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """What a camera sees of a canvas: ``image`` in [-1, 1] with unknown pixels 0, and which pixels are ``known``."""
+
+    image: Float[Tensor, "*batch 3 rows columns"]
+    known: Bool[Tensor, "*batch 1 rows columns"]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A panorama in [-1, 1] and the mask of its known pixels; unknown pixels are 0. Immutable: painting returns a new one."""
+
+    image: Float[Tensor, "batch 3 height width"]
+    known: Bool[Tensor, "batch 1 height width"]
+
+    def __post_init__(self) -> None:
+        height, width = self.image.shape[-2:]
+        if width != 2 * height:
+            raise ValueError(f"a panorama is twice as wide as high, got {width}x{height}")
+
+    @classmethod
+    def empty(cls, height: int, batch: int = 1, device: torch.device | str = "cpu") -> "Canvas":
+        """A canvas of ``height`` x ``2 height`` pixels of which nothing is known."""
+        image = torch.zeros(batch, 3, height, 2 * height, device=device)
+        return cls(image, torch.zeros_like(image[:, :1], dtype=torch.bool))
+
+    @classmethod
+    def of(cls, panorama: Tensor, known: Tensor | None = None) -> "Canvas":
+        """A canvas that knows a panorama, wholly or where ``known`` says so."""
+        known = torch.ones_like(panorama[:, :1], dtype=torch.bool) if known is None else known
+        return cls(panorama * known, known)
+
+    @property
+    def height(self) -> int:
+        return self.image.shape[-2]
+
+    @property
+    def unknown_pixels(self) -> int:
+        """How many pixels of the whole batch are not painted yet."""
+        return int((~self.known).sum())
+
+    def look(self, camera: Camera) -> Glimpse:
+        """What a camera sees; a view pixel is known where every panorama pixel it is made of is known."""
+        both = self._look_all([camera])
+        return Glimpse(both.image[:, 0], both.known[:, 0])
+
+    def faces(self, size: int) -> Glimpse:
+        """The six faces of the cubemap, [batch, 6, ...]."""
+        return self._look_all(face_cameras(size))
+
+    def _look_all(self, cameras: Sequence[Camera]) -> Glimpse:
+        both = torch.cat([self.image, self.known.to(self.image.dtype)], dim=1)
+        views = perspective.look_all(both, cameras)
+        known = views[:, :, 3:] > 0.999
+        return Glimpse(views[:, :, :3] * known, known)
+
+    def paint(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera) -> "Canvas":
+        """The canvas with the view in the unknown pixels of its footprint; every known pixel stays as it is."""
+        index, values = perspective.project(view, camera, self.height)
+        image, known = self.image.flatten(-2), self.known.flatten(-2)
+        values = torch.where(known[..., index], image[..., index], values.to(image.dtype))
+        image = image.index_copy(-1, index, values).view_as(self.image)
+        return Canvas(image, known.index_fill(-1, index, True).view_as(self.known))
+
+    def erase(self, camera: Camera, keep: Bool[Tensor, "batch 1 height width"] | None = None) -> "Canvas":
+        """The canvas with the footprint of a camera unknown again, except where ``keep`` protects it."""
+        index = perspective.footprint(camera, self.height, 2 * self.height, 1, self.image.device).index
+        known = self.known.flatten(-2).index_fill(-1, index, False).view_as(self.known)
+        known = known if keep is None else known | (keep & self.known)
+        return Canvas(self.image * known, known)
+
+
+def join(
+    generated: Float[Tensor, "batch 3 rows columns"], glimpse: Glimpse, feather: float = 0.08
+) -> Float[Tensor, "batch 3 rows columns"]:
+    """A generated view made to meet what is known: known pixels kept, the others drawn towards them near the border.
+
+    The difference between known and generated colours is carried on smoothly into the generated part (its low
+    frequencies far, its high frequencies not at all) and fades out over ``feather`` times the view's height.
+    """
+    weight = glimpse.known.to(generated.dtype)
+    difference = (glimpse.image - generated) * weight
+    correction = _extend(difference, weight)
+    fade = _reach(weight, max(feather * generated.shape[-2], 1.0))
+    return torch.where(glimpse.known, glimpse.image, (generated + correction * fade).clamp(-1, 1))
+
+
+def filled(glimpse: Glimpse) -> Float[Tensor, "batch 3 rows columns"]:
+    """A glimpse with its unknown pixels filled by the smooth continuation of the known ones (0 if none is known)."""
+    smooth = _extend(glimpse.image, glimpse.known.to(glimpse.image.dtype))
+    return torch.where(glimpse.known, glimpse.image, smooth)
+
+
+def _extend(values: Tensor, weight: Tensor) -> Tensor:
+    """Values known where weight is 1, carried smoothly to everywhere else (pull-push over a pyramid of halved images)."""
+    if min(values.shape[-2:]) < 2:
+        return values / weight.clamp_min(1e-4)
+    half_values = functional.avg_pool2d(values, 2, ceil_mode=True)
+    half_weight = functional.avg_pool2d(weight, 2, ceil_mode=True)
+    certain = half_weight.clamp_min(1e-4)
+    # A cell with any known pixel counts as known from here on: its mean is the best guess there is.
+    coarse = _extend(half_values / certain * (half_weight > 0), (half_weight > 0).to(weight.dtype))
+    coarse = functional.interpolate(coarse, size=values.shape[-2:], mode="bilinear", align_corners=False)
+    return values + coarse * (1 - weight)
+
+
+def _reach(weight: Tensor, pixels: float) -> Tensor:
+    """1 beside the known area, falling to 0 ``pixels`` away from it."""
+    reach, step = weight, max(round(pixels / 16), 1)
+    for distance in torch.arange(step, pixels + step, step):
+        grown = functional.max_pool2d(weight if distance == step else grown, 2 * step + 1, stride=1, padding=step)
+        level = (0.5 + 0.5 * torch.cos(torch.pi * distance / (pixels + step))).item()
+        reach = torch.maximum(reach, grown * level)
+    return functional.avg_pool2d(reach, 3, stride=1, padding=1, count_include_pad=False)

@@ -1,0 +1,48 @@
+"""What every command line here shares: logging on stderr, one clear line for a user's mistake, exit codes."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import rich
+from rich.logging import RichHandler
+from rich.markup import escape
+
+from aognet.errors import UserError
+
+Main = Callable[[Sequence[str] | None], int | None]
+
+
+def run(main: Main, arguments: Sequence[str] | None = None) -> None:
+    """Call ``main`` and leave with its exit code: 0 done, 2 a user's mistake (one line, no traceback), 130 stopped.
+
+    ``main`` takes the arguments (``None``: those of the process) and returns an exit code or None.
+    """
+    configure_logging()
+    try:
+        code = main(arguments) or 0
+    except UserError as error:
+        code = _say("error", str(error), 2)
+    except KeyboardInterrupt as stop:
+        code = _say("stopped", str(stop) or "by the user", 130)
+    sys.exit(code)
+
+
+def configure_logging() -> None:
+    """Log to stderr, on a terminal with rich, which progress bars share; processes other than the first only warn."""
+    rich.reconfigure(stderr=True)
+    if rich.get_console().is_terminal:
+        handler: logging.Handler = RichHandler(show_path=False, log_time_format="[%X]")
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    first = os.environ.get("RANK", "0") == "0"
+    logging.getLogger("aognet").setLevel(logging.INFO if first else logging.WARNING)
+
+
+def _say(word: str, message: str, code: int) -> int:
+    line = " ".join(message.split())
+    rich.get_console().print(f"[bold]{word}:[/bold] {escape(line)}", soft_wrap=True, highlight=False)
+    return code

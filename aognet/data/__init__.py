@@ -1,0 +1,1 @@
+"""From files to batches: images, captions, panoramas, and the samples the methods train on."""

@@ -1,0 +1,116 @@
+"""Reading and writing images: bounded, checked, and as float tensors in [-1, 1]."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional
+
+from aognet.data import hdr
+from aognet.errors import UserError
+from aognet.geometry.sphere import pad_sphere
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
+# 16384 x 8192, the largest panorama in use; a header that claims more is refused before any memory is asked for.
+MOST_PIXELS = 16384 * 8192
+
+
+def load_image(path: Path) -> Float[Tensor, "3 height width"]:
+    """A PNG, JPEG or EXR file as RGB in [-1, 1], upright; grey and 16-bit files too, transparency dropped.
+
+    EXR files hold linear light: they are tone-mapped (`aognet.data.hdr.tone_map`). Raises UserError naming the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such image file")
+    if path.suffix.lower() == ".exr":
+        return torch.from_numpy(hdr.tone_map(hdr.read_exr(path, MOST_PIXELS))).permute(2, 0, 1) * 2 - 1
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise UserError(f"{path}: {image.width}x{image.height} pixels are more than the limit of {MOST_PIXELS}")
+            pixels = _rgb(ImageOps.exif_transpose(image))
+    except UserError:
+        raise
+    # Pillow raises many kinds for broken files (OSError, SyntaxError, ValueError, struct.error, DecompressionBombError).
+    except Exception as error:
+        raise UserError(f"{path}: not a readable PNG or JPEG image ({error})") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """The image as uint8-scaled [height, width, 3]; 16-bit grey keeps its range (Pillow would clip it)."""
+    if image.mode in ("I", "I;16", "I;16B", "F"):
+        grey = np.asarray(image, dtype=np.float32) / 257
+        return np.repeat(grey[..., None], 3, axis=-1)
+    return np.array(image.convert("RGB"))
+
+
+def load_panorama(path: Path, height: int) -> Float[Tensor, "3 height width"]:
+    """An equirectangular file as RGB in [-1, 1] of ``height`` x ``2 height``; refuses another aspect ratio than 2:1."""
+    image = load_image(path)
+    rows, columns = image.shape[-2:]
+    if abs(columns - 2 * rows) > 1:
+        raise UserError(f"{path}: a panorama is twice as wide as high, this image is {columns}x{rows}")
+    return resize_panorama(image[None], height)[0]
+
+
+def resize_panorama(panorama: Float[Tensor, "batch channels rows columns"], height: int) -> Tensor:
+    """A panorama in another size: area-averaged when it shrinks, bilinear across seam and poles when it grows."""
+    rows = panorama.shape[-2]
+    if panorama.shape[-2:] == (height, 2 * height):
+        return panorama
+    if height <= rows:
+        return functional.interpolate(panorama, size=(height, 2 * height), mode="area")
+    margin, scale = 2, height / rows
+    grown = functional.interpolate(pad_sphere(panorama, margin), scale_factor=scale, mode="bilinear")
+    edge = round(margin * scale)
+    return grown[..., edge : edge + height, edge : edge + 2 * height]
+
+
+def to_uint8(image: Float[Tensor, "*channels height width"]) -> Tensor:
+    """[-1, 1] floats as the bytes a file holds."""
+    return ((image.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def from_uint8(pixels: Tensor) -> Float[Tensor, "*channels height width"]:
+    """Bytes of a file as floats in [-1, 1]; the inverse of ``to_uint8``."""
+    return pixels.float() / 127.5 - 1
+
+
+def to_pil(image: Float[Tensor, "3 height width"]) -> Image.Image:
+    """A [-1, 1] image as a Pillow image."""
+    return Image.fromarray(to_uint8(image).permute(1, 2, 0).cpu().numpy())
+
+
+def save_image(image: Float[Tensor, "3 height width"], path: Path) -> None:
+    """Writes a [-1, 1] image as PNG or JPEG, atomically."""
+    write_atomically(path, lambda temporary: to_pil(image).save(temporary, format=_format(path)))
+
+
+def _format(path: Path) -> str:
+    return "PNG" if path.suffix.lower() == ".png" else "JPEG"
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Lets ``write`` fill a temporary file beside ``path`` and moves it there: readers see all of it or nothing."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot write here ({error.strerror})") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write this file ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)

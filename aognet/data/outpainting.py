@@ -1,0 +1,143 @@
+"""What one step of painting a panorama sees, drawn at random: the samples AOG-Net trains on (sec. 3 of the paper)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from aognet.canvas import Canvas
+from aognet.data.panorama import PanoramaConfig, Panoramas, shuffled
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera, positions_of
+from aognet.geometry.cubemap import face_cameras
+from aognet.geometry.perspective import look_all
+from aognet.geometry.views import Plan, PlanConfig, known_before, known_by, make_plan
+
+
+@dataclass(frozen=True)
+class OutpaintingBatch:
+    """One painting step each: the whole view and what is known of it, and the faces of the unfinished panorama.
+
+    Images in [-1, 1], unknown pixels of faces 0; positions are unit vectors on the panorama that is painted.
+    """
+
+    view: Float[Tensor, "batch 3 size size"]
+    known: Bool[Tensor, "batch 1 size size"]
+    view_positions: Float[Tensor, "batch 3 size size"]
+    faces: Float[Tensor, "batch 6 3 face face"]
+    faces_known: Bool[Tensor, "batch 6 1 face face"]
+    prompts: list[str]
+    seeds: Int[Tensor, "batch"]
+
+    def to(self, device: torch.device) -> "OutpaintingBatch":
+        """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
+        tensors = ("view", "known", "view_positions", "faces", "faces_known")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
+
+
+@dataclass(frozen=True)
+class OutpaintingSample:
+    """One row of an ``OutpaintingBatch``."""
+
+    view: Float[Tensor, "3 size size"]
+    known: Bool[Tensor, "1 size size"]
+    view_positions: Float[Tensor, "3 size size"]
+    faces: Float[Tensor, "6 3 face face"]
+    faces_known: Bool[Tensor, "6 1 face face"]
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What every sample of one step of one plan shares: the camera and the masks, whatever the panorama's yaw."""
+
+    camera: Camera
+    known: Bool[Tensor, "1 size size"]
+    positions: Float[Tensor, "3 size size"]
+    faces_known: Bool[Tensor, "6 1 face face"]
+
+
+class OutpaintingSamples:
+    """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``.
+
+    A random panorama is turned by a random whole number of columns (by moving the cameras, not the pixels), a random
+    input field of view is known, and a random step of its plan is the view to paint.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(PanoramaConfig):
+        """``plan``: the views; ``input_fov_degrees``: fields of view of the known photo, one drawn for each sample.
+
+        ``face_size``: pixels of the square faces.
+        """
+
+        plan: PlanConfig = field(default_factory=PlanConfig)
+        input_fov_degrees: tuple[float, ...] = (90.0,)
+        face_size: int = 512
+        mirror: bool = False
+        seed: int = 0
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if not self.input_fov_degrees:
+                raise UserError("input_fov_degrees must name at least one field of view, got []")
+            if self.face_size < 8 or self.face_size % 8:
+                raise UserError(f"face_size must be a multiple of 8, got {self.face_size}")
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.panoramas = Panoramas(config)
+        size = config.plan.size
+        self.inputs = [Camera(fov_degrees=fov, width=size, height=size) for fov in config.input_fov_degrees]
+        self.plans = [make_plan(config.plan, known_by([camera], config.height)) for camera in self.inputs]
+        self._situation = lru_cache(maxsize=None)(self._make_situation)
+
+    def __len__(self) -> int:
+        return len(self.panoramas)
+
+    def __getitem__(self, number: int) -> OutpaintingSample:
+        config, random = self.config, np.random.default_rng([self.config.seed, number])
+        index = self.panoramas.sound(shuffled(len(self), config.seed, number))
+        captions = self.panoramas.captions_of(index)
+        which = int(random.integers(len(self.plans)))
+        situation = self._situation(which, int(random.integers(len(self.plans[which].steps))))
+        columns = int(random.integers(2 * config.height))
+        panorama = self.panoramas.image(index)[None]
+        if config.mirror and random.random() < 0.5:
+            panorama = panorama.flip(-1)
+        view = look_all(panorama, [situation.camera], turn_columns=columns)[0, 0]
+        faces = look_all(panorama, face_cameras(config.face_size), turn_columns=columns)[0]
+        return OutpaintingSample(
+            view,
+            situation.known,
+            situation.positions,
+            faces * situation.faces_known,
+            situation.faces_known,
+            captions[random.integers(len(captions))],
+            int(random.integers(2**62)),
+        )
+
+    def _make_situation(self, which: int, step: int) -> Situation:
+        plan: Plan = self.plans[which]
+        height = self.config.height
+        known = known_before(plan, known_by([self.inputs[which]], height), step)[None, None]
+        canvas = Canvas.of(torch.zeros(1, 3, height, 2 * height), known)
+        camera = plan.steps[step].camera
+        return Situation(
+            camera, canvas.look(camera).known[0], positions_of(camera), canvas.faces(self.config.face_size).known[0]
+        )
+
+    def collate(self, samples: Sequence[OutpaintingSample]) -> OutpaintingBatch:
+        """Samples as a batch."""
+        stacked = {
+            name.name: torch.stack([getattr(sample, name.name) for sample in samples])
+            for name in fields(OutpaintingSample)
+            if name.name not in ("prompt", "seed")
+        }
+        prompts, seeds = [sample.prompt for sample in samples], torch.tensor([sample.seed for sample in samples])
+        return OutpaintingBatch(**stacked, prompts=prompts, seeds=seeds)

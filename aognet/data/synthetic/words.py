@@ -1,0 +1,27 @@
+"""Small help for writing captions: choosing a wording, joining what was seen into a list, naming colours."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def pick(rng: np.random.Generator, *choices: str) -> str:
+    """One of the wordings."""
+    return choices[int(rng.integers(len(choices)))]
+
+
+def article(noun: str) -> str:
+    """The noun with "a" or "an"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def listing(parts: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
+    return f"{text[0].upper()}{text[1:]}."

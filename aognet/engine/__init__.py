@@ -1,0 +1,1 @@
+"""Training and generation loops, shared by the command lines and the server."""

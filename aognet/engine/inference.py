@@ -1,0 +1,233 @@
+"""A whole inference run: configuration, model, one folder for each panorama."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from aognet.config import LoadedConfig, build_config
+from aognet.engine.generator import Generator, GeneratorConfig, Listener
+from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, read_start
+from aognet.engine.journal import Journal
+from aognet.engine.results import write_results, write_truth
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """Everything ``inference.py`` reads from YAML. ``dtype``: precision of the frozen backbone."""
+
+    checkpoint: str = "assets/embedded/aognet"
+    revision: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: str | None = None
+    out_dir: str = "outputs"
+    inputs: InputsConfig = field(default_factory=InputsConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+
+
+def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
+    """Paints every panorama the configuration asks for; returns the exit code (1 if an input had to be skipped)."""
+    loaded.check_keys(["SHARE", *(one.name for one in fields(InferenceConfig))])
+    values = {key: value for key, value in loaded.values.items() if key != "SHARE"}
+    config = build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
+    jobs = list_jobs(config.inputs)
+    out_dir = writable(Path(config.out_dir))
+    process, processes, device = distribution(config.device)
+    painter = Painter(config, device)
+    skipped = 0
+    for job in jobs[process::processes]:
+        try:
+            painter.paint(job, out_dir / job.name, overwrite)
+        except UnreadableInput as error:
+            if len(jobs) == 1:
+                raise
+            log.error("%s; left out", error)
+            skipped += 1
+    if skipped:
+        log.error("%d of %d inputs could not be read and were left out", skipped, len(jobs[process::processes]))
+    return 1 if skipped else 0
+
+
+class UnreadableInput(UserError):
+    """An input file that cannot be used; the others of a dataset still can."""
+
+
+class Painter:
+    """Paints jobs; loads the model when the first of them needs it."""
+
+    def __init__(self, config: InferenceConfig, device: torch.device):
+        self.config, self.device = config, device
+        self._generator: Generator | None = None
+
+    @property
+    def generator(self) -> Generator:
+        """The generator with its model on the device."""
+        if self._generator is None:
+            from aognet.models.pretrained import load_method
+
+            model = load_method(self.config.checkpoint, self.config.revision, self.config.dtype)
+            self._generator = Generator(model.eval().to(self.device), self.config.generator, self.device)
+        return self._generator
+
+    def paint(self, job: Job, folder: Path, overwrite: bool) -> None:
+        """Paints one job into its folder, or what is left of it."""
+        request = self._request(job)
+        journal = None if overwrite else _matching_run(folder, request)
+        if journal is None:
+            start = _read(job, self.config.generator.height)
+            generator = self.generator
+            request["camera"] = asdict(start.camera) if start.camera else None
+            journal = Journal.create(folder, request, start.canvas)
+            write_truth(folder, start)
+        elif (folder / "result.png").is_file() and journal.finished:
+            log.info("%s: painted already with these settings (--overwrite paints it again)", folder / "result.png")
+            return
+        else:
+            generator = self.generator
+            log.info("%s: going on after %d views", folder, len(journal.entries))
+        with progress_bars(job.name) as listener:
+            canvas = generator.paint(journal, job.prompt, job.directed, listener)
+        journal.finish()
+        write_results(folder, canvas, job.prompt, camera_of(journal))
+        log.info("wrote %s (look around in %s)", folder / "result.png", folder / "viewer.html")
+
+    def _request(self, job: Job) -> dict[str, Any]:
+        """Everything needed to paint the job again."""
+        config = self.config
+        described = {
+            "prompt": job.prompt,
+            "prompts_at": [asdict(at) for at in job.directed],
+            "photos": [asdict(photo) for photo in job.photos],
+            "pose": asdict(job.pose),
+            "files": {str(path): _digest(path) for path in job.files},
+        }
+        model = {"checkpoint": config.checkpoint, "revision": config.revision, "dtype": config.dtype}
+        return {**model, "generator": asdict(config.generator), **described}
+
+
+def edit_run(folder: Path, undo: int | None, repaint: str | None) -> int:
+    """Takes views of a run back, or paints a direction anew, with the settings in its journal."""
+    folder = find_run(folder)
+    journal = Journal.open(folder)
+    prompt = str(journal.request.get("prompt", ""))
+    if undo is not None:
+        journal.undo(undo)
+        canvas = journal.canvas()
+        log.info("%s: %d views left, %d pixels unknown", folder, len(journal.entries), canvas.unknown_pixels)
+    else:
+        at = DirectedPrompt.parse(repaint, "--repaint")
+        settings = LoadedConfig(journal.request["generator"], {"": str(folder / "run.json")}, "request.generator")
+        model = {key: journal.request.get(key) for key in ("checkpoint", "revision", "dtype")}
+        config = InferenceConfig(generator=build_config(settings, GeneratorConfig), **model)
+        painter = Painter(config, distribution("auto")[2])
+        with progress_bars(folder.name) as listener:
+            canvas = painter.generator.repaint(journal, at, prompt, listener)
+    write_results(folder, canvas, prompt, camera_of(journal))
+    log.info("wrote %s", folder / "result.png")
+    return 0
+
+
+def find_run(folder: Path) -> Path:
+    """The folder itself if it holds a run, or the only run in it."""
+    if (folder / "run.json").is_file():
+        return folder
+    runs = sorted(path.parent for path in folder.glob("*/run.json"))
+    if len(runs) != 1:
+        found = (
+            f"has {len(runs)} runs ({', '.join(run.name for run in runs)}): name one of them"
+            if runs
+            else "holds no run"
+        )
+        raise UserError(f"--inference_out_dir {folder}: {found}")
+    return runs[0]
+
+
+def camera_of(journal: Journal) -> Camera | None:
+    """The camera of the photograph a run started from."""
+    camera = journal.request.get("camera")
+    return Camera(**camera) if camera else None
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made if need be. Raises UserError where nothing can be written."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UserError(f"out_dir: cannot write to {folder} ({error.strerror})") from error
+
+
+def distribution(device: str) -> tuple[int, int, torch.device]:
+    """Number of this process, how many there are, and its device, as accelerate or torchrun started them."""
+    from accelerate import PartialState
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda was asked for, but torch finds no CUDA device here")
+    state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+    return state.process_index, state.num_processes, state.device
+
+
+def _read(job: Job, height: int):
+    try:
+        return read_start(job, height)
+    except UserError as error:
+        raise UnreadableInput(str(error)) from error
+
+
+def _digest(path: Path) -> str | None:
+    """Hash of a file's bytes; None where it cannot be read (the reader says why)."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _matching_run(folder: Path, request: dict[str, Any]) -> Journal | None:
+    """The run in a folder, if there is one. Raises UserError if it was asked for something else."""
+    if not (folder / "run.json").is_file():
+        return None
+    journal = Journal.open(folder)
+    different = journal.differences(request)
+    if different:
+        raise UserError(
+            f"{folder}: holds a run with other settings ({different[0]}); choose another --inference_out_dir or --name, "
+            "or add --overwrite"
+        )
+    return journal
+
+
+@contextmanager
+def progress_bars(name: str) -> Iterator[Listener]:
+    """One bar for the views of a panorama and one for the steps of the view being painted."""
+    from rich import get_console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    text, bar, count = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = (text, bar, count, TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=get_console()) as progress:
+        views = progress.add_task(f"{name}: views", total=None)
+        steps = progress.add_task("steps", total=None)
+        yield Listener(
+            lambda done, total: progress.update(views, completed=done, total=total),
+            lambda done, total: progress.update(steps, completed=done, total=total),
+        )

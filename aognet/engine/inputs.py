@@ -1,0 +1,278 @@
+"""What a panorama starts from: photographs with poses, a partly known panorama, or words alone."""
+
+import logging
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from aognet.canvas import Canvas
+from aognet.data.captions import load_captions
+from aognet.data.images import SUFFIXES, load_image, load_panorama, resize_panorama
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+from aognet.geometry.perspective import look
+
+log = logging.getLogger(__name__)
+
+# Photographs are shrunk to at most this many of their pixels per panorama pixel; more would only cost time.
+MOST_PHOTO_DENSITY = 2.0
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where a photograph looks, in degrees. ``fov`` null: from the EXIF focal length, or 90 without one."""
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    fov: float | None = None
+
+    def __post_init__(self) -> None:
+        self.camera(1, 1, 90.0)
+
+    def camera(self, width: int, height: int, default_fov: float) -> Camera:
+        """The camera of a photograph of ``width`` x ``height`` pixels."""
+        fov = default_fov if self.fov is None else self.fov
+        return Camera(self.yaw, self.pitch, self.roll, fov, width, height)
+
+
+@dataclass(frozen=True)
+class PhotoConfig(Pose):
+    """A photograph and its pose."""
+
+    image: str = "???"
+
+
+@dataclass(frozen=True)
+class DirectedPrompt:
+    """What to paint in a direction (degrees)."""
+
+    yaw: float
+    pitch: float
+    text: str
+
+    @classmethod
+    def parse(cls, text: str, option: str) -> "DirectedPrompt":
+        """Reads ``"90,0: a red barn"``."""
+        match = re.fullmatch(r"\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*:\s*(.+)", text, re.DOTALL)
+        try:
+            yaw, pitch = float(match[1]), float(match[2])
+            Camera(yaw, pitch)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f'{option} expects "yaw,pitch: text" in degrees, such as "90,0: a red barn"; got {text!r}'
+            ) from error
+        return cls(yaw, pitch, match[3].strip())
+
+
+@dataclass(frozen=True)
+class InputsConfig:
+    """What to paint panoramas from; every photo file, panorama and prompt becomes one.
+
+    ``photos``: files and folders of photographs, each a panorama of its own, at ``pose``. ``together``: photographs with
+    poses that belong to one panorama. ``panoramas``: files and folders of whole panoramas of which only the view at
+    ``pose`` (90 degrees without a fov) is given to the model; the rest is the ground truth. ``partial`` with ``mask``: a
+    panorama to complete where the mask is white. ``captions``: JSONL files with prompts by file name; ``prompt`` is for
+    what they do not name. ``prompts_at``: ``"yaw,pitch: text"``. ``limit``: at most so many (0: all).
+    """
+
+    photos: list[str] = field(default_factory=list)
+    together: list[PhotoConfig] = field(default_factory=list)
+    panoramas: list[str] = field(default_factory=list)
+    partial: str | None = None
+    mask: str | None = None
+    pose: Pose = field(default_factory=Pose)
+    captions: list[str] = field(default_factory=list)
+    prompt: str = ""
+    prompts_at: list[str] = field(default_factory=list)
+    name: str | None = None
+    limit: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.partial is None) != (self.mask is None):
+            raise UserError(f"partial and mask belong together, got {self.partial!r} and {self.mask!r}")
+        if self.name is not None and (Path(self.name).name != self.name or self.name in ("", ".", "..")):
+            raise UserError(f"name must be a plain folder name, got {self.name!r}")
+        for text in self.prompts_at:
+            DirectedPrompt.parse(text, "prompts_at")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One panorama to paint: its name, what it starts from (files are read later) and its prompts."""
+
+    name: str
+    prompt: str
+    directed: tuple[DirectedPrompt, ...]
+    photos: tuple[PhotoConfig, ...] = ()
+    truth: Path | None = None
+    pose: Pose = field(default_factory=Pose)
+    partial: Path | None = None
+    mask: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files it starts from."""
+        named = [Path(photo.image) for photo in self.photos] + [self.truth, self.partial, self.mask]
+        return [path for path in named if path is not None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is known at the beginning, the ground truth where there is one, and the first photograph's camera."""
+
+    canvas: Canvas
+    truth: Float[Tensor, "1 3 height width"] | None = None
+    camera: Camera | None = None
+
+
+def list_jobs(config: InputsConfig) -> list[Job]:
+    """The panoramas to paint. Raises UserError for a folder that is not there or has no image."""
+    captions: dict[str, list[str]] = {}
+    for file in config.captions:
+        captions |= load_captions(Path(file))
+    directed = tuple(DirectedPrompt.parse(text, "prompts_at") for text in config.prompts_at)
+
+    def job(name: str, path: Path | None, **parts) -> Job:
+        prompt = (captions.get(path.name) or [config.prompt])[0] if path else config.prompt
+        return Job(name, config.prompt or prompt, directed, **parts)
+
+    pose = vars(config.pose)
+    jobs = [
+        job(path.stem, path, photos=(PhotoConfig(**pose, image=str(path)),))
+        for path in _images(config.photos, "photos")
+    ]
+    if config.together:
+        path = Path(config.together[0].image)
+        jobs.append(job(path.stem, path, photos=tuple(config.together)))
+    jobs += [job(path.stem, path, truth=path, pose=config.pose) for path in _images(config.panoramas, "panoramas")]
+    if config.partial is not None:
+        path = Path(config.partial)
+        jobs.append(job(path.stem, path, partial=path, mask=Path(config.mask)))
+    if not jobs and not config.prompt:
+        raise UserError("inputs: nothing to paint from: give photos, panoramas, a partial panorama or a prompt")
+    jobs = jobs or [job("text", None)]
+    jobs = jobs[: config.limit or None]
+    if config.name is not None:
+        jobs = [replace(job, name=config.name if len(jobs) == 1 else f"{config.name}-{job.name}") for job in jobs]
+    return _with_unique_names(jobs)
+
+
+def _images(places: Sequence[str], key: str) -> list[Path]:
+    paths: list[Path] = []
+    for place in map(Path, places):
+        if place.is_dir():
+            found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+            if not found:
+                raise UserError(f"inputs.{key}: no image (PNG, JPEG or EXR) in {place}")
+            paths += found
+        elif place.is_file():
+            paths.append(place)
+        else:
+            raise UserError(f"inputs.{key}: no such file or folder: {place}")
+    return paths
+
+
+def _with_unique_names(jobs: list[Job]) -> list[Job]:
+    seen: dict[str, int] = {}
+    unique = []
+    for job in jobs:
+        seen[job.name] = seen.get(job.name, 0) + 1
+        unique.append(job if seen[job.name] == 1 else replace(job, name=f"{job.name}-{seen[job.name]}"))
+    return unique
+
+
+def read_start(job: Job, height: int) -> Start:
+    """Reads a job's files onto a canvas of ``height`` rows. Raises UserError naming the file."""
+    if job.truth is not None:
+        truth = load_panorama(job.truth, height)[None]
+        camera = job.pose.camera(height // 2, height // 2, 90.0)
+        canvas = Canvas.empty(height).paint(look(truth, camera), camera)
+        return Start(Canvas.of(truth, canvas.known), truth, camera)
+    if job.partial is not None:
+        return Start(_read_partial(job.partial, job.mask, height))
+    canvas, first = Canvas.empty(height), None
+    for photo in job.photos:
+        image, camera = read_photo(photo, height)
+        canvas = canvas.paint(image, camera)
+        first = first or camera
+    return Start(canvas, camera=first)
+
+
+def read_photo(photo: PhotoConfig, height: int) -> tuple[Float[Tensor, "1 3 rows columns"], Camera]:
+    """A photograph, no finer than a panorama of ``height`` rows can show, and its camera."""
+    path = Path(photo.image)
+    image = load_image(path)[None]
+    rows, columns = image.shape[-2:]
+    try:
+        camera = photo.camera(columns, rows, exif_fov(path, columns, rows) or 90.0)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    shrink = height / math.pi * MOST_PHOTO_DENSITY / camera.focal_pixels
+    if shrink < 1:
+        size = (max(round(rows * shrink), 1), max(round(columns * shrink), 1))
+        image = functional.interpolate(image, size=size, mode="bicubic", antialias=True).clamp(-1, 1)
+        camera = camera.sized(size[1], size[0])
+    return image, camera
+
+
+def exif_fov(path: Path, width: int, height: int) -> float | None:
+    """Horizontal field of view in degrees from the EXIF 35 mm focal length (which speaks of the diagonal), or None."""
+    from PIL import Image
+
+    if path.suffix.lower() == ".exr":
+        return None
+    with Image.open(path, formats=("PNG", "JPEG")) as image:
+        exif = image.getexif()
+    focal = exif.get_ifd(0x8769).get(0xA405)
+    try:
+        focal = float(focal)
+    except (TypeError, ValueError):
+        return None
+    if not 5 <= focal <= 2000:
+        return None
+    diagonal = math.hypot(36, 24)
+    fov = math.degrees(2 * math.atan(diagonal / 2 / focal * width / math.hypot(width, height)))
+    log.info("%s: field of view %.1f degrees, from its EXIF focal length of %g mm", path, fov, focal)
+    return fov
+
+
+def _read_partial(path: Path, mask_path: Path, height: int) -> Canvas:
+    image = load_panorama(path, height)[None]
+    mask = load_image(mask_path)[None]
+    rows, columns = mask.shape[-2:]
+    if abs(columns - 2 * rows) > 1:
+        raise UserError(f"{mask_path}: a panorama's mask is twice as wide as high, this image is {columns}x{rows}")
+    # A pixel is known only where the mask is black throughout, so that nothing to be replaced shines through.
+    known = resize_panorama(mask.mean(1, keepdim=True), height) < -0.99
+    return Canvas.of(image, known)
+
+
+def prompt_for(camera: Camera, prompt: str, directed: Sequence[DirectedPrompt], reach_degrees: float = 45.0) -> str:
+    """The prompt of a view: that of the nearest direction within reach, followed by the common one."""
+    near = [(float(camera.forward @ Camera(at.yaw, at.pitch).forward), at) for at in directed]
+    near = [(cosine, at) for cosine, at in near if cosine >= math.cos(math.radians(reach_degrees)) - 1e-9]
+    if not near:
+        return prompt
+    text = max(near, key=lambda pair: pair[0])[1].text
+    return f"{text}, {prompt}" if prompt else text
+
+
+def as_canvas(rgba: Float[Tensor, "4 height width"]) -> Canvas:
+    """A canvas from a stored input: colours and, in the fourth channel, 1 where known."""
+    return Canvas.of(rgba[None, :3], rgba[None, 3:] > 0)
+
+
+def stored(canvas: Canvas) -> Tensor:
+    """Colours and mask of a canvas of one panorama as an RGBA image of bytes [height, width, 4]."""
+    from aognet.data.images import to_uint8
+
+    alpha = canvas.known[0].to(torch.uint8) * 255
+    return torch.cat([to_uint8(canvas.image[0]), alpha]).permute(1, 2, 0).cpu()

@@ -1,0 +1,158 @@
+"""The folder of one panorama: what it started from, every painted view, and what to do again to get the same.
+
+The views on disk are the state: a canvas is the input with the recorded views painted in order, so a run that was killed
+goes on where its journal ends, and views can be taken back. Everything is written atomically.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from aognet.canvas import Canvas
+from aognet.data.images import from_uint8, load_image, save_image, write_atomically
+from aognet.engine.inputs import as_canvas, stored
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+
+VERSION = 1
+MOST_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A painted view. ``erased``: the part of the canvas that was cleared first (the input's own pixels excepted)."""
+
+    file: str
+    camera: Camera
+    wave: int
+    prompt: str
+    seed: int
+    erased: Camera | None = None
+
+
+class Journal:
+    """``run.json``, ``input.png`` and ``steps/`` of one panorama's folder."""
+
+    def __init__(self, folder: Path, request: dict[str, Any], entries: list[Entry], finished: bool = False):
+        """``request``: what was asked for; ``finished``: whether nothing is left to paint."""
+        self.folder, self.request, self.entries, self.finished = folder, request, entries, finished
+
+    @classmethod
+    def create(cls, folder: Path, request: dict[str, Any], start: Canvas) -> "Journal":
+        """A new journal of what is known at the beginning."""
+        try:
+            (folder / "steps").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot make this output folder ({error.strerror})") from error
+        for leftover in (folder / "steps").glob("*.png"):
+            leftover.unlink()
+        image = Image.fromarray(stored(start).numpy())
+        write_atomically(folder / "input.png", lambda path: image.save(path, format="PNG"))
+        journal = cls(folder, json.loads(json.dumps(request)), [])
+        journal.write()
+        return journal
+
+    @classmethod
+    def open(cls, folder: Path) -> "Journal":
+        """The journal of a folder. Raises UserError where there is none or it makes no sense."""
+        path = folder / "run.json"
+        if not path.is_file():
+            raise UserError(f"{folder}: no run here (no run.json)")
+        try:
+            if path.stat().st_size > MOST_BYTES:
+                raise ValueError(f"larger than {MOST_BYTES} bytes")
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["version"] != VERSION:
+                raise ValueError(f"version {content['version']}, this program writes version {VERSION}")
+            entries = [_entry(step) for step in content["steps"]]
+            if not all(Path(entry.file).name == entry.file for entry in entries):
+                raise ValueError("a step names a file outside steps/")
+            return cls(folder, dict(content["request"]), entries, bool(content["finished"]))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{path}: not a run that can be continued ({error})") from error
+
+    def write(self) -> None:
+        """Puts ``run.json`` on the disk."""
+        steps = [asdict(entry) for entry in self.entries]
+        content = {"version": VERSION, "finished": self.finished, "request": self.request, "steps": steps}
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(self.folder / "run.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+    def start(self) -> Canvas:
+        """What was known at the beginning."""
+        path = self.folder / "input.png"
+        try:
+            with Image.open(path, formats=("PNG",)) as image:
+                pixels = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UserError(f"{path}: not readable ({error})") from error
+        return as_canvas(from_uint8(pixels))
+
+    def canvas(self, before_wave: int | None = None) -> Canvas:
+        """The canvas with all recorded views painted, or those of the waves before ``before_wave``."""
+        start = canvas = self.start()
+        for entry in self.entries:
+            if before_wave is None or entry.wave < before_wave:
+                if entry.erased is not None:
+                    canvas = canvas.erase(entry.erased, keep=start.known)
+                canvas = canvas.paint(self.view(entry), entry.camera)
+        return canvas
+
+    def view(self, entry: Entry) -> Float[Tensor, "1 3 rows columns"]:
+        """A recorded view."""
+        return load_image(self.folder / "steps" / entry.file)[None]
+
+    def add(self, views: Float[Tensor, "views 3 rows columns"], entries: list[Entry]) -> None:
+        """Records views painted together: all of them or, if the process dies meanwhile, none."""
+        for view, entry in zip(views, entries, strict=True):
+            save_image(view, self.folder / "steps" / entry.file)
+        self.entries = [*self.entries, *entries]
+        self.write()
+
+    def finish(self) -> None:
+        """Notes that nothing is left to paint."""
+        self.finished = True
+        self.write()
+
+    def differences(self, request: dict[str, Any]) -> list[str]:
+        """What a request asks for that this run did not, as ``key: there, here``."""
+        here, there = _flat(json.loads(json.dumps(request))), _flat(self.request)
+        return [
+            f"{key}: {there.get(key)!r} there, {value!r} here" for key, value in here.items() if there.get(key) != value
+        ]
+
+    def undo(self, count: int) -> None:
+        """Takes the last ``count`` views back."""
+        if not 1 <= count <= len(self.entries):
+            raise UserError(
+                f"{self.folder}: --undo must lie in [1, {len(self.entries)}], the views painted; got {count}"
+            )
+        gone, self.entries = self.entries[-count:], self.entries[:-count]
+        self.finished = self.finished and all(entry.erased for entry in gone)
+        self.write()
+        for entry in gone:
+            (self.folder / "steps" / entry.file).unlink(missing_ok=True)
+
+
+def _entry(step: dict[str, Any]) -> Entry:
+    erased = step["erased"]
+    cameras = {"camera": Camera(**step["camera"]), "erased": Camera(**erased) if erased else None}
+    return Entry(**{**step, **cameras})
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys."""
+    if not isinstance(values, dict):
+        return {prefix: values}
+    return {
+        key: value
+        for name, inner in values.items()
+        for key, value in _flat(inner, f"{prefix}.{name}".strip(".")).items()
+    }

@@ -1,0 +1,24 @@
+"""What a finished (or taken-back) run shows: the panorama as a sphere for viewers, and a page to look around in."""
+
+from pathlib import Path
+
+from aognet.canvas import Canvas
+from aognet.data.images import save_image, to_pil, write_atomically
+from aognet.engine.inputs import Start
+from aognet.export.gpano import save_panorama
+from aognet.export.viewer import write_viewer
+from aognet.geometry.camera import Camera
+
+
+def write_truth(folder: Path, start: Start) -> None:
+    """``gt.png``, where the whole panorama is known."""
+    if start.truth is not None:
+        save_image(start.truth[0], folder / "gt.png")
+
+
+def write_results(folder: Path, canvas: Canvas, prompt: str, camera: Camera | None) -> None:
+    """``result.png`` (with GPano metadata), ``viewer.html`` and ``prompt.txt`` of a canvas of one panorama."""
+    image = to_pil(canvas.image[0])
+    save_panorama(image, folder / "result.png", description=prompt)
+    write_viewer(image, folder / "viewer.html", title=prompt or folder.name, photo_camera=camera)
+    write_atomically(folder / "prompt.txt", lambda path: path.write_text(prompt + "\n", encoding="utf-8"))

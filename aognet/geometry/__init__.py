@@ -1,0 +1,1 @@
+"""Where every pixel looks: cameras, panoramas, cubemaps and the plans that cover the sphere."""

@@ -1,0 +1,93 @@
+"""A pinhole camera at the centre of the sphere."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aognet.errors import UserError
+from aognet.geometry.sphere import rotation
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where a view looks and how wide.
+
+    Angles are in degrees; ``fov_degrees`` is horizontal and lies in (0, 180); ``width`` and ``height`` are pixels.
+    """
+
+    yaw_degrees: float = 0.0
+    pitch_degrees: float = 0.0
+    roll_degrees: float = 0.0
+    fov_degrees: float = 90.0
+    width: int = 512
+    height: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("yaw_degrees", "pitch_degrees", "roll_degrees", "fov_degrees"):
+            if not math.isfinite(getattr(self, name)):
+                raise UserError(f"{name} must be a finite number, got {getattr(self, name)}")
+        if not 0 < self.fov_degrees < 180:
+            raise UserError(f"fov_degrees must be more than 0 and less than 180, got {self.fov_degrees}")
+        if not -90 <= self.pitch_degrees <= 90:
+            raise UserError(f"pitch_degrees must lie in [-90, 90], got {self.pitch_degrees}")
+        if self.width < 1 or self.height < 1:
+            raise UserError(f"a view needs at least one pixel, got {self.width}x{self.height}")
+
+    def turned(self, yaw_degrees: float) -> "Camera":
+        """The same camera turned right by ``yaw_degrees``."""
+        return replace(self, yaw_degrees=self.yaw_degrees + yaw_degrees)
+
+    def sized(self, width: int, height: int) -> "Camera":
+        """The same camera with another pixel grid; the horizontal field of view stays."""
+        return replace(self, width=width, height=height)
+
+    @cached_property
+    def rotation(self) -> Float[Tensor, "3 3"]:
+        """Matrix from camera axes (x right, y up, z forward) to world axes."""
+        return rotation(self.yaw_degrees, self.pitch_degrees, self.roll_degrees)
+
+    @property
+    def focal_pixels(self) -> float:
+        """Distance of the image plane, in pixels of this view."""
+        return self.width / 2 / math.tan(math.radians(self.fov_degrees) / 2)
+
+    @property
+    def forward(self) -> Float[Tensor, "3"]:
+        """Unit vector through the image centre."""
+        return self.rotation[:, 2]
+
+    @property
+    def radius_radians(self) -> float:
+        """Angle between the image centre and its corners."""
+        return math.atan(math.hypot(self.width, self.height) / 2 / self.focal_pixels)
+
+    def pixel_directions(self, supersampling: int = 1) -> Float[Tensor, "rows columns 3"]:
+        """World direction (length >= 1) of every pixel centre, or of ``supersampling``^2 points in every pixel."""
+        rows, columns = self.height * supersampling, self.width * supersampling
+        x = (torch.arange(columns, dtype=torch.float64) + 0.5) / supersampling - self.width / 2
+        y = self.height / 2 - (torch.arange(rows, dtype=torch.float64) + 0.5) / supersampling
+        y, x = torch.meshgrid(y / self.focal_pixels, x / self.focal_pixels, indexing="ij")
+        return torch.stack([x, y, torch.ones_like(x)], dim=-1) @ self.rotation.T
+
+    def image_positions(self, vectors: Float[Tensor, "*grid 3"]) -> tuple[Float[Tensor, "*grid 2"], Tensor]:
+        """Fractional (column, row) at which the view shows each world direction, and whether it shows it at all."""
+        x, y, z = (vectors @ self.rotation).unbind(-1)
+        ahead = z > 1e-9
+        depth = torch.where(ahead, z, 1.0)
+        columns = x / depth * self.focal_pixels + self.width / 2 - 0.5
+        rows = self.height / 2 - 0.5 - y / depth * self.focal_pixels
+        inside = (
+            ahead & (columns >= -0.5) & (columns <= self.width - 0.5) & (rows >= -0.5) & (rows <= self.height - 0.5)
+        )
+        return torch.stack([columns, rows], dim=-1), inside
+
+
+@lru_cache(maxsize=128)
+def positions_of(camera: Camera) -> Float[Tensor, "3 rows columns"]:
+    """Where on the sphere each pixel of a view lies, as unit vectors (no jump anywhere, unlike angles)."""
+    vectors = camera.pixel_directions()
+    return (vectors / vectors.norm(dim=-1, keepdim=True)).permute(2, 0, 1).float()

@@ -1,0 +1,233 @@
+"""Plans: the ordered views that paint what a canvas does not know yet.
+
+Views of one wave do not depend on each other: none of them shows a pixel that another one of its wave paints.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from aognet.errors import UserError
+from aognet.geometry import sphere
+from aognet.geometry.camera import Camera
+from aognet.geometry.perspective import footprint
+
+# Yaw and pitch of the 21 views in the order of the published AOG-Net code, which starts from a view at (0, 0).
+PUBLISHED = (
+    *((0, -25), (0, 25), (-45, 0), (45, 0), (-90, 0), (-90, -25), (-90, 25), (90, 0), (90, -25), (90, 25)),
+    *((-105, 0), (105, 0), (180, 0), (180, 25), (180, -25)),
+    *((0, -45), (90, -45), (-90, -45), (0, 45), (-90, 45), (90, 45)),
+)
+PLANNING_HEIGHT = 64
+STEP_DEGREES = 15
+LEVEL_PREFERENCE = 0.5
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """Which views to paint.
+
+    ``kind``: ``cover`` computes few views from what is known, ``published`` takes the 21 of the paper's code.
+    ``fov_degrees`` and ``size``: the square views. ``overlap``: the least known share of a view when it is painted.
+    """
+
+    kind: Literal["cover", "published"] = "cover"
+    fov_degrees: float = 90.0
+    size: int = 512
+    overlap: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("cover", "published"):
+            raise UserError(f"kind must be cover or published, got {self.kind}")
+        if not 20 <= self.fov_degrees <= 150:
+            raise UserError(f"fov_degrees must lie in [20, 150], got {self.fov_degrees}")
+        if self.size < 8 or self.size % 8:
+            raise UserError(f"size must be a multiple of 8, got {self.size}")
+        if not 0 < self.overlap < 0.7:
+            raise UserError(f"overlap must lie in (0, 0.7), got {self.overlap}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One view of a plan and the number of its wave; waves are painted in order."""
+
+    camera: Camera
+    wave: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Views in the order they are painted, waves together."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def waves(self) -> list[list[Camera]]:
+        """The cameras of each wave."""
+        count = self.steps[-1].wave + 1 if self.steps else 0
+        return [[step.camera for step in self.steps if step.wave == wave] for wave in range(count)]
+
+
+def make_plan(config: PlanConfig, known: Bool[Tensor, "height width"]) -> Plan:
+    """The plan that leaves nothing of a canvas unknown, given what is known of it."""
+    known = known.cpu()
+    if config.kind == "published":
+        cameras = [_camera(config, yaw, pitch) for yaw, pitch in PUBLISHED]
+        steps = _waves_in_order(cameras, known)
+    else:
+        steps = _cover(config, known)
+    return Plan(tuple(_completed(steps, config, known)))
+
+
+def known_before(plan: Plan, known: Bool[Tensor, "height width"], step: int) -> Bool[Tensor, "height width"]:
+    """What is known when a step of the plan is painted: the input and all views of earlier waves."""
+    height, width = known.shape
+    known = known.flatten().clone()
+    for earlier in plan.steps:
+        if earlier.wave < plan.steps[step].wave:
+            known[_index(earlier.camera, height)] = True
+    return known.view(height, width)
+
+
+def _camera(config: PlanConfig, yaw: float, pitch: float) -> Camera:
+    return Camera(float(yaw), float(pitch), 0.0, config.fov_degrees, config.size, config.size)
+
+
+def _index(camera: Camera, height: int) -> Tensor:
+    return footprint(camera, height, 2 * height, 1, torch.device("cpu")).index
+
+
+def _waves_in_order(cameras: Sequence[Camera], known: Tensor) -> list[Step]:
+    """Each view in the first wave after all earlier views whose new pixels it shows, or that show its new pixels."""
+    height = known.shape[0]
+    fresh = [_mask(camera, height) & ~known.flatten() for camera in cameras]
+    waves: list[int] = []
+    for i, mine in enumerate(fresh):
+        waves.append(max((waves[j] + 1 for j in range(i) if bool((mine & fresh[j]).any())), default=0))
+    order = sorted(range(len(cameras)), key=lambda i: (waves[i], i))
+    return [Step(cameras[i], waves[i]) for i in order]
+
+
+def _mask(camera: Camera, height: int) -> Tensor:
+    mask = torch.zeros(2 * height * height, dtype=torch.bool)
+    mask[_index(camera, height)] = True
+    return mask
+
+
+@lru_cache(maxsize=8)
+def _candidates(config: PlanConfig) -> tuple[list[Camera], Tensor, Tensor]:
+    """All views the cover plan chooses from, and what each shows of a small panorama: at least, and at most.
+
+    At least, so that what counts as covered is; at most, so that views of one wave stay apart at any size.
+    """
+    pitches = [pitch for pitch in range(-90, 91, STEP_DEGREES)]
+    cameras = [
+        _camera(config, yaw, pitch)
+        for pitch in sorted(pitches, key=lambda pitch: (abs(pitch), -pitch))
+        for yaw in (
+            [0] if abs(pitch) == 90 else sorted(range(-165, 181, STEP_DEGREES), key=lambda yaw: (abs(yaw), yaw))
+        )
+    ]
+    cell = 180 / PLANNING_HEIGHT
+    least = [_mask(replace(camera, fov_degrees=camera.fov_degrees - cell), PLANNING_HEIGHT) for camera in cameras]
+    most = [_mask(replace(camera, fov_degrees=camera.fov_degrees + 2 * cell), PLANNING_HEIGHT) for camera in cameras]
+    return cameras, torch.stack(least), torch.stack(most)
+
+
+def _cover(config: PlanConfig, known: Tensor) -> list[Step]:
+    """Greedy cover of the unknown sphere, wave by wave, by the views that add most among those that overlap enough."""
+    cameras, shown, _ = _candidates(config)
+    area = sphere.pixel_latitudes(PLANNING_HEIGHT).cos().float().repeat_interleave(2 * PLANNING_HEIGHT)
+    view_area = shown.float() @ area
+    covered = _shrunk(known)
+    steps: list[Step] = []
+    wave = 0
+    while not bool(covered.all()):
+        chosen = _choose_wave(config, shown, area, view_area, covered)
+        if not chosen:
+            break
+        steps += [Step(cameras[index], wave) for index in chosen]
+        covered = covered | shown[chosen].any(0)
+        wave += 1
+    return steps
+
+
+def _choose_wave(config: PlanConfig, shown: Tensor, area: Tensor, view_area: Tensor, covered: Tensor) -> list[int]:
+    reach = _candidates(config)[2]
+    fresh = shown & ~covered
+    gain = fresh.float() @ area
+    overlapping = 1 - gain / view_area >= config.overlap
+    if not bool(covered.any()):
+        return [0]
+    # What no view reaches with the wished overlap (a thin rest far from everything) is taken by the one that adds least.
+    if not bool((overlapping & (gain > 0)).any()):
+        return [int(gain.where(gain > 0, torch.inf).argmin())]
+    gain = gain * overlapping * _preference(config)
+    best, chosen = gain.max(), []
+    while bool(gain.max() > 0.6 * best) and bool(gain.max() > 0):
+        chosen.append(int(gain.argmax()))
+        taken = (reach[chosen] & ~covered).any(0)
+        gain = gain * ~(reach & taken).any(1)
+    return chosen
+
+
+@lru_cache(maxsize=8)
+def _preference(config: PlanConfig) -> Float[Tensor, "cameras"]:
+    """Level views first: the horizon decides what sky and ground look like."""
+    pitches = torch.tensor([abs(camera.pitch_degrees) for camera in _candidates(config)[0]])
+    return 1 - LEVEL_PREFERENCE * pitches / 90
+
+
+def _shrunk(known: Bool[Tensor, "height width"]) -> Bool[Tensor, "pixels"]:
+    """What is known at the planning size: a cell counts where all its pixels are known."""
+    unknown = (~known)[None, None].float()
+    size = (PLANNING_HEIGHT, 2 * PLANNING_HEIGHT)
+    if known.shape[0] >= PLANNING_HEIGHT:
+        return functional.adaptive_max_pool2d(unknown, size)[0, 0].flatten() == 0
+    return functional.interpolate(unknown, size=size, mode="nearest")[0, 0].flatten() == 0
+
+
+def _completed(steps: list[Step], config: PlanConfig, known: Bool[Tensor, "height width"]) -> list[Step]:
+    """The steps, and views of what they leave unknown at the canvas's own size, down to the last pixel."""
+    height, width = known.shape
+    known = known.flatten().clone()
+    kept = []
+    for step in steps:
+        index = _index(step.camera, height)
+        if not bool(known[index].all()):
+            kept.append(step)
+        known[index] = True
+    vectors = sphere.pixel_directions(height, width).reshape(-1, 3)
+    while not bool(known.all()):
+        rest = vectors[~known]
+        # Aim at the unknown pixel that has most of the others near, and the camera there sees them all at once.
+        aim = rest[int((rest[:: max(len(rest) // 512, 1)] @ rest.sum(0)).argmax()) * max(len(rest) // 512, 1)]
+        yaw = math.degrees(math.atan2(float(aim[0]), float(aim[2])))
+        camera = _camera(config, yaw, math.degrees(math.asin(float(aim[1].clamp(-1, 1)))))
+        kept.append(Step(camera, kept[-1].wave + 1 if kept else 0))
+        known[_index(camera, height)] = True
+    waves = {wave: number for number, wave in enumerate(sorted({step.wave for step in kept}))}
+    return [Step(step.camera, waves[step.wave]) for step in kept]
+
+
+def known_by(cameras: Sequence[Camera], height: int) -> Bool[Tensor, "height width"]:
+    """The union of the footprints of cameras on a panorama of ``height`` x ``2 height``."""
+    known = torch.zeros(2 * height * height, dtype=torch.bool)
+    for camera in cameras:
+        known[_index(camera, height)] = True
+    return known.view(height, 2 * height)
+
+
+def overlap_of(camera: Camera, known: Bool[Tensor, "height width"]) -> Float[Tensor, ""]:
+    """The share of a view's solid angle that is known."""
+    height = known.shape[0]
+    index = _index(camera, height)
+    area = sphere.pixel_latitudes(height).cos().repeat_interleave(2 * height)[index]
+    return (area * known.flatten()[index]).sum() / area.sum()

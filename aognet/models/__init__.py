@@ -1,0 +1,1 @@
+"""Backbones and methods: one folder per method beside the shared `backbone.py`."""

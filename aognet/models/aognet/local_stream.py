@@ -1,0 +1,81 @@
+"""The local stream: pixels and where they lie on the sphere, as maps added inside the UNet's encoder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from aognet.errors import UserError
+from aognet.nn.attention import CrossAttentionBlock
+
+
+@dataclass(frozen=True)
+class LocalStreamConfig:
+    """``geometry``: whether the stream knows where on the sphere each pixel lies; adapter and transformer size."""
+
+    enabled: bool = True
+    geometry: bool = True
+    residual_blocks: int = 2
+    depth: int = 8
+    heads: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("residual_blocks", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+class LocalStream(nn.Module):
+    """A T2I-Adapter (Mou et al. 2023) shared between view and faces; at its coarsest scale the view attends to the faces.
+
+    Its input is RGB, the mask of what is known (so that black and unknown differ) and the position on the sphere.
+    The last layers start at zero: an untrained stream changes nothing.
+    """
+
+    def __init__(self, config: LocalStreamConfig, channels: Sequence[int], scale: int):
+        """``channels``: of the UNet's down blocks; ``scale``: image pixels per latent pixel."""
+        from diffusers import T2IAdapter
+
+        super().__init__()
+        if channels[-1] % config.heads:
+            raise UserError(f"heads must divide the UNet's {channels[-1]} channels, got {config.heads}")
+        self.config = config
+        self.adapter = T2IAdapter(
+            in_channels=7 if config.geometry else 4,
+            channels=list(channels),
+            num_res_blocks=config.residual_blocks,
+            downscale_factor=scale,
+            adapter_type="full_adapter",
+        )
+        self.attention = nn.ModuleList(CrossAttentionBlock(channels[-1], config.heads) for _ in range(config.depth))
+        self.last = nn.ModuleList(nn.Conv2d(width, width, 1) for width in channels)
+        for layer in self.last:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self,
+        view: Float[Tensor, "batch 3 size size"],
+        known: Bool[Tensor, "batch 1 size size"],
+        positions: Float[Tensor, "batch 3 size size"],
+        faces: Float[Tensor, "batch 6 3 face face"],
+        faces_known: Bool[Tensor, "batch 6 1 face face"],
+        faces_positions: Float[Tensor, "6 3 face face"],
+    ) -> list[Float[Tensor, "batch width rows columns"]]:
+        """One map for each down block of the UNet, finest first."""
+        maps = self.adapter(self._input(view, known, positions))
+        faces_positions = faces_positions.expand(len(faces), -1, -1, -1, -1).flatten(0, 1)
+        face_maps = self.adapter(self._input(faces.flatten(0, 1), faces_known.flatten(0, 1), faces_positions))
+        coarsest = maps[-1]
+        tokens = coarsest.flatten(2).transpose(1, 2)
+        memory = face_maps[-1].unflatten(0, (-1, 6)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
+        for block in self.attention:
+            tokens = block(tokens, memory)
+        maps = [*maps[:-1], tokens.transpose(1, 2).reshape(coarsest.shape)]
+        return [layer(values) for layer, values in zip(self.last, maps, strict=True)]
+
+    def _input(self, images: Tensor, known: Tensor, positions: Tensor) -> Tensor:
+        parts = [images * known, known.to(images.dtype)]
+        return torch.cat([*parts, positions] if self.config.geometry else parts, dim=1)

@@ -1,0 +1,209 @@
+"""AOG-Net (Lu et al., AAAI 2024, sec. 3): which parts there are, how they condition the backbone, how they are trained."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from aognet.canvas import Canvas, Glimpse, filled
+from aognet.data.outpainting import OutpaintingBatch
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera, positions_of
+from aognet.geometry.cubemap import face_cameras
+from aognet.models.aognet.global_stream import GlobalStream, GlobalStreamConfig
+from aognet.models.aognet.local_stream import LocalStream, LocalStreamConfig
+from aognet.models.backbone import Backbone, BackboneConfig, InpaintCondition
+from aognet.models.image_encoder import ClipConfig, ClipImageEncoder
+from aognet.models.pretrained import load_trained, save_trained
+from aognet.models.training import diffusion_loss
+from aognet.sampling.denoise import denoise, guided
+from aognet.sampling.noise import generators, uniform
+from aognet.sampling.sampler import SamplerConfig
+from aognet.sampling.schedulers import make_scheduler
+
+DROP = 10
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the streams see of one painting step besides the prompt: the view, and the faces of the unfinished panorama.
+
+    Images in [-1, 1], unknown pixels 0; positions are unit vectors.
+    """
+
+    view: Float[Tensor, "batch 3 size size"]
+    known: Bool[Tensor, "batch 1 size size"]
+    positions: Float[Tensor, "batch 3 size size"]
+    faces: Float[Tensor, "batch 6 3 face face"]
+    faces_known: Bool[Tensor, "batch 6 1 face face"]
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the UNet is given: cross-attention tokens, those of the negative branch, and maps for its encoder."""
+
+    context: Float[Tensor, "batch tokens dim"]
+    negative: Float[Tensor, "batch tokens dim"]
+    residuals: list[Tensor] | None
+
+
+class AOGNet(nn.Module):
+    """A frozen backbone and two trained streams; with both switched off it is the backbone's own inpainting."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """``backbone`` and ``clip`` are referenced and stay frozen; the rest is trained.
+
+        ``drop_condition``: how often training replaces the context by the learned unconditional embedding.
+        ``noise_offset``: strength of the noise shared by a whole channel.
+        """
+
+        backbone: BackboneConfig
+        clip: ClipConfig | None = None
+        global_stream: GlobalStreamConfig = field(default_factory=GlobalStreamConfig)
+        local_stream: LocalStreamConfig = field(default_factory=LocalStreamConfig)
+        drop_condition: float = 0.2
+        noise_offset: float = 0.1
+
+        def __post_init__(self) -> None:
+            if self.global_stream.enabled and self.clip is None:
+                raise UserError("clip must name an image encoder, since global_stream.enabled is true; got null")
+            if not 0 <= self.drop_condition < 1:
+                raise UserError(f"drop_condition must lie in [0, 1), got {self.drop_condition}")
+
+    def __init__(self, config: Config, backbone: Backbone | None = None, clip: ClipImageEncoder | None = None):
+        """Loads the frozen parts that ``config`` names, unless they are given."""
+        super().__init__()
+        self.config = config
+        self.backbone = backbone or Backbone.load(config.backbone)
+        self.clip = self.global_stream = self.unconditional = self.local_stream = None
+        if config.global_stream.enabled:
+            self.clip = clip or ClipImageEncoder.load(config.clip)
+            context_dim, length = self.backbone.context_dim, self.backbone.text_length
+            self.global_stream = GlobalStream(config.global_stream, context_dim, self.clip.dim, length)
+            # Starts as the empty prompt behind silent tokens: what the backbone already takes for "unconditional".
+            tokens = torch.zeros(config.global_stream.tokens, context_dim)
+            self.unconditional = nn.Module()
+            self.unconditional.embedding = nn.Parameter(torch.cat([tokens, self.backbone.encode_text([""])[0].cpu()]))
+        if config.local_stream.enabled:
+            channels = self.backbone.unet.config.block_out_channels
+            self.local_stream = LocalStream(config.local_stream, channels, self.backbone.vae_scale)
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        parts = {name: getattr(self, name) for name in ("global_stream", "unconditional", "local_stream")}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def conditioning(self, surroundings: Surroundings, prompts: Sequence[str], negative: str = "") -> Conditioning:
+        """What the UNet is told about one step. ``negative`` counts only without a global stream."""
+        text = self.backbone.encode_text(prompts)
+        residuals = None
+        if self.local_stream is not None:
+            seen = surroundings
+            face_positions = _face_positions(seen.faces.shape[-1]).to(seen.faces)
+            residuals = self.local_stream(
+                seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, face_positions
+            )
+        if self.global_stream is None:
+            return Conditioning(text, self.backbone.encode_text([negative] * len(text)), residuals)
+        faces = self.clip(surroundings.faces.flatten(0, 1)).unflatten(0, (-1, 6))
+        view = self.clip(surroundings.view * surroundings.known)
+        tokens = self.global_stream(faces, view, text)
+        context = torch.cat([tokens.to(text.dtype), text], dim=1)
+        return Conditioning(context, self.unconditional.embedding.to(text.dtype).expand_as(context), residuals)
+
+    def forward(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
+        """The diffusion loss of the view under the streams' conditioning (eq. 2 of Ho et al. with offset noise)."""
+        given = self.conditioning(surroundings_of(batch), batch.prompts)
+        dropped = (uniform(batch.seeds, DROP) < self.config.drop_condition).to(given.context.device)
+        context = torch.where(dropped[:, None, None], given.negative, given.context)
+        offset = self.config.noise_offset
+        loss = diffusion_loss(self.backbone, batch.view, batch.known, batch.seeds, context, given.residuals, offset)
+        return {"loss": loss}
+
+    @torch.no_grad()
+    def outpaint(
+        self,
+        canvas: Canvas,
+        cameras: Sequence[Camera],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        sampler: SamplerConfig,
+        face_size: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Float[Tensor, "views 3 size size"]:
+        """Views of a canvas of one panorama, continued from what it knows; each depends on its own seed alone."""
+        glimpses = [canvas.look(camera) for camera in cameras]
+        view = torch.cat([glimpse.image for glimpse in glimpses])
+        known = torch.cat([glimpse.known for glimpse in glimpses])
+        faces = canvas.faces(face_size)
+        positions = torch.stack([positions_of(camera) for camera in cameras]).to(view)
+        every_view = (len(cameras), -1, -1, -1, -1)
+        surroundings = Surroundings(
+            view, known, positions, faces.image.expand(every_view), faces.known.expand(every_view)
+        )
+        source = generators(seeds)
+        given = self.conditioning(surroundings, prompts, sampler.negative)
+        images = view if self.backbone.is_inpainting else filled(Glimpse(view, known))
+        condition = self.backbone.prepare_condition(images, known, source)
+        return self._sample(condition, given, sampler, source, progress)
+
+    def _sample(
+        self,
+        condition: InpaintCondition,
+        given: Conditioning,
+        sampler: SamplerConfig,
+        source: Sequence[torch.Generator],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Float[Tensor, "batch 3 size size"]:
+        backbone = self.backbone
+        predict = guided(
+            lambda latents, timestep, context: backbone.predict(latents, timestep, context, condition, given.residuals),
+            given.context,
+            given.negative,
+            sampler.guidance,
+        )
+        scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
+        latents = denoise(
+            predict,
+            scheduler,
+            condition.noise,
+            steps=sampler.steps,
+            generators=source,
+            after_step=backbone.keep_known(condition, scheduler),
+            progress=progress,
+        )
+        return backbone.decode(latents)
+
+    @torch.no_grad()
+    def preview(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
+        """Input, mask, target and output of the batch's painting steps."""
+        source = generators(batch.seeds, DROP + 1)
+        given = self.conditioning(surroundings_of(batch), batch.prompts)
+        condition = self.backbone.prepare_condition(batch.view * batch.known, batch.known, source)
+        output = self._sample(condition, given, SamplerConfig(steps=20), source)
+        mask = batch.known.float().expand(-1, 3, -1, -1) * 2 - 1
+        return {"input": batch.view * batch.known, "mask": mask, "target": batch.view, "output": output}
+
+    def enable_gradient_checkpointing(self) -> None:
+        self.backbone.enable_gradient_checkpointing()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes the streams and a reference to the backbone (config.json, model.safetensors)."""
+        save_trained(Path(folder), self.config, self.trainable_parts(), "aognet")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, revision: str | None = None, dtype: str | None = None) -> "AOGNet":
+        """Reads what ``save_pretrained`` wrote, from a folder or the hub, and the backbone it refers to."""
+        return load_trained(cls, str(folder), "aognet", revision, dtype)
+
+
+def surroundings_of(batch: OutpaintingBatch) -> Surroundings:
+    """What the streams may see of a training batch: the known pixels only."""
+    return Surroundings(batch.view * batch.known, batch.known, batch.view_positions, batch.faces, batch.faces_known)
+
+
+def _face_positions(size: int) -> Float[Tensor, "6 3 size size"]:
+    return torch.stack([positions_of(camera) for camera in face_cameras(size)])

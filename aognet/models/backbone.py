@@ -1,0 +1,293 @@
+"""The frozen Stable Diffusion that every method conditions: VAE, UNet, text encoder, tokenizer, scheduler.
+
+Any diffusers inpainting model fits: 9-channel UNets (noisy latents, mask, latents of the masked image) and plain
+4-channel UNets, whose known area is put back after every step; epsilon and v prediction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aognet.errors import UserError
+from aognet.models.loading import check_dtype, freeze, load_scheduler, load_tokenizer, load_weights, resolve
+from aognet.sampling.denoise import AfterStep
+from aognet.sampling.noise import Generators, normal
+
+COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+PREDICTION_TYPES = ("epsilon", "v_prediction")
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which diffusers model, and in which precision its weights are held."""
+
+    model: str  # hub id or local folder
+    revision: str | None = None  # hub branch, tag or commit
+    variant: str | None = None  # "fp16" reads *.fp16.safetensors
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ValueError("model must be a hub id or a folder, got ''")
+        check_dtype(self.dtype)
+
+
+@dataclass(frozen=True)
+class InpaintCondition:
+    """What a UNet needs to know about the image to continue, in latents. Made by `Backbone.prepare_condition`."""
+
+    mask: Float[Tensor, "batch 1 height width"]  # 1 = to paint, 0 = known
+    image: Float[Tensor, "batch channels height width"]  # scaled; of the masked image, 4-channel UNet: of the image
+    noise: Float[Tensor, "batch channels height width"]  # standard normal, where sampling starts
+
+    def repeated(self, times: int) -> "InpaintCondition":
+        """The batch ``times`` times in a row, as the branches of guidance need it."""
+        return InpaintCondition(*(part.repeat(times, 1, 1, 1) for part in (self.mask, self.image, self.noise)))
+
+
+class Backbone(nn.Module):
+    """A frozen diffusers inpainting model; it stays in evaluation mode whatever its parent does."""
+
+    Config = BackboneConfig
+
+    def __init__(
+        self, *, vae: nn.Module, unet: nn.Module, text_encoder: nn.Module, tokenizer: Any, scheduler: Any
+    ) -> None:
+        """Takes diffusers and transformers objects; `load` reads them from a folder or the hub."""
+        from diffusers import DDPMScheduler
+
+        super().__init__()
+        self.vae = freeze(vae)
+        self.unet = freeze(unet)
+        self.text_encoder = freeze(text_encoder)
+        self.tokenizer = tokenizer
+        self.scheduler = scheduler
+        self.training_scheduler = DDPMScheduler.from_config(scheduler.config)
+        self._check()
+
+    @classmethod
+    def load(cls, config: BackboneConfig) -> "Backbone":
+        """The model that ``config`` names. Raises UserError when it cannot be had or does not fit together."""
+        folder = resolve(config.model, COMPONENTS, config.revision, config.variant)
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+        from transformers import CLIPTextModel
+
+        parts = {
+            "vae": load_weights(AutoencoderKL, folder, "vae", config.dtype, config.variant),
+            "unet": load_weights(UNet2DConditionModel, folder, "unet", config.dtype, config.variant),
+            "text_encoder": load_weights(CLIPTextModel, folder, "text_encoder", config.dtype, config.variant),
+            "tokenizer": load_tokenizer(folder),
+            "scheduler": load_scheduler(folder),
+        }
+        try:
+            return cls(**parts)
+        except UserError as error:
+            raise UserError(f"{config.model}: {error}") from error
+
+    def _check(self) -> None:
+        channels, given = self.latent_channels, self.unet.config.in_channels
+        if given not in (channels, 2 * channels + 1):
+            raise UserError(
+                f"unet: in_channels is {given}, but a VAE with {channels} latent channels needs {2 * channels + 1} "
+                f"(inpainting) or {channels}"
+            )
+        if self.prediction_type not in PREDICTION_TYPES:
+            known = ", ".join(PREDICTION_TYPES)
+            raise UserError(f"scheduler: prediction_type is {self.prediction_type!r}, known are {known}")
+        text_dim = self.text_encoder.config.hidden_size
+        if text_dim != self.context_dim:
+            raise UserError(f"unet: cross_attention_dim is {self.context_dim}, but text_encoder gives {text_dim}")
+        tokens, known = len(self.tokenizer), self.text_encoder.config.vocab_size
+        if tokens > known:
+            raise UserError(f"tokenizer: has {tokens} tokens, but text_encoder knows {known} (vocab_size)")
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a latent (4 in Stable Diffusion)."""
+        return self.vae.config.latent_channels
+
+    @property
+    def vae_scale(self) -> int:
+        """Image pixels per latent pixel (8 in Stable Diffusion)."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def prediction_type(self) -> str:
+        """What the UNet predicts: "epsilon" or "v_prediction"."""
+        return self.scheduler.config.prediction_type
+
+    @property
+    def training_steps(self) -> int:
+        """Timesteps of the noise schedule (1000 in Stable Diffusion)."""
+        return self.scheduler.config.num_train_timesteps
+
+    @property
+    def is_inpainting(self) -> bool:
+        """Whether the UNet sees the mask and the masked image; if not, the known area is blended in after each step."""
+        return self.unet.config.in_channels == 2 * self.latent_channels + 1
+
+    @property
+    def context_dim(self) -> int:
+        """Size of a cross-attention token."""
+        return self.unet.config.cross_attention_dim
+
+    @property
+    def text_length(self) -> int:
+        """Tokens of every encoded prompt (77 in CLIP)."""
+        return min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.unet.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights. Latents, context and images come out in float32 whatever it is."""
+        return self.unet.dtype
+
+    @torch.no_grad()
+    def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "batch tokens dim"]:
+        """Last hidden state of the text encoder; longer prompts are cut at `text_length` tokens."""
+        tokens = self.tokenizer(
+            list(prompts), padding="max_length", max_length=self.text_length, truncation=True, return_tensors="pt"
+        ).to(self.device)
+        uses_mask = getattr(self.text_encoder.config, "use_attention_mask", False)
+        mask = tokens.attention_mask if uses_mask else None
+        return self.text_encoder(tokens.input_ids, attention_mask=mask)[0].float()
+
+    @torch.no_grad()
+    def encode_images(
+        self, images: Float[Tensor, "batch 3 height width"], source: Generators | None = None
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Scaled latents of images in [-1, 1]: a sample drawn from ``source``, or the mode without one."""
+        self._check_size(images)
+        posterior = self.vae.encode(images.to(self.device, self.dtype)).latent_dist
+        latents = posterior.mean.float()
+        if source is not None:
+            latents = latents + posterior.std.float() * normal(latents.shape, source, latents.device)
+        return latents * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch 3 height width"]:
+        """Images in [-1, 1] of scaled latents."""
+        scaled = latents.to(self.device, self.dtype) / self.vae.config.scaling_factor
+        return self.vae.decode(scaled).sample.float().clamp(-1, 1)
+
+    def prepare_condition(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        known: Bool[Tensor, "batch 1 height width"],
+        source: Generators,
+    ) -> InpaintCondition:
+        """Condition and starting noise, drawn from ``source`` in the order of `StableDiffusionInpaintPipeline`.
+
+        A 9-channel UNet never sees what is not ``known``. For a 4-channel UNet the whole image is encoded, since its
+        latents are cut at the mask's edge afterwards: fill the unknown pixels with something smooth.
+        """
+        self._check_size(images)
+        size = [side // self.vae_scale for side in images.shape[-2:]]
+        shape = (len(images), self.latent_channels, *size)
+        known = known.to(self.device)
+        # Nearest, like the pipeline: every latent pixel takes the first of its image pixels.
+        mask = functional.interpolate((~known).float(), size=size)
+        if self.is_inpainting:
+            noise = normal(shape, source, self.device)
+            latents = self.encode_images(images.to(self.device) * known, source)
+        else:
+            latents = self.encode_images(images, source)
+            noise = normal(shape, source, self.device)
+            normal(shape, source)  # the pipeline encodes the masked image too; keeps the generators in step with it
+        return InpaintCondition(mask=mask, image=latents, noise=noise)
+
+    def predict(
+        self,
+        latents: Float[Tensor, "batch channels rows columns"],
+        timesteps: Tensor,
+        context: Float[Tensor, "batch tokens dim"],
+        condition: InpaintCondition,
+        residuals: Sequence[Tensor] | None = None,
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """What the UNet predicts (`prediction_type`) for noisy latents at ``timesteps`` (one, or one per row).
+
+        ``residuals`` are added inside the encoder, one map per down block. ``latents`` may hold the rows of
+        ``condition`` (and of ``residuals``) several times over, as the branches of guidance do.
+        """
+        rows = len(latents)
+        blocks = len(self.unet.config.block_out_channels)
+        if residuals is not None and len(residuals) != blocks:
+            raise ValueError(f"{len(residuals)} residuals for a UNet with {blocks} down blocks")
+        inputs = latents
+        if self.is_inpainting:
+            condition = condition.repeated(rows // len(condition.mask))
+            inputs = torch.cat([latents, condition.mask.to(latents), condition.image.to(latents)], dim=1)
+        if residuals is not None:  # a new list: the UNet empties it
+            residuals = [part.repeat(rows // len(part), 1, 1, 1).to(self.dtype) for part in residuals]
+        output = self.unet(
+            inputs.to(self.dtype),
+            timesteps,
+            encoder_hidden_states=context.to(self.dtype),
+            down_intrablock_additional_residuals=residuals,
+            return_dict=False,
+        )[0]
+        return output.to(latents.dtype)
+
+    def keep_known(self, condition: InpaintCondition, scheduler: Any) -> AfterStep | None:
+        """What `denoise` must do after each step: nothing (None) if the UNet sees the mask itself.
+
+        Otherwise the known area is put back at the noise level of the step that follows (as the diffusers pipeline
+        does, after RePaint, Lugmayr et al. 2022, eq. 8).
+        """
+        if self.is_inpainting:
+            return None
+
+        def blend(latents: Tensor, next_timestep: Tensor | None) -> Tensor:
+            known = condition.image
+            if next_timestep is not None:
+                known = scheduler.add_noise(known, condition.noise, next_timestep[None])
+            return (1 - condition.mask) * known + condition.mask * latents
+
+        return blend
+
+    def add_noise(
+        self,
+        latents: Float[Tensor, "batch channels rows columns"],
+        noise: Float[Tensor, "batch channels rows columns"],
+        timesteps: Int64[Tensor, "batch"],
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Training: latents at the noise level of ``timesteps``."""
+        return self.training_scheduler.add_noise(latents, noise, timesteps)
+
+    def target(
+        self,
+        latents: Float[Tensor, "batch channels rows columns"],
+        noise: Float[Tensor, "batch channels rows columns"],
+        timesteps: Int64[Tensor, "batch"],
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Training: what `predict` should return, the noise or the velocity (Salimans and Ho 2022, appendix D)."""
+        if self.prediction_type == "epsilon":
+            return noise
+        return self.training_scheduler.get_velocity(latents, noise, timesteps)
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute the UNet's activations in the backward pass: less memory, about a third more time."""
+        self.unet.enable_gradient_checkpointing()
+
+    def save_memory(self) -> None:
+        """Encode and decode one image at a time, large ones in tiles."""
+        self.vae.enable_slicing()
+        self.vae.enable_tiling()
+
+    def _check_size(self, images: Tensor) -> None:
+        height, width = images.shape[-2:]
+        if height % self.vae_scale or width % self.vae_scale:
+            raise ValueError(f"image sides must be multiples of {self.vae_scale}, got {height}x{width}")

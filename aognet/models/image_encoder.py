@@ -1,0 +1,73 @@
+"""A frozen CLIP image encoder that takes float tensors: one vector for each image."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aognet.errors import UserError
+from aognet.models.loading import check_dtype, load_part, load_weights, resolve
+
+# OpenAI's normalisation, which OpenCLIP's models share; a preprocessor config beside the weights overrules it.
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """``model``: hub id or folder of a CLIP; ``subfolder`` and ``processor``: where in it the image tower and its
+    preprocessing lie (``image_encoder`` and ``feature_extractor`` in a diffusers folder)."""
+
+    model: str
+    revision: str | None = None
+    subfolder: str = ""
+    processor: str = ""
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
+
+
+class ClipImageEncoder(nn.Module):
+    """CLIP's image tower with projection (Radford et al. 2021); stays frozen and in evaluation mode."""
+
+    def __init__(self, tower: nn.Module, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD):
+        super().__init__()
+        self.tower = tower.requires_grad_(False).eval()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    @classmethod
+    def load(cls, config: ClipConfig) -> "ClipImageEncoder":
+        """The encoder a config names; a whole CLIP model works too, its text tower is left out."""
+        from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
+
+        parts = [part for part in (config.subfolder, config.processor) if part]
+        folder = resolve(config.model, parts, config.revision)
+        tower = load_weights(CLIPVisionModelWithProjection, folder, config.subfolder, config.dtype)
+        if not (folder / config.processor / "preprocessor_config.json").is_file():
+            return cls(tower)
+        processor = load_part(CLIPImageProcessorPil, folder, config.processor)
+        if len(processor.image_mean) != 3 or len(processor.image_std) != 3:
+            raise UserError(f"{folder / config.processor}: image_mean and image_std must have 3 numbers")
+        return cls(tower, tuple(processor.image_mean), tuple(processor.image_std))
+
+    def train(self, mode: bool = True) -> "ClipImageEncoder":
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self.tower.config.projection_dim
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """Unit-less CLIP embeddings (not normalised) of square images in [-1, 1] of any size."""
+        size = self.tower.config.image_size
+        if images.shape[-1] != size or images.shape[-2] != size:
+            images = functional.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+        pixels = ((images + 1) / 2 - self.mean) / self.std
+        return self.tower(pixels.to(self.tower.dtype)).image_embeds.float()

@@ -1,0 +1,124 @@
+"""Training of a small inpainting UNet from nothing; what comes out loads like any Stable Diffusion inpainting model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from aognet.errors import UserError
+from aognet.models.backbone import Backbone
+from aognet.models.loading import load_part, load_weights
+from aognet.models.training import diffusion_loss
+from aognet.sampling.denoise import denoise, guided
+from aognet.sampling.noise import generators, uniform
+from aognet.sampling.schedulers import make_scheduler
+
+
+class InpaintingTraining(nn.Module):
+    """Learns to predict the velocity of noisy view latents from mask, masked view and caption (Rombach et al. 2022)."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """``vae`` and ``text``: folders with trained parts. ``attention``: which UNet levels have cross-attention.
+
+        ``drop_text`` and ``drop_known``: how often the caption is empty and nothing of the view is known.
+        """
+
+        vae: str
+        text: str
+        channels: tuple[int, ...] = (48, 96, 144, 192)
+        attention: tuple[bool, ...] = (False, False, True, True)
+        head_dim: int = 24
+        layers_per_block: int = 1
+        groups: int = 16
+        drop_text: float = 0.1
+        drop_known: float = 0.1
+        noise_offset: float = 0.1
+
+        def __post_init__(self) -> None:
+            if len(self.attention) != len(self.channels):
+                raise UserError(f"attention needs {len(self.channels)} entries, got {len(self.attention)}")
+
+    def __init__(self, config: Config):
+        super().__init__()
+        from diffusers import AutoencoderKL, DDIMScheduler
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        self.config = config
+        text = Path(config.text)
+        tokenizer = load_part(CLIPTokenizer, text, "tokenizer")
+        vae = load_weights(AutoencoderKL, Path(config.vae), "vae")
+        text_encoder = load_weights(CLIPTextModel, text, "text_encoder")
+        unet = _unet(config, vae.config.latent_channels, text_encoder.config.hidden_size)
+        scheduler = DDIMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            prediction_type="v_prediction",
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1,
+        )
+        self.backbone = Backbone(
+            vae=vae, unet=unet, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
+        )
+        unet.requires_grad_(True)
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        return {"unet": self.backbone.unet}
+
+    def forward(self, batch) -> dict[str, Tensor]:
+        """Mean squared error of the predicted velocity."""
+        seeds = batch.seeds
+        hidden = (uniform(seeds, 11) < self.config.drop_known).to(batch.known.device)
+        known = batch.known & ~hidden[:, None, None, None]
+        silent = uniform(seeds, 12) < self.config.drop_text
+        prompts = ["" if drop else prompt for drop, prompt in zip(silent, batch.prompts, strict=True)]
+        context = self.backbone.encode_text(prompts)
+        loss = diffusion_loss(self.backbone, batch.view, known, seeds, context, noise_offset=self.config.noise_offset)
+        return {"loss": loss}
+
+    @torch.no_grad()
+    def preview(self, batch) -> dict[str, Tensor]:
+        """The views, what is known of them, and how the UNet continues it in 20 steps."""
+        backbone, known = self.backbone, batch.known
+        source = generators(batch.seeds, 20)
+        condition = backbone.prepare_condition(batch.view, known, source)
+        predict = guided(
+            lambda latents, timestep, context: backbone.predict(latents, timestep, context, condition),
+            backbone.encode_text(batch.prompts),
+            backbone.encode_text([""] * len(known)),
+            2.5,
+        )
+        latents = denoise(predict, make_scheduler("ddim", backbone.scheduler.config), condition.noise, steps=20)
+        output = backbone.decode(latents)
+        roundtrip = backbone.decode(backbone.encode_images(batch.view))
+        return {"target": batch.view, "input": batch.view * known, "output": output, "decoded": roundtrip}
+
+    def enable_gradient_checkpointing(self) -> None:
+        self.backbone.enable_gradient_checkpointing()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes ``unet`` and ``scheduler`` below ``folder``."""
+        self.backbone.unet.save_pretrained(folder / "unet", safe_serialization=True)
+        self.backbone.scheduler.save_pretrained(folder / "scheduler")
+
+
+def _unet(config: InpaintingTraining.Config, latent_channels: int, context_dim: int) -> nn.Module:
+    from diffusers import UNet2DConditionModel
+
+    down = tuple("CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in config.attention)
+    up = tuple("CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(config.attention))
+    return UNet2DConditionModel(
+        in_channels=2 * latent_channels + 1,
+        out_channels=latent_channels,
+        block_out_channels=tuple(config.channels),
+        down_block_types=down,
+        up_block_types=up,
+        layers_per_block=config.layers_per_block,
+        norm_num_groups=config.groups,
+        cross_attention_dim=context_dim,
+        attention_head_dim=tuple(width // config.head_dim for width in config.channels),
+        use_linear_projection=True,
+    )

@@ -1,0 +1,171 @@
+"""Pretrained parts from a local folder or the Hugging Face hub, with one clear line when that fails.
+
+Weights are read from safetensors only. A part whose weights are missing or of another shape is refused.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from aognet.errors import UserError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def check_dtype(name: str) -> None:
+    """Raise ValueError unless ``name`` is a key of `DTYPES`."""
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
+
+
+def resolve(
+    model: str, components: Sequence[str] = (), revision: str | None = None, variant: str | None = None
+) -> Path:
+    """Local folder of ``model``, a folder or a hub id ("owner/name"), with the subfolders ``components`` in it.
+
+    From the hub only those subfolders are fetched (the top folder when there are none), in safetensors of ``variant``.
+    Raises UserError for a folder that is not there or lacks a component and for a hub id that cannot be fetched.
+    """
+    folder = Path(model).expanduser()
+    if not folder.exists():
+        if not is_hub_id(model):
+            raise UserError(f"{model}: no such folder")
+        folder = download(model, components, revision, variant)
+    for component in components:
+        if not (folder / component).is_dir():
+            raise UserError(f"{model}: no folder {component!r} in it; needed are {', '.join(components)}")
+    return folder
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether ``model`` reads as "owner/name" and not as a path."""
+    owner, _, name = model.partition("/")
+    return bool(owner and name) and "/" not in name and not model.startswith((".", "~"))
+
+
+def download(model: str, components: Sequence[str], revision: str | None, variant: str | None) -> Path:
+    """Folder of the hub's local cache that holds what `resolve` asks for, fetched where it is not there yet."""
+    from huggingface_hub import snapshot_download
+
+    weights = f"model.{variant}" if variant else "model"
+    names = ["*.json", "*.txt", f"{weights}*.safetensors", f"diffusion_pytorch_{weights}*.safetensors"]
+    # Other precisions and the weights without EMA lie beside the wanted ones: gigabytes that nobody reads.
+    ignored = [] if variant else ["*.fp16*.safetensors", "*.bf16*.safetensors", "*.non_ema*.safetensors"]
+    patterns = [f"{component}/{name}" for component in components for name in names] or names
+    try:
+        found = snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=ignored)
+    except Exception as error:  # the hub client lets through errors of its HTTP library, which differ by version
+        at_revision = f" at revision {revision}" if revision else ""
+        raise UserError(
+            f"{model}{at_revision}: no such folder here and the Hugging Face hub did not give it "
+            f"({first_line(error)}); run `hf download {model}` once with a network, then none is needed"
+        ) from error
+    return Path(found)
+
+
+def load_part(part_class: type, folder: Path, component: str = "", **options: Any) -> Any:
+    """``part_class.from_pretrained`` of a subfolder (or of ``folder`` itself): a tokenizer, a scheduler, ...
+
+    Raises UserError naming the folder when it cannot be read.
+    """
+    from safetensors import SafetensorError
+
+    where = folder / component
+    try:
+        with quiet():
+            return part_class.from_pretrained(str(where), local_files_only=True, **options)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{where}: cannot be loaded as {part_class.__name__}: {first_line(error)}") from error
+
+
+def load_weights(
+    part_class: type, folder: Path, component: str = "", dtype: str = "float32", variant: str | None = None
+) -> nn.Module:
+    """A frozen diffusers or transformers model in evaluation mode, with every weight from the file."""
+    options: dict[str, Any] = {"variant": variant} if variant else {}
+    if part_class.__module__.startswith("transformers."):
+        options["ignore_mismatched_sizes"] = True  # reported below by name; diffusers names them in its own error
+    module, report = load_part(
+        part_class,
+        folder,
+        component,
+        dtype=DTYPES[dtype],
+        use_safetensors=True,
+        output_loading_info=True,
+        **options,
+    )
+    for kind, keys in (("missing", report["missing_keys"]), ("of another shape", report["mismatched_keys"])):
+        if keys:
+            names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in keys)
+            raise UserError(f"{folder / component}: {len(names)} weights are {kind}, among them {names[0]!r}")
+    return freeze(module)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and warnings from diffusers and transformers: what went wrong is raised by who calls them."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (diffusers_logging, transformers_logging)
+    levels = [library.get_verbosity() for library in libraries]
+    bars = [library.is_progress_bar_enabled() for library in libraries]
+    for library in libraries:
+        library.set_verbosity(logging.CRITICAL)
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, level, bar in zip(libraries, levels, bars, strict=True):
+            library.set_verbosity(level)
+            if bar:
+                library.enable_progress_bar()
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """The module itself, without gradients and in evaluation mode."""
+    return module.requires_grad_(False).eval()
+
+
+def load_tokenizer(folder: Path, component: str = "tokenizer") -> Any:
+    """The CLIP tokenizer of ``folder``. Raises UserError without its files: transformers makes an empty one."""
+    from transformers import CLIPTokenizer
+
+    where = folder / component
+    if not any((where / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise UserError(f"{where}: neither tokenizer.json nor vocab.json is in it")
+    return load_part(CLIPTokenizer, folder, component)
+
+
+def load_scheduler(folder: Path, component: str = "scheduler") -> Any:
+    """The scheduler that the folder names, mended like the pipelines mend old configs.
+
+    `StableDiffusionInpaintPipeline` sets ``steps_offset`` to 1 and ``skip_prk_steps`` to true where they differ.
+    """
+    import diffusers
+
+    path = folder / component / "scheduler_config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        class_name = config["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read as a scheduler config: {first_line(error)}") from error
+    scheduler_class = getattr(diffusers, str(class_name), None)
+    if not (isinstance(scheduler_class, type) and issubclass(scheduler_class, diffusers.SchedulerMixin)):
+        raise UserError(f"{path}: _class_name: unknown scheduler {class_name!r}")
+    scheduler = load_part(scheduler_class, folder, component)
+    wanted = {"steps_offset": 1, "skip_prk_steps": True}
+    mended = {key: value for key, value in wanted.items() if scheduler.config.get(key, value) != value}
+    return scheduler_class.from_config(scheduler.config, **mended) if mended else scheduler
+
+
+def first_line(error: BaseException) -> str:
+    """The first sentence of what an error says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,110 @@
+"""Saving what was trained with a reference to what was not, and reading both again.
+
+A folder holds ``config.json`` (the method, its configuration) and ``model.safetensors`` (the trained parts alone).
+"""
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from aognet.config import LoadedConfig, build_config, target_class
+from aognet.errors import UserError
+from aognet.models.loading import resolve
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+MOST_CONFIG_BYTES = 2**20
+METHODS = ("aognet",)
+
+
+def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method: str) -> None:
+    """Writes a method's configuration and trained parts; local backbones are referenced relative to the folder."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    described = asdict(config)
+    for name in ("backbone", "clip"):
+        if described.get(name) and Path(described[name]["model"]).is_dir():
+            described[name]["model"] = os.path.relpath(Path(described[name]["model"]).resolve(), folder.resolve())
+    (folder / CONFIG).write_text(json.dumps({"method": method, **described}, indent=2) + "\n", encoding="utf-8")
+    save_file(flat_state(parts), folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def flat_state(parts: dict[str, nn.Module]) -> dict[str, torch.Tensor]:
+    """All weights of named parts under ``part.weight`` names."""
+    return {
+        f"{name}.{key}": value.detach().contiguous()
+        for name, part in parts.items()
+        for key, value in part.state_dict().items()
+    }
+
+
+def load_method(model: str, revision: str | None = None, dtype: str | None = None) -> nn.Module:
+    """The trained model of a folder or hub id, whichever method it is; an experiment's folder means its ``final``."""
+    if not (Path(model) / CONFIG).is_file() and (Path(model) / "final" / CONFIG).is_file():
+        model = str(Path(model) / "final")
+    path = resolve(model, (), revision) / CONFIG
+    method = _read(path).get("method")
+    if method not in METHODS:
+        raise UserError(f"{path}: method: unknown value {method!r}, known are {', '.join(METHODS)}")
+    return target_class(LoadedConfig({"target": method}, {"": str(path)})).from_pretrained(model, revision, dtype)
+
+
+def load_trained(method_class: type, model: str, method: str, revision: str | None, dtype: str | None) -> nn.Module:
+    """Builds a method from the folder or hub id ``save_trained`` filled. Raises UserError naming file and key."""
+    folder = resolve(model, (), revision)
+    path = folder / CONFIG
+    described = _read(path)
+    if described.pop("method", None) != method:
+        raise UserError(f"{path}: method: expected {method!r}; this folder does not hold a trained {method}")
+    config = build_config(LoadedConfig(described, {"": str(path)}), method_class.Config)
+    for name in ("backbone", "clip"):
+        part = getattr(config, name)
+        if part is not None:
+            model_path = folder / part.model
+            part = replace(part, model=str(model_path.resolve()) if model_path.is_dir() else part.model)
+            config = replace(config, **{name: replace(part, dtype=dtype or part.dtype)})
+    built = method_class(config)
+    load_state(built.trainable_parts(), folder / WEIGHTS)
+    return built
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; --checkpoint expects a folder with {CONFIG} and {WEIGHTS}")
+    if path.stat().st_size > MOST_CONFIG_BYTES:
+        raise UserError(f"{path}: larger than {MOST_CONFIG_BYTES} bytes")
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON ({error})") from error
+    if not isinstance(described, dict):
+        raise UserError(f"{path}: expected an object, got {type(described).__name__}")
+    return described
+
+
+def load_state(parts: dict[str, nn.Module], path: Path) -> None:
+    """Fills named parts from a safetensors file that must hold exactly their weights, in their shapes."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error})") from error
+    wanted = flat_state(parts)
+    if missing := sorted(wanted.keys() - found.keys()):
+        raise UserError(f"{path}: {len(missing)} weights are missing, first {missing[0]}")
+    if unknown := sorted(found.keys() - wanted.keys()):
+        raise UserError(f"{path}: {len(unknown)} weights belong to no part of this model, first {unknown[0]}")
+    for key, value in wanted.items():
+        if found[key].shape != value.shape:
+            raise UserError(f"{path}: {key} has shape {list(found[key].shape)}, the model's is {list(value.shape)}")
+    for name, part in parts.items():
+        part.load_state_dict({key: found[f"{name}.{key}"] for key in part.state_dict()})

@@ -1,0 +1,1 @@
+"""Noise, schedulers and the denoising loop; knows no model."""

@@ -1,0 +1,138 @@
+"""Paint panoramas: ``python inference.py --image photo.jpg --prompt "a mountain lake"``."""
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from aognet import cli
+from aognet.config import LoadedConfig, load_config
+from aognet.errors import UserError
+
+log = logging.getLogger("aognet.inference")
+
+DEFAULT_CONFIG = Path(__file__).parent / "config" / "inference_config.yaml"
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; ``key.sub=value`` may stand anywhere."""
+    parser = argparse.ArgumentParser(
+        description="Paint 360-degree panoramas from photographs and words.", allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("-b", "--base", nargs="+", default=[], metavar="YAML", help=f"config files (default: {DEFAULT_CONFIG.name})")
+    add("--checkpoint", metavar="PATH", help="folder or hub id that save_pretrained wrote, or an experiment's folder")
+    add("--inference_out_dir", "--inference-out-dir", metavar="DIR", help="one folder for each panorama is made here")
+    add("--num_inference_step", "--num-inference-step", type=int, metavar="N", help="denoising steps of each view")
+    add("--cfg_scale", "--cfg-scale", type=float, metavar="X", help="scale of classifier-free guidance")
+    add("--scheduler", help="pndm, ddim, dpm-solver++, unipc, lcm, euler or euler-a")
+    add("--plan", help="cover or published")
+    add("--size", metavar="HxW", help="of the panorama, such as 512x1024")
+    add("-s", "--seed", type=int)
+    add("--image", action="append", default=[], metavar="FILE", help="a photograph; several need --poses")
+    add("--poses", metavar="YAML", help="yaw, pitch, roll and fov (degrees) of each --image, by file name")
+    add("--panorama", metavar="FILE", help="a partly known panorama, with --mask")
+    add("--mask", metavar="FILE", help="white where --panorama is to be painted")
+    add("--prompt", help="what to paint; without an image or -b, the panorama is painted from these words alone")
+    add(
+        "--prompt-at",
+        "--prompt_at",
+        action="append",
+        default=[],
+        metavar='"YAW,PITCH: TEXT"',
+        help="words for a direction",
+    )
+    for angle in ("yaw", "pitch", "roll"):
+        add(f"--{angle}", type=float, help=f"{angle} of the photograph in degrees")
+    add("--fov", type=float, help="horizontal field of view of the photograph (default: EXIF focal length, else 90)")
+    add("--name", help="name of the panorama's folder")
+    add("--overwrite", action="store_true", help="paint again what is there with other settings")
+    add("--undo", type=int, metavar="N", help="take the last N views of a run back (--inference_out_dir: its folder)")
+    add("--repaint", metavar='"YAW,PITCH: TEXT"', help="paint a direction of a finished run anew")
+    add("overrides", nargs="*", metavar="key.sub=value", help="settings that override the config files")
+    options = parser.parse_intermixed_args(arguments)
+    swallowed = [item for item in options.base if "=" in item and not Path(item).exists()]
+    options.base = [item for item in options.base if item not in swallowed]
+    options.overrides = swallowed + options.overrides
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    if options.undo is not None and options.repaint is not None:
+        raise UserError("--undo and --repaint exclude each other")
+    from aognet.engine.inference import edit_run, paint_all
+
+    if options.undo is not None or options.repaint is not None:
+        folder = Path(options.inference_out_dir or read_config(options).values.get("out_dir", "outputs"))
+        return edit_run(folder, undo=options.undo, repaint=options.repaint)
+    return paint_all(read_config(options), overwrite=options.overwrite)
+
+
+def read_config(options: argparse.Namespace) -> LoadedConfig:
+    """Config files, then the flags, then the overrides."""
+    return load_config(
+        [Path(path) for path in options.base or [DEFAULT_CONFIG]], [*flag_settings(options), *options.overrides]
+    )
+
+
+def flag_settings(options: argparse.Namespace) -> list[str]:
+    """Flags as ``key.sub=value``."""
+    settings = {
+        "checkpoint": options.checkpoint,
+        "out_dir": options.inference_out_dir,
+        "generator.sampler.steps": options.num_inference_step,
+        "generator.sampler.guidance": options.cfg_scale,
+        "generator.sampler.scheduler": options.scheduler,
+        "generator.plan.kind": options.plan,
+        "generator.height": None if options.size is None else panorama_height(options.size),
+        "generator.seed": options.seed,
+        "inputs.name": options.name,
+        **input_settings(options),
+    }
+    # JSON is YAML: quoting keeps a prompt with colons, braces or dollar signs a plain string.
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items() if value is not None]
+
+
+def input_settings(options: argparse.Namespace) -> dict[str, object]:
+    """What the flags say about the input; an input on the command line replaces those of the config files."""
+    settings: dict[str, object] = {"inputs.prompt": options.prompt, "inputs.prompts_at": options.prompt_at or None}
+    settings |= {f"inputs.pose.{key}": getattr(options, key) for key in ("yaw", "pitch", "roll", "fov")}
+    if options.mask is not None and options.panorama is None:
+        raise UserError(f"--mask {options.mask}: needs --panorama")
+    if options.image and options.panorama:
+        raise UserError("--image and --panorama exclude each other")
+    alone = options.prompt is not None and not options.base
+    if options.image or options.panorama or alone:
+        settings |= {f"inputs.{key}": [] for key in ("photos", "together", "panoramas", "captions")}
+    if options.panorama:
+        settings |= {"inputs.partial": options.panorama, "inputs.mask": options.mask}
+    elif options.poses is not None or len(options.image) > 1:
+        settings |= {"inputs.together": posed_images(options.image, options.poses)}
+    elif options.image:
+        settings |= {"inputs.photos": options.image}
+    return settings
+
+
+def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, object]]:
+    """Each image with its pose from a YAML that maps file names to yaw, pitch, roll and fov."""
+    if poses is None:
+        raise UserError(f"{len(images)} images need --poses, a YAML file with yaw, pitch, roll and fov by file name")
+    table = load_config([Path(poses)])
+    missing = [image for image in images if Path(image).name not in table.values]
+    if missing:
+        raise UserError(f"{poses}: no pose for {Path(missing[0]).name}")
+    return [{**table.section(Path(image).name).to_container(), "image": image} for image in images]
+
+
+def panorama_height(text: str) -> int:
+    """Rows of a panorama from ``HxW`` or ``H``."""
+    height, cross, width = text.lower().partition("x")
+    if not height.isdecimal() or (cross and not width.isdecimal()) or (cross and int(width) != 2 * int(height)):
+        raise UserError(f"--size must be HxW with W twice H, such as 512x1024; got {text!r}")
+    return int(height)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,84 @@
+"""Train a model: ``python main.py -b config/train_config.yaml --n my_experiment``."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from aognet import cli
+from aognet.config import LoadedConfig, build, build_config, check, load_config
+from aognet.engine.experiment import experiment_folder, show_plan, write_config
+from aognet.errors import UserError
+
+SECTIONS = ("SHARE", "model", "data", "trainer")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; ``key.sub=value`` may stand anywhere, also right after the YAML files."""
+    parser = argparse.ArgumentParser(description="Train a model on panoramas.", allow_abbrev=False)
+    add = parser.add_argument
+    add("-b", "--base", nargs="+", default=[], metavar="YAML", help="config files, later ones override earlier ones")
+    add("-n", "--n", "--name", dest="name", default="", metavar="NAME", help="name of the experiment and its folder")
+    add("-c", "--checkpoint", metavar="FOLDER", help="start from the weights of a final/ or checkpoint folder")
+    add("-s", "--seed", type=int, help="seed of weights and training data")
+    add("-w", "--wandb", action="store_true", help="log to Weights & Biases")
+    add("--wandb_id", "--wandb-id", default="aognet", metavar="PROJECT", help="the wandb project")
+    add("--resume", action="store_true", help="go on from the experiment's last checkpoint")
+    add("--dry-run", action="store_true", help="show the resolved config and the trainable parameters, then stop")
+    add("--out_dir", "--out-dir", type=Path, default=Path("logs"), metavar="DIR", help="where experiments live")
+    add("overrides", nargs="*", metavar="key.sub=value", help="settings that override the config files")
+    options = parser.parse_intermixed_args(arguments)
+    swallowed = [item for item in options.base if "=" in item and not Path(item).exists()]
+    options.base = [Path(item) for item in options.base if item not in swallowed]
+    options.overrides = swallowed + options.overrides
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, load the config, build, train; returns the exit code."""
+    options = parse(arguments)
+    folder = experiment_folder(options.out_dir, options.name, options.resume, options.dry_run)
+    config = read_config(options, folder)
+
+    from aognet.engine.checkpoint import start_from
+    from aognet.engine.randomness import seed_everything
+    from aognet.engine.trainer import Trainer
+    from aognet.models.loading import resolve
+
+    settings = build_config(config.section("trainer"), Trainer.Config)
+    data = config.section("data")
+    data.check_keys(("train", "validation"))
+    datasets = {name: data.section(name) for name in ("train", "validation") if name == "train" or data.has(name)}
+    check(config.section("model"), needs="trainable_parts")
+    for section in datasets.values():
+        check(section, needs="collate")
+    samples = {} if options.dry_run else {name: build(section) for name, section in datasets.items()}
+    seed_everything(settings.seed)
+    model = build(config.section("model"))
+    if options.checkpoint:
+        start_from(resolve(options.checkpoint), model.trainable_parts())
+    if options.dry_run:
+        show_plan(config, model)
+        return 0
+    write_config(folder, config)
+    everything = config.to_container()
+    trainer = Trainer(
+        settings, model, samples["train"], samples.get("validation"), folder, options.wandb_id, everything
+    )
+    trainer.fit(resume=options.resume)
+    return 0
+
+
+def read_config(options: argparse.Namespace, folder: Path) -> LoadedConfig:
+    """Merge files, flags and overrides; ``--resume`` without files takes those the experiment began with."""
+    kept = folder / "config.yaml"
+    if not options.base and not (options.resume and kept.is_file()):
+        raise UserError("name at least one config file: -b config/train_config.yaml")
+    flags = [f"trainer.seed={options.seed}", f"data.train.seed={options.seed}"] if options.seed is not None else []
+    flags += ["trainer.tracker=wandb"] if options.wandb else []
+    config = load_config(options.base or [kept], [*flags, *options.overrides])
+    config.check_keys(SECTIONS)
+    return config
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,45 @@
+"""Turns a table of panoramas (CSV with columns slug, split, caption) into one captions file for each split.
+
+python misc/index_captions.py --index panos/index.csv --out_dir captions --prefix real
+"""
+
+import argparse
+import csv
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--index", type=Path, required=True, help="CSV file with the columns slug, split and caption")
+    parser.add_argument("--out_dir", type=Path, required=True)
+    parser.add_argument("--prefix", default="", help="put before the split's name: PREFIX_train.jsonl")
+    parser.add_argument("--suffix", default=".jpg", help="of the image files")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse(argv)
+    from aognet.data.captions import save_captions
+    from aognet.errors import UserError
+
+    if not arguments.index.is_file():
+        raise UserError(f"{arguments.index}: no such file")
+    splits: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    with arguments.index.open(encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            if not all(row.get(column) for column in ("slug", "split", "caption")):
+                raise UserError(f"{arguments.index}, line {number}: needs a slug, a split and a caption, got {row}")
+            splits[row["split"]][row["slug"] + arguments.suffix] = [row["caption"]]
+    arguments.out_dir.mkdir(parents=True, exist_ok=True)
+    for split, captions in splits.items():
+        save_captions(captions, arguments.out_dir / f"{arguments.prefix}_{split}.jsonl".removeprefix("_"))
+
+
+if __name__ == "__main__":
+    from aognet.cli import run
+
+    run(main)

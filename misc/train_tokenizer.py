@@ -1,0 +1,37 @@
+"""Trains a CLIP tokenizer (byte-level BPE) on caption files.
+
+python misc/train_tokenizer.py --captions scenes/captions.jsonl --out_dir tokenizer --vocabulary 2048
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--captions", type=Path, nargs="+", required=True, help="JSONL caption files")
+    parser.add_argument("--out_dir", type=Path, required=True)
+    parser.add_argument("--vocabulary", type=int, default=2048, help="number of tokens, at least 514")
+    parser.add_argument("--length", type=int, default=77, help="longest prompt in tokens")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse(argv)
+    from aognet.data.captions import load_captions
+    from aognet.errors import UserError
+    from aognet.models.clip.tokenizer import train_tokenizer
+
+    if arguments.vocabulary < 514:
+        raise UserError(f"--vocabulary must be at least 514 (512 bytes and two marks), got {arguments.vocabulary}")
+    texts = [text for path in arguments.captions for captions in load_captions(path).values() for text in captions]
+    train_tokenizer(texts, arguments.vocabulary, arguments.length).save_pretrained(arguments.out_dir)
+
+
+if __name__ == "__main__":
+    from aognet.cli import run
+
+    run(main)

@@ -1,0 +1,39 @@
+"""No network, one thread, shapes checked, and tiny models that are made once per session."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+from tests.tiny import tiny_backbone_folder
+
+# Nothing above imports huggingface_hub, which reads its switch once, or aognet, whose functions the hook checks.
+os.environ["HF_HUB_OFFLINE"] = "1"
+install_import_hook("aognet", "beartype.beartype")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def sd2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny SD 2 inpainting model (9 channels, v prediction, VAE factor 2). Do not write in it."""
+    return tiny_backbone_folder(tmp_path_factory.mktemp("sd2"))
+
+
+@pytest.fixture(scope="session")
+def sd15_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny SD 1.5 inpainting model (9 channels, epsilon, VAE factor 2). Do not write in it."""
+    return tiny_backbone_folder(tmp_path_factory.mktemp("sd15"), "sd15")
+
+
+@pytest.fixture(scope="session")
+def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny SD 1.5 text-to-image model (4 channels). Do not write in it."""
+    return tiny_backbone_folder(tmp_path_factory.mktemp("plain"), "sd15", channels=4)
+
+
+@pytest.fixture(scope="session")
+def four_block_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny SD 2 inpainting model with four blocks and the VAE factor 8, as the real one. Do not write in it."""
+    return tiny_backbone_folder(tmp_path_factory.mktemp("four_blocks"), blocks=4)

@@ -1,0 +1,133 @@
+"""Tiny random models in the layout of the real ones: a folder as diffusers saves it, made in a second."""
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+Layout = Literal["sd15", "sd2"]
+
+TEXT_DIM = 32
+IMAGE_DIM = 24
+# What distinguishes the two families. SD 2 counts the heads of each block and projects with linear layers.
+UNET = {
+    "sd15": {"attention_head_dim": 2, "use_linear_projection": False},
+    "sd2": {"attention_head_dim": [2, 4, 4, 4], "use_linear_projection": True},
+}
+TEXT = {"sd15": {"hidden_act": "quick_gelu"}, "sd2": {"hidden_act": "gelu"}}
+PREDICTION_TYPE = {"sd15": "epsilon", "sd2": "v_prediction"}
+
+
+def tiny_tokenizer() -> Any:
+    """A CLIP tokenizer of 514 tokens: every byte alone and at a word's end, start and end of text."""
+    from transformers import CLIPTokenizer
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    letters = list(bytes_to_unicode().values())
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=77)
+
+
+def tiny_text_encoder(layout: Layout = "sd2") -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=514, hidden_size=TEXT_DIM, intermediate_size=64, projection_dim=IMAGE_DIM, num_hidden_layers=2,
+        num_attention_heads=2, max_position_embeddings=77, bos_token_id=512, eos_token_id=513, pad_token_id=513,
+        **TEXT[layout],
+    )  # fmt: skip
+    return CLIPTextModel(config).eval()
+
+
+def tiny_image_encoder() -> Any:
+    """A CLIP vision encoder for 32x32 images that gives `IMAGE_DIM` numbers."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig(
+        image_size=32, patch_size=8, hidden_size=32, intermediate_size=64, projection_dim=IMAGE_DIM,
+        num_hidden_layers=2, num_attention_heads=2,
+    )  # fmt: skip
+    return CLIPVisionModelWithProjection(config).eval()
+
+
+def tiny_vae(blocks: int = 2) -> Any:
+    """Four latent channels; ``blocks`` 2 halves the image once, 4 gives Stable Diffusion's factor of 8."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        block_out_channels=(8,) * (blocks - 1) + (16,), down_block_types=("DownEncoderBlock2D",) * blocks,
+        up_block_types=("UpDecoderBlock2D",) * blocks, layers_per_block=1, norm_num_groups=4, latent_channels=4,
+        sample_size=32,
+    ).eval()  # fmt: skip
+
+
+def tiny_unet(layout: Layout = "sd2", channels: int = 9, blocks: int = 2) -> Any:
+    """``blocks`` down blocks with cross-attention; of four the last has none, as in Stable Diffusion."""
+    from diffusers import UNet2DConditionModel
+
+    plain = ("DownBlock2D",) if blocks > 2 else ()
+    down = ("CrossAttnDownBlock2D",) * (blocks - len(plain)) + plain
+    options = dict(UNET[layout])
+    if isinstance(options["attention_head_dim"], list):
+        options["attention_head_dim"] = options["attention_head_dim"][:blocks]
+    return UNet2DConditionModel(
+        in_channels=channels, out_channels=4, block_out_channels=(16, 32, 32, 32)[:blocks], layers_per_block=1,
+        down_block_types=down, up_block_types=tuple(name.replace("Down", "Up") for name in reversed(down)),
+        cross_attention_dim=TEXT_DIM, norm_num_groups=8, sample_size=64, **options,
+    ).eval()  # fmt: skip
+
+
+def tiny_scheduler(prediction_type: str = "epsilon") -> Any:
+    """PNDM with the config that both Stable Diffusion families ship."""
+    from diffusers import PNDMScheduler
+
+    return PNDMScheduler.from_config({
+        "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000,
+        "clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True, "steps_offset": 1,
+        "prediction_type": prediction_type,
+    })  # fmt: skip
+
+
+def tiny_components(
+    layout: Layout = "sd2",
+    channels: int = 9,
+    prediction_type: str | None = None,
+    blocks: int = 2,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """All parts of an inpainting pipeline by name; the same ``seed`` gives the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return {
+            "vae": tiny_vae(blocks),
+            "unet": tiny_unet(layout, channels, blocks),
+            "text_encoder": tiny_text_encoder(layout),
+            "tokenizer": tiny_tokenizer(),
+            "image_encoder": tiny_image_encoder(),
+            "scheduler": tiny_scheduler(prediction_type or PREDICTION_TYPE[layout]),
+        }
+
+
+def tiny_pipeline(components: dict[str, Any]) -> Any:
+    """The diffusers pipeline around ``components``: the reference that the backbone is compared with."""
+    from diffusers import StableDiffusionInpaintPipeline
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipeline = StableDiffusionInpaintPipeline(
+            **components, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def save(components: dict[str, Any], folder: Path) -> Path:
+    """The parts in the diffusers folder layout, ``model_index.json`` and ``image_encoder`` included."""
+    tiny_pipeline(components).save_pretrained(str(folder))
+    return folder
+
+
+def tiny_backbone_folder(folder: Path, layout: Layout = "sd2", channels: int = 9, **options: Any) -> Path:
+    """A complete tiny model saved in ``folder``; options as for `tiny_components`."""
+    return save(tiny_components(layout, channels, **options), folder)
