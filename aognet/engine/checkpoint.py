@@ -96,7 +96,9 @@ class Checkpoints:
             flush(self.folder)
             self._prune()
         except (OSError, SafetensorError) as error:
-            raise UserError(f"{final}: cannot write the checkpoint: {getattr(error, 'strerror', error)}") from error
+            raise UserError(
+                f"{final}: cannot write the checkpoint: {getattr(error, 'strerror', None) or error}"
+            ) from error
         return final
 
     def load(self, path: Path) -> TrainingState:
@@ -142,16 +144,15 @@ class Checkpoints:
 
 def verify(path: Path) -> None:
     """Compare the files of a checkpoint with its manifest; any difference is a UserError naming the file."""
+    damaged = f"the checkpoint is damaged; delete {path} to go on from an earlier one"
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        for name, expected in manifest.items():
-            file = path / name
-            if file.stat().st_size != expected["bytes"] or _sha256(file) != expected["sha256"]:
-                raise UserError(f"{file}: the checkpoint is damaged; delete {path} to go on from an earlier one")
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{path}: the checkpoint is damaged ({error}); delete it to go on from an earlier one"
-        ) from error
+        expected = {path / name: (entry["bytes"], entry["sha256"]) for name, entry in manifest.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path / MANIFEST}: {damaged}") from error
+    for file, (size, digest) in expected.items():
+        if not file.is_file() or file.stat().st_size != size or _sha256(file) != digest:
+            raise UserError(f"{file}: {damaged}")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -1,16 +1,17 @@
 """A model and a dataset so small that a training run takes milliseconds."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from accelerate.state import AcceleratorState
 from jaxtyping import Float, Int64
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from aognet.config import REGISTRY
 from aognet.errors import UserError
 
 
@@ -111,6 +112,18 @@ class Toy(nn.Module):
         return model
 
 
-def register() -> None:
-    """Let configs name the toys."""
-    REGISTRY.update(toy="tests.engine.toy:Toy", toy_samples="tests.engine.toy:ToySamples")
+TARGETS = {"toy": "tests.engine.toy:Toy", "toy_samples": "tests.engine.toy:ToySamples"}
+"""How configs may name the toys."""
+
+
+def fresh_processes() -> Iterator[None]:
+    """For a fixture: accelerate keeps one state per process, of which each test needs its own."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def metrics(folder: Path, name: str = "train/loss") -> dict[int, float]:
+    """Step -> value, from the metrics file of an experiment."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line[name] for line in lines if name in line}

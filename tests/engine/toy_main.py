@@ -1,9 +1,10 @@
 """``main.py`` with the toys registered, for tests that need another process."""
 
 from aognet import cli
+from aognet.config import REGISTRY
 from main import main
-from tests.engine.toy import register
+from tests.engine.toy import TARGETS
 
 if __name__ == "__main__":
-    register()
+    REGISTRY.update(TARGETS)
     cli.run(main)

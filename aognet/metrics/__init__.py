@@ -1,0 +1,1 @@
+"""How good a panorama is; one metric per file, its source in the docstring."""
