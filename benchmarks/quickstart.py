@@ -1,0 +1,96 @@
+"""Runs `python inference.py` as a newcomer does and measures it, beside the published plan of 21 views as a baseline.
+
+python benchmarks/quickstart.py [--config config/inference_config.yaml]
+
+Prints a Markdown table: whole-process seconds (imports and model loading included), peak memory, unknown pixels left,
+PSNR of the result over the photograph's footprint against the photograph projected directly, and the gradient across
+the wrap column divided by the mean gradient between other neighbouring columns.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures of one run over all its panoramas; the worst one counts."""
+
+    name: str
+    panoramas: int
+    views: int
+    seconds: float
+    gigabytes: float
+    unknown: int
+    psnr: float
+    seam: tuple[float, float]
+
+    def __str__(self) -> str:
+        seam = f"{self.seam[0]:.2f} to {self.seam[1]:.2f}"
+        cells = (self.panoramas, self.views, f"{self.seconds:.1f}", f"{self.gigabytes:.2f}", self.unknown)
+        return f"| {self.name} | " + " | ".join(map(str, (*cells, f"{self.psnr:.1f}", seam))) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, default=ROOT / "config" / "inference_config.yaml")
+    options = parser.parse_args()
+    head = (
+        "run",
+        "panoramas",
+        "views",
+        "seconds",
+        "GB",
+        "unknown pixels",
+        "PSNR of the photo (dB, worst)",
+        "wrap gradient",
+    )
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for plan in ("cover", "published"):
+        lines.append(str(measure(options.config, plan)))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def measure(config: Path, plan: str) -> Row:
+    """One run of the command line in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(ROOT / "inference.py"), "-b", str(config), "--plan", plan]
+        begin = time.perf_counter()
+        subprocess.run([*command, "--inference_out_dir", folder], cwd=ROOT, check=True)
+        seconds = time.perf_counter() - begin
+        # Kilobytes on Linux, of the largest child so far: the rows come in order of size, both run the same model.
+        gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        figures = [inspect(run.parent) for run in sorted(Path(folder).glob("*/run.json"))]
+    views, unknown, psnrs, seams = zip(*figures, strict=True)
+    name = "`python inference.py`" if plan == "cover" else f"the same with `--plan {plan}`"
+    return Row(name, len(figures), sum(views), seconds, gigabytes, sum(unknown), min(psnrs), (min(seams), max(seams)))
+
+
+def inspect(folder: Path) -> tuple[int, int, float, float]:
+    """Views painted, unknown pixels, PSNR over the photograph's footprint, wrap gradient ratio of a run."""
+    from aognet.canvas import Canvas
+    from aognet.data.images import load_image
+    from aognet.engine.inputs import PhotoConfig, read_photo
+    from aognet.engine.journal import Journal
+    from aognet.metrics.psnr import psnr
+    from aognet.metrics.seam import wrap_gradient_ratio
+
+    journal = Journal.open(folder)
+    result = load_image(folder / "result.png")[None]
+    direct = Canvas.empty(result.shape[-2])
+    for photo in journal.request["photos"]:
+        direct = direct.paint(*read_photo(PhotoConfig(**photo), direct.height))
+    unknown = journal.canvas().unknown_pixels
+    return len(journal.entries), unknown, psnr(result, direct.image, direct.known), wrap_gradient_ratio(result)
+
+
+if __name__ == "__main__":
+    main()
