@@ -112,7 +112,7 @@ def filled(glimpse: Glimpse) -> Float[Tensor, "batch 3 rows columns"]:
 
 def _extend(values: Tensor, weight: Tensor) -> Tensor:
     """Values known where weight is 1, carried smoothly to everywhere else (pull-push over a pyramid of halved images)."""
-    if min(values.shape[-2:]) < 2:
+    if max(values.shape[-2:]) < 2:
         return values / weight.clamp_min(1e-4)
     half_values = functional.avg_pool2d(values, 2, ceil_mode=True)
     half_weight = functional.avg_pool2d(weight, 2, ceil_mode=True)

@@ -34,7 +34,10 @@ def main(argv: list[str] | None = None) -> None:
             if not all(row.get(column) for column in ("slug", "split", "caption")):
                 raise UserError(f"{arguments.index}, line {number}: needs a slug, a split and a caption, got {row}")
             splits[row["split"]][row["slug"] + arguments.suffix] = [row["caption"]]
-    arguments.out_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        arguments.out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out_dir {arguments.out_dir}: cannot write here ({error.strerror})") from error
     for split, captions in splits.items():
         save_captions(captions, arguments.out_dir / f"{arguments.prefix}_{split}.jsonl".removeprefix("_"))
 

@@ -17,21 +17,24 @@ def load_captions(path: Path) -> dict[str, list[str]]:
     if path.stat().st_size > MOST_BYTES:
         raise UserError(f"{path}: captions file is larger than {MOST_BYTES} bytes")
     captions: dict[str, list[str]] = {}
-    with path.open(encoding="utf-8") as lines:
-        try:
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     name, texts = _record(line, f"{path}, line {number}")
                     captions.setdefault(name, []).extend(texts)
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 text ({error})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}, after line {number}: not UTF-8 text ({error.reason})") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the captions file ({error.strerror})") from error
     return captions
 
 
 def _record(line: str, where: str) -> tuple[str, list[str]]:
     try:
         record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: bad JSON, or a number of thousands of digits
         raise UserError(f"{where}: not JSON ({error})") from error
     if not isinstance(record, dict) or not isinstance(record.get("file"), str):
         raise UserError(f'{where}: expected {{"file": "...", "captions": ["..."]}}, got {line.strip()[:80]}')

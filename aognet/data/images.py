@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from aognet.data import hdr
 from aognet.errors import UserError
-from aognet.geometry.sphere import pad_sphere
+from aognet.geometry.sphere import sample
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
 # 16384 x 8192, the largest panorama in use; a header that claims more is refused before any memory is asked for.
@@ -68,10 +68,11 @@ def resize_panorama(panorama: Float[Tensor, "batch channels rows columns"], heig
         return panorama
     if height <= rows:
         return functional.interpolate(panorama, size=(height, 2 * height), mode="area")
-    margin, scale = 2, height / rows
-    grown = functional.interpolate(pad_sphere(panorama, margin), scale_factor=scale, mode="bilinear")
-    edge = round(margin * scale)
-    return grown[..., edge : edge + height, edge : edge + 2 * height]
+    lines, columns = (
+        (torch.arange(new, device=panorama.device) + 0.5) * old / new - 0.5
+        for new, old in zip((height, 2 * height), panorama.shape[-2:], strict=True)
+    )
+    return sample(panorama, torch.stack(torch.meshgrid(columns, lines, indexing="xy"), dim=-1))
 
 
 def to_uint8(image: Float[Tensor, "*channels height width"]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -80,12 +79,13 @@ class OutpaintingSamples:
         input_fov_degrees: tuple[float, ...] = (90.0,)
         face_size: int = 512
         mirror: bool = False
-        seed: int = 0
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if not self.input_fov_degrees:
-                raise UserError("input_fov_degrees must name at least one field of view, got []")
+            if not self.input_fov_degrees or not all(0 < fov < 180 for fov in self.input_fov_degrees):
+                raise UserError(
+                    f"input_fov_degrees must be fields of view between 0 and 180, got {list(self.input_fov_degrees)}"
+                )
             if self.face_size < 8 or self.face_size % 8:
                 raise UserError(f"face_size must be a multiple of 8, got {self.face_size}")
 
@@ -95,7 +95,7 @@ class OutpaintingSamples:
         size = config.plan.size
         self.inputs = [Camera(fov_degrees=fov, width=size, height=size) for fov in config.input_fov_degrees]
         self.plans = [make_plan(config.plan, known_by([camera], config.height)) for camera in self.inputs]
-        self._situation = lru_cache(maxsize=None)(self._make_situation)
+        self._situations: dict[tuple[int, int], Situation] = {}
 
     def __len__(self) -> int:
         return len(self.panoramas)
@@ -121,6 +121,12 @@ class OutpaintingSamples:
             captions[random.integers(len(captions))],
             int(random.integers(2**62)),
         )
+
+    def _situation(self, which: int, step: int) -> Situation:
+        # A plain dictionary and not lru_cache: worker processes may receive the dataset as a copy.
+        if (which, step) not in self._situations:
+            self._situations[which, step] = self._make_situation(which, step)
+        return self._situations[which, step]
 
     def _make_situation(self, which: int, step: int) -> Situation:
         plan: Plan = self.plans[which]

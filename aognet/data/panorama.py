@@ -21,7 +21,7 @@ class PanoramaConfig:
     """``folders`` are searched through; with ``captions`` (JSONL files) only the images named there are used.
 
     ``height``: panoramas are resized to ``height`` x ``2 height``. ``limit``: at most so many (0: all).
-    ``cache_mb``: decoded panoramas kept in memory, per process.
+    ``cache_mb``: decoded panoramas kept in memory, per process. ``seed``: of everything drawn at random.
     """
 
     folders: list[str] = field(default_factory=list)
@@ -29,6 +29,7 @@ class PanoramaConfig:
     height: int = 512
     limit: int = 0
     cache_mb: int = 1024
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.folders:
@@ -37,6 +38,8 @@ class PanoramaConfig:
             raise UserError(f"height must be at least 16, got {self.height}")
         if self.limit < 0 or self.cache_mb < 0:
             raise UserError(f"limit and cache_mb must not be negative, got {self.limit} and {self.cache_mb}")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed must lie in [0, 2^32), got {self.seed}")
 
 
 class Panoramas:
@@ -59,7 +62,7 @@ class Panoramas:
         if not folder.is_dir():
             raise UserError(f"folders: no such folder: {folder}")
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
-        return [path for path in paths if path.name in self.captions] if self.captions else paths
+        return [path for path in paths if path.name in self.captions] if self.config.captions else paths
 
     def __len__(self) -> int:
         return len(self.paths)

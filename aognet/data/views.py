@@ -46,7 +46,6 @@ class ViewSamples:
         fov_degrees: tuple[float, float] = (60.0, 100.0)
         pitch_degrees: tuple[float, float] = (-45.0, 45.0)
         mirror: bool = True
-        seed: int = 0
 
         def __post_init__(self) -> None:
             super().__post_init__()

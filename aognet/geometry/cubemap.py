@@ -43,8 +43,8 @@ def panorama_of(
     strip = padded.permute(0, 2, 3, 1, 4).reshape(batch, channels, size + 2, 6 * (size + 2))
     span = torch.tensor([6 * (size + 2), size + 2], dtype=torch.float64, device=faces.device)
     positions = torch.stack([column + 1 + face * (size + 2), row + 1], dim=-1)
-    grid = ((positions + 0.5) * 2 / span - 1).to(faces.dtype)
-    return functional.grid_sample(strip, grid.expand(batch, -1, -1, -1), mode="bilinear", align_corners=False)
+    grid = (positions + 0.5) * 2 / span - 1
+    return sphere.sample_grid(strip, grid.expand(batch, -1, -1, -1), "bilinear")
 
 
 def pad_faces(faces: Float[Tensor, "batch 6 channels size size"]) -> Float[Tensor, "batch 6 channels padded padded"]:
@@ -56,10 +56,8 @@ def pad_faces(faces: Float[Tensor, "batch 6 channels size size"]) -> Float[Tenso
         for neighbour in owner.unique().tolist():
             mine = owner == neighbour
             grid = torch.stack([column[mine], row[mine]], dim=-1)
-            grid = ((grid + 0.5) * 2 / size - 1).to(faces.dtype).expand(len(faces), 1, -1, -1)
-            values = functional.grid_sample(
-                faces[:, neighbour], grid, mode="bilinear", padding_mode="border", align_corners=False
-            )
+            grid = ((grid + 0.5) * 2 / size - 1).expand(len(faces), 1, -1, -1)
+            values = sphere.sample_grid(faces[:, neighbour], grid, "bilinear")
             rows, columns = outside[0][mine], outside[1][mine]
             padded[:, index, :, rows, columns] = values[:, :, 0]
     return padded

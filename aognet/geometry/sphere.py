@@ -2,7 +2,7 @@
 
 World axes: +x right (longitude 90 degrees), +y up, +z forward (longitude 0, latitude 0).
 Pixel centres: column ``u`` of ``W`` looks at longitude ``((u + 0.5) / W - 0.5) * 360`` degrees, row ``v`` of ``H`` at
-latitude ``(0.5 - (v + 0.5) / H) * 180`` degrees. Grids are computed in float64 and sampled in the image's own precision.
+latitude ``(0.5 - (v + 0.5) / H) * 180`` degrees. Grids are computed in float64; images are sampled in float32 or better.
 """
 
 import math
@@ -82,7 +82,16 @@ def sample(
     batch, _, height, width = panorama.shape
     size = torch.tensor([width + 2, height + 2], dtype=torch.float64, device=positions.device)
     # The pad of one pixel moves every centre by one; grid_sample wants -1 and 1 at the outer edges of the outer pixels.
-    grid = ((positions + 1.5) * 2 / size - 1).to(panorama.dtype)
-    return functional.grid_sample(
-        pad_sphere(panorama, 1), grid.expand(batch, -1, -1, -1), mode=mode, padding_mode="border", align_corners=False
+    grid = (positions + 1.5) * 2 / size - 1
+    return sample_grid(pad_sphere(panorama, 1), grid.expand(batch, -1, -1, -1), mode)
+
+
+def sample_grid(
+    image: Float[Tensor, "batch channels height width"], grid: Float[Tensor, "batch rows columns 2"], mode: Mode
+) -> Float[Tensor, "batch channels rows columns"]:
+    """``grid_sample`` that never rounds the grid to half precision, which cannot tell neighbouring pixels apart."""
+    precision = torch.promote_types(image.dtype, torch.float32)
+    sampled = functional.grid_sample(
+        image.to(precision), grid.to(precision), mode=mode, padding_mode="border", align_corners=False
     )
+    return sampled.to(image.dtype)

@@ -26,7 +26,7 @@ PUBLISHED = (
     *((0, -45), (90, -45), (-90, -45), (0, 45), (-90, 45), (90, 45)),
 )
 PLANNING_HEIGHT = 64
-STEP_DEGREES = 15
+STEPS_DEGREES = (15, 10, 5)
 LEVEL_PREFERENCE = 0.5
 
 
@@ -127,14 +127,12 @@ def _candidates(config: PlanConfig) -> tuple[list[Camera], Tensor, Tensor]:
 
     At least, so that what counts as covered is; at most, so that views of one wave stay apart at any size.
     """
-    pitches = [pitch for pitch in range(-90, 91, STEP_DEGREES)]
-    cameras = [
-        _camera(config, yaw, pitch)
-        for pitch in sorted(pitches, key=lambda pitch: (abs(pitch), -pitch))
-        for yaw in (
-            [0] if abs(pitch) == 90 else sorted(range(-165, 181, STEP_DEGREES), key=lambda yaw: (abs(yaw), yaw))
-        )
-    ]
+    # Neighbours must overlap by more than is asked for, or no view would be near enough to what is known.
+    widest = config.fov_degrees * (1 - config.overlap) / 1.5
+    step = next((degrees for degrees in STEPS_DEGREES if degrees <= widest), STEPS_DEGREES[-1])
+    yaws = sorted(range(step - 180, 181, step), key=lambda yaw: (abs(yaw), yaw))
+    pitches = sorted(range(-90, 91, step), key=lambda pitch: (abs(pitch), -pitch))
+    cameras = [_camera(config, yaw, pitch) for pitch in pitches for yaw in ([0] if abs(pitch) == 90 else yaws)]
     cell = 180 / PLANNING_HEIGHT
     least = [_mask(replace(camera, fov_degrees=camera.fov_degrees - cell), PLANNING_HEIGHT) for camera in cameras]
     most = [_mask(replace(camera, fov_degrees=camera.fov_degrees + 2 * cell), PLANNING_HEIGHT) for camera in cameras]
@@ -144,13 +142,12 @@ def _candidates(config: PlanConfig) -> tuple[list[Camera], Tensor, Tensor]:
 def _cover(config: PlanConfig, known: Tensor) -> list[Step]:
     """Greedy cover of the unknown sphere, wave by wave, by the views that add most among those that overlap enough."""
     cameras, shown, _ = _candidates(config)
-    area = sphere.pixel_latitudes(PLANNING_HEIGHT).cos().float().repeat_interleave(2 * PLANNING_HEIGHT)
-    view_area = shown.float() @ area
     covered = _shrunk(known)
     steps: list[Step] = []
     wave = 0
     while not bool(covered.all()):
-        chosen = _choose_wave(config, shown, area, view_area, covered)
+        # A photo smaller than a planning cell covers none, but the first view has to show it all the same.
+        chosen = _choose_wave(config, covered, covered if bool(covered.any()) else ~_shrunk(~known))
         if not chosen:
             break
         steps += [Step(cameras[index], wave) for index in chosen]
@@ -159,16 +156,13 @@ def _cover(config: PlanConfig, known: Tensor) -> list[Step]:
     return steps
 
 
-def _choose_wave(config: PlanConfig, shown: Tensor, area: Tensor, view_area: Tensor, covered: Tensor) -> list[int]:
-    reach = _candidates(config)[2]
-    fresh = shown & ~covered
-    gain = fresh.float() @ area
-    overlapping = 1 - gain / view_area >= config.overlap
-    if not bool(covered.any()):
-        return [0]
-    # What no view reaches with the wished overlap (a thin rest far from everything) is taken by the one that adds least.
-    if not bool((overlapping & (gain > 0)).any()):
-        return [int(gain.where(gain > 0, torch.inf).argmin())]
+def _choose_wave(config: PlanConfig, covered: Bool[Tensor, "cells"], seen: Bool[Tensor, "cells"]) -> list[int]:
+    _, shown, reach = _candidates(config)
+    area = sphere.pixel_latitudes(PLANNING_HEIGHT).cos().float().repeat_interleave(2 * PLANNING_HEIGHT)
+    gain = (shown & ~covered).float() @ area
+    overlapping = (1 - gain / (shown.float() @ area) >= config.overlap) & (gain > 0)
+    if not bool(overlapping.any()):
+        return _nearest(config, area * seen, gain > 0)
     gain = gain * overlapping * _preference(config)
     best, chosen = gain.max(), []
     while bool(gain.max() > 0.6 * best) and bool(gain.max() > 0):
@@ -176,6 +170,21 @@ def _choose_wave(config: PlanConfig, shown: Tensor, area: Tensor, view_area: Ten
         taken = (reach[chosen] & ~covered).any(0)
         gain = gain * ~(reach & taken).any(1)
     return chosen
+
+
+def _nearest(config: PlanConfig, seen_area: Float[Tensor, "cells"], useful: Bool[Tensor, "cameras"]) -> list[int]:
+    """Where no view overlaps enough (a small photo, a thin rest): the one that shows most of what is known, centrally.
+
+    If nothing is known, the first candidate, which looks straight ahead.
+    """
+    cameras, shown, _ = _candidates(config)
+    if not bool(useful.any()):
+        return []
+    vectors = sphere.pixel_directions(PLANNING_HEIGHT, 2 * PLANNING_HEIGHT).reshape(-1, 3).float()
+    centre = functional.normalize(seen_area @ vectors, dim=0)
+    facing = torch.stack([camera.forward for camera in cameras]).float() @ centre
+    share = shown.float() @ seen_area / seen_area.sum().clamp_min(1e-9)
+    return [int((share + 0.05 * facing).where(useful, -torch.inf).argmax())]
 
 
 @lru_cache(maxsize=8)

@@ -290,4 +290,4 @@ class Backbone(nn.Module):
     def _check_size(self, images: Tensor) -> None:
         height, width = images.shape[-2:]
         if height % self.vae_scale or width % self.vae_scale:
-            raise ValueError(f"image sides must be multiples of {self.vae_scale}, got {height}x{width}")
+            raise UserError(f"image sides must be multiples of {self.vae_scale}, got {height}x{width}")

@@ -14,7 +14,7 @@ from torch import nn
 
 from aognet.config import LoadedConfig, build_config, target_class
 from aognet.errors import UserError
-from aognet.models.loading import resolve
+from aognet.models.loading import is_hub_id, resolve
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MOST_CONFIG_BYTES = 2**20
@@ -29,7 +29,8 @@ def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method:
     described = asdict(config)
     for name in ("backbone", "clip"):
         if described.get(name) and Path(described[name]["model"]).is_dir():
-            described[name]["model"] = os.path.relpath(Path(described[name]["model"]).resolve(), folder.resolve())
+            relative = os.path.relpath(Path(described[name]["model"]).resolve(), folder.resolve())
+            described[name]["model"] = relative if relative.startswith(".") else f"./{relative}"
     (folder / CONFIG).write_text(json.dumps({"method": method, **described}, indent=2) + "\n", encoding="utf-8")
     save_file(flat_state(parts), folder / WEIGHTS, metadata={"format": "pt"})
 
@@ -65,12 +66,21 @@ def load_trained(method_class: type, model: str, method: str, revision: str | No
     for name in ("backbone", "clip"):
         part = getattr(config, name)
         if part is not None:
-            model_path = folder / part.model
-            part = replace(part, model=str(model_path.resolve()) if model_path.is_dir() else part.model)
-            config = replace(config, **{name: replace(part, dtype=dtype or part.dtype)})
+            referenced = _referenced(path, name, part.model)
+            config = replace(config, **{name: replace(part, model=referenced, dtype=dtype or part.dtype)})
     built = method_class(config)
     load_state(built.trainable_parts(), folder / WEIGHTS)
     return built
+
+
+def _referenced(path: Path, name: str, model: str) -> str:
+    """The hub id or the absolute folder that a saved config refers to, relative to its own folder."""
+    local = (path.parent / Path(model).expanduser()).resolve()
+    if local.is_dir():
+        return str(local)
+    if not is_hub_id(model):
+        raise UserError(f"{path}: {name}.model: no such folder: {model} (that is {local})")
+    return model
 
 
 def _read(path: Path) -> dict[str, Any]:

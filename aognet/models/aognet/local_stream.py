@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from aognet.errors import UserError
 from aognet.nn.attention import CrossAttentionBlock
@@ -34,14 +35,18 @@ class LocalStream(nn.Module):
     The last layers start at zero: an untrained stream changes nothing.
     """
 
-    def __init__(self, config: LocalStreamConfig, channels: Sequence[int], scale: int):
-        """``channels``: of the UNet's down blocks; ``scale``: image pixels per latent pixel."""
+    def __init__(self, config: LocalStreamConfig, channels: Sequence[int], scale: int, halved: Sequence[bool] = ()):
+        """``channels``: of the UNet's down blocks; ``scale``: image pixels per latent pixel.
+
+        ``halved``: which blocks take their map at half their size (default: none).
+        """
         from diffusers import T2IAdapter
 
         super().__init__()
         if channels[-1] % config.heads:
             raise UserError(f"heads must divide the UNet's {channels[-1]} channels, got {config.heads}")
         self.config = config
+        self.halved = list(halved) or [False] * len(channels)
         self.adapter = T2IAdapter(
             in_channels=7 if config.geometry else 4,
             channels=list(channels),
@@ -74,6 +79,10 @@ class LocalStream(nn.Module):
         for block in self.attention:
             tokens = block(tokens, memory)
         maps = [*maps[:-1], tokens.transpose(1, 2).reshape(coarsest.shape)]
+        maps = [
+            functional.avg_pool2d(values, 2, ceil_mode=True) if half else values
+            for values, half in zip(maps, self.halved, strict=True)
+        ]
         return [layer(values) for layer, values in zip(self.last, maps, strict=True)]
 
     def _input(self, images: Tensor, known: Tensor, positions: Tensor) -> Tensor:

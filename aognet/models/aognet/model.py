@@ -89,8 +89,11 @@ class AOGNet(nn.Module):
             self.unconditional = nn.Module()
             self.unconditional.embedding = nn.Parameter(torch.cat([tokens, self.backbone.encode_text([""])[0].cpu()]))
         if config.local_stream.enabled:
-            channels = self.backbone.unet.config.block_out_channels
-            self.local_stream = LocalStream(config.local_stream, channels, self.backbone.vae_scale)
+            unet = self.backbone.unet
+            channels, scale = unet.config.block_out_channels, self.backbone.vae_scale
+            # diffusers adds the map of a block with attention before the block halves its output, of others after.
+            halved = [not hasattr(block, "attentions") and bool(block.downsamplers) for block in unet.down_blocks]
+            self.local_stream = LocalStream(config.local_stream, channels, scale, halved)
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         parts = {name: getattr(self, name) for name in ("global_stream", "unconditional", "local_stream")}
@@ -146,9 +149,11 @@ class AOGNet(nn.Module):
         )
         source = generators(seeds)
         given = self.conditioning(surroundings, prompts, sampler.negative)
+        return self._sample(self._condition(view, known, source), given, sampler, source, progress)
+
+    def _condition(self, view: Tensor, known: Tensor, source: Sequence[torch.Generator]) -> InpaintCondition:
         images = view if self.backbone.is_inpainting else filled(Glimpse(view, known))
-        condition = self.backbone.prepare_condition(images, known, source)
-        return self._sample(condition, given, sampler, source, progress)
+        return self.backbone.prepare_condition(images, known, source)
 
     def _sample(
         self,
@@ -182,7 +187,7 @@ class AOGNet(nn.Module):
         """Input, mask, target and output of the batch's painting steps."""
         source = generators(batch.seeds, DROP + 1)
         given = self.conditioning(surroundings_of(batch), batch.prompts)
-        condition = self.backbone.prepare_condition(batch.view * batch.known, batch.known, source)
+        condition = self._condition(batch.view * batch.known, batch.known, source)
         output = self._sample(condition, given, SamplerConfig(steps=20), source)
         mask = batch.known.float().expand(-1, 3, -1, -1) * 2 - 1
         return {"input": batch.view * batch.known, "mask": mask, "target": batch.view, "output": output}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.errors import UserError
+from aognet.models.loading import load_tokenizer
 
 
 class ClipTraining(nn.Module):
@@ -33,10 +34,8 @@ class ClipTraining(nn.Module):
 
     def __init__(self, config: Config):
         super().__init__()
-        from transformers import CLIPTokenizer
-
         self.config = config
-        self.tokenizer = CLIPTokenizer.from_pretrained(config.tokenizer)
+        self.tokenizer = load_tokenizer(Path(config.tokenizer), "")
         self.text_encoder, self.text_projection = _text_tower(config, self.tokenizer)
         self.image_encoder = _image_tower(config)
         self.scale = nn.Module()
@@ -79,7 +78,9 @@ class ClipTraining(nn.Module):
         from transformers import CLIPImageProcessorPil, CLIPTextModelWithProjection
 
         whole = CLIPTextModelWithProjection(self.text_encoder.config)
-        whole.text_model.load_state_dict(self.text_encoder.text_model.state_dict())
+        # Older versions of transformers wrap the tower once more.
+        tower = getattr(self.text_encoder, "text_model", self.text_encoder)
+        whole.text_model.load_state_dict(tower.state_dict())
         whole.text_projection.load_state_dict(self.text_projection.state_dict())
         whole.save_pretrained(folder / "text_encoder")
         self.image_encoder.save_pretrained(folder / "image_encoder")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aognet.errors import UserError
 from aognet.models.backbone import Backbone
-from aognet.models.loading import load_part, load_weights
+from aognet.models.loading import load_tokenizer, load_weights
 from aognet.models.training import diffusion_loss
 from aognet.sampling.denoise import denoise, guided
 from aognet.sampling.noise import generators, uniform
@@ -43,11 +43,11 @@ class InpaintingTraining(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         from diffusers import AutoencoderKL, DDIMScheduler
-        from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers import CLIPTextModel
 
         self.config = config
         text = Path(config.text)
-        tokenizer = load_part(CLIPTokenizer, text, "tokenizer")
+        tokenizer = load_tokenizer(text)
         vae = load_weights(AutoencoderKL, Path(config.vae), "vae")
         text_encoder = load_weights(CLIPTextModel, text, "text_encoder")
         unet = _unet(config, vae.config.latent_channels, text_encoder.config.hidden_size)

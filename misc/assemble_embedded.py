@@ -1,0 +1,80 @@
+"""Puts separately trained parts together: a diffusers inpainting model in half precision, and the streams beside it.
+
+python misc/assemble_embedded.py --vae logs/vae/final --clip logs/clip/final --unet logs/unet/final --out_dir assets/embedded
+python misc/assemble_embedded.py --streams logs/streams/final --out_dir assets/embedded
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+PIPELINE = {
+    "_class_name": "StableDiffusionInpaintPipeline",
+    "vae": ["diffusers", "AutoencoderKL"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+    "feature_extractor": ["transformers", "CLIPImageProcessor"],
+    "safety_checker": [None, None],
+    "requires_safety_checker": False,
+}
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vae", type=Path, help="final/ folder of the autoencoder's training")
+    parser.add_argument("--clip", type=Path, help="final/ folder of the CLIP's training")
+    parser.add_argument("--unet", type=Path, help="final/ folder of the UNet's training")
+    parser.add_argument("--streams", type=Path, help="final/ folder of the streams' training")
+    parser.add_argument("--out_dir", type=Path, required=True)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse(argv)
+    from aognet.errors import UserError
+
+    sources = {
+        arguments.vae: ("vae",),
+        arguments.clip: ("text_encoder", "tokenizer", "image_encoder", "feature_extractor"),
+        arguments.unet: ("unet", "scheduler"),
+    }
+    parts = {source / name: name for source, names in sources.items() if source is not None for name in names}
+    if arguments.streams is not None:
+        parts[arguments.streams] = "aognet"
+    if missing := [str(path) for path in parts if not path.is_dir()]:
+        raise UserError(f"no such folder: {missing[0]}")
+    for source, name in parts.items():
+        copy_in_half(source, arguments.out_dir / name)
+    index = json.dumps(PIPELINE, indent=2) + "\n"
+    (arguments.out_dir / "model_index.json").write_text(index, encoding="utf-8")
+
+
+def copy_in_half(source: Path, target: Path) -> None:
+    """Copies a part; floating-point weights become half precision."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+            half = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+            if not all(bool(torch.isfinite(value).all()) for value in half.values()):
+                raise ValueError(f"{path}: a weight does not fit half precision")
+            save_file(half, target / path.name, metadata={"format": "pt"})
+        elif path.is_file():
+            shutil.copyfile(path, target / path.name)
+
+
+if __name__ == "__main__":
+    from aognet.cli import run
+
+    run(main)
