@@ -27,7 +27,7 @@ class Glimpse:
 
 @dataclass(frozen=True)
 class Canvas:
-    """A panorama in [-1, 1] and the mask of its known pixels; unknown pixels are 0. Immutable: painting returns a new one."""
+    """A panorama in [-1, 1] and the mask of its known pixels; unknown pixels are 0. Painting returns a new canvas."""
 
     image: Float[Tensor, "batch 3 height width"]
     known: Bool[Tensor, "batch 1 height width"]
@@ -111,7 +111,7 @@ def filled(glimpse: Glimpse) -> Float[Tensor, "batch 3 rows columns"]:
 
 
 def _extend(values: Tensor, weight: Tensor) -> Tensor:
-    """Values known where weight is 1, carried smoothly to everywhere else (pull-push over a pyramid of halved images)."""
+    """Values known where weight is 1, carried smoothly to everywhere else (pull-push over halved images)."""
     if max(values.shape[-2:]) < 2:
         return values / weight.clamp_min(1e-4)
     half_values = functional.avg_pool2d(values, 2, ceil_mode=True)

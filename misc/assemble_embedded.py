@@ -1,6 +1,7 @@
-"""Puts separately trained parts together: a diffusers inpainting model in half precision, and the streams beside it.
+r"""Puts separately trained parts together: a diffusers inpainting model in half precision, and the streams beside it.
 
-python misc/assemble_embedded.py --vae logs/vae/final --clip logs/clip/final --unet logs/unet/final --out_dir assets/embedded
+python misc/assemble_embedded.py --vae logs/vae/final --clip logs/clip/final --unet logs/unet/final \\
+    --out_dir assets/embedded
 python misc/assemble_embedded.py --streams logs/streams/final --out_dir assets/embedded
 """
 
@@ -52,6 +53,8 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"no such folder: {missing[0]}")
     for source, name in parts.items():
         copy_in_half(source, arguments.out_dir / name)
+    if arguments.streams is not None:
+        refer_to_backbone(arguments.out_dir / "aognet" / "config.json")
     index = json.dumps(PIPELINE, indent=2) + "\n"
     (arguments.out_dir / "model_index.json").write_text(index, encoding="utf-8")
 
@@ -72,6 +75,14 @@ def copy_in_half(source: Path, target: Path) -> None:
             save_file(half, target / path.name, metadata={"format": "pt"})
         elif path.is_file():
             shutil.copyfile(path, target / path.name)
+
+
+def refer_to_backbone(path: Path) -> None:
+    """Lets the streams refer to the parts they lie among, wherever the folder is moved."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("backbone", "clip"):
+        config[name]["model"] = ".."
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -131,3 +131,24 @@ def save(components: dict[str, Any], folder: Path) -> Path:
 def tiny_backbone_folder(folder: Path, layout: Layout = "sd2", channels: int = 9, **options: Any) -> Path:
     """A complete tiny model saved in ``folder``; options as for `tiny_components`."""
     return save(tiny_components(layout, channels, **options), folder)
+
+
+def tiny_streams(backbone: Path, seed: int = 1, **options: Any) -> Any:
+    """AOG-Net with small streams around the model in the folder ``backbone``, as if trained; ``options`` of its config."""
+    from aognet.models.aognet import AOGNet
+    from aognet.models.aognet.global_stream import GlobalStreamConfig
+    from aognet.models.aognet.local_stream import LocalStreamConfig
+    from aognet.models.backbone import BackboneConfig
+    from aognet.models.image_encoder import ClipConfig
+
+    config = AOGNet.Config(
+        backbone=BackboneConfig(str(backbone)), clip=ClipConfig(str(backbone), subfolder="image_encoder"),
+        global_stream=GlobalStreamConfig(tokens=3, depth=1, heads=2),
+        local_stream=LocalStreamConfig(residual_blocks=1, depth=1, heads=2), **options,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AOGNet(config)
+        for layer in model.local_stream.last:
+            torch.nn.init.normal_(layer.weight, std=0.1)
+    return model

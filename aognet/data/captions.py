@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from aognet.errors import UserError
+from aognet.files import write_atomically
 
 MOST_BYTES = 512 * 2**20
 MOST_CHARACTERS = 2000
@@ -46,7 +47,5 @@ def _record(line: str, where: str) -> tuple[str, list[str]]:
 
 def save_captions(captions: dict[str, list[str]], path: Path) -> None:
     """Writes captions as ``load_captions`` reads them."""
-    from aognet.data.images import write_atomically
-
     lines = [json.dumps({"file": name, "captions": texts}, ensure_ascii=False) for name, texts in captions.items()]
-    write_atomically(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    write_atomically(path, "".join(f"{line}\n" for line in lines))

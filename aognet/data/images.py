@@ -1,8 +1,6 @@
 """Reading and writing images: bounded, checked, and as float tensors in [-1, 1]."""
 
-import os
-import tempfile
-from collections.abc import Callable
+import io
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from torch.nn import functional
 
 from aognet.data import hdr
 from aognet.errors import UserError
+from aognet.files import write_atomically
 from aognet.geometry.sphere import sample
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
@@ -38,7 +37,7 @@ def load_image(path: Path) -> Float[Tensor, "3 height width"]:
             pixels = _rgb(ImageOps.exif_transpose(image))
     except UserError:
         raise
-    # Pillow raises many kinds for broken files (OSError, SyntaxError, ValueError, struct.error, DecompressionBombError).
+    # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
     except Exception as error:
         raise UserError(f"{path}: not a readable PNG or JPEG image ({error})") from error
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
@@ -91,27 +90,20 @@ def to_pil(image: Float[Tensor, "3 height width"]) -> Image.Image:
 
 
 def save_image(image: Float[Tensor, "3 height width"], path: Path) -> None:
-    """Writes a [-1, 1] image as PNG or JPEG, atomically."""
-    write_atomically(path, lambda temporary: to_pil(image).save(temporary, format=_format(path)))
+    """Writes a [-1, 1] image as PNG or JPEG (by suffix), atomically."""
+    picture = to_pil(image)
+    write_atomically(path, png_bytes(picture) if path.suffix.lower() == ".png" else jpeg_bytes(picture))
 
 
-def _format(path: Path) -> str:
-    return "PNG" if path.suffix.lower() == ".png" else "JPEG"
+def png_bytes(image: Image.Image) -> bytes:
+    """An image as the content of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Lets ``write`` fill a temporary file beside ``path`` and moves it there: readers see all of it or nothing."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    except OSError as error:
-        raise UserError(f"{path.parent}: cannot write here ({error.strerror})") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write this file ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+def jpeg_bytes(image: Image.Image) -> bytes:
+    """An image as the content of a JPEG file of high quality."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()

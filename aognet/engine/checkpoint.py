@@ -27,8 +27,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from aognet.engine.files import flush
 from aognet.errors import UserError
+from aognet.files import flush
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from aognet.config import LoadedConfig
-from aognet.engine.files import write_whole
 from aognet.errors import UserError
+from aognet.files import write_atomically
 
 if TYPE_CHECKING:
     from aognet.engine.trainable import Trainable
@@ -38,7 +38,7 @@ def write_config(folder: Path, config: LoadedConfig) -> None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / CONFIG, _yaml(config))
+        write_atomically(folder / CONFIG, _yaml(config))
     except OSError as error:
         raise UserError(f"{folder}: cannot write the experiment: {error.strerror or error}") from error
 

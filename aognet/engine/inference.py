@@ -203,8 +203,8 @@ def _matching_run(folder: Path, request: dict[str, Any]) -> Journal | None:
     different = journal.differences(request)
     if different:
         raise UserError(
-            f"{folder}: holds a run with other settings ({different[0]}); choose another --inference_out_dir or --name, "
-            "or add --overwrite"
+            f"{folder}: holds a run with other settings ({different[0]}); choose another --inference_out_dir or "
+            "--name, or add --overwrite"
         )
     return journal
 

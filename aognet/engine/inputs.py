@@ -76,11 +76,11 @@ class DirectedPrompt:
 class InputsConfig:
     """What to paint panoramas from; every photo file, panorama and prompt becomes one.
 
-    ``photos``: files and folders of photographs, each a panorama of its own, at ``pose``. ``together``: photographs with
-    poses that belong to one panorama. ``panoramas``: files and folders of whole panoramas of which only the view at
-    ``pose`` (90 degrees without a fov) is given to the model; the rest is the ground truth. ``partial`` with ``mask``: a
-    panorama to complete where the mask is white. ``captions``: JSONL files with prompts by file name; ``prompt`` is for
-    what they do not name. ``prompts_at``: ``"yaw,pitch: text"``. ``limit``: at most so many (0: all).
+    ``photos``: files and folders of photographs, each a panorama of its own, at ``pose``. ``together``: photographs
+    with poses that belong to one panorama. ``panoramas``: files and folders of whole panoramas of which only the view
+    at ``pose`` (90 degrees without a fov) is given to the model; the rest is the ground truth. ``partial`` with
+    ``mask``: a panorama to complete where the mask is white. ``captions``: JSONL files with prompts by file name;
+    ``prompt`` goes before them. ``prompts_at``: ``"yaw,pitch: text"``. ``limit``: at most so many (0: all).
     """
 
     photos: list[str] = field(default_factory=list)

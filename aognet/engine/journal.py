@@ -1,7 +1,7 @@
 """The folder of one panorama: what it started from, every painted view, and what to do again to get the same.
 
-The views on disk are the state: a canvas is the input with the recorded views painted in order, so a run that was killed
-goes on where its journal ends, and views can be taken back. Everything is written atomically.
+The views on disk are the state: a canvas is the input with the recorded views painted in order, so a run that was
+killed goes on where its journal ends, and views can be taken back. Everything is written atomically.
 """
 
 import json
@@ -16,9 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.data.images import from_uint8, load_image, save_image, write_atomically
+from aognet.data.images import from_uint8, load_image, png_bytes, save_image
 from aognet.engine.inputs import as_canvas, stored
 from aognet.errors import UserError
+from aognet.files import write_atomically
 from aognet.geometry.camera import Camera
 
 VERSION = 1
@@ -54,7 +55,7 @@ class Journal:
         for leftover in (folder / "steps").glob("*.png"):
             leftover.unlink()
         image = Image.fromarray(stored(start).numpy())
-        write_atomically(folder / "input.png", lambda path: image.save(path, format="PNG"))
+        write_atomically(folder / "input.png", png_bytes(image))
         journal = cls(folder, json.loads(json.dumps(request)), [])
         journal.write()
         return journal
@@ -83,7 +84,7 @@ class Journal:
         steps = [asdict(entry) for entry in self.entries]
         content = {"version": VERSION, "finished": self.finished, "request": self.request, "steps": steps}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(self.folder / "run.json", lambda path: path.write_text(text, encoding="utf-8"))
+        write_atomically(self.folder / "run.json", text)
 
     def start(self) -> Canvas:
         """What was known at the beginning."""

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from aognet.engine.files import write_whole
+from aognet.files import write_atomically
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "omegaconf", "numpy", "pillow")
 
@@ -33,7 +33,7 @@ def provenance(device: str, processes: int) -> dict[str, Any]:
 def record(path: Path, entry: dict[str, Any]) -> None:
     """Append ``entry`` to the JSON list in ``path``: one entry for the start and one for every resumption."""
     entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    write_whole(path, json.dumps([*entries, entry], indent=2) + "\n")
+    write_atomically(path, json.dumps([*entries, entry], indent=2) + "\n")
 
 
 def _version(package: str) -> str | None:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from aognet.canvas import Canvas
-from aognet.data.images import save_image, to_pil, write_atomically
+from aognet.data.images import save_image, to_pil
 from aognet.engine.inputs import Start
 from aognet.export.gpano import save_panorama
 from aognet.export.viewer import write_viewer
+from aognet.files import write_atomically
 from aognet.geometry.camera import Camera
 
 
@@ -21,4 +22,4 @@ def write_results(folder: Path, canvas: Canvas, prompt: str, camera: Camera | No
     image = to_pil(canvas.image[0])
     save_panorama(image, folder / "result.png", description=prompt)
     write_viewer(image, folder / "viewer.html", title=prompt or folder.name, photo_camera=camera)
-    write_atomically(folder / "prompt.txt", lambda path: path.write_text(prompt + "\n", encoding="utf-8"))
+    write_atomically(folder / "prompt.txt", prompt + "\n")

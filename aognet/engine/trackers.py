@@ -11,8 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import UInt8
 from torch import Tensor
 
-from aognet.engine.files import write_whole
 from aognet.errors import UserError
+from aognet.files import write_atomically
 
 
 @runtime_checkable
@@ -31,7 +31,7 @@ class MetricsFile:
 
     def __init__(self, path: Path, resume_step: int) -> None:
         kept = [line for line in _lines(path) if _step(line) <= resume_step]
-        write_whole(path, "".join(f"{line}\n" for line in kept))
+        write_atomically(path, "".join(f"{line}\n" for line in kept))
         self.file = path.open("a", encoding="utf-8")
 
     def log(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -78,7 +78,7 @@ class WandB:
         self.wandb = wandb
         run_id_file = folder / "wandb_id.txt"
         if not run_id_file.is_file():
-            write_whole(run_id_file, secrets.token_hex(4))
+            write_atomically(run_id_file, secrets.token_hex(4))
         run_id = run_id_file.read_text(encoding="utf-8").strip()
         try:
             self.run = wandb.init(

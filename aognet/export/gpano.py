@@ -5,9 +5,7 @@ keeps it in the iTXt chunk ``XML:com.adobe.xmp``, a JPEG in an APP1 segment.
 """
 
 import io
-import os
 import re
-import secrets
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -15,6 +13,7 @@ from xml.sax.saxutils import escape
 from PIL import Image, PngImagePlugin
 
 from aognet.errors import UserError
+from aognet.files import write_atomically
 
 _GPANO = "http://ns.google.com/photos/1.0/panorama/"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -40,24 +39,6 @@ def clean_text(text: str, limit: int) -> str:
     """``text`` without control characters (each becomes a space), at most ``limit`` characters long."""
     text = _UNPRINTABLE.sub(" ", text[: limit + 1]).strip()
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: a reader, or a run killed halfway, never sees a part of it.
-
-    Raises:
-        UserError: the folder is missing or unwritable, or the disk is full.
-    """
-    part = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        try:
-            part.write_bytes(content)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def save_panorama(image: Image.Image, path: Path, *, description: str = "") -> None:

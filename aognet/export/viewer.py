@@ -16,7 +16,8 @@ from pathlib import Path
 from PIL import Image
 
 from aognet.errors import UserError
-from aognet.export.gpano import clean_text, write_atomically
+from aognet.export.gpano import clean_text
+from aognet.files import write_atomically
 from aognet.geometry.camera import Camera
 
 _MAX_WIDTH = 8192  # the largest texture most graphics cards and software renderers take
@@ -42,7 +43,7 @@ def write_viewer(panorama: Path | Image.Image, path: Path, *, title: str, photo_
     }
     # One pass, so that a title that spells a placeholder stays a title.
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
-    write_atomically(path, page.encode())
+    write_atomically(path, page)
 
 
 def _jpeg(panorama: Path | Image.Image) -> bytes:

@@ -28,8 +28,8 @@ MOST_SUPERSAMPLING = 8
 class Footprint:
     """The pixels of a panorama whose centres a view shows.
 
-    ``index``: flat pixel numbers (row * width + column), increasing; ``positions``: fractional (column, row) in the view
-    of ``supersampling``^2 points inside each of those pixels.
+    ``index``: flat pixel numbers (row * width + column), increasing; ``positions``: fractional (column, row) in the
+    view of ``supersampling``^2 points inside each of those pixels.
     """
 
     index: Int[Tensor, "pixels"]
@@ -137,7 +137,7 @@ def project(
     mode: Mode = "bilinear",
     antialias: bool = True,
 ) -> tuple[Int[Tensor, "pixels"], Float[Tensor, "batch channels pixels"]]:
-    """Flat numbers and new values of the panorama pixels (of a ``height`` x ``2 height`` panorama) that a view covers."""
+    """Flat numbers and new values of the pixels that a view covers of a ``height`` x ``2 height`` panorama."""
     if tuple(view.shape[-2:]) != (camera.height, camera.width):
         raise ValueError(
             f"the view has {tuple(view.shape[-2:])} rows and columns, its camera {camera.height, camera.width}"

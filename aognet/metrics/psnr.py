@@ -11,7 +11,7 @@ def psnr(
     reference: Float[Tensor, "batch channels height width"],
     mask: Bool[Tensor, "batch 1 height width"] | None = None,
 ) -> float:
-    """Decibels of two images in [-1, 1] (peak to peak 2), over the pixels where ``mask`` is true; inf if they are equal."""
+    """Decibels of two images in [-1, 1] (peak 2) over the pixels where ``mask`` is true; inf if they are equal."""
     squared = (image.double() - reference.double()).square()
     if mask is not None:
         squared = squared.masked_select(mask.expand_as(squared))

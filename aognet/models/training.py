@@ -22,7 +22,7 @@ def diffusion_loss(
     residuals: Sequence[Tensor] | None = None,
     noise_offset: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Mean squared error of what the backbone predicts for the noised views (Ho et al. 2020, eq. 14), with noise offset.
+    """Mean squared error of what the backbone predicts for noised views (Ho et al. 2020, eq. 14), with offset noise.
 
     All randomness comes from ``seeds``: the order of samples in batches and processes changes nothing.
     """

@@ -1,4 +1,4 @@
-"""AOG-Net: a frozen inpainting backbone told about the rest of the sphere by two small streams (Lu et al., AAAI 2024)."""
+"""AOG-Net: a frozen inpainting backbone that two small streams tell about the rest of the sphere (Lu et al., 2024)."""
 
 from aognet.models.aognet.model import AOGNet
 

@@ -27,7 +27,7 @@ class GlobalStreamConfig:
 
 
 class GlobalStream(nn.Module):
-    """Learned queries, each joined with the CLIP embedding of the view, gather from the faces' embeddings and the text."""
+    """Learned queries, each joined with the CLIP embedding of the view, gather from the faces' embeddings and text."""
 
     def __init__(self, config: GlobalStreamConfig, context_dim: int, image_dim: int, text_length: int):
         super().__init__()

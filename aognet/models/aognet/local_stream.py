@@ -29,7 +29,7 @@ class LocalStreamConfig:
 
 
 class LocalStream(nn.Module):
-    """A T2I-Adapter (Mou et al. 2023) shared between view and faces; at its coarsest scale the view attends to the faces.
+    """A T2I-Adapter (Mou et al. 2023) shared by view and faces; at its coarsest scale the view attends to the faces.
 
     Its input is RGB, the mask of what is known (so that black and unknown differ) and the position on the sphere.
     The last layers start at zero: an untrained stream changes nothing.

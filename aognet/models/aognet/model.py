@@ -1,4 +1,4 @@
-"""AOG-Net (Lu et al., AAAI 2024, sec. 3): which parts there are, how they condition the backbone, how they are trained."""
+"""AOG-Net (Lu et al., AAAI 2024, sec. 3): its parts, how they condition the backbone, how they are trained."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Text and images in one space: a CLIP in the layout of transformers, trained on views and captions (Radford et al. 2021)."""
+"""Text and images in one space: a CLIP in transformers' layout, trained on views and captions (Radford et al. 2021)."""
 
 from aognet.models.clip.model import ClipTraining
 
