@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aognet import cli
-from aognet.config import LoadedConfig, load_config
+from aognet.config import LoadedConfig, build_config, load_config
+from aognet.engine.literal import literal
 from aognet.errors import UserError
 
 log = logging.getLogger("aognet.inference")
@@ -89,23 +90,27 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "generator.height": None if options.size is None else panorama_height(options.size),
         "generator.seed": options.seed,
         "inputs.name": options.name,
-        **input_settings(options),
     }
-    # JSON is YAML: quoting keeps a prompt with colons, braces or dollar signs a plain string.
-    return [f"{key}={json.dumps(value)}" for key, value in settings.items() if value is not None]
+    settings = {key: value for key, value in settings.items() if value is not None} | input_settings(options)
+    # JSON is YAML: quoting keeps a prompt with colons or braces a plain string.
+    return [f"{key}={json.dumps(literal(value), ensure_ascii=False)}" for key, value in settings.items()]
 
 
 def input_settings(options: argparse.Namespace) -> dict[str, object]:
     """What the flags say about the input; an input on the command line replaces those of the config files."""
-    settings: dict[str, object] = {"inputs.prompt": options.prompt, "inputs.prompts_at": options.prompt_at or None}
-    settings |= {f"inputs.pose.{key}": getattr(options, key) for key in ("yaw", "pitch", "roll", "fov")}
-    if options.mask is not None and options.panorama is None:
-        raise UserError(f"--mask {options.mask}: needs --panorama")
+    if (options.mask is None) != (options.panorama is None):
+        raise UserError(f"--panorama and --mask belong together, got {options.panorama} and {options.mask}")
     if options.image and options.panorama:
         raise UserError("--image and --panorama exclude each other")
+    settings: dict[str, object] = {"inputs.prompt": options.prompt, "inputs.prompts_at": options.prompt_at or None}
+    settings |= {f"inputs.pose.{key}": getattr(options, key) for key in ("yaw", "pitch", "roll", "fov")}
+    settings = {key: value for key, value in settings.items() if value is not None}
     alone = options.prompt is not None and not options.base
     if options.image or options.panorama or alone:
-        settings |= {f"inputs.{key}": [] for key in ("photos", "together", "panoramas", "captions")}
+        settings |= {f"inputs.{key}": [] for key in ("photos", "together", "panoramas")}
+        settings |= {"inputs.partial": None, "inputs.mask": None}
+    if options.image or options.panorama or options.prompt is not None:
+        settings["inputs.captions"] = []
     if options.panorama:
         settings |= {"inputs.partial": options.panorama, "inputs.mask": options.mask}
     elif options.poses is not None or len(options.image) > 1:
@@ -119,11 +124,16 @@ def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, obj
     """Each image with its pose from a YAML that maps file names to yaw, pitch, roll and fov."""
     if poses is None:
         raise UserError(f"{len(images)} images need --poses, a YAML file with yaw, pitch, roll and fov by file name")
+    from aognet.engine.inputs import Pose
+
     table = load_config([Path(poses)])
     missing = [image for image in images if Path(image).name not in table.values]
     if missing:
         raise UserError(f"{poses}: no pose for {Path(missing[0]).name}")
-    return [{**table.section(Path(image).name).to_container(), "image": image} for image in images]
+    sections = [table.section(Path(image).name) for image in images]
+    return [
+        {**vars(build_config(section, Pose)), "image": image} for image, section in zip(images, sections, strict=True)
+    ]
 
 
 def panorama_height(text: str) -> int:

@@ -131,12 +131,11 @@ def build_config(section: LoadedConfig, schema: type[T]) -> T:
         name = str(error.full_key or error.key)
         raise UserError(f"{section.source(name)}: {section.key(name)} is missing and has no default") from error
     except OmegaConfBaseException as error:
-        name = _locate(values, str(error.full_key)) if error.full_key else _holding(values, _first_line(error))
+        name = _locate(values, str(error.full_key)) if error.full_key else _refused_alone(values, schema)
         value = f", got {_lookup(values, name)!r}" if name else ""
-        raise UserError(f"{section.source(name)}: {section.key(name)}: {_first_line(error)}{value}") from error
+        raise _refused(section, name, f"{_first_line(error)}{value}") from error
     except ValueError as error:
-        name = _named_in(values, str(error))
-        raise UserError(f"{section.source(name)}: {section.key(name)}: {error}") from error
+        raise _refused(section, _named_in(values, str(error)), str(error)) from error
 
 
 def config_from_dict(schema: type[T], values: Mapping[str, Any], source: str) -> T:
@@ -273,6 +272,12 @@ def _unknown_key(section: LoadedConfig, name: str, known: Sequence[str]) -> User
     return UserError(f"{section.source(name)}: unknown key {section.key(name)!r}; {hint}")
 
 
+def _refused(section: LoadedConfig, name: str, message: str) -> UserError:
+    # OmegaConf leaves its placeholders in messages about the elements of lists.
+    message = message.replace("Value '$VALUE' of type '$VALUE_TYPE'", "an element")
+    return UserError(": ".join(part for part in (section.source(name), section.key(name), message) if part))
+
+
 def _locate(values: Any, name: str) -> str:
     """OmegaConf forgets the way to keys inside lists: find the first full key that ends with ``name``."""
     keys = list(_keys(values))
@@ -282,13 +287,18 @@ def _locate(values: Any, name: str) -> str:
 def _named_in(values: Any, message: str) -> str:
     """The first key whose own name is a word of the message; empty if there is none."""
     words = set(re.findall(r"\w+", message))
-    return next((key for key in _keys(values) if key.rpartition(".")[2] in words), "")
+    names = [key for key in _keys(values) if not key.rpartition(".")[2].isdigit()]
+    return next((key for key in names if key.rpartition(".")[2] in words), "")
 
 
-def _holding(values: Any, message: str) -> str:
-    """The first key whose value ends the message, for errors of OmegaConf that name no key; empty if there is none."""
-    shown = message.rpartition("value: ")[2]
-    return next((key for key in _keys(values) if str(_lookup(values, key)) == shown), "")
+def _refused_alone(values: Mapping[str, Any], schema: type) -> str:
+    """The first key that is refused by itself, for errors of OmegaConf that name no key; empty if there is none."""
+    for name, value in values.items():
+        try:
+            OmegaConf.merge(OmegaConf.structured(schema), {name: value})
+        except OmegaConfBaseException:
+            return name
+    return ""
 
 
 def _lookup(values: Any, name: str) -> Any:

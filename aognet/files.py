@@ -1,6 +1,7 @@
 """Files that a kill at any moment leaves whole: as they were before, or as they are after."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from aognet.errors import UserError
@@ -19,7 +20,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError as error:
         raise UserError(f"{path}: cannot write this file ({error.strerror or error})") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing could be written, nothing can be removed
+            unfinished.unlink()
 
 
 def flush(path: Path) -> None:

@@ -1,91 +1,309 @@
-"""How much memory training takes on a GPU, without a GPU and without the weights.
+"""How much memory training takes on a GPU, found without a GPU and without the weights.
 
-    python benchmarks/training_memory.py -b config/train_config.yaml
+python benchmarks/training_memory.py -b config/train_config.yaml [key.sub=value ...] [--size 512]
 
-Runs real training steps of AOG-Net in the sizes of Stable Diffusion 2 inpainting and CLIP ViT-H on tensors that have a
-shape and a type but no memory (torch's FakeTensorMode), and adds up the storages that are alive after every operation.
-What that cannot see is assumed: see ``ASSUMED`` and ``cuda_rules``.
+Runs a training step and a preview of AOG-Net in the sizes of Stable Diffusion 2 inpainting and CLIP ViT-H/14 on tensors
+that have a shape and a type but no memory (torch's FakeTensorMode). After every operation it adds up the storages that
+are alive. What this cannot see is assumed: the constants below, and what ``cuda_rules`` says.
 """
 
+import argparse
+import math
 import sys
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
+from torch import Tensor, nn
+
+from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
 
 if TYPE_CHECKING:
-    pass
+    from aognet.data.outpainting import OutpaintingBatch
+    from aognet.engine.setup import TrainerConfig
+    from aognet.models.aognet import AOGNet
+    from aognet.models.backbone import Backbone
 
 CARD_GIGABYTES = 24.0
-# Neither can be had without a GPU: driver context with the workspaces of cuDNN and cuBLAS; what the allocator rounds up.
-ASSUMED_CONTEXT_GIGABYTES = 1.0
-ASSUMED_FRAGMENTATION = 0.1
+# Only a GPU could tell these two: the driver's context with the workspaces of cuDNN and cuBLAS, and how much of the
+# memory that comes and goes the allocator loses between blocks.
+CONTEXT_GIGABYTES = 1.0
+FRAGMENTATION = 0.1
+LOSS_SCALE = 65536.0  # torch's gradient scaler starts with it
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class Pretended(FakeTensorMode):
-    """Operations on fake tensors are pretended, others are done: seeds, noise schedules and positions need numbers.
+class Tokens:
+    """Stands for CLIP's tokenizer, whose vocabulary is not here: the same 77 tokens for every prompt."""
 
-    Inside `building` everything is pretended.
+    model_max_length = 77
+
+    def __len__(self) -> int:
+        return 49408
+
+    def __call__(self, prompts: list[str], **options: Any) -> Any:
+        from transformers import BatchEncoding
+
+        tokens = torch.zeros(len(prompts), self.model_max_length, dtype=torch.long)
+        return BatchEncoding({"input_ids": tokens, "attention_mask": torch.ones_like(tokens)})
+
+
+def sd2_backbone() -> "Backbone":
+    """Stable Diffusion 2 inpainting in its published sizes, in torch's default type."""
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+
+    from aognet.models.backbone import Backbone
+
+    unet = UNet2DConditionModel(
+        in_channels=9, out_channels=4, sample_size=64, block_out_channels=(320, 640, 1280, 1280),
+        cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2, latent_channels=4, sample_size=768,
+    )  # fmt: skip
+    scheduler = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    return Backbone(vae=vae, unet=unet, text_encoder=text_tower(23), tokenizer=Tokens(), scheduler=scheduler)
+
+
+def clip_image_tower() -> nn.Module:
+    """The image tower of CLIP ViT-H/14, in torch's default type."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig(
+        hidden_size=1280, intermediate_size=5120, projection_dim=1024, num_hidden_layers=32, num_attention_heads=16,
+        patch_size=14, hidden_act="gelu",
+    )  # fmt: skip
+    return CLIPVisionModelWithProjection(config)
+
+
+def text_tower(layers: int) -> nn.Module:
+    """The text tower of CLIP ViT-H/14 in torch's default type: 24 layers, of which Stable Diffusion 2 uses 23."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=49408, hidden_size=1024, intermediate_size=4096, projection_dim=1024, num_hidden_layers=layers,
+        num_attention_heads=16, hidden_act="gelu",
+    )  # fmt: skip
+    return CLIPTextModel(config)
+
+
+def sd2_model(config: "AOGNet.Config") -> "AOGNet":
+    """AOG-Net on both, whatever ``config`` names; call it where everything is pretended."""
+    from aognet.models.aognet import AOGNet
+    from aognet.models.backbone import Backbone
+    from aognet.models.clip_encoders import ClipImageEncoder, ClipTextEncoder
+
+    loads: dict[type, Callable[[], nn.Module]] = {
+        Backbone: sd2_backbone,
+        ClipImageEncoder: lambda: ClipImageEncoder(clip_image_tower()),
+        ClipTextEncoder: lambda: ClipTextEncoder(text_tower(24), Tokens()),
+    }
+    with ExitStack() as stack:
+        for kind, make in loads.items():
+            stack.enter_context(mock.patch.object(kind, "load", partial(_make, make)))
+        return AOGNet(config)
+
+
+def _make(make: Callable[[], nn.Module], config: Any) -> nn.Module:
+    with default_type(config.dtype):
+        return make()
+
+
+@contextmanager
+def default_type(name: str) -> Iterator[None]:
+    """New parameters are of this type."""
+    from aognet.models.loading import DTYPES
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(DTYPES[name])
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def make_batch(rows: int, view: int, face: int, mode: Pretended | None = None) -> "OutpaintingBatch":
+    """Black images of the right sizes, fake ones with a ``mode``; the seeds are always numbers."""
+    from aognet.data.outpainting import OutpaintingBatch
+
+    with mode.everything() if mode else nullcontext():
+        images = {
+            "view": torch.zeros(rows, 3, view, view),
+            "known": torch.zeros(rows, 1, view, view, dtype=torch.bool),
+            "view_positions": torch.zeros(rows, 3, view, view),
+            "faces": torch.zeros(rows, 6, 3, face, face),
+            "faces_known": torch.zeros(rows, 6, 1, face, face, dtype=torch.bool),
+        }
+    return OutpaintingBatch(**images, prompts=["a room"] * rows, seeds=torch.arange(rows))
+
+
+@dataclass(frozen=True)
+class Account:
+    """Bytes of a training run: what is always there, and the most that comes on top in each phase."""
+
+    frozen: dict[str, int]
+    trained: dict[str, int]
+    optimizer: int
+    average: int
+    gradients: int
+    activations: int
+    """Kept at the end of the forward pass, autocast's copies of the trained weights included."""
+    phases: dict[str, int]
+
+    @property
+    def always(self) -> int:
+        return sum(self.frozen.values()) + sum(self.trained.values()) + self.optimizer + self.average
+
+
+def measure(
+    config: "TrainerConfig", model: "AOGNet", batch: "OutpaintingBatch", shown: "OutpaintingBatch | None" = None
+) -> Account:
+    """Does what the trainer does in one step, then a preview of ``shown``; the tensors may be fake or real."""
+    from aognet.engine.ema import WeightAverage
+    from aognet.engine.setup import make_optimizer, prepare_parameters
+
+    with mock.patch.object(nn.Module, "to", lambda module, *_, **__: module):  # fake weights cannot be moved
+        parameters = prepare_parameters(config, model, torch.device("cpu"))
+    trained = list(parameters.values())
+    autocast = torch.autocast("cpu", dtype=AUTOCAST.get(config.mixed_precision), enabled=config.mixed_precision != "no")
+    known = [*model.parameters(), *model.buffers(), *vars(batch).values(), *(vars(shown).values() if shown else ())]
+    with MemoryMeter(known) as meter, cuda_rules():
+        optimizer = make_optimizer(replace(config, optimizer="adamw"), parameters)
+        for parameter in trained:
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()  # makes its states
+        optimizer.zero_grad()
+        average = WeightAverage(parameters, config.ema_decay) if config.ema_decay else None
+        meter.base = meter.now
+        model.train()
+        with meter.phase("forward pass"), autocast:
+            loss = model(batch)["loss"]
+        activations = meter.now - meter.base
+        with meter.phase("backward pass"):
+            (loss * (LOSS_SCALE if config.mixed_precision == "fp16" else 1.0)).backward()
+        gradients = sum(parameter.grad.nbytes for parameter in trained)
+        with meter.phase("clipping and optimizer step"):
+            nn.utils.clip_grad_norm_(trained, config.max_grad_norm or math.inf)
+            optimizer.step()
+        optimizer.zero_grad()
+        del loss
+        if shown:
+            model.eval()
+            with meter.phase("preview"), average.applied() if average else nullcontext(), autocast, torch.no_grad():
+                model.preview(shown)
+    states = sum(value.nbytes for state in optimizer.state.values() for value in state.values())
+    if config.optimizer == "adamw8bit":
+        states = eight_bit(trained)
+    ours = {name: _bytes(part.parameters()) for name, part in model.trainable_parts().items()}
+    averages = _bytes(average.average.values()) if average else 0
+    return Account(_frozen(model), ours, states, averages, gradients, activations, meter.phases)
+
+
+def _frozen(model: "AOGNet") -> dict[str, int]:
+    parts = {"UNet": model.backbone.unet, "VAE": model.backbone.vae, "text encoder": model.backbone.text_encoder}
+    parts |= {"CLIP image tower": model.clip, "CLIP text tower": model.clip_text}
+    return {
+        f"{name}, {str(next(part.parameters()).dtype).removeprefix('torch.')}": _bytes(part.parameters())
+        for name, part in parts.items()
+        if part is not None
+    }
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def eight_bit(trained: Iterable[Tensor]) -> int:
+    """Bytes of bitsandbytes' AdamW8bit: two states of one byte and a float32 scale for each 256 values.
+
+    Tensors with fewer than 4096 values keep float32 states.
     """
-
-    def __init__(self) -> None:
-        super().__init__(allow_non_fake_inputs=True)
-        self.everything = False
-
-    @contextmanager
-    def building(self) -> Iterator[None]:
-        self.everything = True
-        try:
-            with self:
-                yield
-        finally:
-            self.everything = False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if self.everything or any(isinstance(value, FakeTensor) for value in tree_leaves((args, kwargs))):
-            return super().__torch_dispatch__(func, types, args, kwargs)
-        return func(*args, **kwargs)
+    sizes = [tensor.numel() for tensor in trained]
+    return sum(8 * size if size < 4096 else 2 * (size + 4 * math.ceil(size / 256)) for size in sizes)
 
 
-class MemoryMeter(TorchDispatchMode):
-    """Counts the bytes of all storages that operations made and that are still alive; fake or real tensors."""
+def show(account: Account, title: str) -> None:
+    """Print the account as a table in gigabytes (1e9 bytes)."""
+    from rich.console import Console
+    from rich.table import Table
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+    table = Table("item", "GB", title=title, caption="accounting on the CPU, not measured on a GPU")
+    table.columns[1].justify = "right"
 
-    def know(self, tensors: Iterator[Tensor]) -> int:
-        """Leave these out of the count, since they were there before; returns their bytes."""
-        return sum(self._new_bytes(tensor) for tensor in tensors)
+    def rows(values: dict[str, float], end: str = "") -> None:
+        for name, value in values.items():
+            table.add_row(name, f"{value / 1e9:.2f}", style="bold" if name == end else "", end_section=name == end)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for value in tree_leaves(result):
-            if isinstance(value, Tensor) and (size := self._new_bytes(value)):
-                self._change(size)
-                weakref.finalize(value.untyped_storage(), self._change, -size)
-        return result
+    most = max(account.phases, key=account.phases.__getitem__)
+    top = account.phases[most]
+    lost = FRAGMENTATION * top
+    total = account.always + top + lost + CONTEXT_GIGABYTES * 1e9
+    rows({f"frozen weights: {name}": value for name, value in account.frozen.items()})
+    rows({f"trained weights: {name}, float32": value for name, value in account.trained.items()})
+    rows({"optimizer states": account.optimizer, "moving average (EMA)": account.average})
+    rows({"always there": account.always}, end="always there")
+    rows({"activations kept for the backward pass": account.activations, "gradients, float32": account.gradients})
+    rows({f"most at a time on top: {name}": value for name, value in account.phases.items()})
+    rows({f"largest of these: {most}": top}, end=f"largest of these: {most}")
+    rows({"assumed: CUDA context and workspaces": CONTEXT_GIGABYTES * 1e9, "assumed: lost between blocks": lost})
+    rows({"total": total}, end="total")
+    fits = "fits" if total <= CARD_GIGABYTES * 1e9 else "does not fit"
+    table.add_row(f"{fits} a GPU with", f"{CARD_GIGABYTES:.2f}")
+    Console().print(table)
 
-    def _new_bytes(self, tensor: Tensor) -> int:
-        storage = tensor.untyped_storage()
-        if storage in self._seen:
-            return 0
-        self._seen.add(storage)
-        return storage.nbytes()
 
-    def _change(self, size: int) -> None:
-        self.now += size
-        self.peak = max(self.peak, self.now)
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-b", "--base", nargs="+", required=True, metavar="YAML", help="config files")
+    parser.add_argument("--size", type=int, help="pixels of views and faces (default: as the config says)")
+    parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="settings that override the config files")
+    options = parser.parse_intermixed_args(arguments)
+    swallowed = [item for item in options.base if "=" in item and not Path(item).exists()]
+    options.base = [Path(item) for item in options.base if item not in swallowed]
+    options.overrides = swallowed + options.overrides
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    from aognet.config import build_config, load_config
+    from aognet.data.outpainting import OutpaintingSamples
+    from aognet.engine.setup import TrainerConfig
+    from aognet.errors import UserError
+    from aognet.models.aognet import AOGNet
+
+    config = load_config(options.base, options.overrides)
+    target = config.section("model").values.get("target")
+    if target != "aognet":
+        raise UserError(f"{config.section('model').source('target')}: model.target must be aognet here, got {target!r}")
+    settings = build_config(config.section("trainer"), TrainerConfig)
+    data = build_config(config.section("data").section("train"), OutpaintingSamples.Config)
+    view, face = options.size or data.plan.size, options.size or data.face_size
+    mode = Pretended()
+    with mode.everything():
+        model = sd2_model(build_config(config.section("model"), AOGNet.Config))
+    batch = make_batch(settings.batch_size, view, face, mode)
+    shown = make_batch(settings.image_samples, view, face, mode) if settings.images_every else None
+    with mode:
+        account = measure(settings, model, batch, shown)
+    checkpointing = "with" if settings.gradient_checkpointing else "without"
+    show(
+        account,
+        f"AOG-Net on Stable Diffusion 2: views {view}x{view}, batch {settings.batch_size}, mixed precision "
+        f"{settings.mixed_precision}, {checkpointing} gradient checkpointing, {settings.optimizer}",
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    from aognet import cli
+
+    cli.run(main)

@@ -29,11 +29,14 @@ def main(argv: list[str] | None = None) -> None:
     if not arguments.index.is_file():
         raise UserError(f"{arguments.index}: no such file")
     splits: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    with arguments.index.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            if not all(row.get(column) for column in ("slug", "split", "caption")):
-                raise UserError(f"{arguments.index}, line {number}: needs a slug, a split and a caption, got {row}")
-            splits[row["split"]][row["slug"] + arguments.suffix] = [row["caption"]]
+    try:
+        with arguments.index.open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(csv.DictReader(file), start=2):
+                if not all(row.get(column) for column in ("slug", "split", "caption")):
+                    raise UserError(f"{arguments.index}, line {number}: needs a slug, a split and a caption, got {row}")
+                splits[row["split"]].setdefault(row["slug"] + arguments.suffix, []).append(row["caption"])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{arguments.index}: not a CSV file in UTF-8 ({error})") from error
     try:
         arguments.out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-from tests.tiny import tiny_backbone_folder
+from tests.tiny import tiny_backbone_folder, tiny_streams
 
 # Nothing above imports huggingface_hub, which reads its switch once, or aognet, whose functions the hook checks.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -37,3 +37,11 @@ def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def four_block_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny SD 2 inpainting model with four blocks and the VAE factor 8, as the real one. Do not write in it."""
     return tiny_backbone_folder(tmp_path_factory.mktemp("four_blocks"), blocks=4)
+
+
+@pytest.fixture(scope="session")
+def streams_folder(sd2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """AOG-Net as if trained, around the tiny SD 2. Do not write in it."""
+    folder = tmp_path_factory.mktemp("streams")
+    tiny_streams(sd2_folder).save_pretrained(folder)
+    return folder

@@ -134,21 +134,21 @@ def tiny_backbone_folder(folder: Path, layout: Layout = "sd2", channels: int = 9
 
 
 def tiny_streams(backbone: Path, seed: int = 1, **options: Any) -> Any:
-    """AOG-Net with small streams around the model in the folder ``backbone``, as if trained; ``options`` of its config."""
+    """AOG-Net with small streams, as if trained, around the model in ``backbone``; ``options`` of its config."""
     from aognet.models.aognet import AOGNet
     from aognet.models.aognet.global_stream import GlobalStreamConfig
     from aognet.models.aognet.local_stream import LocalStreamConfig
     from aognet.models.backbone import BackboneConfig
-    from aognet.models.image_encoder import ClipConfig
+    from aognet.models.clip_encoders import ClipConfig
 
-    config = AOGNet.Config(
-        backbone=BackboneConfig(str(backbone)), clip=ClipConfig(str(backbone), subfolder="image_encoder"),
-        global_stream=GlobalStreamConfig(tokens=3, depth=1, heads=2),
-        local_stream=LocalStreamConfig(residual_blocks=1, depth=1, heads=2), **options,
-    )  # fmt: skip
+    parts = {
+        "backbone": BackboneConfig(str(backbone)), "clip": ClipConfig(str(backbone), subfolder="image_encoder"),
+        "global_stream": GlobalStreamConfig(tokens=3, depth=1, heads=2),
+        "local_stream": LocalStreamConfig(residual_blocks=1, depth=1, heads=2),
+    }  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AOGNet(config)
+        model = AOGNet(AOGNet.Config(**parts | options))
         for layer in model.local_stream.last:
             torch.nn.init.normal_(layer.weight, std=0.1)
     return model

@@ -42,6 +42,10 @@ def _record(line: str, where: str) -> tuple[str, list[str]]:
     texts = record.get("captions")
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise UserError(f"{where}: captions must be a list of strings, got {texts!r:.80}")
+    try:
+        "".join([record["file"], *texts]).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: holds half a character that no file can keep ({error.reason})") from error
     return record["file"], [text[:MOST_CHARACTERS] for text in texts]
 
 

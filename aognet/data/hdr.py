@@ -8,6 +8,8 @@ from jaxtyping import Float
 from aognet.errors import UserError
 
 GAMMA = 2.4
+# Renderers write many layers into one file, and all of them are decoded: this bounds the memory.
+MOST_CHANNELS = 64
 
 
 def read_exr(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"]:
@@ -17,10 +19,14 @@ def read_exr(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"
     OpenEXR.setMaxImageSize(32768, 32768)
     try:
         with OpenEXR.File(str(path), separate_channels=True, header_only=True) as file:
-            low, high = file.header()["dataWindow"]
+            header = file.header()
+            low, high = header["dataWindow"]
+            layers = len(header["channels"])
             width, height = (int(b) - int(a) + 1 for a, b in zip(low, high, strict=True))
         if width < 1 or height < 1 or width * height > most_pixels:
             raise UserError(f"{path}: {width}x{height} pixels are more than the limit of {most_pixels}")
+        if layers > MOST_CHANNELS:
+            raise UserError(f"{path}: {layers} channels are more than the limit of {MOST_CHANNELS}")
         with OpenEXR.File(str(path), separate_channels=True) as file:
             channels = {name: np.array(channel.pixels, dtype=np.float32) for name, channel in file.channels().items()}
     except UserError:
@@ -32,6 +38,8 @@ def read_exr(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"
     planes = [channels.get(name, grey) for name in "RGB"]
     if any(plane is None for plane in planes):
         raise UserError(f"{path}: has no R, G and B channels and no Y channel, only {sorted(channels)}")
+    if any(plane.shape != (height, width) for plane in planes):
+        raise UserError(f"{path}: has channels of fewer pixels than its {width}x{height}, which is not supported")
     return np.stack(planes, axis=-1)
 
 

@@ -1,6 +1,8 @@
 """Reading and writing images: bounded, checked, and as float tensors in [-1, 1]."""
 
 import io
+import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,10 @@ def load_image(path: Path) -> Float[Tensor, "3 height width"]:
     if path.suffix.lower() == ".exr":
         return torch.from_numpy(hdr.tone_map(hdr.read_exr(path, MOST_PIXELS))).permute(2, 0, 1) * 2 - 1
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
+        # Pillow warns of half the pixels that are allowed here, and refuses on its own twice as many as it warns of.
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            opened = Image.open(path, formats=("PNG", "JPEG"))
+        with opened as image:
             if image.width * image.height > MOST_PIXELS:
                 raise UserError(f"{path}: {image.width}x{image.height} pixels are more than the limit of {MOST_PIXELS}")
             pixels = _rgb(ImageOps.exif_transpose(image))
@@ -62,16 +67,29 @@ def load_panorama(path: Path, height: int) -> Float[Tensor, "3 height width"]:
 
 def resize_panorama(panorama: Float[Tensor, "batch channels rows columns"], height: int) -> Tensor:
     """A panorama in another size: area-averaged when it shrinks, bilinear across seam and poles when it grows."""
-    rows = panorama.shape[-2]
-    if panorama.shape[-2:] == (height, 2 * height):
+    rows, columns = panorama.shape[-2:]
+    if (rows, columns) == (height, 2 * height):
         return panorama
+    if rows % height == 0 and columns == 2 * rows:
+        return functional.avg_pool2d(panorama, rows // height)
     if height <= rows:
-        return functional.interpolate(panorama, size=(height, 2 * height), mode="area")
-    lines, columns = (
+        return _averaged(_averaged(panorama.mT, height).mT, 2 * height)
+    down, across = (
         (torch.arange(new, device=panorama.device) + 0.5) * old / new - 0.5
-        for new, old in zip((height, 2 * height), panorama.shape[-2:], strict=True)
+        for new, old in zip((height, 2 * height), (rows, columns), strict=True)
     )
-    return sample(panorama, torch.stack(torch.meshgrid(columns, lines, indexing="xy"), dim=-1))
+    return sample(panorama, torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1))
+
+
+def _averaged(values: Float[Tensor, "*rows length"], count: int) -> Float[Tensor, "*rows count"]:
+    """``count`` values that each average an equal share of the last dimension, cut at fractions of a value."""
+    length = values.shape[-1]
+    edges = torch.arange(count + 1, dtype=torch.float64) * (length / count)
+    first, total = edges[:-1].floor().long(), 0
+    for index in (first + offset for offset in range(math.ceil(length / count) + 1)):
+        share = (torch.minimum(edges[1:], index + 1) - torch.maximum(edges[:-1], index)).clamp_min(0)
+        total = total + values[..., index.clamp_max(length - 1)] * share.to(values)
+    return total * (count / length)
 
 
 def to_uint8(image: Float[Tensor, "*channels height width"]) -> Tensor:

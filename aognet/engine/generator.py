@@ -1,8 +1,8 @@
 """Painting panoramas: the plan walked wave by wave, each view recorded; shared by command line and server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -18,10 +18,21 @@ from aognet.geometry.views import PlanConfig, make_plan
 from aognet.sampling.sampler import SamplerConfig
 
 
+@runtime_checkable
 class Outpainter(Protocol):
     """A method that continues views of a canvas (`aognet.models.aognet.AOGNet` is one)."""
 
-    def outpaint(self, canvas: Canvas, cameras, prompts, seeds, sampler, face_size, progress=None) -> Tensor: ...
+    def outpaint(
+        self,
+        canvas: Canvas,
+        cameras: Sequence[Camera],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        sampler: SamplerConfig,
+        face_size: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Views [views, 3, size, size] in [-1, 1]; row i depends on ``seeds[i]`` and not on its batch."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +94,16 @@ class Generator:
                     for i, camera in enumerate(cameras)
                     for seed in [view_seed(self.config.seed, first + position + i)]
                 ]
-                journal.add(self._views(canvas, entries, listener), entries)
+                # Views of a batch that are recorded already are painted again with it: the others come out as before.
+                new = max(done - first - position, 0)
+                journal.add(self._views(canvas, entries, listener)[new:], entries[new:])
                 listener.views(first + position + len(cameras), len(plan.steps))
         return journal.canvas()
 
     def repaint(self, journal: Journal, at: DirectedPrompt, prompt: str, listener: Listener) -> Canvas:
         """Clears the view in a direction (never the input's own pixels) and paints it anew with another prompt."""
+        if not journal.finished:
+            raise UserError(f"{journal.folder}: --repaint needs a finished run; give the command that began it again")
         camera = Camera(
             at.yaw, at.pitch, 0.0, self.config.plan.fov_degrees, self.config.plan.size, self.config.plan.size
         )

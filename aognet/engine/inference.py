@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +15,10 @@ from aognet.config import LoadedConfig, build_config
 from aognet.engine.generator import Generator, GeneratorConfig, Listener
 from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, read_start
 from aognet.engine.journal import Journal
+from aognet.engine.literal import literal
 from aognet.engine.results import write_results, write_truth
 from aognet.errors import UserError
-from aognet.geometry.camera import Camera
+from aognet.models.loading import check_dtype
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +35,21 @@ class InferenceConfig:
     inputs: InputsConfig = field(default_factory=InputsConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
 
+    def __post_init__(self) -> None:
+        if self.dtype is not None:
+            check_dtype(self.dtype)
+
 
 def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
     """Paints every panorama the configuration asks for; returns the exit code (1 if an input had to be skipped)."""
     loaded.check_keys(["SHARE", *(one.name for one in fields(InferenceConfig))])
     values = {key: value for key, value in loaded.values.items() if key != "SHARE"}
-    config = build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
+    config = build_config(LoadedConfig(literal(values), loaded.sources), InferenceConfig)
     jobs = list_jobs(config.inputs)
     out_dir = writable(Path(config.out_dir))
     process, processes, device = distribution(config.device)
+    from accelerate.utils import gather_object
+
     painter = Painter(config, device)
     skipped = 0
     for job in jobs[process::processes]:
@@ -52,8 +60,10 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
                 raise
             log.error("%s; left out", error)
             skipped += 1
-    if skipped:
-        log.error("%d of %d inputs could not be read and were left out", skipped, len(jobs[process::processes]))
+    # Waits for the others too: the launcher ends them all when one leaves with an error.
+    skipped = sum(gather_object([skipped]))
+    if skipped and process == 0:
+        log.error("%d of %d inputs could not be read and were left out", skipped, len(jobs))
     return 1 if skipped else 0
 
 
@@ -96,18 +106,19 @@ class Painter:
             log.info("%s: going on after %d views", folder, len(journal.entries))
         with progress_bars(job.name) as listener:
             canvas = generator.paint(journal, job.prompt, job.directed, listener)
+        write_results(folder, canvas, job.prompt, journal.photo_camera())
         journal.finish()
-        write_results(folder, canvas, job.prompt, camera_of(journal))
         log.info("wrote %s (look around in %s)", folder / "result.png", folder / "viewer.html")
 
     def _request(self, job: Job) -> dict[str, Any]:
         """Everything needed to paint the job again."""
-        config = self.config
+        config, roles = self.config, {"truth": job.truth, "partial": job.partial, "mask": job.mask}
         described = {
             "prompt": job.prompt,
             "prompts_at": [asdict(at) for at in job.directed],
             "photos": [asdict(photo) for photo in job.photos],
             "pose": asdict(job.pose),
+            **{role: str(path) if path else None for role, path in roles.items()},
             "files": {str(path): _digest(path) for path in job.files},
         }
         model = {"checkpoint": config.checkpoint, "revision": config.revision, "dtype": config.dtype}
@@ -125,13 +136,15 @@ def edit_run(folder: Path, undo: int | None, repaint: str | None) -> int:
         log.info("%s: %d views left, %d pixels unknown", folder, len(journal.entries), canvas.unknown_pixels)
     else:
         at = DirectedPrompt.parse(repaint, "--repaint")
-        settings = LoadedConfig(journal.request["generator"], {"": str(folder / "run.json")}, "request.generator")
-        model = {key: journal.request.get(key) for key in ("checkpoint", "revision", "dtype")}
-        config = InferenceConfig(generator=build_config(settings, GeneratorConfig), **model)
+        keys = ("checkpoint", "revision", "dtype", "generator")
+        settings = literal({key: journal.request[key] for key in keys if key in journal.request})
+        config = build_config(LoadedConfig(settings, {"": str(folder / "run.json")}), InferenceConfig)
         painter = Painter(config, distribution("auto")[2])
         with progress_bars(folder.name) as listener:
             canvas = painter.generator.repaint(journal, at, prompt, listener)
-    write_results(folder, canvas, prompt, camera_of(journal))
+    write_results(folder, canvas, prompt, journal.photo_camera())
+    if canvas.unknown_pixels == 0:
+        journal.finish()
     log.info("wrote %s", folder / "result.png")
     return 0
 
@@ -149,12 +162,6 @@ def find_run(folder: Path) -> Path:
         )
         raise UserError(f"--inference_out_dir {folder}: {found}")
     return runs[0]
-
-
-def camera_of(journal: Journal) -> Camera | None:
-    """The camera of the photograph a run started from."""
-    camera = journal.request.get("camera")
-    return Camera(**camera) if camera else None
 
 
 def writable(folder: Path) -> Path:
@@ -175,7 +182,8 @@ def distribution(device: str) -> tuple[int, int, torch.device]:
 
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda was asked for, but torch finds no CUDA device here")
-    state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+    # Processes wait for each other once, at the end, and one may paint much longer than another.
+    state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=timedelta(days=30))
     return state.process_index, state.num_processes, state.device
 
 

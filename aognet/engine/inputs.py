@@ -35,7 +35,10 @@ class Pose:
     fov: float | None = None
 
     def __post_init__(self) -> None:
-        self.camera(1, 1, 90.0)
+        try:
+            self.camera(1, 1, 90.0)
+        except UserError as error:
+            raise UserError(str(error).replace("_degrees", "", 1)) from error  # the keys here are shorter
 
     def camera(self, width: int, height: int, default_fov: float) -> Camera:
         """The camera of a photograph of ``width`` x ``height`` pixels."""
@@ -61,7 +64,7 @@ class DirectedPrompt:
     @classmethod
     def parse(cls, text: str, option: str) -> "DirectedPrompt":
         """Reads ``"90,0: a red barn"``."""
-        match = re.fullmatch(r"\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*:\s*(.+)", text, re.DOTALL)
+        match = re.fullmatch(r"\s*([-+]?[\d.]+)\s*,\s*([-+]?[\d.]+)\s*:\s*(\S.*)", text, re.DOTALL)
         try:
             yaw, pitch = float(match[1]), float(match[2])
             Camera(yaw, pitch)
@@ -100,6 +103,8 @@ class InputsConfig:
             raise UserError(f"partial and mask belong together, got {self.partial!r} and {self.mask!r}")
         if self.name is not None and (Path(self.name).name != self.name or self.name in ("", ".", "..")):
             raise UserError(f"name must be a plain folder name, got {self.name!r}")
+        if self.limit < 0:
+            raise UserError(f"limit must not be negative, got {self.limit}")
         for text in self.prompts_at:
             DirectedPrompt.parse(text, "prompts_at")
 
@@ -141,8 +146,8 @@ def list_jobs(config: InputsConfig) -> list[Job]:
     directed = tuple(DirectedPrompt.parse(text, "prompts_at") for text in config.prompts_at)
 
     def job(name: str, path: Path | None, **parts) -> Job:
-        prompt = (captions.get(path.name) or [config.prompt])[0] if path else config.prompt
-        return Job(name, config.prompt or prompt, directed, **parts)
+        named = captions.get(path.name) if path else None
+        return Job(name, named[0] if named else config.prompt, directed, **parts)
 
     pose = vars(config.pose)
     jobs = [
@@ -181,11 +186,14 @@ def _images(places: Sequence[str], key: str) -> list[Path]:
 
 
 def _with_unique_names(jobs: list[Job]) -> list[Job]:
-    seen: dict[str, int] = {}
-    unique = []
+    wanted, taken, unique = {job.name for job in jobs}, set(), []
     for job in jobs:
-        seen[job.name] = seen.get(job.name, 0) + 1
-        unique.append(job if seen[job.name] == 1 else replace(job, name=f"{job.name}-{seen[job.name]}"))
+        name, number = job.name, 1
+        while name in taken or (number > 1 and name in wanted):
+            number += 1
+            name = f"{job.name}-{number}"
+        taken.add(name)
+        unique.append(replace(job, name=name))
     return unique
 
 
@@ -201,8 +209,10 @@ def read_start(job: Job, height: int) -> Start:
     canvas, first = Canvas.empty(height), None
     for photo in job.photos:
         image, camera = read_photo(photo, height)
-        canvas = canvas.paint(image, camera)
-        first = first or camera
+        painted = canvas.paint(image, camera)
+        if canvas.unknown_pixels == canvas.known.numel() == painted.unknown_pixels:
+            raise UserError(f"{photo.image}: with fov {camera.fov_degrees:g} it covers no pixel of {height} rows")
+        canvas, first = painted, first or camera
     return Start(canvas, camera=first)
 
 
@@ -229,12 +239,11 @@ def exif_fov(path: Path, width: int, height: int) -> float | None:
 
     if path.suffix.lower() == ".exr":
         return None
-    with Image.open(path, formats=("PNG", "JPEG")) as image:
-        exif = image.getexif()
-    focal = exif.get_ifd(0x8769).get(0xA405)
     try:
-        focal = float(focal)
-    except (TypeError, ValueError):
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            focal = float(image.getexif().get_ifd(0x8769)[0xA405])
+    # Pillow raises many kinds for broken metadata; the picture beside it may still be good.
+    except Exception:
         return None
     if not 5 <= focal <= 2000:
         return None

@@ -5,6 +5,7 @@ killed goes on where its journal ends, and views can be taken back. Everything i
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from aognet.geometry.camera import Camera
 
 VERSION = 1
 MOST_BYTES = 16 * 2**20
+RESULTS = ("result.png", "viewer.html", "prompt.txt", "gt.png")
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,11 @@ class Journal:
         """A new journal of what is known at the beginning."""
         try:
             (folder / "steps").mkdir(parents=True, exist_ok=True)
+            # The journal first: from here on there is no run, so that a kill leaves none that contradicts its views.
+            for leftover in (folder / "run.json", *(folder / name for name in RESULTS), *folder.glob("steps/*.png")):
+                leftover.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot make this output folder ({error.strerror})") from error
-        for leftover in (folder / "steps").glob("*.png"):
-            leftover.unlink()
         image = Image.fromarray(stored(start).numpy())
         write_atomically(folder / "input.png", png_bytes(image))
         journal = cls(folder, json.loads(json.dumps(request)), [])
@@ -73,9 +76,9 @@ class Journal:
             if content["version"] != VERSION:
                 raise ValueError(f"version {content['version']}, this program writes version {VERSION}")
             entries = [_entry(step) for step in content["steps"]]
-            if not all(Path(entry.file).name == entry.file for entry in entries):
-                raise ValueError("a step names a file outside steps/")
-            return cls(folder, dict(content["request"]), entries, bool(content["finished"]))
+            journal = cls(folder, dict(content["request"]), entries, bool(content["finished"]))
+            journal.photo_camera()
+            return journal
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path}: not a run that can be continued ({error})") from error
 
@@ -86,6 +89,11 @@ class Journal:
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         write_atomically(self.folder / "run.json", text)
 
+    def photo_camera(self) -> Camera | None:
+        """The camera of the photograph the run started from."""
+        camera = self.request.get("camera")
+        return Camera(**camera) if camera else None
+
     def start(self) -> Canvas:
         """What was known at the beginning."""
         path = self.folder / "input.png"
@@ -94,6 +102,9 @@ class Journal:
                 pixels = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)
         except (OSError, ValueError, SyntaxError) as error:
             raise UserError(f"{path}: not readable ({error})") from error
+        height, width = pixels.shape[-2:]
+        if width != 2 * height:
+            raise UserError(f"{path}: a panorama is twice as wide as high, this image is {width}x{height}")
         return as_canvas(from_uint8(pixels))
 
     def canvas(self, before_wave: int | None = None) -> Canvas:
@@ -108,7 +119,14 @@ class Journal:
 
     def view(self, entry: Entry) -> Float[Tensor, "1 3 rows columns"]:
         """A recorded view."""
-        return load_image(self.folder / "steps" / entry.file)[None]
+        path, camera = self.folder / "steps" / entry.file, entry.camera
+        image = load_image(path)
+        if image.shape[-2:] != (camera.height, camera.width):
+            raise UserError(
+                f"{path}: run.json says {camera.width}x{camera.height} pixels, this image has "
+                f"{image.shape[-1]}x{image.shape[-2]}"
+            )
+        return image[None]
 
     def add(self, views: Float[Tensor, "views 3 rows columns"], entries: list[Entry]) -> None:
         """Records views painted together: all of them or, if the process dies meanwhile, none."""
@@ -123,10 +141,12 @@ class Journal:
         self.write()
 
     def differences(self, request: dict[str, Any]) -> list[str]:
-        """What a request asks for that this run did not, as ``key: there, here``."""
+        """Where a request and that of this run differ, as ``key: there, here``; the camera follows from the rest."""
         here, there = _flat(json.loads(json.dumps(request))), _flat(self.request)
         return [
-            f"{key}: {there.get(key)!r} there, {value!r} here" for key, value in here.items() if there.get(key) != value
+            f"{key}: {there.get(key)!r} there, {here.get(key)!r} here"
+            for key in {**here, **there}
+            if there.get(key) != here.get(key) and not key.startswith("camera")
         ]
 
     def undo(self, count: int) -> None:
@@ -136,13 +156,17 @@ class Journal:
                 f"{self.folder}: --undo must lie in [1, {len(self.entries)}], the views painted; got {count}"
             )
         gone, self.entries = self.entries[-count:], self.entries[:-count]
-        self.finished = self.finished and all(entry.erased for entry in gone)
+        self.finished = False
         self.write()
         for entry in gone:
             (self.folder / "steps" / entry.file).unlink(missing_ok=True)
 
 
 def _entry(step: dict[str, Any]) -> Entry:
+    if not re.fullmatch(r"\d+\.png", step["file"]):
+        raise ValueError(f"a step's file must be a number with .png, got {step['file']!r}")
+    if type(step["wave"]) is not int:
+        raise ValueError(f"wave must be a whole number, got {step['wave']!r}")
     erased = step["erased"]
     cameras = {"camera": Camera(**step["camera"]), "erased": Camera(**erased) if erased else None}
     return Entry(**{**step, **cameras})

@@ -2,7 +2,7 @@
 
 World axes: +x right (longitude 90 degrees), +y up, +z forward (longitude 0, latitude 0).
 Pixel centres: column ``u`` of ``W`` looks at longitude ``((u + 0.5) / W - 0.5) * 360`` degrees, row ``v`` of ``H``
-at latitude ``(0.5 - (v + 0.5) / H) * 180`` degrees. Grids are computed in float64; images are sampled in float32 or better.
+at latitude ``(0.5 - (v + 0.5) / H) * 180`` degrees. Grids are computed in float64, images sampled in float32 at least.
 """
 
 import math

@@ -96,7 +96,7 @@ def known_before(plan: Plan, known: Bool[Tensor, "height width"], step: int) -> 
     return known.view(height, width)
 
 
-def _camera(config: PlanConfig, yaw: float, pitch: float) -> Camera:
+def _camera(config: PlanConfig, yaw: float | int, pitch: float | int) -> Camera:
     return Camera(float(yaw), float(pitch), 0.0, config.fov_degrees, config.size, config.size)
 
 

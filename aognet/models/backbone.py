@@ -33,7 +33,7 @@ class BackboneConfig:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise ValueError("model must be a hub id or a folder, got ''")
+            raise UserError("model must be a hub id or a folder, got ''")
         check_dtype(self.dtype)
 
 

@@ -19,9 +19,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def check_dtype(name: str) -> None:
-    """Raise ValueError unless ``name`` is a key of `DTYPES`."""
+    """Raise UserError unless ``name`` is a key of `DTYPES`."""
     if name not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
+        raise UserError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
 
 
 def resolve(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional
 
 from aognet.models.backbone import Backbone
 from aognet.sampling.noise import generators, normal, uniform_timesteps
@@ -21,10 +20,12 @@ def diffusion_loss(
     context: Float[Tensor, "batch tokens dim"],
     residuals: Sequence[Tensor] | None = None,
     noise_offset: float = 0.0,
+    known_weight: float = 1.0,
 ) -> Float[Tensor, ""]:
     """Mean squared error of what the backbone predicts for noised views (Ho et al. 2020, eq. 14), with offset noise.
 
-    All randomness comes from ``seeds``: the order of samples in batches and processes changes nothing.
+    All randomness comes from ``seeds``: the order of samples in batches and processes changes nothing. ``known_weight``
+    is the weight of known pixels (1: as published); they are put back afterwards, so less may be asked of them.
     """
     condition = backbone.prepare_condition(views, known, generators(seeds, NOISE))
     latents = condition.image if not backbone.is_inpainting else backbone.encode_images(views)
@@ -35,4 +36,5 @@ def diffusion_loss(
         noise = noise + noise_offset * shift
     noisy = backbone.add_noise(latents, noise, timesteps)
     predicted = backbone.predict(noisy, timesteps, context, condition, residuals)
-    return functional.mse_loss(predicted.float(), backbone.target(latents, noise, timesteps))
+    squared = (predicted.float() - backbone.target(latents, noise, timesteps)).square()
+    return (squared * (condition.mask + known_weight * (1 - condition.mask))).mean()

@@ -6,6 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from aognet.geometry.cubemap import FACES, YAW_PITCH, face_cameras, faces_of, pad_faces, panorama_of
+from aognet.geometry.sphere import pixel_directions
 from tests.smooth import colour, smooth_panorama, smooth_view
 
 
@@ -48,8 +49,6 @@ def test_edges_and_corners_are_nearly_as_exact_as_the_inside():
     height, size = 128, 32
     error = (panorama_of(smooth_faces(size), height) - smooth_panorama(height)).abs().amax(1)[0]
     vectors = torch.stack([camera.forward for camera in face_cameras(1)]).float()
-    from aognet.geometry.sphere import pixel_directions
-
     nearest = (pixel_directions(height, 2 * height).float() @ vectors.T).sort(-1).values
     at_edge = nearest[..., -1] - nearest[..., -2] < 1 / size
     assert at_edge.sum() > 1000
@@ -77,9 +76,9 @@ def test_a_constant_stays_constant():
 
 def test_batches_and_gradients():
     panoramas = torch.rand(2, 3, 16, 32, requires_grad=True)
-    faces = faces_of(panoramas, 8)
+    faces = faces_of(panoramas, 16)
     back = panorama_of(faces, 16)
-    assert_close(back[1:], panorama_of(faces_of(panoramas[1:], 8), 16))
+    assert_close(back[1:], panorama_of(faces_of(panoramas[1:], 16), 16))
     back.sum().backward()
     assert (panoramas.grad > 0).float().mean() > 0.9
 
@@ -87,11 +86,6 @@ def test_batches_and_gradients():
 def test_nearest_faces_hold_only_values_of_the_panorama():
     panorama = torch.arange(16.0 * 32).view(1, 1, 16, 32)
     assert set(faces_of(panorama, 8, mode="nearest").unique().tolist()) <= set(panorama.flatten().tolist())
-
-
-def test_five_faces_are_no_cubemap():
-    with pytest.raises(ValueError, match="5"):
-        panorama_of(torch.zeros(1, 5, 3, 8, 8), 16)
 
 
 def test_agrees_with_py360convert():

@@ -26,7 +26,7 @@ CAMERAS = [
     Camera(0.0, -90.0, 30.0, 60.0, 64, 64),
     Camera(178.0, 75.0, -100.0, 120.0, 64, 32),
     Camera(-725.0, -5.0, 200.0, 20.0, 64, 64),
-    Camera(10.0, 60.0, 5.0, 170.0, 64, 64),
+    Camera(10.0, 60.0, 5.0, 140.0, 64, 64),
 ]
 
 
@@ -53,7 +53,8 @@ def slow_directions(camera: Camera) -> np.ndarray:
 def test_views_of_a_sphere_coloured_by_direction(panorama: Tensor, camera: Camera):
     vectors = slow_directions(camera)
     assert_close(camera.pixel_directions(), torch.from_numpy(vectors), atol=1e-9, rtol=0)
-    assert_close(look(panorama, camera)[0], colour(torch.from_numpy(vectors)), atol=2e-3, rtol=0)
+    seen = look(panorama, camera, antialias=False)[0]
+    assert_close(seen, colour(torch.from_numpy(vectors)), atol=1e-3, rtol=0)
 
 
 def test_yaw_shows_the_right_pitch_the_top_and_roll_turns_clockwise():
@@ -181,8 +182,8 @@ def test_nearest_shows_only_values_that_are_there(camera: Camera):
 def test_antialiasing_greys_what_is_too_fine():
     checker = ((torch.arange(256)[:, None] + torch.arange(512)) % 2 * 2.0 - 1).expand(1, 1, 256, 512)
     camera = Camera(30.0, 10.0, 0.0, 90.0, 16, 16)
-    assert look(checker, camera).abs().mean() < 0.1
-    assert look(checker, camera, antialias=False).abs().mean() > 0.3
+    aliased = look(checker, camera, antialias=False).abs().mean()
+    assert look(checker, camera).abs().mean() < 0.05 < 0.2 < aliased
 
 
 def test_grids_are_computed_once():
@@ -222,9 +223,9 @@ def test_a_view_needs_a_pixel():
         Camera(width=0, height=8)
 
 
-# One pixel of a 256x512 panorama is 0.0123 radians and the colours change by at most 1.7 per radian.
-PYEQUILIB_TOLERANCE = 0.0123 * 1.7  # its sampling is one panorama pixel off
-PY360CONVERT_TOLERANCE = math.radians(0.2) * 1.7  # its rays are up to 0.2 degrees off
+# One pixel of a 256x512 panorama is 0.0123 radians and the colours change by at most 1.6 per radian.
+PYEQUILIB_TOLERANCE = 0.0123 * 1.6 * math.sqrt(2)  # its sampling is one panorama pixel off, across and down
+PY360CONVERT_TOLERANCE = math.radians(0.25) * 1.6  # its outermost rays go through the edge: half of 128 pixels off
 ELSEWHERE = [(0, 0, 0, 90), (30, 20, 0, 90), (-120, -40, 0, 70), (50, 10, 25, 90), (0, 90, 0, 90), (100, -75, 40, 60)]
 
 

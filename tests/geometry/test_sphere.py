@@ -31,7 +31,12 @@ def test_no_longitude_and_no_pole_twice():
 
 def test_axes():
     vectors = sphere.pixel_directions(200, 400)
-    for (row, column), axis in {(100, 200): (0, 0, 1), (100, 300): (1, 0, 0), (0, 0): (0, 1, 0), (199, 0): (0, -1, 0)}.items():
+    for (row, column), axis in {
+        (100, 200): (0, 0, 1),
+        (100, 300): (1, 0, 0),
+        (0, 0): (0, 1, 0),
+        (199, 0): (0, -1, 0),
+    }.items():
         assert_close(vectors[row, column], torch.tensor(axis, dtype=torch.float64), atol=0.02, rtol=0)
     assert_close(vectors.norm(dim=-1), torch.ones(200, 400, dtype=torch.float64))
 

@@ -18,7 +18,7 @@ from aognet.models.aognet.global_stream import GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStreamConfig
 from aognet.models.aognet.model import DROP, surroundings_of
 from aognet.models.backbone import Backbone, BackboneConfig
-from aognet.models.image_encoder import ClipConfig, ClipImageEncoder
+from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder
 from aognet.sampling.noise import generators, uniform
 from aognet.sampling.sampler import SamplerConfig
 from aognet.sampling.schedulers import make_scheduler

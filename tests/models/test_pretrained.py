@@ -36,10 +36,6 @@ def tree(saved: Path, tmp_path: Path) -> Path:
     return shutil.copytree(saved, tmp_path / "moved")
 
 
-def weights(model: AOGNet) -> State:
-    return model.state_dict()
-
-
 def test_saved_and_loaded_is_the_same_bit_for_bit(saved: Path, sd2_folder: Path) -> None:
     made, loaded = tiny_streams(sd2_folder), AOGNet.from_pretrained(saved / "model" / "final")
     expected, found = made.state_dict(), loaded.state_dict()
@@ -112,22 +108,25 @@ def edit_weights(tree: Path, change: Callable[[State], Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("section", "key", "value", "said"),
     [
-        (lambda config: config.update(drop_conditon=0.1), ["config.json", "drop_conditon", "did you mean 'drop_condition'"]),
-        (lambda config: config["local_stream"].update(deph=2), ["config.json", "local_stream.deph", "'depth'"]),
-        (lambda config: config["local_stream"].update(depth="two"), ["config.json", "local_stream.depth", "two"]),
-        (lambda config: config.update(method="cubediff"), ["config.json", "method", "'cubediff'"]),
-        (lambda config: config.pop("method"), ["config.json", "method", "None"]),
-        (lambda config: config["backbone"].update(model="../nowhere"), ["config.json", "backbone.model", "../nowhere"]),
-        (lambda config: config["clip"].update(model="/nowhere/at/all"), ["config.json", "clip.model", "/nowhere/at/all"]),
-        (lambda config: config["backbone"].update(model="no/such-model"), ["no/such-model", "hub"]),
-        (lambda config: config["local_stream"].update(depth=2), ["model.safetensors", "missing", "local_stream.attention.1"]),
-        (lambda config: config["global_stream"].update(tokens=4), ["model.safetensors", "global_stream.", "[3, ", "[4, "]),
+        (None, "drop_conditon", 0.1, ["config.json", "drop_conditon", "did you mean 'drop_condition'"]),
+        ("local_stream", "deph", 2, ["config.json", "local_stream.deph", "did you mean 'depth'"]),
+        ("local_stream", "depth", "two", ["config.json", "local_stream.depth", "'two'"]),
+        (None, "method", "cubediff", ["config.json", "method", "'cubediff'"]),
+        (None, "method", None, ["config.json", "method", "None"]),
+        ("backbone", "model", "../nowhere", ["config.json", "backbone.model", "../nowhere"]),
+        ("clip", "model", "/nowhere/at/all", ["config.json", "clip.model", "/nowhere/at/all"]),
+        ("backbone", "model", "no/such-model", ["no/such-model", "hub"]),
+        ("local_stream", "depth", 2, ["model.safetensors", "missing", "local_stream.attention.1"]),
+        ("global_stream", "tokens", 4, ["model.safetensors", "global_stream.", "[3, ", "[4, "]),
+        ("local_stream", "geometry", False, ["model.safetensors", "local_stream.adapter."]),
     ],
-)  # fmt: skip
-def test_a_config_that_does_not_fit_is_named(tree: Path, change: Any, said: list[str]) -> None:
-    edit_config(tree, change)
+)
+def test_a_config_that_does_not_fit_is_named(
+    tree: Path, section: str | None, key: str, value: Any, said: list[str]
+) -> None:
+    edit_config(tree, lambda config: (config[section] if section else config).update({key: value}))
     assert_refused(tree, *said)
 
 

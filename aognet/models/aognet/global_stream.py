@@ -29,7 +29,9 @@ class GlobalStreamConfig:
 class GlobalStream(nn.Module):
     """Learned queries, each joined with the CLIP embedding of the view, gather from the faces' embeddings and text."""
 
-    def __init__(self, config: GlobalStreamConfig, context_dim: int, image_dim: int, text_length: int):
+    def __init__(
+        self, config: GlobalStreamConfig, context_dim: int, image_dim: int, text_dim: int, text_length: int
+    ) -> None:
         super().__init__()
         if context_dim % config.heads:
             raise UserError(f"heads must divide the context dimension {context_dim}, got {config.heads}")
@@ -41,6 +43,7 @@ class GlobalStream(nn.Module):
         self.faces = nn.Linear(image_dim, context_dim)
         if config.text:
             self.text = nn.Parameter(torch.randn(context_dim) * 0.02)
+            self.words = nn.Identity() if text_dim == context_dim else nn.Linear(text_dim, context_dim)
         self.join = nn.Sequential(nn.Linear(context_dim + image_dim, context_dim), nn.GELU(), feed_forward(context_dim))
         self.transformer = nn.Sequential(*(SelfAttentionBlock(context_dim, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(context_dim)
@@ -49,7 +52,7 @@ class GlobalStream(nn.Module):
         self,
         face_embeddings: Float[Tensor, "batch 6 image_dim"],
         view_embedding: Float[Tensor, "batch image_dim"],
-        text: Float[Tensor, "batch text_length context_dim"],
+        text: Float[Tensor, "batch text_length text_dim"],
     ) -> Float[Tensor, "batch tokens context_dim"]:
         """The tokens to put before the text in the UNet's cross-attention."""
         batch = len(text)
@@ -57,6 +60,6 @@ class GlobalStream(nn.Module):
         views = view_embedding[:, None].expand(-1, self.config.tokens, -1)
         sequence = [self.join(torch.cat([queries, views], dim=-1)), self.faces(face_embeddings) + self.vision]
         if self.config.text:
-            sequence.append(text + self.text)
+            sequence.append(self.words(text) + self.text)
         tokens = self.transformer(torch.cat(sequence, dim=1) + self.positions)
         return self.norm(tokens[:, : self.config.tokens])

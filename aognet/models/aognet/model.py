@@ -16,7 +16,7 @@ from aognet.geometry.cubemap import face_cameras
 from aognet.models.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.models.backbone import Backbone, BackboneConfig, InpaintCondition
-from aognet.models.image_encoder import ClipConfig, ClipImageEncoder
+from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
 from aognet.models.pretrained import load_trained, save_trained
 from aognet.models.training import diffusion_loss
 from aognet.sampling.denoise import denoise, guided
@@ -79,11 +79,13 @@ class AOGNet(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = backbone or Backbone.load(config.backbone)
-        self.clip = self.global_stream = self.unconditional = self.local_stream = None
+        self.clip = self.clip_text = self.global_stream = self.unconditional = self.local_stream = None
         if config.global_stream.enabled:
             self.clip = clip or ClipImageEncoder.load(config.clip)
+            self.clip_text = ClipTextEncoder.load(config.clip) if config.clip.text else None
             context_dim, length = self.backbone.context_dim, self.backbone.text_length
-            self.global_stream = GlobalStream(config.global_stream, context_dim, self.clip.dim, length)
+            words = (self.clip_text.dim, self.clip_text.length) if self.clip_text else (context_dim, length)
+            self.global_stream = GlobalStream(config.global_stream, context_dim, self.clip.dim, *words)
             # Starts as the empty prompt behind silent tokens: what the backbone already takes for "unconditional".
             tokens = torch.zeros(config.global_stream.tokens, context_dim)
             self.unconditional = nn.Module()
@@ -113,7 +115,7 @@ class AOGNet(nn.Module):
             return Conditioning(text, self.backbone.encode_text([negative] * len(text)), residuals)
         faces = self.clip(surroundings.faces.flatten(0, 1)).unflatten(0, (-1, 6))
         view = self.clip(surroundings.view * surroundings.known)
-        tokens = self.global_stream(faces, view, text)
+        tokens = self.global_stream(faces, view, self.clip_text(prompts) if self.clip_text else text)
         context = torch.cat([tokens.to(text.dtype), text], dim=1)
         return Conditioning(context, self.unconditional.embedding.to(text.dtype).expand_as(context), residuals)
 

@@ -16,7 +16,7 @@ class ClipTraining(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """``tokenizer``: folder of a trained CLIP tokenizer. The rest are the towers' sizes; text states feed the UNet."""
+        """``tokenizer``: folder of a trained CLIP tokenizer. The rest are the towers' sizes."""
 
         tokenizer: str
         hidden_size: int = 192

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, length: int = 77):
-    """A `CLIPTokenizer` of at most ``vocabulary`` tokens learned from ``texts``; it cuts prompts at ``length`` tokens."""
+    """A `CLIPTokenizer` of at most ``vocabulary`` tokens learned from ``texts``; ``length``: longest prompt."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 

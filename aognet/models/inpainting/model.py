@@ -22,7 +22,9 @@ class InpaintingTraining(nn.Module):
     class Config:
         """``vae`` and ``text``: folders with trained parts. ``attention``: which UNet levels have cross-attention.
 
+        ``sample_size``: side in latent pixels that diffusers pipelines paint when they are not told.
         ``drop_text`` and ``drop_known``: how often the caption is empty and nothing of the view is known.
+        ``known_weight``: weight of known pixels in the loss.
         """
 
         vae: str
@@ -32,9 +34,11 @@ class InpaintingTraining(nn.Module):
         head_dim: int = 24
         layers_per_block: int = 1
         groups: int = 16
+        sample_size: int = 32
         drop_text: float = 0.1
         drop_known: float = 0.1
         noise_offset: float = 0.1
+        known_weight: float = 1.0
 
         def __post_init__(self) -> None:
             if len(self.attention) != len(self.channels):
@@ -76,7 +80,8 @@ class InpaintingTraining(nn.Module):
         silent = uniform(seeds, 12) < self.config.drop_text
         prompts = ["" if drop else prompt for drop, prompt in zip(silent, batch.prompts, strict=True)]
         context = self.backbone.encode_text(prompts)
-        loss = diffusion_loss(self.backbone, batch.view, known, seeds, context, noise_offset=self.config.noise_offset)
+        weights = {"noise_offset": self.config.noise_offset, "known_weight": self.config.known_weight}
+        loss = diffusion_loss(self.backbone, batch.view, known, seeds, context, **weights)
         return {"loss": loss}
 
     @torch.no_grad()
@@ -111,6 +116,7 @@ def _unet(config: InpaintingTraining.Config, latent_channels: int, context_dim: 
     down = tuple("CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in config.attention)
     up = tuple("CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(config.attention))
     return UNet2DConditionModel(
+        sample_size=config.sample_size,
         in_channels=2 * latent_channels + 1,
         out_channels=latent_channels,
         block_out_channels=tuple(config.channels),

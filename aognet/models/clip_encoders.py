@@ -1,6 +1,8 @@
-"""A frozen CLIP image encoder that takes float tensors: one vector for each image."""
+"""CLIP's frozen towers: float images to one vector each, prompts to one vector per token."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.errors import UserError
-from aognet.models.loading import check_dtype, load_part, load_weights, resolve
+from aognet.models.loading import check_dtype, load_part, load_tokenizer, load_weights, resolve
 
 # OpenAI's normalisation, which OpenCLIP's models share; a preprocessor config beside the weights overrules it.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -18,12 +20,14 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 @dataclass(frozen=True)
 class ClipConfig:
     """``model``: hub id or folder of a CLIP; ``subfolder`` and ``processor``: where in it the image tower and its
-    preprocessing lie (``image_encoder`` and ``feature_extractor`` in a diffusers folder)."""
+    preprocessing lie (``image_encoder`` and ``feature_extractor`` in a diffusers folder). ``text``: whether prompts are
+    read by this CLIP's text tower (which then lies beside the image tower), not by the backbone's text encoder."""
 
     model: str
     revision: str | None = None
     subfolder: str = ""
     processor: str = ""
+    text: bool = False
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -71,3 +75,42 @@ class ClipImageEncoder(nn.Module):
             images = functional.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
         pixels = ((images + 1) / 2 - self.mean) / self.std
         return self.tower(pixels.to(self.tower.dtype)).image_embeds.float()
+
+
+class ClipTextEncoder(nn.Module):
+    """CLIP's text tower; stays frozen and in evaluation mode."""
+
+    def __init__(self, tower: nn.Module, tokenizer: Any):
+        super().__init__()
+        self.tower = tower.requires_grad_(False).eval()
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, config: ClipConfig) -> "ClipTextEncoder":
+        """The text tower and tokenizer of the CLIP that a config names."""
+        from transformers import CLIPTextModel
+
+        folder = resolve(config.model, (), config.revision)
+        return cls(load_weights(CLIPTextModel, folder, "", config.dtype), load_tokenizer(folder, ""))
+
+    def train(self, mode: bool = True) -> "ClipTextEncoder":
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self.tower.config.hidden_size
+
+    @property
+    def length(self) -> int:
+        """Tokens of every prompt."""
+        return min(self.tokenizer.model_max_length, self.tower.config.max_position_embeddings)
+
+    @torch.no_grad()
+    def forward(self, prompts: Sequence[str]) -> Float[Tensor, "batch tokens dim"]:
+        """Last hidden states of prompts, cut or padded to ``length`` tokens."""
+        tokens = self.tokenizer(
+            list(prompts), padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
+        )
+        return self.tower(tokens.input_ids.to(self.tower.device)).last_hidden_state.float()

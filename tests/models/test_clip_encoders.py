@@ -1,4 +1,4 @@
-"""The CLIP image encoder against transformers' own preprocessing and model."""
+"""The CLIP encoders against transformers' own preprocessing and model."""
 
 import json
 import shutil
@@ -9,11 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.testing import assert_close
-from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPVisionModelWithProjection
 
 from aognet.errors import UserError
-from aognet.models.image_encoder import MEAN, STD, ClipConfig, ClipImageEncoder
-from tests.tiny import IMAGE_DIM
+from aognet.models.aognet import AOGNet
+from aognet.models.aognet.model import Surroundings
+from aognet.models.clip_encoders import MEAN, STD, ClipConfig, ClipImageEncoder, ClipTextEncoder
+from tests.tiny import IMAGE_DIM, tiny_image_encoder, tiny_streams, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +89,59 @@ def test_what_cannot_be_loaded_is_named(folder: Path, tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="dtype must be one of"):
         ClipConfig("model", dtype="float8")
+
+
+WORDS_DIM, LENGTH = 16, 20
+
+
+@pytest.fixture(scope="module")
+def whole_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP with both towers and its tokenizer in one folder, as the hub has them."""
+    folder = tmp_path_factory.mktemp("whole")
+    text = CLIPTextConfig(
+        vocab_size=514, hidden_size=WORDS_DIM, intermediate_size=32, projection_dim=IMAGE_DIM, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=LENGTH, bos_token_id=512, eos_token_id=513, pad_token_id=513,
+    )  # fmt: skip
+    vision = tiny_image_encoder().config
+    config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=IMAGE_DIM)
+    CLIPModel(config).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def test_both_towers_of_a_whole_clip(whole_clip: Path) -> None:
+    config = ClipConfig(str(whole_clip), text=True)
+    images, words = ClipImageEncoder.load(config), ClipTextEncoder.load(config)
+    whole = CLIPModel.from_pretrained(whole_clip)
+    pixels = smooth_images(32)
+    normalised = ((pixels + 1) / 2 - images.mean) / images.std
+    assert_close(images(pixels), whole.get_image_features(pixel_values=normalised).pooler_output)
+    prompts = ["a barn", "a very long sentence about a barn in a field"]
+    tokens = words.tokenizer(prompts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
+    expected = whole.text_model(input_ids=tokens.input_ids).last_hidden_state
+    assert words(prompts).shape == (2, LENGTH, WORDS_DIM) == (2, words.length, words.dim)
+    assert_close(words(prompts), expected.detach())
+    assert not any(module.training for module in words.train().modules())
+    assert not any(parameter.requires_grad for parameter in words.parameters())
+
+
+def test_the_global_stream_reads_clips_own_words(whole_clip: Path, sd2_folder: Path, tmp_path: Path) -> None:
+    model = tiny_streams(sd2_folder, clip=ClipConfig(str(whole_clip), text=True))
+    image, known = torch.zeros(1, 3, 32, 32), torch.ones(1, 1, 32, 32, dtype=torch.bool)
+    seen = Surroundings(image, known, image, image[:, None].repeat(1, 6, 1, 1, 1), known[:, None].repeat(1, 6, 1, 1, 1))
+
+    def tokens(prompt: str, model: AOGNet = model) -> Tensor:
+        return model.conditioning(seen, [prompt]).context[:, :3]
+
+    assert not torch.equal(tokens("a barn"), tokens("a pond"))
+    model.save_pretrained(tmp_path / "streams")
+    assert torch.equal(tokens("a barn", AOGNet.from_pretrained(tmp_path / "streams")), tokens("a barn"))
+    tokens("a barn")[..., 0].sum().backward()  # of all channels the last layer norm makes a constant
+    assert model.global_stream.words.weight.grad.any()
+    assert all(parameter.grad is None for parameter in model.clip_text.parameters())
+
+
+def test_a_text_tower_that_is_not_there_is_named(sd2_folder: Path, folder: Path) -> None:
+    for place in (folder, sd2_folder):
+        with pytest.raises(UserError, match=str(place)):
+            ClipTextEncoder.load(ClipConfig(str(place), text=True))

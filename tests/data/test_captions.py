@@ -1,0 +1,128 @@
+"""Captions come back as they were written; whatever else a file holds is refused with file and line."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from aognet.data import captions
+from aognet.data.captions import load_captions, save_captions
+from aognet.errors import UserError
+from misc import index_captions
+
+GOOD = '{"file": "a.jpg", "captions": ["a lake"]}\n'
+
+
+def test_roundtrip(tmp_path: Path):
+    texts = {"a.jpg": ["a lake", "ein See, 湖 🏞", 'quotes " and \\ and\nlines'], "b ü.png": [""], "c.exr": []}
+    save_captions(texts, tmp_path / "captions.jsonl")
+    assert load_captions(tmp_path / "captions.jsonl") == texts
+    assert [path.name for path in tmp_path.iterdir()] == ["captions.jsonl"]
+
+
+def test_lines_of_one_file_add_up_and_empty_lines_do_not_matter(tmp_path: Path):
+    path = tmp_path / "captions.jsonl"
+    path.write_text("\n" + GOOD + "  \n" + GOOD.replace("lake", "pond") + "\n", encoding="utf-8")
+    assert load_captions(path) == {"a.jpg": ["a lake", "a pond"]}
+
+
+def test_files_of_windows_editors(tmp_path: Path):
+    path = tmp_path / "captions.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert load_captions(path) == {"a.jpg": ["a lake"]}
+
+
+def test_long_captions_are_cut(tmp_path: Path):
+    save_captions({"a.jpg": ["x" * 5000]}, tmp_path / "captions.jsonl")
+    assert load_captions(tmp_path / "captions.jsonl") == {"a.jpg": ["x" * captions.MOST_CHARACTERS]}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "a lake",
+        '{"file": "a.jpg", "captions": ["a lake"]',
+        "[" * 100_000,
+        "1" * 5000,
+        "null",
+        '["a.jpg", "a lake"]',
+        '{"captions": ["a lake"]}',
+        '{"file": 3, "captions": ["a lake"]}',
+        '{"file": "a.jpg"}',
+        '{"file": "a.jpg", "captions": "a lake"}',
+        '{"file": "a.jpg", "captions": ["a lake", 7]}',
+        '{"file": "a.jpg", "captions": {"0": "a lake"}}',
+        '{"file": "a.jpg", "captions": null}',
+        '{"file": "a.jpg", "captions": ["\\ud800 half a character"]}',
+        '{"file": "\\udfff.jpg", "captions": ["a lake"]}',
+    ],
+)
+def test_malformed_lines(tmp_path: Path, line: str):
+    path = tmp_path / "captions.jsonl"
+    path.write_text(GOOD + line + "\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load_captions(path)
+    assert f"{path}, line 2" in str(caught.value) and "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_files_that_hold_no_text(tmp_path: Path):
+    (tmp_path / "bytes.jsonl").write_bytes(GOOD.encode() + b"\xff\xfe\x00")
+    (tmp_path / "folder.jsonl").mkdir()
+    for name in ("bytes.jsonl", "folder.jsonl", "missing.jsonl"):
+        with pytest.raises(UserError, match=name):
+            load_captions(tmp_path / name)
+
+
+def test_files_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "captions.jsonl").write_text(GOOD)
+    monkeypatch.setattr(captions, "MOST_BYTES", len(GOOD) - 1)
+    with pytest.raises(UserError, match="captions.jsonl"):
+        load_captions(tmp_path / "captions.jsonl")
+
+
+def write_index(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_an_index_becomes_one_captions_file_for_each_split(tmp_path: Path):
+    rows = [
+        {"slug": "lake", "split": "train", "caption": 'a lake, with "quotes"', "licence": "CC0"},
+        {"slug": "barn", "split": "train", "caption": "a red barn", "licence": "CC0"},
+        {"slug": "hall", "split": "test", "caption": "a hall", "licence": "CC0"},
+    ]
+    index = write_index(tmp_path / "index.csv", rows)
+    arguments = ["--index", str(index), "--out_dir", str(tmp_path / "out" / "deep")]
+    index_captions.main([*arguments, "--prefix", "real"])
+    out = tmp_path / "out" / "deep"
+    assert load_captions(out / "real_train.jsonl") == {
+        "lake.jpg": ['a lake, with "quotes"'],
+        "barn.jpg": ["a red barn"],
+    }
+    assert load_captions(out / "real_test.jsonl") == {"hall.jpg": ["a hall"]}
+    index_captions.main([*arguments, "--suffix", ".exr"])
+    assert json.loads((out / "test.jsonl").read_text())["file"] == "hall.exr"
+
+
+def test_an_index_that_cannot_be_used(tmp_path: Path):
+    index = write_index(tmp_path / "index.csv", [{"slug": "a", "split": "train", "caption": "a"}, {"slug": "b"}])
+    (tmp_path / "file").write_text("")
+    (tmp_path / "bytes.csv").write_bytes(b"slug,split,caption\na,train,\xff\n")
+    wrong = write_index(tmp_path / "wrong.csv", [{"name": "a", "split": "train", "caption": "a"}])
+    good = write_index(tmp_path / "good.csv", [{"slug": "a", "split": "train", "caption": "a"}])
+    for table, out, words in [
+        (index, "out", "index.csv, line 3"),
+        (wrong, "out", "wrong.csv, line 2"),
+        (tmp_path / "bytes.csv", "out", "bytes.csv"),
+        (tmp_path / "missing.csv", "out", "missing.csv"),
+        (good, "file/out", "cannot write"),
+    ]:
+        with pytest.raises(UserError, match=words):
+            index_captions.main(["--index", str(table), "--out_dir", str(tmp_path / out)])
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,204 @@
+"""Samples depend on their number alone, and an outpainting sample is one step of a painted canvas."""
+
+import logging
+import pickle
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from aognet.canvas import Canvas
+from aognet.data.captions import save_captions
+from aognet.data.images import save_image
+from aognet.data.outpainting import OutpaintingSample, OutpaintingSamples
+from aognet.data.views import ViewSamples
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera, positions_of
+from aognet.geometry.perspective import look
+from aognet.geometry.views import Plan, PlanConfig, known_by, make_plan
+from tests.smooth import smooth_panorama
+
+HEIGHT = 32
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six different panoramas of 64x32 pixels, smooth enough to tell one turn from the next, with captions."""
+    folder = tmp_path_factory.mktemp("panoramas")
+    for number in range(6):
+        save_image(smooth_panorama(HEIGHT)[0].roll(number, 0) * (1 - number / 10), folder / f"{number}.png")
+    save_captions({f"{n}.png": [f"scene {n}", f"place {n}"] for n in range(6)}, folder / "captions.jsonl")
+    return folder
+
+
+def view_samples(folder: Path, **settings) -> ViewSamples:
+    defaults = {"folders": [str(folder)], "captions": [str(folder / "captions.jsonl")], "height": HEIGHT, "size": 16}
+    return ViewSamples(ViewSamples.Config(**defaults | settings))
+
+
+def outpainting_samples(folder: Path, **settings) -> OutpaintingSamples:
+    defaults = {
+        "folders": [str(folder)],
+        "captions": [str(folder / "captions.jsonl")],
+        "height": HEIGHT,
+        "face_size": 16,
+        "plan": PlanConfig(size=16),
+    }
+    return OutpaintingSamples(OutpaintingSamples.Config(**defaults | settings))
+
+
+def same(one: object, other: object) -> bool:
+    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(one)]
+    return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)
+
+
+@pytest.mark.parametrize("make", [view_samples, outpainting_samples])
+def test_a_sample_is_a_function_of_its_number(folder: Path, make):
+    first, second = make(folder), make(folder, cache_mb=0)
+    numbers = [0, 1, 5, 6, 17, 1000]
+    forwards = {number: first[number] for number in numbers}
+    for number in reversed(numbers):
+        assert same(forwards[number], second[number])
+    assert len({sample.seed for sample in forwards.values()}) == len(numbers)
+    other = make(folder, seed=1)
+    assert not any(same(forwards[number], other[number]) for number in numbers)
+
+
+@pytest.mark.parametrize("make", [view_samples, outpainting_samples])
+def test_an_epoch_shows_every_panorama_with_its_own_captions(folder: Path, make):
+    samples = make(folder)
+    assert len(samples) == 6
+    prompts = [samples[number].prompt for number in range(18)]
+    for epoch in range(3):
+        assert sorted(prompt[-1] for prompt in prompts[epoch * 6 : epoch * 6 + 6]) == list("012345")
+    assert {prompt[:5] for prompt in prompts} == {"scene", "place"}
+
+
+@pytest.mark.parametrize("make", [view_samples, outpainting_samples])
+def test_workers_may_be_sent_a_copy(folder: Path, make):
+    samples = make(folder)
+    before = samples[3]
+    assert same(pickle.loads(pickle.dumps(samples))[3], before)
+
+
+@pytest.mark.parametrize("make", [view_samples, outpainting_samples])
+def test_batches_hold_the_samples(folder: Path, make):
+    samples = make(folder)
+    rows = [samples[number] for number in range(3)]
+    batch = samples.collate(rows)
+    assert batch.prompts == [row.prompt for row in rows]
+    assert batch.seeds.tolist() == [row.seed for row in rows] and batch.seeds.dtype == torch.int64
+    moved = batch.to(torch.device("cpu"))
+    for name in ("image",) if make is view_samples else ("view", "known", "view_positions", "faces", "faces_known"):
+        stacked = getattr(moved, "images" if name == "image" else name)
+        assert torch.equal(stacked, torch.stack([getattr(row, name) for row in rows]))
+
+
+def test_one_broken_panorama_is_reported_once_and_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    for number in range(3):
+        save_image(smooth_panorama(HEIGHT)[0], tmp_path / f"{number}.png")
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:200])
+    with caplog.at_level(logging.WARNING):
+        for make in (view_samples, outpainting_samples):
+            samples = make(tmp_path, captions=[])
+            assert all(samples[number].prompt == "" for number in range(9))
+    assert len(caplog.records) == 2 and caplog.text.count("1.png") >= 2  # once for each dataset
+
+
+def test_views_are_within_the_asked_range(folder: Path):
+    fixed = {"fov_degrees": (50.0, 50.0), "pitch_degrees": (90.0, 90.0), "mirror": False}
+    samples = view_samples(folder, **fixed)
+    for number in range(6):
+        sample = samples[number]
+        assert sample.image.shape == (3, 16, 16) and sample.image.abs().max() <= 1
+        # Straight up, every yaw turns the same disc: its mean is the mean of the zenith.
+        zenith = view_samples(folder, **fixed, seed=9).panoramas.image(int(sample.prompt[-1]))[:, 0].mean(-1)
+        assert_close(sample.image[:, 7:9, 7:9].mean((1, 2)), zenith, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("fov_degrees", (100.0, 60.0)),
+        ("fov_degrees", (0.0, 60.0)),
+        ("fov_degrees", (60.0, 180.0)),
+        ("fov_degrees", (float("nan"), 60.0)),
+        ("pitch_degrees", (-91.0, 0.0)),
+        ("size", 4),
+    ],
+)
+def test_view_settings_that_cannot_be(key: str, value: object):
+    with pytest.raises(UserError, match=key):
+        ViewSamples.Config(**{"folders": ["x"], key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("input_fov_degrees", value) for value in ((), (0.0,), (90.0, 180.0), (float("nan"),))),
+        ("face_size", 4),
+        ("face_size", 20),
+    ],
+)
+def test_outpainting_settings_that_cannot_be(key: str, value: object):
+    with pytest.raises(UserError, match=key):
+        OutpaintingSamples.Config(**{"folders": ["x"], key: value})
+
+
+def painted_before(panorama: Tensor, plan: Plan, photo: Camera, wave: int) -> Canvas:
+    """The canvas before a wave: the photo, and the views of the earlier waves painted one by one."""
+    truth, known = Canvas.of(panorama), known_by([photo], HEIGHT)
+    canvas = Canvas.of(panorama, known[None, None])
+    for camera in (step.camera.sized(64, 64) for step in plan.steps if step.wave < wave):
+        canvas = canvas.paint(truth.look(camera).image, camera)
+    return canvas
+
+
+def explained(sample: OutpaintingSample, panorama: Tensor, kind: str, fov: float) -> tuple[int, int] | None:
+    """By how many columns the panorama is turned and which step is taken, if this plan's step gives this sample."""
+    photo = Camera(fov_degrees=fov, width=16, height=16)
+    plan = make_plan(PlanConfig(kind=kind, size=16), known_by([photo], HEIGHT))
+    for number, step in enumerate(plan.steps):
+        if not torch.equal(positions_of(step.camera), sample.view_positions):
+            continue
+        views = [look(panorama.roll(-columns, -1), step.camera)[0] for columns in range(2 * HEIGHT)]
+        turns = [columns for columns, view in enumerate(views) if (view - sample.view).abs().max() < 1e-4]
+        if len(turns) != 1:
+            continue
+        canvas = painted_before(panorama.roll(-turns[0], -1), plan, photo, step.wave)
+        faces = canvas.faces(16)
+        if torch.equal(canvas.look(step.camera).known[0], sample.known) and torch.equal(
+            faces.known[0], sample.faces_known
+        ):
+            # The canvas is made of resampled views, the sample of the panorama itself.
+            assert_close(sample.faces, faces.image[0], atol=0.03, rtol=0)
+            assert sample.faces[~sample.faces_known.expand(-1, 3, -1, -1)].abs().sum() == 0
+            return turns[0], number
+    return None
+
+
+@pytest.mark.parametrize("kind", ["cover", "published"])
+def test_a_sample_is_a_step_of_a_painted_canvas(folder: Path, kind: str):
+    samples = outpainting_samples(folder, plan=PlanConfig(kind=kind, size=16), input_fov_degrees=(70.0, 90.0))
+    found = []
+    for number in range(12):
+        sample = samples[number]
+        panorama = samples.panoramas.image(int(sample.prompt[-1]))[None]
+        found += [answer for fov in (70.0, 90.0) if (answer := explained(sample, panorama, kind, fov))][:1]
+    assert len(found) == 12
+    assert len({turn for turn, _ in found}) > 6 and len({step for _, step in found}) > 4
+
+
+def test_mirrored_samples_are_samples_of_the_mirrored_panorama(folder: Path):
+    plain, mirrored = outpainting_samples(folder), outpainting_samples(folder, mirror=True)
+    changed = 0
+    for number in range(8):
+        sample = mirrored[number]
+        panorama = plain.panoramas.image(int(sample.prompt[-1]))[None]
+        as_it_is, flipped = (explained(sample, image, "cover", 90.0) for image in (panorama, panorama.flip(-1)))
+        assert (as_it_is is None) != (flipped is None)
+        changed += flipped is not None
+    assert 0 < changed < 8

@@ -1,0 +1,107 @@
+"""Imports run one way, and a command line answers ``--help`` before anything heavy is loaded."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# A part may import itself and the parts of earlier rows; parts of one row do not know each other.
+LAYERS = (
+    {"errors"},
+    {"geometry", "files"},
+    {"canvas", "config"},
+    {"data", "nn", "metrics", "sampling", "export"},
+    {"models"},
+    {"engine"},
+    {"cli"},
+)
+RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
+COMMAND_LINES = [*ROOT.glob("*.py"), *(ROOT / "misc").glob("*.py")]
+HEAVY = ("torch", "diffusers", "transformers", "accelerate", "OpenEXR", "wandb", "tensorboard")
+
+
+def imported(text: str, package: tuple[str, ...] = ()) -> Iterator[str]:
+    """Full names of all modules that a file of a package imports, at its top or inside its functions."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
+            # "from aognet import canvas" imports a part, "from aognet.canvas import Canvas" a name of one.
+            yield from (f"{module}.{alias.name}" for alias in node.names) if module == "aognet" else [module]
+
+
+def our_files() -> list[Path]:
+    return sorted((ROOT / "aognet").rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT / "aognet").parts[0].removesuffix(".py")
+
+
+def test_every_part_has_its_place():
+    parts = {part_of(path) for path in our_files()} - {"__init__"}
+    assert parts <= set(RANK), "say in LAYERS what a new part may import"
+
+
+@pytest.mark.parametrize("path", our_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path):
+    part = part_of(path)
+    for name in imported(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1]):
+        top, *rest = name.split(".")
+        assert not (ROOT / f"{top}.py").exists() and top not in ("misc", "benchmarks", "tests"), (
+            f"{part} imports {name}"
+        )
+        if top == "aognet" and rest and not rest[0].startswith("__"):
+            assert part != "__init__", "importing aognet must import nothing else"
+            assert rest[0] == part or RANK[rest[0]] < RANK[part], f"{part} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("from . import noise", "aognet.sampling"),
+        ("from ..models.backbone import Backbone", "aognet.models.backbone"),
+        ("from .. import canvas", "aognet.canvas"),
+        ("from aognet import canvas", "aognet.canvas"),
+        ("def f():\n    import aognet.models", "aognet.models"),
+    ],
+)
+def test_every_way_to_import_is_seen(text: str, name: str):
+    assert list(imported(text, ("aognet", "sampling"))) == [name]
+
+
+PROBE = """
+import json, runpy, sys
+heavy, loaded = {heavy}, {{}}
+for script in sys.argv[1:]:
+    sys.argv = [script, "--help"]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as stop:
+        code = stop.code
+    loaded[script] = [code, [name for name in heavy if name in sys.modules]]
+print(json.dumps(loaded), file=sys.stderr)
+"""
+
+
+def test_help_loads_nothing_heavy():
+    scripts = [str(path) for path in COMMAND_LINES if "argparse" in imported(path.read_text(encoding="utf-8"))]
+    assert {"main.py", "inference.py"} <= {Path(script).name for script in scripts}
+    ran = subprocess.run(
+        [sys.executable, "-c", PROBE.format(heavy=HEAVY), *scripts],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    loaded = json.loads(ran.stderr.splitlines()[-1])
+    assert loaded == {script: [0, []] for script in scripts}
+    assert "--checkpoint" in ran.stdout and "--prompt" in ran.stdout

@@ -1,0 +1,107 @@
+"""Every YAML under config/ is read and checked as the command lines do, up to the point where models would be built."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from aognet.config import LoadedConfig, build_config, check, load_config, target_class
+from aognet.engine.inference import InferenceConfig
+from aognet.engine.literal import literal
+from aognet.engine.setup import TrainerConfig
+from aognet.errors import UserError
+from main import SECTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted((ROOT / "config").rglob("*.yaml"))
+TRAINING = [path for path in FILES if load_config([path]).has("trainer")]
+INFERENCE = [path for path in FILES if path not in TRAINING]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT / "config"))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in: what a config may only name, it must not need; what it needs, a test makes."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def check_training(config: LoadedConfig) -> None:
+    """What main.py checks before it builds; a tokenizer that an earlier command makes is put where it is looked for."""
+    config.check_keys(SECTIONS)
+    model = config.section("model")
+    if model.values["target"] == "clip":
+        Path(model.values["tokenizer"]).mkdir(parents=True, exist_ok=True)
+    check(model, needs="trainable_parts")
+    data = config.section("data")
+    data.check_keys(("train", "validation"))
+    for split in data.values:
+        check(data.section(split), needs="collate")
+    build_config(config.section("trainer"), TrainerConfig)
+
+
+def checked_inference(config: LoadedConfig) -> InferenceConfig:
+    """What inference.py checks before it looks at files."""
+    config.check_keys(["SHARE", *(one.name for one in fields(InferenceConfig))])
+    values = {key: value for key, value in config.values.items() if key != "SHARE"}
+    return build_config(LoadedConfig(literal(values), config.sources), InferenceConfig)
+
+
+def test_what_there_is():
+    assert {"train_config.yaml", "train_embedded.yaml", "embedded/vae.yaml"} <= {name(path) for path in TRAINING}
+    assert {"inference_config.yaml"} <= {name(path) for path in INFERENCE}
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=name)
+def test_training_configs(path: Path):
+    check_training(load_config([path]))
+
+
+@pytest.mark.parametrize("path", INFERENCE, ids=name)
+def test_inference_configs(path: Path):
+    checked_inference(load_config([path]))
+
+
+@pytest.mark.parametrize("section", ["model", "data", "data.train", "data.validation", "trainer", ""])
+@pytest.mark.parametrize("path", TRAINING, ids=name)
+def test_unknown_keys_of_training_configs(path: Path, section: str):
+    key = f"{section}.sample_sizes".strip(".")
+    with pytest.raises(UserError, match=f"unknown key '{key}'"):
+        check_training(load_config([path], [f"{key}=3"]))
+
+
+@pytest.mark.parametrize("section", ["", "generator", "generator.plan", "generator.sampler", "inputs"])
+@pytest.mark.parametrize("path", INFERENCE, ids=name)
+def test_unknown_keys_of_inference_configs(path: Path, section: str):
+    key = f"{section}.sample_sizes".strip(".")
+    with pytest.raises(UserError, match=f"unknown key '{key}'"):
+        checked_inference(load_config([path], [f"{key}=3"]))
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=name)
+def test_trained_and_validated_alike(path: Path):
+    data = load_config([path]).section("data")
+    if not data.has("validation"):
+        return
+    train, validation = (data.section(split) for split in ("train", "validation"))
+    assert target_class(train) is target_class(validation)
+    for key in ("size", "height", "face_size", "plan"):
+        assert train.values.get(key) == validation.values.get(key), key
+    assert train.values["captions"] != validation.values["captions"]
+
+
+def test_the_embedded_model_paints_with_the_sizes_it_was_trained_with():
+    trained = load_config([ROOT / "config" / "train_embedded.yaml"]).values["data"]["train"]
+    paints = checked_inference(load_config([ROOT / "config" / "inference_config.yaml"])).generator
+    assert paints.face_size == trained["face_size"]
+    assert paints.plan.size == trained["plan"]["size"]
+    assert paints.plan.fov_degrees == trained["plan"]["fov_degrees"]
+
+
+def test_the_demo_is_there():
+    inputs = checked_inference(load_config([ROOT / "config" / "inference_config.yaml"])).inputs
+    for place in (*inputs.photos, *inputs.captions):
+        assert (ROOT / place).exists(), place
