@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aognet import cli
-from aognet.config import LoadedConfig, build_config, load_config
-from aognet.engine.literal import literal
+from aognet.config import LoadedConfig, build_config, literal, load_config
 from aognet.errors import UserError
 
 log = logging.getLogger("aognet.inference")

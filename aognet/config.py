@@ -119,7 +119,8 @@ def build_config(section: LoadedConfig, schema: type[T]) -> T:
     values = {name: value for name, value in section.values.items() if name != "target"}
     try:
         try:
-            merged = OmegaConf.merge(OmegaConf.structured(schema), values)
+            # References were resolved when the files were loaded: what looks like one now is meant as it stands.
+            merged = OmegaConf.merge(OmegaConf.structured(schema), literal(values))
         except TypeError as error:  # how OmegaConf says that a mapping stands where a list belongs
             raise ValueError(str(error)) from error
         return OmegaConf.to_object(merged)
@@ -141,6 +142,15 @@ def build_config(section: LoadedConfig, schema: type[T]) -> T:
 def config_from_dict(schema: type[T], values: Mapping[str, Any], source: str) -> T:
     """Check plain values, read from the file ``source``, as :func:`build_config` does."""
     return build_config(LoadedConfig(values, {"": source}), schema)
+
+
+def literal(value: Any) -> Any:
+    """``value`` with every ``${`` in its texts escaped, in nested mappings and lists too: nothing is filled in."""
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    if isinstance(value, Mapping):
+        return {key: literal(inner) for key, inner in value.items()}
+    return [literal(inner) for inner in value] if isinstance(value, list) else value
 
 
 def check(section: LoadedConfig, needs: str) -> None:
@@ -285,17 +295,16 @@ def _locate(values: Any, name: str) -> str:
 
 
 def _named_in(values: Any, message: str) -> str:
-    """The first key whose own name is a word of the message; empty if there is none."""
-    words = set(re.findall(r"\w+", message))
-    names = [key for key in _keys(values) if not key.rpartition(".")[2].isdigit()]
-    return next((key for key in names if key.rpartition(".")[2] in words), "")
+    """The key that the message names first, wherever it lies; empty if it names none."""
+    names = {key.rpartition(".")[2]: key for key in reversed(list(_keys(values)))}
+    return next((names[word] for word in re.findall(r"[^\W\d]\w*", message) if word in names), "")
 
 
 def _refused_alone(values: Mapping[str, Any], schema: type) -> str:
     """The first key that is refused by itself, for errors of OmegaConf that name no key; empty if there is none."""
     for name, value in values.items():
         try:
-            OmegaConf.merge(OmegaConf.structured(schema), {name: value})
+            OmegaConf.merge(OmegaConf.structured(schema), {name: literal(value)})
         except OmegaConfBaseException:
             return name
     return ""

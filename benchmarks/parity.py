@@ -2,7 +2,7 @@
 
 python benchmarks/parity.py [--steps 6]
 
-Prints a Markdown table: the largest difference of losses and of trained weights to the uninterrupted run of one process.
+Prints a Markdown table: the largest difference of losses and trained weights to the uninterrupted run of one process.
 """
 
 import argparse
@@ -28,7 +28,8 @@ def main() -> None:
         train(folder, "resumed", steps // 2)
         train(folder, "resumed", steps, "--resume")
         train(folder, "two", steps, processes=2)
-        titles = {"resumed": f"stopped after {steps // 2} steps and resumed", "two": "two processes, half the batch each"}
+        resumed = f"stopped after {steps // 2} steps and resumed"
+        titles = {"resumed": resumed, "two": "two processes, half the batch each"}
         for run, title in titles.items():
             loss, weight = loss_difference(folder, run), weight_difference(folder, run, steps)
             lines.append(f"| {title} | {loss:.1e} | {weight:.1e} |")

@@ -9,6 +9,7 @@ import argparse
 import json
 import shutil
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -55,7 +56,8 @@ def main(argv: list[str] | None = None) -> None:
         copy_in_half(source, arguments.out_dir / name)
     if arguments.streams is not None:
         refer_to_backbone(arguments.out_dir / "aognet" / "config.json")
-    index = json.dumps(PIPELINE, indent=2) + "\n"
+    pipeline = {"_diffusers_version": version("diffusers"), **PIPELINE}
+    index = json.dumps(pipeline, indent=2) + "\n"
     (arguments.out_dir / "model_index.json").write_text(index, encoding="utf-8")
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from aognet.config import LoadedConfig, build_config, check, load_config, target_class
 from aognet.engine.inference import InferenceConfig
-from aognet.engine.literal import literal
 from aognet.engine.setup import TrainerConfig
 from aognet.errors import UserError
 from main import SECTIONS
@@ -47,7 +46,7 @@ def checked_inference(config: LoadedConfig) -> InferenceConfig:
     """What inference.py checks before it looks at files."""
     config.check_keys(["SHARE", *(one.name for one in fields(InferenceConfig))])
     values = {key: value for key, value in config.values.items() if key != "SHARE"}
-    return build_config(LoadedConfig(literal(values), config.sources), InferenceConfig)
+    return build_config(LoadedConfig(values, config.sources), InferenceConfig)
 
 
 def test_what_there_is():

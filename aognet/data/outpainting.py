@@ -1,7 +1,7 @@
 """What one step of painting a panorama sees, drawn at random: the samples AOG-Net trains on (sec. 3 of the paper)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from aognet.canvas import Canvas
 from aognet.data.panorama import PanoramaConfig, Panoramas, shuffled
 from aognet.errors import UserError
-from aognet.geometry.camera import Camera, positions_of
+from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.perspective import look_all
 from aognet.geometry.views import Plan, PlanConfig, known_before, known_by, make_plan
@@ -21,12 +21,12 @@ from aognet.geometry.views import Plan, PlanConfig, known_before, known_by, make
 class OutpaintingBatch:
     """One painting step each: the whole view and what is known of it, and the faces of the unfinished panorama.
 
-    Images in [-1, 1], unknown pixels of faces 0; positions are unit vectors on the panorama that is painted.
+    Images in [-1, 1], unknown pixels of faces 0; cameras are relative to the panorama that is painted.
     """
 
     view: Float[Tensor, "batch 3 size size"]
     known: Bool[Tensor, "batch 1 size size"]
-    view_positions: Float[Tensor, "batch 3 size size"]
+    cameras: list[Camera]
     faces: Float[Tensor, "batch 6 3 face face"]
     faces_known: Bool[Tensor, "batch 6 1 face face"]
     prompts: list[str]
@@ -34,7 +34,7 @@ class OutpaintingBatch:
 
     def to(self, device: torch.device) -> "OutpaintingBatch":
         """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
-        tensors = ("view", "known", "view_positions", "faces", "faces_known")
+        tensors = ("view", "known", "faces", "faces_known")
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
 
 
@@ -44,7 +44,7 @@ class OutpaintingSample:
 
     view: Float[Tensor, "3 size size"]
     known: Bool[Tensor, "1 size size"]
-    view_positions: Float[Tensor, "3 size size"]
+    camera: Camera
     faces: Float[Tensor, "6 3 face face"]
     faces_known: Bool[Tensor, "6 1 face face"]
     prompt: str
@@ -57,7 +57,6 @@ class Situation:
 
     camera: Camera
     known: Bool[Tensor, "1 size size"]
-    positions: Float[Tensor, "3 size size"]
     faces_known: Bool[Tensor, "6 1 face face"]
 
 
@@ -115,7 +114,7 @@ class OutpaintingSamples:
         return OutpaintingSample(
             view,
             situation.known,
-            situation.positions,
+            situation.camera,
             faces * situation.faces_known,
             situation.faces_known,
             captions[random.integers(len(captions))],
@@ -134,16 +133,17 @@ class OutpaintingSamples:
         known = known_before(plan, known_by([self.inputs[which]], height), step)[None, None]
         canvas = Canvas.of(torch.zeros(1, 3, height, 2 * height), known)
         camera = plan.steps[step].camera
-        return Situation(
-            camera, canvas.look(camera).known[0], positions_of(camera), canvas.faces(self.config.face_size).known[0]
-        )
+        return Situation(camera, canvas.look(camera).known[0], canvas.faces(self.config.face_size).known[0])
 
     def collate(self, samples: Sequence[OutpaintingSample]) -> OutpaintingBatch:
         """Samples as a batch."""
         stacked = {
-            name.name: torch.stack([getattr(sample, name.name) for sample in samples])
-            for name in fields(OutpaintingSample)
-            if name.name not in ("prompt", "seed")
+            name: torch.stack([getattr(sample, name) for sample in samples])
+            for name in ("view", "known", "faces", "faces_known")
         }
-        prompts, seeds = [sample.prompt for sample in samples], torch.tensor([sample.seed for sample in samples])
-        return OutpaintingBatch(**stacked, prompts=prompts, seeds=seeds)
+        return OutpaintingBatch(
+            **stacked,
+            cameras=[sample.camera for sample in samples],
+            prompts=[sample.prompt for sample in samples],
+            seeds=torch.tensor([sample.seed for sample in samples]),
+        )

@@ -1,7 +1,8 @@
 """Painting panoramas: the plan walked wave by wave, each view recorded; shared by command line and server."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -77,28 +78,35 @@ class Generator:
 
     def paint(self, journal: Journal, prompt: str, directed: tuple[DirectedPrompt, ...], listener: Listener) -> Canvas:
         """Paints what the journal's plan has left; returns the finished canvas."""
-        start = journal.start()
-        plan = make_plan(self.config.plan, start.known[0, 0])
-        done = len(journal.entries)
-        listener.views(min(done, len(plan.steps)), len(plan.steps))
-        for number, wave in enumerate(plan.waves):
-            first = sum(len(earlier) for earlier in plan.waves[:number])
-            canvas = None
-            for position in range(0, len(wave), self.config.views_per_batch):
-                cameras = wave[position : position + self.config.views_per_batch]
-                if first + position + len(cameras) <= done:
-                    continue
-                canvas = canvas or self._on_device(journal.canvas(before_wave=number))
-                entries = [
-                    Entry(f"{first + position + i:03d}.png", camera, number, prompt_for(camera, prompt, directed), seed)
-                    for i, camera in enumerate(cameras)
-                    for seed in [view_seed(self.config.seed, first + position + i)]
-                ]
+        canvas = journal.start()
+        steps = make_plan(self.config.plan, canvas.known[0, 0]).steps
+        seeds = [view_seed(self.config.seed, number) for number in range(len(steps))]
+        entries = [
+            Entry(f"{i:03d}.png", step.camera, step.wave, prompt_for(step.camera, prompt, directed), seeds[i])
+            for i, step in enumerate(steps)
+        ]
+        listener.views(min(len(journal.entries), len(steps)), len(steps))
+        for _, wave in groupby(entries, key=lambda entry: entry.wave):
+            wave = list(wave)
+            self._paint_wave(journal, canvas, wave, lambda done: listener.views(done, len(steps)), listener)
+            for entry in wave:
+                canvas = canvas.paint(journal.view(entry), entry.camera)
+        for entry in journal.entries[len(steps) :]:
+            canvas = journal.repeated(canvas, entry)
+        return canvas
+
+    def _paint_wave(
+        self, journal: Journal, canvas: Canvas, wave: list[Entry], tell: Callable[[int], None], listener: Listener
+    ) -> None:
+        """Records what is left of a wave; all its views see the canvas as it is before the first of them."""
+        recorded = {entry.file for entry in journal.entries}
+        for batch in batched(wave, self.config.views_per_batch):
+            new = [i for i, entry in enumerate(batch) if entry.file not in recorded]
+            if new:
                 # Views of a batch that are recorded already are painted again with it: the others come out as before.
-                new = max(done - first - position, 0)
-                journal.add(self._views(canvas, entries, listener)[new:], entries[new:])
-                listener.views(first + position + len(cameras), len(plan.steps))
-        return journal.canvas()
+                views = self._views(self._on_device(canvas), batch, listener)
+                journal.add(views[new], [batch[i] for i in new])
+                tell(len(journal.entries))
 
     def repaint(self, journal: Journal, at: DirectedPrompt, prompt: str, listener: Listener) -> Canvas:
         """Clears the view in a direction (never the input's own pixels) and paints it anew with another prompt."""
@@ -137,6 +145,12 @@ class Generator:
         glimpses = [canvas.look(camera) for camera in cameras]
         known = Glimpse(torch.cat([seen.image for seen in glimpses]), torch.cat([seen.known for seen in glimpses]))
         return from_uint8(to_uint8(join(views, known, config.feather))).cpu()
+
+
+def batched(entries: Sequence[Entry], size: int) -> Iterator[list[Entry]]:
+    """The entries in order, ``size`` at a time."""
+    for first in range(0, len(entries), size):
+        yield list(entries[first : first + size])
 
 
 def view_seed(seed: int, number: int) -> int:

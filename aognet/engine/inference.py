@@ -15,7 +15,6 @@ from aognet.config import LoadedConfig, build_config
 from aognet.engine.generator import Generator, GeneratorConfig, Listener
 from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, read_start
 from aognet.engine.journal import Journal
-from aognet.engine.literal import literal
 from aognet.engine.results import write_results, write_truth
 from aognet.errors import UserError
 from aognet.models.loading import check_dtype
@@ -44,7 +43,7 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
     """Paints every panorama the configuration asks for; returns the exit code (1 if an input had to be skipped)."""
     loaded.check_keys(["SHARE", *(one.name for one in fields(InferenceConfig))])
     values = {key: value for key, value in loaded.values.items() if key != "SHARE"}
-    config = build_config(LoadedConfig(literal(values), loaded.sources), InferenceConfig)
+    config = build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
     jobs = list_jobs(config.inputs)
     out_dir = writable(Path(config.out_dir))
     process, processes, device = distribution(config.device)
@@ -137,7 +136,7 @@ def edit_run(folder: Path, undo: int | None, repaint: str | None) -> int:
     else:
         at = DirectedPrompt.parse(repaint, "--repaint")
         keys = ("checkpoint", "revision", "dtype", "generator")
-        settings = literal({key: journal.request[key] for key in keys if key in journal.request})
+        settings = {key: journal.request[key] for key in keys if key in journal.request}
         config = build_config(LoadedConfig(settings, {"": str(folder / "run.json")}), InferenceConfig)
         painter = Painter(config, distribution("auto")[2])
         with progress_bars(folder.name) as listener:

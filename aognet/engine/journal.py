@@ -107,15 +107,18 @@ class Journal:
             raise UserError(f"{path}: a panorama is twice as wide as high, this image is {width}x{height}")
         return as_canvas(from_uint8(pixels))
 
-    def canvas(self, before_wave: int | None = None) -> Canvas:
-        """The canvas with all recorded views painted, or those of the waves before ``before_wave``."""
-        start = canvas = self.start()
+    def canvas(self) -> Canvas:
+        """The canvas with all recorded views painted."""
+        canvas = self.start()
         for entry in self.entries:
-            if before_wave is None or entry.wave < before_wave:
-                if entry.erased is not None:
-                    canvas = canvas.erase(entry.erased, keep=start.known)
-                canvas = canvas.paint(self.view(entry), entry.camera)
+            canvas = self.repeated(canvas, entry)
         return canvas
+
+    def repeated(self, canvas: Canvas, entry: Entry) -> Canvas:
+        """The canvas after one more recorded view."""
+        if entry.erased is not None:
+            canvas = canvas.erase(entry.erased, keep=self.start().known)
+        return canvas.paint(self.view(entry), entry.camera)
 
     def view(self, entry: Entry) -> Float[Tensor, "1 3 rows columns"]:
         """A recorded view."""

@@ -17,10 +17,8 @@ from aognet.engine.checkpoint import (
     Checkpoints,
     Progress,
     TrainingState,
-    copy_tensors,
     load_optimizer,
     optimizer_tensors,
-    part_tensors,
 )
 from aognet.engine.ema import WeightAverage
 from aognet.engine.loading import SampleOrder, load_batches
@@ -33,6 +31,7 @@ from aognet.engine.trackers import Tracker, open_trackers
 from aognet.engine.trainable import Batch, Samples, Trainable
 from aognet.engine.ui import Meter, TrainingBar, used_gigabytes
 from aognet.errors import UserError
+from aognet.nn.weights import copy_tensors, part_tensors
 
 log = logging.getLogger(__name__)
 

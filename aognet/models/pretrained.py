@@ -9,12 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from aognet.config import LoadedConfig, build_config, target_class
 from aognet.errors import UserError
 from aognet.models.loading import is_hub_id, resolve
+from aognet.nn.weights import copy_tensors, part_tensors, read_tensors, write_tensors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MOST_CONFIG_BYTES = 2**20
@@ -23,8 +23,6 @@ METHODS = ("aognet",)
 
 def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method: str) -> None:
     """Writes a method's configuration and trained parts; local backbones are referenced relative to the folder."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     described = asdict(config)
     for name in ("backbone", "clip"):
@@ -32,16 +30,7 @@ def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method:
             relative = os.path.relpath(Path(described[name]["model"]).resolve(), folder.resolve())
             described[name]["model"] = relative if relative.startswith(".") else f"./{relative}"
     (folder / CONFIG).write_text(json.dumps({"method": method, **described}, indent=2) + "\n", encoding="utf-8")
-    save_file(flat_state(parts), folder / WEIGHTS, metadata={"format": "pt"})
-
-
-def flat_state(parts: dict[str, nn.Module]) -> dict[str, torch.Tensor]:
-    """All weights of named parts under ``part.weight`` names."""
-    return {
-        f"{name}.{key}": value.detach().contiguous()
-        for name, part in parts.items()
-        for key, value in part.state_dict().items()
-    }
+    write_tensors(folder / WEIGHTS, part_tensors(parts))
 
 
 def load_method(model: str, revision: str | None = None, dtype: str | None = None) -> nn.Module:
@@ -69,7 +58,8 @@ def load_trained(method_class: type, model: str, method: str, revision: str | No
             referenced = _referenced(path, name, part.model)
             config = replace(config, **{name: replace(part, model=referenced, dtype=dtype or part.dtype)})
     built = method_class(config)
-    load_state(built.trainable_parts(), folder / WEIGHTS)
+    weights = folder / WEIGHTS
+    copy_tensors(read_tensors(weights), part_tensors(built.trainable_parts()), weights)
     return built
 
 
@@ -95,26 +85,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(described, dict):
         raise UserError(f"{path}: expected an object, got {type(described).__name__}")
     return described
-
-
-def load_state(parts: dict[str, nn.Module], path: Path) -> None:
-    """Fills named parts from a safetensors file that must hold exactly their weights, in their shapes."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({error})") from error
-    wanted = flat_state(parts)
-    if missing := sorted(wanted.keys() - found.keys()):
-        raise UserError(f"{path}: {len(missing)} weights are missing, first {missing[0]}")
-    if unknown := sorted(found.keys() - wanted.keys()):
-        raise UserError(f"{path}: {len(unknown)} weights belong to no part of this model, first {unknown[0]}")
-    for key, value in wanted.items():
-        if found[key].shape != value.shape:
-            raise UserError(f"{path}: {key} has shape {list(found[key].shape)}, the model's is {list(value.shape)}")
-    for name, part in parts.items():
-        part.load_state_dict({key: found[f"{name}.{key}"] for key in part.state_dict()})

@@ -16,7 +16,7 @@ from aognet.data.images import save_image
 from aognet.data.outpainting import OutpaintingSample, OutpaintingSamples
 from aognet.data.views import ViewSamples
 from aognet.errors import UserError
-from aognet.geometry.camera import Camera, positions_of
+from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
 from aognet.geometry.views import Plan, PlanConfig, known_by, make_plan
 from tests.smooth import smooth_panorama
@@ -92,7 +92,7 @@ def test_batches_hold_the_samples(folder: Path, make):
     assert batch.prompts == [row.prompt for row in rows]
     assert batch.seeds.tolist() == [row.seed for row in rows] and batch.seeds.dtype == torch.int64
     moved = batch.to(torch.device("cpu"))
-    for name in ("image",) if make is view_samples else ("view", "known", "view_positions", "faces", "faces_known"):
+    for name in ("image",) if make is view_samples else ("view", "known", "faces", "faces_known"):
         stacked = getattr(moved, "images" if name == "image" else name)
         assert torch.equal(stacked, torch.stack([getattr(row, name) for row in rows]))
 
@@ -162,7 +162,7 @@ def explained(sample: OutpaintingSample, panorama: Tensor, kind: str, fov: float
     photo = Camera(fov_degrees=fov, width=16, height=16)
     plan = make_plan(PlanConfig(kind=kind, size=16), known_by([photo], HEIGHT))
     for number, step in enumerate(plan.steps):
-        if not torch.equal(positions_of(step.camera), sample.view_positions):
+        if step.camera != sample.camera:
             continue
         views = [look(panorama.roll(-columns, -1), step.camera)[0] for columns in range(2 * HEIGHT)]
         turns = [columns for columns, view in enumerate(views) if (view - sample.view).abs().max() < 1e-4]

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from aognet.engine import checkpoint
-from aognet.engine.checkpoint import Checkpoints, Progress, TrainingState, copy_tensors, start_from
+from aognet.engine.checkpoint import Checkpoints, Progress, TrainingState, start_from
 from aognet.errors import UserError
+from aognet.nn.weights import copy_tensors
 
 
 def state(step: int) -> TrainingState:
@@ -63,7 +64,7 @@ def test_a_kill_during_a_save_leaves_the_earlier_checkpoint(
     checkpoints.save(state(1))
     killed = killer(survived)
     if survived < 4:
-        monkeypatch.setattr(checkpoint, "save_file", killed(checkpoint.save_file))
+        monkeypatch.setattr(checkpoint, "write_tensors", killed(checkpoint.write_tensors))
     elif survived == 4:
         monkeypatch.setattr(checkpoint, "_sha256", killer(0)(checkpoint._sha256))
     else:
@@ -155,7 +156,7 @@ def test_a_new_run_starts_from_averaged_or_final_weights(tmp_path: Path) -> None
     start_from(tmp_path, {"part": part})
     assert (part.weight == 7).all()
     (tmp_path / "model.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="model.safetensors: cannot read the weights"):
+    with pytest.raises(UserError, match="model.safetensors: not a readable safetensors file"):
         start_from(tmp_path, {"part": part})
     with pytest.raises(UserError, match="nowhere: has neither model.safetensors nor weights.safetensors"):
         start_from(tmp_path / "nowhere", {"part": part})

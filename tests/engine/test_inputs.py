@@ -27,7 +27,6 @@ from aognet.engine.inputs import (
     read_photo,
     read_start,
 )
-from aognet.engine.literal import literal
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
@@ -322,7 +321,7 @@ def test_the_focal_length_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     "text", ["plain", "${x}", "a ${b.c} d", r"\${x}", r"c:\\${x}\\", "${", "}${", "$x", r"back\slash", "${oc.env:HOME}"]
 )
 def test_a_literal_text_comes_through_a_config_as_it_is(text: str) -> None:
-    values = literal({"prompt": text, "photos": [text], "pose": {"fov": 3}})
+    values = {"prompt": text, "photos": [text], "pose": {"fov": 3}}
     config = build(values)
     assert (config.prompt, config.photos, config.pose.fov) == (text, [text], 3)
 

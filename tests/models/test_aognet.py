@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from aognet.canvas import Canvas, filled
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.errors import UserError
-from aognet.geometry.camera import Camera, positions_of
+from aognet.geometry.camera import Camera
 from aognet.models.aognet import AOGNet
 from aognet.models.aognet.global_stream import GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStreamConfig
@@ -74,7 +74,7 @@ def batch_of(count: int = 2, seed: int = 0) -> OutpaintingBatch:
     return OutpaintingBatch(
         torch.rand(count, 3, SIZE, SIZE, generator=random) * 2 - 1,
         known,
-        torch.stack([positions_of(Camera(30.0 * i, width=SIZE, height=SIZE)) for i in range(count)]),
+        [Camera(30.0 * i, width=SIZE, height=SIZE) for i in range(count)],
         (torch.rand(count, 6, 3, FACE, FACE, generator=random) * 2 - 1) * faces_known,
         faces_known,
         [f"room {i}" for i in range(count)],
@@ -330,7 +330,8 @@ def test_a_canvas_of_which_nothing_is_known_can_be_begun(make: Make) -> None:
 def test_preview_shows_what_was_given_and_what_came_out(make: Make, channels: int) -> None:
     model, batch = make(backbone_of(tiny_components("sd2", channels))), batch_of()
     preview = model.preview(batch)
-    assert preview.keys() == {"input", "mask", "target", "output"}
+    assert preview.keys() == {"input", "mask", "target", "output", "panorama"}
+    assert preview.pop("panorama").shape == (2, 3, 2 * FACE, 4 * FACE)
     assert all(image.shape == (2, 3, SIZE, SIZE) and image.abs().max() <= 1 for image in preview.values())
     assert torch.equal(preview["output"], model.preview(batch)["output"])
     hidden = replace(batch, view=torch.where(batch.known, batch.view, -batch.view))

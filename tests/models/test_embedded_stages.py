@@ -18,7 +18,7 @@ from aognet.data.outpainting import OutpaintingBatch
 from aognet.data.views import ViewBatch
 from aognet.engine.trainable import Trainable
 from aognet.errors import UserError
-from aognet.geometry.camera import Camera, positions_of
+from aognet.geometry.camera import Camera
 from aognet.models.aognet import AOGNet
 from aognet.models.autoencoder import AutoencoderTraining
 from aognet.models.backbone import Backbone, BackboneConfig
@@ -48,7 +48,7 @@ def painting_steps() -> OutpaintingBatch:
     known = torch.zeros(4, 1, 32, 32, dtype=torch.bool)
     known[..., :12] = True
     return OutpaintingBatch(
-        images_of(), known, positions_of(Camera(width=32, height=32)).expand(4, -1, -1, -1),
+        images_of(), known, [Camera(width=32, height=32)] * 4,
         torch.zeros(4, 6, 3, 8, 8), torch.zeros(4, 6, 1, 8, 8, dtype=torch.bool), TEXTS, torch.arange(4),
     )  # fmt: skip
 

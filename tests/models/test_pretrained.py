@@ -134,7 +134,7 @@ def test_a_config_that_does_not_fit_is_named(
     ("change", "said"),
     [
         (lambda state: state.pop("global_stream.queries"), ["1 weights are missing", "global_stream.queries"]),
-        (lambda state: state.update(extra=torch.zeros(1)), ["1 weights belong to no part", "extra"]),
+        (lambda state: state.update(extra=torch.zeros(1)), ["1 weights are unknown", "extra"]),
         (
             lambda state: state.update({"local_stream.last.0.bias": torch.zeros(3)}),
             ["local_stream.last.0.bias", "[3]", "[16]"],

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from aognet.canvas import Canvas, Glimpse, filled
+from aognet.canvas import Canvas, Glimpse, filled, join
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera, positions_of
-from aognet.geometry.cubemap import face_cameras
+from aognet.geometry.cubemap import face_cameras, panorama_of
 from aognet.models.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.models.backbone import Backbone, BackboneConfig, InpaintCondition
@@ -186,13 +186,20 @@ class AOGNet(nn.Module):
 
     @torch.no_grad()
     def preview(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
-        """Input, mask, target and output of the batch's painting steps."""
+        """Input, mask, target and output of the batch's painting steps, and the panorama with the output painted in."""
         source = generators(batch.seeds, DROP + 1)
         given = self.conditioning(surroundings_of(batch), batch.prompts)
         condition = self._condition(batch.view * batch.known, batch.known, source)
         output = self._sample(condition, given, SamplerConfig(steps=20), source)
         mask = batch.known.float().expand(-1, 3, -1, -1) * 2 - 1
-        return {"input": batch.view * batch.known, "mask": mask, "target": batch.view, "output": output}
+        panorama = _painted(batch, output)
+        return {
+            "input": batch.view * batch.known,
+            "mask": mask,
+            "target": batch.view,
+            "output": output,
+            "panorama": panorama,
+        }
 
     def enable_gradient_checkpointing(self) -> None:
         self.backbone.enable_gradient_checkpointing()
@@ -209,7 +216,21 @@ class AOGNet(nn.Module):
 
 def surroundings_of(batch: OutpaintingBatch) -> Surroundings:
     """What the streams may see of a training batch: the known pixels only."""
-    return Surroundings(batch.view * batch.known, batch.known, batch.view_positions, batch.faces, batch.faces_known)
+    positions = torch.stack([positions_of(camera) for camera in batch.cameras]).to(batch.view)
+    return Surroundings(batch.view * batch.known, batch.known, positions, batch.faces, batch.faces_known)
+
+
+def _painted(batch: OutpaintingBatch, output: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 _ _"]:
+    """The unfinished panoramas of a batch, as their faces show them, with the output in its place."""
+    height = 2 * batch.faces.shape[-1]
+    known = panorama_of(batch.faces_known.float(), height) > 0.999
+    images = panorama_of(batch.faces, height) * known
+    views = join(output, Glimpse(batch.view * batch.known, batch.known))
+    painted = [
+        Canvas(images[i : i + 1], known[i : i + 1]).paint(views[i : i + 1], camera).image
+        for i, camera in enumerate(batch.cameras)
+    ]
+    return torch.cat(painted)
 
 
 def _face_positions(size: int) -> Float[Tensor, "6 3 size size"]:
