@@ -133,16 +133,17 @@ def default_type(name: str) -> Iterator[None]:
 def make_batch(rows: int, view: int, face: int, mode: Pretended | None = None) -> "OutpaintingBatch":
     """Black images of the right sizes, fake ones with a ``mode``; the seeds are always numbers."""
     from aognet.data.outpainting import OutpaintingBatch
+    from aognet.geometry.camera import Camera
 
     with mode.everything() if mode else nullcontext():
         images = {
             "view": torch.zeros(rows, 3, view, view),
             "known": torch.zeros(rows, 1, view, view, dtype=torch.bool),
-            "view_positions": torch.zeros(rows, 3, view, view),
             "faces": torch.zeros(rows, 6, 3, face, face),
             "faces_known": torch.zeros(rows, 6, 1, face, face, dtype=torch.bool),
         }
-    return OutpaintingBatch(**images, prompts=["a room"] * rows, seeds=torch.arange(rows))
+    cameras = [Camera(width=view, height=view)] * rows
+    return OutpaintingBatch(**images, cameras=cameras, prompts=["a room"] * rows, seeds=torch.arange(rows))
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,19 @@ def test_joining_any_shape_keeps_known_pixels_and_the_range(feather: float, shap
 
 def test_what_agrees_already_is_left_as_it_is():
     truth = smooth_view(Camera(width=48, height=48)) * 0.9
-    assert_close(join(truth, half_known(truth), 0.3), truth)
+    # To less than one of the 256 levels of a file: the jump is extrapolated from the colours on both sides.
+    assert_close(join(truth, half_known(truth), 0.3), truth, atol=2 / 255, rtol=0)
+
+
+def test_a_jump_at_the_border_goes_even_if_the_known_side_was_generated_well():
+    truth = smooth_view(Camera(width=64, height=64)) * 0.6
+    known = half_known(truth)
+    generated = torch.where(known.known, truth, truth + 0.3)
+    joined = join(generated, known, 0.3)
+    off = (joined - truth).abs().mean((0, 1, 2))
+    inside = known.known[0, 0].all(0)
+    first = int((~inside).nonzero()[0])
+    assert off[first] < 0.03 and off[-1] > 0.25
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (16, 64), (64, 16), (17, 50)])

@@ -1,6 +1,8 @@
 """The memory accounting agrees with what real runs of a tiny model allocate, and training in half precision works."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from aognet.models.aognet.global_stream import GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStreamConfig
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder
+from aognet.sampling.sampler import SamplerConfig
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
 from benchmarks.training_memory import (
     AUTOCAST,
@@ -37,9 +40,13 @@ PLAIN = TrainerConfig()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def caches_filled() -> None:
-    """Positions of pixels are computed once and kept: by none of the runs that are compared."""
-    tiny_model()(make_batch(2, 32, 32))
+def ready() -> Iterator[None]:
+    """Short previews; positions of pixels, which are computed once and kept, are made here."""
+    with mock.patch("aognet.models.aognet.model.SamplerConfig", lambda steps: SamplerConfig(steps=2)):
+        model = tiny_model()
+        model(make_batch(2, 32, 32))
+        model.preview(make_batch(1, 32, 32))
+        yield
 
 
 def tiny_model(dtype: str = "float32") -> AOGNet:

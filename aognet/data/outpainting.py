@@ -14,7 +14,7 @@ from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.perspective import look_all
-from aognet.geometry.views import Plan, PlanConfig, known_before, known_by, make_plan
+from aognet.geometry.views import Plan, PlanConfig, known_before, known_by, make_plan, overlap_of
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,14 @@ class OutpaintingSamples:
     class Config(PanoramaConfig):
         """``plan``: the views; ``input_fov_degrees``: fields of view of the known photo, one drawn for each sample.
 
-        ``face_size``: pixels of the square faces.
+        ``face_size``: pixels of the square faces. ``least_unknown``: steps whose view has a smaller unknown share are
+        left out, since little can be learned from them.
         """
 
         plan: PlanConfig = field(default_factory=PlanConfig)
         input_fov_degrees: tuple[float, ...] = (90.0,)
         face_size: int = 512
+        least_unknown: float = 0.0
         mirror: bool = False
 
         def __post_init__(self) -> None:
@@ -94,6 +96,7 @@ class OutpaintingSamples:
         size = config.plan.size
         self.inputs = [Camera(fov_degrees=fov, width=size, height=size) for fov in config.input_fov_degrees]
         self.plans = [make_plan(config.plan, known_by([camera], config.height)) for camera in self.inputs]
+        self.steps = [self._worth_painting(which) for which in range(len(self.plans))]
         self._situations: dict[tuple[int, int], Situation] = {}
 
     def __len__(self) -> int:
@@ -104,7 +107,7 @@ class OutpaintingSamples:
         index = self.panoramas.sound(shuffled(len(self), config.seed, number))
         captions = self.panoramas.captions_of(index)
         which = int(random.integers(len(self.plans)))
-        situation = self._situation(which, int(random.integers(len(self.plans[which].steps))))
+        situation = self._situation(which, self.steps[which][random.integers(len(self.steps[which]))])
         columns = int(random.integers(2 * config.height))
         panorama = self.panoramas.image(index)[None]
         if config.mirror and random.random() < 0.5:
@@ -120,6 +123,13 @@ class OutpaintingSamples:
             captions[random.integers(len(captions))],
             int(random.integers(2**62)),
         )
+
+    def _worth_painting(self, which: int) -> list[int]:
+        """The steps of a plan that leave enough to paint; all of them where none does."""
+        steps, known = self.plans[which].steps, known_by([self.inputs[which]], self.config.height)
+        shares = [overlap_of(step.camera, known_before(self.plans[which], known, i)) for i, step in enumerate(steps)]
+        enough = [i for i, share in enumerate(shares) if 1 - share >= self.config.least_unknown]
+        return enough or list(range(len(steps)))
 
     def _situation(self, which: int, step: int) -> Situation:
         # A plain dictionary and not lru_cache: worker processes may receive the dataset as a copy.
