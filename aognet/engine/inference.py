@@ -15,6 +15,7 @@ from aognet.config import LoadedConfig, build_config
 from aognet.engine.generator import Generator, GeneratorConfig, Listener
 from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, read_start
 from aognet.engine.journal import Journal
+from aognet.engine.provenance import provenance
 from aognet.engine.results import write_results, write_truth
 from aognet.errors import UserError
 from aognet.models.loading import check_dtype
@@ -95,7 +96,7 @@ class Painter:
             start = _read(job, self.config.generator.height)
             generator = self.generator
             request["camera"] = asdict(start.camera) if start.camera else None
-            journal = Journal.create(folder, request, start.canvas)
+            journal = Journal.create(folder, request, start.canvas, provenance(str(self.device)))
             write_truth(folder, start)
         elif (folder / "result.png").is_file() and journal.finished:
             log.info("%s: painted already with these settings (--overwrite paints it again)", folder / "result.png")

@@ -43,12 +43,22 @@ class Entry:
 class Journal:
     """``run.json``, ``input.png`` and ``steps/`` of one panorama's folder."""
 
-    def __init__(self, folder: Path, request: dict[str, Any], entries: list[Entry], finished: bool = False):
-        """``request``: what was asked for; ``finished``: whether nothing is left to paint."""
+    def __init__(
+        self,
+        folder: Path,
+        request: dict[str, Any],
+        entries: list[Entry],
+        finished: bool = False,
+        provenance: dict[str, Any] | None = None,
+    ):
+        """``request``: what was asked for; ``finished``: whether nothing is left to paint; ``provenance``: with what."""
         self.folder, self.request, self.entries, self.finished = folder, request, entries, finished
+        self.provenance = provenance or {}
 
     @classmethod
-    def create(cls, folder: Path, request: dict[str, Any], start: Canvas) -> "Journal":
+    def create(
+        cls, folder: Path, request: dict[str, Any], start: Canvas, provenance: dict[str, Any] | None = None
+    ) -> "Journal":
         """A new journal of what is known at the beginning."""
         try:
             (folder / "steps").mkdir(parents=True, exist_ok=True)
@@ -59,7 +69,7 @@ class Journal:
             raise UserError(f"{folder}: cannot make this output folder ({error.strerror})") from error
         image = Image.fromarray(stored(start).numpy())
         write_atomically(folder / "input.png", png_bytes(image))
-        journal = cls(folder, json.loads(json.dumps(request)), [])
+        journal = cls(folder, json.loads(json.dumps(request)), [], provenance=provenance)
         journal.write()
         return journal
 
@@ -76,7 +86,8 @@ class Journal:
             if content["version"] != VERSION:
                 raise ValueError(f"version {content['version']}, this program writes version {VERSION}")
             entries = [_entry(step) for step in content["steps"]]
-            journal = cls(folder, dict(content["request"]), entries, bool(content["finished"]))
+            request, provenance = dict(content["request"]), dict(content.get("provenance", {}))
+            journal = cls(folder, request, entries, bool(content["finished"]), provenance)
             journal.photo_camera()
             return journal
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -85,7 +96,13 @@ class Journal:
     def write(self) -> None:
         """Puts ``run.json`` on the disk."""
         steps = [asdict(entry) for entry in self.entries]
-        content = {"version": VERSION, "finished": self.finished, "request": self.request, "steps": steps}
+        content = {
+            "version": VERSION,
+            "finished": self.finished,
+            "request": self.request,
+            "steps": steps,
+            "provenance": self.provenance,
+        }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         write_atomically(self.folder / "run.json", text)
 

@@ -14,7 +14,7 @@ from aognet.files import write_atomically
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "omegaconf", "numpy", "pillow")
 
 
-def provenance(device: str, processes: int) -> dict[str, Any]:
+def provenance(device: str, processes: int = 1) -> dict[str, Any]:
     """Everything needed to repeat a run besides its config and data."""
     from aognet import __version__
 

@@ -79,7 +79,8 @@ def make_plan(config: PlanConfig, known: Bool[Tensor, "height width"]) -> Plan:
     """The plan that leaves nothing of a canvas unknown, given what is known of it."""
     known = known.cpu()
     if config.kind == "published":
-        cameras = [_camera(config, yaw, pitch) for yaw, pitch in PUBLISHED]
+        heading = _heading(known)
+        cameras = [_camera(config, yaw, pitch).turned(heading) for yaw, pitch in PUBLISHED]
         steps = _waves_in_order(cameras, known)
     else:
         steps = _cover(config, known)
@@ -94,6 +95,16 @@ def known_before(plan: Plan, known: Bool[Tensor, "height width"], step: int) -> 
         if earlier.wave < plan.steps[step].wave:
             known[_index(earlier.camera, height)] = True
     return known.view(height, width)
+
+
+def _heading(known: Bool[Tensor, "height width"]) -> float:
+    """Yaw in degrees of the middle of what is known; 0 where nothing or everything round about is."""
+    latitudes = sphere.pixel_latitudes(known.shape[0])
+    middle = (sphere.pixel_directions(*known.shape) * (known * latitudes.cos()[:, None])[..., None]).mean((0, 1))
+    if math.hypot(float(middle[0]), float(middle[2])) < 1e-3:
+        return 0.0
+    # Rounded, so that a photograph at yaw 0 gets exactly the published angles.
+    return round(math.degrees(math.atan2(float(middle[0]), float(middle[2]))), 1)
 
 
 def _camera(config: PlanConfig, yaw: float | int, pitch: float | int) -> Camera:

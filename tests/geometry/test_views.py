@@ -181,3 +181,12 @@ def test_plans_that_cannot_be(key: str, value: object):
     with pytest.raises(Exception, match=key) as caught:
         PlanConfig(**{key: value})
     assert isinstance(caught.value, UserError) or key == "kind"
+
+
+@pytest.mark.parametrize("yaw", [0.0, 90.0, 180.0, -37.5])
+def test_the_published_plan_starts_at_the_photo(yaw: float):
+    known = known_by([Camera(yaw, width=32, height=32)], 64)
+    plan = make_plan(PlanConfig(kind="published", size=32), known)
+    first = [step.camera for step in plan.steps if step.wave == 0]
+    assert all(abs((camera.yaw_degrees - yaw + 180) % 360 - 180) < 1.5 for camera in first[:2])
+    assert all(overlap_of(camera, known) > 0.5 for camera in first[:2])
