@@ -51,7 +51,7 @@ class Journal:
         finished: bool = False,
         provenance: dict[str, Any] | None = None,
     ):
-        """``request``: what was asked for; ``finished``: whether nothing is left to paint; ``provenance``: with what."""
+        """``request``: what was asked for; ``finished``: nothing is left to paint; ``provenance``: with what."""
         self.folder, self.request, self.entries, self.finished = folder, request, entries, finished
         self.provenance = provenance or {}
 

@@ -63,6 +63,10 @@ class InpaintingTraining(nn.Module):
             clip_sample=False,
             set_alpha_to_one=False,
             steps_offset=1,
+            # The last timestep is pure noise, in training as in sampling (Lin et al. 2024): otherwise the slow waves of
+            # the starting noise are taken for what the picture shows, which a small model never mends.
+            rescale_betas_zero_snr=True,
+            timestep_spacing="trailing",
         )
         self.backbone = Backbone(
             vae=vae, unet=unet, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
