@@ -96,7 +96,7 @@ class Painter:
             start = _read(job, self.config.generator.height)
             generator = self.generator
             request["camera"] = asdict(start.camera) if start.camera else None
-            journal = Journal.create(folder, request, start.canvas, provenance(str(self.device)))
+            journal = Journal.create(folder, request, start.canvas, self._provenance())
             write_truth(folder, start)
         elif (folder / "result.png").is_file() and journal.finished:
             log.info("%s: painted already with these settings (--overwrite paints it again)", folder / "result.png")
@@ -109,6 +109,10 @@ class Painter:
         write_results(folder, canvas, job.prompt, journal.photo_camera())
         journal.finish()
         log.info("wrote %s (look around in %s)", folder / "result.png", folder / "viewer.html")
+
+    def _provenance(self) -> dict[str, Any]:
+        """What the pixels may depend on besides the request; no time, so that a repeated run writes the same bytes."""
+        return {key: value for key, value in provenance(self.device.type).items() if key not in ("time", "command")}
 
     def _request(self, job: Job) -> dict[str, Any]:
         """Everything needed to paint the job again."""
