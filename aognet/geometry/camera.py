@@ -17,6 +17,8 @@ class Camera:
     """Where a view looks and how wide.
 
     Angles are in degrees; ``fov_degrees`` is horizontal and lies in (0, 180); ``width`` and ``height`` are pixels.
+    ``margin``: pixels along each edge that the camera sees but leaves alone when its view is painted, so that a view
+    beside another always sees some of it.
     """
 
     yaw_degrees: float = 0.0
@@ -25,6 +27,7 @@ class Camera:
     fov_degrees: float = 90.0
     width: int = 512
     height: int = 512
+    margin: int = 0
 
     def __post_init__(self) -> None:
         for name in ("yaw_degrees", "pitch_degrees", "roll_degrees", "fov_degrees"):
@@ -36,6 +39,8 @@ class Camera:
             raise UserError(f"pitch_degrees must lie in [-90, 90], got {self.pitch_degrees}")
         if self.width < 1 or self.height < 1:
             raise UserError(f"a view needs at least one pixel, got {self.width}x{self.height}")
+        if not 0 <= 2 * self.margin < min(self.width, self.height):
+            raise UserError(f"margin must leave some of {self.width}x{self.height} pixels, got {self.margin}")
 
     def turned(self, yaw_degrees: float) -> "Camera":
         """The same camera turned right by ``yaw_degrees``."""
@@ -43,7 +48,7 @@ class Camera:
 
     def sized(self, width: int, height: int) -> "Camera":
         """The same camera with another pixel grid; the horizontal field of view stays."""
-        return replace(self, width=width, height=height)
+        return replace(self, width=width, height=height, margin=round(self.margin * width / self.width))
 
     @cached_property
     def rotation(self) -> Float[Tensor, "3 3"]:
@@ -74,15 +79,18 @@ class Camera:
         return torch.stack([x, y, torch.ones_like(x)], dim=-1) @ self.rotation.T
 
     def image_positions(self, vectors: Float[Tensor, "*grid 3"]) -> tuple[Float[Tensor, "*grid 2"], Tensor]:
-        """Fractional (column, row) at which the view shows each world direction, and whether it shows it at all."""
+        """Fractional (column, row) at which the view shows each world direction, and whether it paints there."""
         x, y, z = (vectors @ self.rotation).unbind(-1)
         ahead = z > 1e-9
         depth = torch.where(ahead, z, 1.0)
         columns = x / depth * self.focal_pixels + self.width / 2 - 0.5
         rows = self.height / 2 - 0.5 - y / depth * self.focal_pixels
-        inside = (
-            ahead & (columns >= -0.5) & (columns <= self.width - 0.5) & (rows >= -0.5) & (rows <= self.height - 0.5)
+        first, last_column, last_row = (
+            self.margin - 0.5,
+            self.width - self.margin - 0.5,
+            self.height - self.margin - 0.5,
         )
+        inside = ahead & (columns >= first) & (columns <= last_column) & (rows >= first) & (rows <= last_row)
         return torch.stack([columns, rows], dim=-1), inside
 
 

@@ -36,12 +36,14 @@ class PlanConfig:
 
     ``kind``: ``cover`` computes few views from what is known, ``published`` takes the 21 of the paper's code.
     ``fov_degrees`` and ``size``: the square views. ``overlap``: the least known share of a view when it is painted.
+    ``margin``: share of a view's size along each edge that is seen but not painted, so that no two views only touch.
     """
 
     kind: Literal["cover", "published"] = "cover"
     fov_degrees: float = 90.0
     size: int = 512
     overlap: float = 0.3
+    margin: float = 0.05
 
     def __post_init__(self) -> None:
         if self.kind not in ("cover", "published"):
@@ -52,6 +54,8 @@ class PlanConfig:
             raise UserError(f"size must be a multiple of 8, got {self.size}")
         if not 0 < self.overlap < 0.7:
             raise UserError(f"overlap must lie in (0, 0.7), got {self.overlap}")
+        if not 0 <= self.margin <= 0.2:
+            raise UserError(f"margin must lie in [0, 0.2], got {self.margin}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ def _heading(known: Bool[Tensor, "height width"]) -> float:
 
 
 def _camera(config: PlanConfig, yaw: float | int, pitch: float | int) -> Camera:
-    return Camera(float(yaw), float(pitch), 0.0, config.fov_degrees, config.size, config.size)
+    margin = round(config.margin * config.size)
+    return Camera(float(yaw), float(pitch), 0.0, config.fov_degrees, config.size, config.size, margin)
 
 
 def _index(camera: Camera, height: int) -> Tensor:
@@ -119,9 +124,11 @@ def _waves_in_order(cameras: Sequence[Camera], known: Tensor) -> list[Step]:
     """Each view in the first wave after all earlier views whose new pixels it shows, or that show its new pixels."""
     height = known.shape[0]
     fresh = [_mask(camera, height) & ~known.flatten() for camera in cameras]
+    seen = [_mask(replace(camera, margin=0), height) for camera in cameras]
     waves: list[int] = []
-    for i, mine in enumerate(fresh):
-        waves.append(max((waves[j] + 1 for j in range(i) if bool((mine & fresh[j]).any())), default=0))
+    for i in range(len(cameras)):
+        met = [j for j in range(i) if bool((seen[i] & fresh[j] | fresh[i] & seen[j]).any())]
+        waves.append(max((waves[j] + 1 for j in met), default=0))
     order = sorted(range(len(cameras)), key=lambda i: (waves[i], i))
     return [Step(cameras[i], waves[i]) for i in order]
 
@@ -132,12 +139,22 @@ def _mask(camera: Camera, height: int) -> Tensor:
     return mask
 
 
-@lru_cache(maxsize=8)
-def _candidates(config: PlanConfig) -> tuple[list[Camera], Tensor, Tensor]:
-    """All views the cover plan chooses from, and what each shows of a small panorama: at least, and at most.
+@dataclass(frozen=True)
+class Candidates:
+    """All views the cover plan chooses from, and their footprints on a small panorama.
 
-    At least, so that what counts as covered is; at most, so that views of one wave stay apart at any size.
+    ``painted``: what each paints at least, so that what counts as covered is; ``seen``: what it sees; ``reach``: what
+    it sees at most, so that views of one wave stay apart at any size.
     """
+
+    cameras: list[Camera]
+    painted: Bool[Tensor, "cameras cells"]
+    seen: Bool[Tensor, "cameras cells"]
+    reach: Bool[Tensor, "cameras cells"]
+
+
+@lru_cache(maxsize=8)
+def _candidates(config: PlanConfig) -> Candidates:
     # Neighbours must overlap by more than is asked for, or no view would be near enough to what is known.
     widest = config.fov_degrees * (1 - config.overlap) / 1.5
     step = next((degrees for degrees in STEPS_DEGREES if degrees <= widest), STEPS_DEGREES[-1])
@@ -145,14 +162,16 @@ def _candidates(config: PlanConfig) -> tuple[list[Camera], Tensor, Tensor]:
     pitches = sorted(range(-90, 91, step), key=lambda pitch: (abs(pitch), -pitch))
     cameras = [_camera(config, yaw, pitch) for pitch in pitches for yaw in ([0] if abs(pitch) == 90 else yaws)]
     cell = 180 / PLANNING_HEIGHT
-    least = [_mask(replace(camera, fov_degrees=camera.fov_degrees - cell), PLANNING_HEIGHT) for camera in cameras]
-    most = [_mask(replace(camera, fov_degrees=camera.fov_degrees + 2 * cell), PLANNING_HEIGHT) for camera in cameras]
-    return cameras, torch.stack(least), torch.stack(most)
+    narrower = [replace(camera, fov_degrees=camera.fov_degrees - cell) for camera in cameras]
+    whole = [replace(camera, margin=0) for camera in cameras]
+    wider = [replace(camera, fov_degrees=camera.fov_degrees + 2 * cell) for camera in whole]
+    masks = (torch.stack([_mask(camera, PLANNING_HEIGHT) for camera in group]) for group in (narrower, whole, wider))
+    return Candidates(cameras, *masks)
 
 
 def _cover(config: PlanConfig, known: Tensor) -> list[Step]:
     """Greedy cover of the unknown sphere, wave by wave, by the views that add most among those that overlap enough."""
-    cameras, shown, _ = _candidates(config)
+    candidates = _candidates(config)
     covered = _shrunk(known)
     steps: list[Step] = []
     wave = 0
@@ -161,25 +180,26 @@ def _cover(config: PlanConfig, known: Tensor) -> list[Step]:
         chosen = _choose_wave(config, covered, covered if bool(covered.any()) else ~_shrunk(~known))
         if not chosen:
             break
-        steps += [Step(cameras[index], wave) for index in chosen]
-        covered = covered | shown[chosen].any(0)
+        steps += [Step(candidates.cameras[index], wave) for index in chosen]
+        covered = covered | candidates.painted[chosen].any(0)
         wave += 1
     return steps
 
 
 def _choose_wave(config: PlanConfig, covered: Bool[Tensor, "cells"], seen: Bool[Tensor, "cells"]) -> list[int]:
-    _, shown, reach = _candidates(config)
+    candidates = _candidates(config)
     area = sphere.pixel_latitudes(PLANNING_HEIGHT).cos().float().repeat_interleave(2 * PLANNING_HEIGHT)
-    gain = (shown & ~covered).float() @ area
-    overlapping = (1 - gain / (shown.float() @ area) >= config.overlap) & (gain > 0)
+    gain = (candidates.painted & ~covered).float() @ area
+    strange = (candidates.seen & ~covered).float() @ area / (candidates.seen.float() @ area)
+    overlapping = (1 - strange >= config.overlap) & (gain > 0)
     if not bool(overlapping.any()):
         return _nearest(config, area * seen, gain > 0)
     gain = gain * overlapping * _preference(config)
     best, chosen = gain.max(), []
     while bool(gain.max() > 0.6 * best) and bool(gain.max() > 0):
         chosen.append(int(gain.argmax()))
-        taken = (reach[chosen] & ~covered).any(0)
-        gain = gain * ~(reach & taken).any(1)
+        taken = (candidates.reach[chosen] & ~covered).any(0)
+        gain = gain * ~(candidates.reach & taken).any(1)
     return chosen
 
 
@@ -188,20 +208,20 @@ def _nearest(config: PlanConfig, seen_area: Float[Tensor, "cells"], useful: Bool
 
     If nothing is known, the first candidate, which looks straight ahead.
     """
-    cameras, shown, _ = _candidates(config)
+    candidates = _candidates(config)
     if not bool(useful.any()):
         return []
     vectors = sphere.pixel_directions(PLANNING_HEIGHT, 2 * PLANNING_HEIGHT).reshape(-1, 3).float()
     centre = functional.normalize(seen_area @ vectors, dim=0)
-    facing = torch.stack([camera.forward for camera in cameras]).float() @ centre
-    share = shown.float() @ seen_area / seen_area.sum().clamp_min(1e-9)
+    facing = torch.stack([camera.forward for camera in candidates.cameras]).float() @ centre
+    share = candidates.painted.float() @ seen_area / seen_area.sum().clamp_min(1e-9)
     return [int((share + 0.05 * facing).where(useful, -torch.inf).argmax())]
 
 
 @lru_cache(maxsize=8)
 def _preference(config: PlanConfig) -> Float[Tensor, "cameras"]:
     """Level views first: the horizon decides what sky and ground look like."""
-    pitches = torch.tensor([abs(camera.pitch_degrees) for camera in _candidates(config)[0]])
+    pitches = torch.tensor([abs(camera.pitch_degrees) for camera in _candidates(config).cameras])
     return 1 - LEVEL_PREFERENCE * pitches / 90
 
 
@@ -248,6 +268,6 @@ def known_by(cameras: Sequence[Camera], height: int) -> Bool[Tensor, "height wid
 def overlap_of(camera: Camera, known: Bool[Tensor, "height width"]) -> Float[Tensor, ""]:
     """The share of a view's solid angle that is known."""
     height = known.shape[0]
-    index = _index(camera, height)
+    index = _index(replace(camera, margin=0), height)
     area = sphere.pixel_latitudes(height).cos().repeat_interleave(2 * height)[index]
     return (area * known.flatten()[index]).sum() / area.sum()
