@@ -95,7 +95,8 @@ def join(
     """A generated view made to meet what is known: known pixels kept, the others drawn towards them near the border.
 
     The jump of the colours across the border is carried on smoothly into the generated part and fades out over
-    ``feather`` times the view's height.
+    ``feather`` times the view's height. Its hue alone goes on further, to whatever resembles what was generated at the
+    border: grass that came out brown turns green as far as it grows, and the sky above it stays blue.
     """
     known = glimpse.known.to(generated.dtype)
     unknown = 1 - known
@@ -103,8 +104,30 @@ def join(
     near, far = (_local_mean(glimpse.image, known, size) - _local_mean(generated, unknown, size) for size in (5, 9))
     # The means lie 2.5 and 4.5 pixels apart across the border; a colour that changes evenly has no jump at distance 0.
     jump = near + (near - far) * (2.5 / 2)
-    correction = _extend(jump * beside, beside) * _reach(known, max(feather * generated.shape[-2], 1.0))
+    hue = _carried(jump - jump.mean(1, keepdim=True), beside, _local_mean(generated, unknown, 5))
+    reach = _reach(known, max(feather * generated.shape[-2], 1.0))
+    correction = hue + (_extend(jump * beside, beside) - hue) * reach
     return torch.where(glimpse.known, glimpse.image, (generated + correction).clamp(-1, 1))
+
+
+def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, similar: float = 0.25) -> Tensor:
+    """Jumps known where ``beside`` is 1, given to every pixel by those near to it and of like colour there."""
+    size = tuple(min(side, cells) for side in jump.shape[-2:])
+    share = functional.adaptive_avg_pool2d(beside, size)
+    mean_jump = functional.adaptive_avg_pool2d(jump * beside, size) / share.clamp_min(1e-6)
+    coarse = functional.adaptive_avg_pool2d(colours, size)
+    rows, columns = torch.meshgrid(*(torch.arange(side, device=jump.device) for side in size), indexing="ij")
+    places = torch.stack([rows, columns], dim=-1).flatten(0, 1).to(jump.dtype)
+    distance = torch.cdist(places, places).square()
+    carried = []
+    for weight, jumps, colour in zip(share.flatten(2), mean_jump.flatten(2), coarse.flatten(2), strict=True):
+        unlike = torch.cdist(colour.T, colour.T).square() / (2 * similar**2)
+        weights = (weight > 0) * torch.exp(-unlike) / (1 + distance)
+        # Where nothing alike lies at the border, nothing is carried.
+        carried.append(jumps @ weights.T / (weights.sum(-1) + 1e-3))
+    return functional.interpolate(
+        torch.stack(carried).unflatten(-1, size), size=jump.shape[-2:], mode="bilinear", align_corners=False
+    )
 
 
 def _local_mean(image: Tensor, weight: Tensor, size: int) -> Tensor:

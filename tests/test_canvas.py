@@ -141,9 +141,27 @@ def test_joining_matches_the_colour_at_the_border(size: int, offset: float):
     # The whole offset is gone beside the border, and comes back slowly and steadily.
     assert added[0].abs() < 0.1
     assert (added.diff() > -0.02).all() and added.diff().max() < 0.2
-    assert_close(
-        joined[..., edge + round(feather * size) + 3 :], (truth + offset)[..., edge + round(feather * size) + 3 :]
+    beyond = edge + round(feather * size) + 3
+    assert_close(joined[..., beyond:], (truth + offset)[..., beyond:], atol=1e-3, rtol=0)
+
+
+def test_joining_carries_a_wrong_hue_to_what_is_alike_and_to_nothing_else():
+    """Grass that was generated brown turns green as far as it goes; the sky above it, generated right, stays."""
+    sky, grass, brown = (
+        torch.tensor(colour).view(1, 3, 1, 1) for colour in ([-0.4, 0.0, 0.7], [-0.5, 0.1, -0.6], [0.1, -0.2, -0.6])
     )
+    upper = (torch.arange(64) < 32).view(1, 1, 64, 1)
+    truth = torch.where(upper, sky, grass).expand(1, 3, 64, 64)
+    generated = torch.where(upper, sky, brown).expand(1, 3, 64, 64)
+    joined = join(generated, half_known(truth), 0.1)
+
+    def hue(image: Tensor) -> Tensor:
+        return image - image.mean(1, keepdim=True)
+
+    off = (hue(joined) - hue(truth)).abs().mean(1)[0]
+    before = float((hue(brown) - hue(grass)).abs().mean())
+    assert off[40:, 50:].mean() < 0.2 * before
+    assert off[:24, 50:].mean() < 0.05 * before
 
 
 def test_joining_nothing_known_or_everything_known():
