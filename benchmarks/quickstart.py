@@ -54,7 +54,7 @@ def main() -> None:
         "GB",
         "unknown pixels",
         "PSNR of the photo (dB, worst)",
-        "wrap gradient",
+        *SEAMS,
     )
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for plan in ("cover", "published"):
