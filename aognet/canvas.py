@@ -103,7 +103,8 @@ def join(
     beside = unknown * functional.max_pool2d(known, 3, stride=1, padding=1)
     near, far = (_local_mean(glimpse.image, known, size) - _local_mean(generated, unknown, size) for size in (5, 9))
     # The means lie 2.5 and 4.5 pixels apart across the border; a colour that changes evenly has no jump at distance 0.
-    jump = near + (near - far) * (2.5 / 2)
+    # Its mean along the border: single pixels would draw a line where textures meet.
+    jump = _local_mean(near + (near - far) * (2.5 / 2), beside, 7)
     hue = _carried(jump - jump.mean(1, keepdim=True), beside, _local_mean(generated, unknown, 5))
     reach = _reach(known, max(feather * generated.shape[-2], 1.0))
     correction = hue + (_extend(jump * beside, beside) - hue) * reach
