@@ -51,11 +51,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--undo", type=int, metavar="N", help="take the last N views of a run back (--inference_out_dir: its folder)")
     add("--repaint", metavar='"YAW,PITCH: TEXT"', help="paint a direction of a finished run anew")
     add("overrides", nargs="*", metavar="key.sub=value", help="settings that override the config files")
-    options = parser.parse_intermixed_args(arguments)
-    swallowed = [item for item in options.base if "=" in item and not Path(item).exists()]
-    options.base = [item for item in options.base if item not in swallowed]
-    options.overrides = swallowed + options.overrides
-    return options
+    return cli.parse_with_overrides(parser, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,9 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_config(options: argparse.Namespace) -> LoadedConfig:
     """Config files, then the flags, then the overrides."""
-    return load_config(
-        [Path(path) for path in options.base or [DEFAULT_CONFIG]], [*flag_settings(options), *options.overrides]
-    )
+    return load_config(options.base or [DEFAULT_CONFIG], [*flag_settings(options), *options.overrides])
 
 
 def flag_settings(options: argparse.Namespace) -> list[str]:

@@ -26,11 +26,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--dry-run", action="store_true", help="show the resolved config and the trainable parameters, then stop")
     add("--out_dir", "--out-dir", type=Path, default=Path("logs"), metavar="DIR", help="where experiments live")
     add("overrides", nargs="*", metavar="key.sub=value", help="settings that override the config files")
-    options = parser.parse_intermixed_args(arguments)
-    swallowed = [item for item in options.base if "=" in item and not Path(item).exists()]
-    options.base = [Path(item) for item in options.base if item not in swallowed]
-    options.overrides = swallowed + options.overrides
-    return options
+    return cli.parse_with_overrides(parser, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

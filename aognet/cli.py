@@ -1,9 +1,11 @@
 """What every command line here shares: logging on stderr, one clear line for a user's mistake, exit codes."""
 
+import argparse
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import rich
 from rich.logging import RichHandler
@@ -27,6 +29,15 @@ def run(main: Main, arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as stop:
         code = _say("stopped", str(stop) or "by the user", 130)
     sys.exit(code)
+
+
+def parse_with_overrides(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse ``-b FILE ...`` and ``key.sub=value ...`` in any order, also right behind the files."""
+    options = parser.parse_intermixed_args(arguments)
+    swallowed = [item for item in options.base if "=" in item and not Path(item).exists()]
+    options.base = [Path(item) for item in options.base if item not in swallowed]
+    options.overrides = swallowed + options.overrides
+    return options
 
 
 def configure_logging() -> None:

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor, nn
 
+from aognet import cli
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
 
 if TYPE_CHECKING:
@@ -266,11 +267,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("-b", "--base", nargs="+", required=True, metavar="YAML", help="config files")
     parser.add_argument("--size", type=int, help="pixels of views and faces (default: as the config says)")
     parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="settings that override the config files")
-    options = parser.parse_intermixed_args(arguments)
-    swallowed = [item for item in options.base if "=" in item and not Path(item).exists()]
-    options.base = [Path(item) for item in options.base if item not in swallowed]
-    options.overrides = swallowed + options.overrides
-    return options
+    return cli.parse_with_overrides(parser, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -305,6 +302,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    from aognet import cli
-
     cli.run(main)
