@@ -167,7 +167,11 @@ def check(section: LoadedConfig, needs: str) -> None:
 def build(section: LoadedConfig, **extra: Any) -> Any:
     """Make the object that the section's ``target`` names, from the section's other keys and ``extra``."""
     target = target_class(section)
-    return target(build_config(section, target.Config), **extra)
+    config = build_config(section, target.Config)
+    try:
+        return target(config, **extra)
+    except UserError as error:  # what only building finds, such as an empty folder
+        raise _refused(section, "", str(error)) from error
 
 
 def target_class(section: LoadedConfig) -> type:
