@@ -126,7 +126,10 @@ class OutpaintingSamples:
 
     def _worth_painting(self, which: int) -> list[int]:
         """The steps of a plan that leave enough to paint; all of them where none does."""
-        steps, known = self.plans[which].steps, known_by([self.inputs[which]], self.config.height)
+        steps = self.plans[which].steps
+        if self.config.least_unknown == 0:
+            return list(range(len(steps)))
+        known = known_by([self.inputs[which]], self.config.height)
         shares = [overlap_of(step.camera, known_before(self.plans[which], known, i)) for i, step in enumerate(steps)]
         enough = [i for i, share in enumerate(shares) if 1 - share >= self.config.least_unknown]
         return enough or list(range(len(steps)))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.errors import UserError
-from aognet.models.loading import check_dtype, load_part, load_tokenizer, load_weights, resolve
+from aognet.models.loading import check_dtype, freeze, load_part, load_tokenizer, load_weights, resolve
 
 # OpenAI's normalisation, which OpenCLIP's models share; a preprocessor config beside the weights overrules it.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -39,7 +39,7 @@ class ClipImageEncoder(nn.Module):
 
     def __init__(self, tower: nn.Module, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD):
         super().__init__()
-        self.tower = tower.requires_grad_(False).eval()
+        self.tower = freeze(tower)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
@@ -82,7 +82,7 @@ class ClipTextEncoder(nn.Module):
 
     def __init__(self, tower: nn.Module, tokenizer: Any):
         super().__init__()
-        self.tower = tower.requires_grad_(False).eval()
+        self.tower = freeze(tower)
         self.tokenizer = tokenizer
 
     @classmethod
