@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--poses", metavar="YAML", help="yaw, pitch, roll and fov (degrees) of each --image, by file name")
     add("--panorama", metavar="FILE", help="a partly known panorama, with --mask")
     add("--mask", metavar="FILE", help="white where --panorama is to be painted")
-    add("--prompt", help="what to paint; without an image or -b, the panorama is painted from these words alone")
+    add("--prompt", help="what to paint, or auto: a caption of the image; without an image or -b, from words alone")
     add(
         "--prompt-at",
         "--prompt_at",

@@ -1,4 +1,4 @@
-"""No network, one thread, shapes checked, and tiny models that are made once per session."""
+"""No network, one thread, shapes checked, caches apart, and tiny models that are made once per session."""
 
 import os
 from pathlib import Path
@@ -13,6 +13,13 @@ from tests.tiny import tiny_backbone_folder, tiny_streams
 os.environ["HF_HUB_OFFLINE"] = "1"
 install_import_hook("aognet", "beartype.beartype")
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_caches(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded panoramas and downloaded datasets of the tests stay apart from the user's."""
+    os.environ["AOGNET_CACHE"] = str(tmp_path_factory.mktemp("panoramas"))
+    os.environ["HF_DATASETS_CACHE"] = str(tmp_path_factory.mktemp("datasets"))
 
 
 @pytest.fixture(scope="session")

@@ -13,16 +13,17 @@ ROOT = Path(__file__).resolve().parents[1]
 # A part may import itself and the parts of earlier rows; parts of one row do not know each other.
 LAYERS = (
     {"errors"},
-    {"geometry", "files"},
+    {"geometry", "files", "workers"},
     {"canvas", "config"},
     {"data", "nn", "metrics", "sampling", "export"},
     {"models"},
+    {"captioning"},
     {"engine"},
     {"cli"},
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 COMMAND_LINES = [*ROOT.glob("*.py"), *(ROOT / "misc").glob("*.py")]
-HEAVY = ("torch", "diffusers", "transformers", "accelerate", "OpenEXR", "wandb", "tensorboard")
+HEAVY = ("torch", "diffusers", "transformers", "accelerate", "OpenEXR", "wandb", "tensorboard", "cv2", "datasets")
 
 
 def imported(text: str, package: tuple[str, ...] = ()) -> Iterator[str]:

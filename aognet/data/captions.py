@@ -1,55 +1,146 @@
-"""Captions of panoramas: a JSONL file with one object a line, ``{"file": "name.jpg", "captions": ["...", ...]}``."""
+"""Captions of panoramas: a JSONL file with one object a line.
+
+``{"file": "inside/hall.jpg", "captions": ["a hall", ...]}``: the image's path relative to its folder, with ``/``, or
+only its name. A line may also say ``"yaws": [[0.0, 30.0], ...]`` (for each caption, the directions in
+degrees of the views that gave it), ``"model"`` and ``"revision"`` (who wrote it); other keys are kept as they are.
+"""
 
 import json
-from pathlib import Path
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from aognet.errors import UserError
 from aognet.files import write_atomically
 
+log = logging.getLogger(__name__)
+
 MOST_BYTES = 512 * 2**20
 MOST_CHARACTERS = 2000
+NAMED_AT_MOST = 3
+
+
+@dataclass(frozen=True)
+class CaptionRecord:
+    """One line of a captions file. ``yaws``: degrees, one group for each caption; ``extra``: keys of other programs."""
+
+    file: str
+    captions: tuple[str, ...]
+    yaws: tuple[tuple[float, ...], ...] | None = None
+    model: str | None = None
+    revision: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """The record as JSON on one line, without its end."""
+        known = {"yaws": self.yaws, "model": self.model, "revision": self.revision}
+        said = {key: value for key, value in known.items() if value is not None}
+        return json.dumps({"file": self.file, "captions": self.captions, **said, **self.extra}, ensure_ascii=False)
 
 
 def load_captions(path: Path) -> dict[str, list[str]]:
     """Captions by file name. Raises UserError naming file and line for anything that is not a caption record."""
+    captions: dict[str, list[str]] = {}
+    for record in load_records(path):
+        captions.setdefault(record.file, []).extend(record.captions)
+    return captions
+
+
+def load_records(path: Path) -> list[CaptionRecord]:
+    """The lines of a captions file, in their order. Raises UserError naming file and line, as `load_captions`."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such captions file")
     if path.stat().st_size > MOST_BYTES:
         raise UserError(f"{path}: captions file is larger than {MOST_BYTES} bytes")
-    captions: dict[str, list[str]] = {}
+    records: list[CaptionRecord] = []
     number = 0
     try:
         with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    name, texts = _record(line, f"{path}, line {number}")
-                    captions.setdefault(name, []).extend(texts)
+                    records.append(parse_record(line, f"{path}, line {number}"))
     except UnicodeDecodeError as error:
         raise UserError(f"{path}, after line {number}: not UTF-8 text ({error.reason})") from error
     except OSError as error:
         raise UserError(f"{path}: cannot read the captions file ({error.strerror})") from error
-    return captions
+    return records
 
 
-def _record(line: str, where: str) -> tuple[str, list[str]]:
+def parse_record(line: str, where: str) -> CaptionRecord:
+    """One line of a captions file; captions are cut at ``MOST_CHARACTERS``. UserErrors start with ``where``."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON, or a number of thousands of digits
         raise UserError(f"{where}: not JSON ({error})") from error
     if not isinstance(record, dict) or not isinstance(record.get("file"), str):
         raise UserError(f'{where}: expected {{"file": "...", "captions": ["..."]}}, got {line.strip()[:80]}')
-    texts = record.get("captions")
+    texts = record.pop("captions", None)
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise UserError(f"{where}: captions must be a list of strings, got {texts!r:.80}")
+    for key in ("model", "revision"):
+        if not isinstance(record.get(key), str | None):
+            raise UserError(f"{where}: {key} must be a string, got {record[key]!r:.80}")
+    yaws = _yaws(record.pop("yaws", None), len(texts), where)
+    named = {key: record.pop(key, None) for key in ("file", "model", "revision")}
+    parsed = CaptionRecord(captions=tuple(text[:MOST_CHARACTERS] for text in texts), yaws=yaws, extra=record, **named)
     try:
-        "".join([record["file"], *texts]).encode()
+        parsed.line().encode()
     except UnicodeEncodeError as error:
         raise UserError(f"{where}: holds half a character that no file can keep ({error.reason})") from error
-    return record["file"], [text[:MOST_CHARACTERS] for text in texts]
+    return parsed
 
 
-def save_captions(captions: dict[str, list[str]], path: Path) -> None:
+def _yaws(groups: Any, captions: int, where: str) -> tuple[tuple[float, ...], ...] | None:
+    if groups is None:
+        return None
+    try:
+        yaws = tuple(tuple(float(yaw) for yaw in group) for group in groups if isinstance(group, list))
+        if not isinstance(groups, list) or len(yaws) != len(groups) or not all(map(math.isfinite, sum(yaws, ()))):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{where}: yaws must be lists of degrees, got {groups!r:.80}") from error
+    if len(yaws) != captions:
+        raise UserError(f"{where}: {captions} captions need as many lists of yaws, got {len(yaws)}")
+    return yaws
+
+
+def save_captions(captions: Mapping[str, Sequence[str]], path: Path) -> None:
     """Writes captions as ``load_captions`` reads them."""
-    lines = [json.dumps({"file": name, "captions": texts}, ensure_ascii=False) for name, texts in captions.items()]
-    write_atomically(path, "".join(f"{line}\n" for line in lines))
+    save_records([CaptionRecord(name, tuple(texts)) for name, texts in captions.items()], path)
+
+
+def save_records(records: Sequence[CaptionRecord], path: Path) -> None:
+    """Writes records as ``load_records`` reads them, atomically. Raises UserError where the file cannot be written."""
+    write_atomically(path, "".join(f"{record.line()}\n" for record in records))
+
+
+def captions_for(captions: Mapping[str, list[str]], name: str) -> list[str]:
+    """The captions of the image ``name``: by its path relative to its folder, else by its bare name; [] if none."""
+    found = captions.get(name)
+    return captions.get(PurePosixPath(name).name, []) if found is None else found
+
+
+def check_captions(captions: Mapping[str, list[str]], names: Sequence[str], where: str, refuse: bool = False) -> None:
+    """Warns of captions for images that are not among ``names``, and of images without one.
+
+    ``names``: paths relative to the image folder, with ``/``. ``where``: what to name, such as the captions file.
+    Raises UserError instead of warning if ``refuse``.
+    """
+    there = {*names, *(PurePosixPath(name).name for name in names)}
+    findings = (
+        ("caption(s) for missing images", [name for name in captions if name not in there]),
+        ("image(s) without caption", [name for name in names if not any(captions_for(captions, name))]),
+    )
+    said = [f"{len(found)} {what} ({_few(found)})" for what, found in findings if found]
+    if said and refuse:
+        raise UserError(f"{where}: {', '.join(said)}")
+    if said:
+        log.warning("%s: %s", where, ", ".join(said))
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join([*names[:NAMED_AT_MOST], *(["..."] if len(names) > NAMED_AT_MOST else [])])

@@ -7,45 +7,52 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
 from aognet.data import hdr
+from aognet.data.tonemap import tone_map
 from aognet.errors import UserError
 from aognet.files import write_atomically
 from aognet.geometry.sphere import sample
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
+LIGHT_SUFFIXES = (".exr", ".hdr")
+SUFFIXES = (".png", ".jpg", ".jpeg", *LIGHT_SUFFIXES)
 # 16384 x 8192, the largest panorama in use; a header that claims more is refused before any memory is asked for.
 MOST_PIXELS = 16384 * 8192
 
 
 def load_image(path: Path) -> Float[Tensor, "3 height width"]:
-    """A PNG, JPEG or EXR file as RGB in [-1, 1], upright; grey and 16-bit files too, transparency dropped.
+    """A PNG, JPEG, EXR or HDR file as RGB in [-1, 1], upright; grey and 16-bit files too, transparency dropped.
 
-    EXR files hold linear light: they are tone-mapped (`aognet.data.hdr.tone_map`). Raises UserError naming the file.
+    EXR and HDR files hold linear light: they are tone-mapped (`aognet.data.tonemap.tone_map`). Raises UserError naming
+    the file.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such image file")
-    if path.suffix.lower() == ".exr":
-        return torch.from_numpy(hdr.tone_map(hdr.read_exr(path, MOST_PIXELS))).permute(2, 0, 1) * 2 - 1
+    if path.suffix.lower() in LIGHT_SUFFIXES:
+        return torch.from_numpy(tone_map(hdr.read_radiance(path, MOST_PIXELS))).permute(2, 0, 1) * 2 - 1
+    return torch.from_numpy(_decode(path, str(path))).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def _decode(file: Path | io.BytesIO, name: str) -> np.ndarray:
+    """Pixels [height, width, 3] of a PNG or JPEG, in the range of uint8; ``name`` is what errors say."""
     try:
         # Pillow warns of half the pixels that are allowed here, and refuses on its own twice as many as it warns of.
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            opened = Image.open(path, formats=("PNG", "JPEG"))
+            opened = Image.open(file, formats=("PNG", "JPEG"))
         with opened as image:
             if image.width * image.height > MOST_PIXELS:
-                raise UserError(f"{path}: {image.width}x{image.height} pixels are more than the limit of {MOST_PIXELS}")
-            pixels = _rgb(ImageOps.exif_transpose(image))
+                raise UserError(f"{name}: {image.width}x{image.height} pixels are more than the limit of {MOST_PIXELS}")
+            return _rgb(ImageOps.exif_transpose(image))
     except UserError:
         raise
     # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
     except Exception as error:
-        raise UserError(f"{path}: not a readable PNG or JPEG image ({error})") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
+        raise UserError(f"{name}: not a readable PNG or JPEG image ({error})") from error
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
@@ -58,11 +65,29 @@ def _rgb(image: Image.Image) -> np.ndarray:
 
 def load_panorama(path: Path, height: int) -> Float[Tensor, "3 height width"]:
     """An equirectangular file as RGB in [-1, 1] of ``height`` x ``2 height``; refuses another aspect ratio than 2:1."""
-    image = load_image(path)
-    rows, columns = image.shape[-2:]
-    if abs(columns - 2 * rows) > 1:
-        raise UserError(f"{path}: a panorama is twice as wide as high, this image is {columns}x{rows}")
+    return _sized(load_image(path), height, str(path))
+
+
+def decode_panorama(content: bytes, name: str, height: int) -> UInt8[np.ndarray, "height width 3"]:
+    """As ``load_panorama``, of the content of a PNG or JPEG file and as bytes; ``name`` is what errors say."""
+    import cv2
+
+    pixels = _decode(io.BytesIO(content), name)
+    if pixels.dtype == np.uint8 and len(pixels) >= height:
+        _check_shape(len(pixels), pixels.shape[1], name)
+        return cv2.resize(pixels, (2 * height, height), interpolation=cv2.INTER_AREA)
+    image = torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
+    return to_uint8(_sized(image, height, name)).permute(1, 2, 0).contiguous().numpy()
+
+
+def _sized(image: Float[Tensor, "3 rows columns"], height: int, name: str) -> Tensor:
+    _check_shape(*image.shape[-2:], name)
     return resize_panorama(image[None], height)[0]
+
+
+def _check_shape(rows: int, columns: int, name: str) -> None:
+    if abs(columns - 2 * rows) > 1:
+        raise UserError(f"{name}: a panorama is twice as wide as high, this image is {columns}x{rows}")
 
 
 def resize_panorama(panorama: Float[Tensor, "batch channels rows columns"], height: int) -> Tensor:

@@ -9,11 +9,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.data.panorama import PanoramaConfig, Panoramas, shuffled
+from aognet.data.augment import draw_prompt, light_curves
+from aognet.data.panorama import Panorama
+from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
+from aognet.data.viewing import view_all
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
-from aognet.geometry.perspective import look_all
 from aognet.geometry.views import Plan, PlanConfig, known_before, known_by, make_plan, overlap_of
 
 
@@ -60,7 +62,7 @@ class Situation:
     faces_known: Bool[Tensor, "6 1 face face"]
 
 
-class OutpaintingSamples:
+class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
     """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``.
 
     A random panorama is turned by a random whole number of columns (by moving the cameras, not the pixels), a random
@@ -79,7 +81,6 @@ class OutpaintingSamples:
         input_fov_degrees: tuple[float, ...] = (90.0,)
         face_size: int = 512
         least_unknown: float = 0.0
-        mirror: bool = False
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -91,37 +92,31 @@ class OutpaintingSamples:
                 raise UserError(f"face_size must be a multiple of 8, got {self.face_size}")
 
     def __init__(self, config: Config):
-        self.config = config
-        self.panoramas = Panoramas(config)
+        super().__init__(config)
         size = config.plan.size
         self.inputs = [Camera(fov_degrees=fov, width=size, height=size) for fov in config.input_fov_degrees]
         self.plans = [make_plan(config.plan, known_by([camera], config.height)) for camera in self.inputs]
         self.steps = [self._worth_painting(which) for which in range(len(self.plans))]
         self._situations: dict[tuple[int, int], Situation] = {}
 
-    def __len__(self) -> int:
-        return len(self.panoramas)
-
-    def __getitem__(self, number: int) -> OutpaintingSample:
-        config, random = self.config, np.random.default_rng([self.config.seed, number])
-        index = self.panoramas.sound(shuffled(len(self), config.seed, number))
-        captions = self.panoramas.captions_of(index)
-        which = int(random.integers(len(self.plans)))
-        situation = self._situation(which, self.steps[which][random.integers(len(self.steps[which]))])
-        columns = int(random.integers(2 * config.height))
-        panorama = self.panoramas.image(index)[None]
-        if config.mirror and random.random() < 0.5:
-            panorama = panorama.flip(-1)
-        view = look_all(panorama, [situation.camera], turn_columns=columns)[0, 0]
-        faces = look_all(panorama, face_cameras(config.face_size), turn_columns=columns)[0]
+    def draw(self, panorama: Panorama, number: int) -> OutpaintingSample:
+        """Sample ``number``, of that panorama."""
+        config, rng = self.config, np.random.default_rng([self.config.seed, number])
+        which = int(rng.integers(len(self.plans)))
+        situation = self._situation(which, self.steps[which][rng.integers(len(self.steps[which]))])
+        columns = int(rng.integers(2 * config.height))
+        mirror = config.augment.mirror and rng.random() < 0.5
+        prompt = draw_prompt(config.augment, panorama.captions, panorama.augmented, mirror, rng)
+        curves = light_curves(config.augment, rng)
+        faces = view_all(panorama.pixels, face_cameras(config.face_size), columns, mirror, curves)
         return OutpaintingSample(
-            view,
+            view_all(panorama.pixels, [situation.camera], columns, mirror, curves)[0],
             situation.known,
             situation.camera,
             faces * situation.faces_known,
             situation.faces_known,
-            captions[random.integers(len(captions))],
-            int(random.integers(2**62)),
+            prompt,
+            int(rng.integers(2**62)),
         )
 
     def _worth_painting(self, which: int) -> list[int]:

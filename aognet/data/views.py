@@ -1,5 +1,6 @@
 """Random perspective views of captioned panoramas: what image encoders, autoencoders and plain priors train on."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -8,10 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from aognet.data.panorama import PanoramaConfig, Panoramas, shuffled
+from aognet.data.augment import draw_prompt, light_curves
+from aognet.data.panorama import Panorama
+from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
+from aognet.data.viewing import view_all
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
-from aognet.geometry.perspective import look
 
 
 @dataclass(frozen=True)
@@ -35,17 +38,20 @@ class ViewSample:
     seed: int
 
 
-class ViewSamples:
+class ViewSamples(PanoramaSamples[ViewSample]):
     """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config(PanoramaConfig):
-        """``size``: pixels of the square views; ``fov_degrees`` and ``pitch_degrees``: [least, most], drawn evenly."""
+        """``size``: pixels of the square views; ``fov_degrees`` and ``pitch_degrees``: [least, most], drawn evenly.
+
+        ``directed``: the prompt is the augmented caption of the direction nearest to the view's, where there is one.
+        """
 
         size: int = 128
         fov_degrees: tuple[float, float] = (60.0, 100.0)
         pitch_degrees: tuple[float, float] = (-45.0, 45.0)
-        mirror: bool = True
+        directed: bool = False
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -56,31 +62,33 @@ class ViewSamples:
                 if not limits[0] <= least <= most <= limits[1]:
                     raise UserError(f"{name} must be [least, most] within {list(limits)}, got {[least, most]}")
 
-    def __init__(self, config: Config):
-        self.config = config
-        self.panoramas = Panoramas(config)
-
-    def __len__(self) -> int:
-        return len(self.panoramas)
-
-    def __getitem__(self, number: int) -> ViewSample:
-        config, random = self.config, np.random.default_rng([self.config.seed, number])
-        index = self.panoramas.sound(shuffled(len(self), config.seed, number))
-        captions = self.panoramas.captions_of(index)
-        camera = Camera(
-            yaw_degrees=random.uniform(-180, 180),
-            pitch_degrees=random.uniform(*config.pitch_degrees),
-            fov_degrees=random.uniform(*config.fov_degrees),
-            width=config.size,
-            height=config.size,
-        )
-        image = look(self.panoramas.image(index)[None], camera)[0]
-        if config.mirror and random.random() < 0.5:
-            image = image.flip(-1)
-        prompt = captions[random.integers(len(captions))]
-        return ViewSample(image, prompt, int(random.integers(2**62)))
+    def draw(self, panorama: Panorama, number: int) -> ViewSample:
+        """Sample ``number``, of that panorama."""
+        config, rng = self.config, np.random.default_rng([self.config.seed, number])
+        pitch, fov = rng.uniform(*config.pitch_degrees), rng.uniform(*config.fov_degrees)
+        camera = Camera(pitch_degrees=pitch, fov_degrees=fov, width=config.size, height=config.size)
+        columns = int(rng.integers(2 * config.height))
+        mirror = config.augment.mirror and rng.random() < 0.5
+        captions = panorama.captions
+        if config.directed:
+            # A mirrored panorama shows at +yaw what it has at -yaw.
+            yaw = columns / config.height * 180 * (-1 if mirror else 1)
+            captions = nearest_captions(panorama, yaw) or captions
+        prompt = draw_prompt(config.augment, captions, panorama.augmented, mirror, rng)
+        image = view_all(panorama.pixels, [camera], columns, mirror, light_curves(config.augment, rng))[0]
+        return ViewSample(image, prompt, int(rng.integers(2**62)))
 
     def collate(self, samples: Sequence[ViewSample]) -> ViewBatch:
         """Samples as a batch."""
         images = torch.stack([sample.image for sample in samples])
         return ViewBatch(images, [sample.prompt for sample in samples], torch.tensor([s.seed for s in samples]))
+
+
+def nearest_captions(panorama: Panorama, yaw_degrees: float) -> tuple[str, ...]:
+    """The augmented captions of the direction nearest to a yaw; none where no caption says its direction."""
+    gaps = [
+        min((abs((yaw_degrees - yaw + 180) % 360 - 180) for yaw in yaws), default=math.inf) for yaws in panorama.yaws
+    ]
+    nearest = min(gaps, default=math.inf)
+    pairs = zip(panorama.augmented, gaps, strict=False)
+    return tuple(text for text, gap in pairs if gap < math.inf and gap < nearest + 1e-6)

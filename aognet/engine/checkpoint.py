@@ -5,7 +5,7 @@
         ema.safetensors         their moving average, if there is one
         optimizer.safetensors   keys "part.parameter:state"
         random.safetensors      random states, keys "rank:kind"
-        state.json              step, samples seen, optimizer name, gradient scaler
+        state.json              step, samples seen, optimizer name, gradient scaler, positions in streamed data
         manifest.json           bytes and SHA-256 of the other files
 
 A checkpoint is written into a hidden folder, flushed to disk and then renamed: a folder with its final name is
@@ -46,6 +46,8 @@ class Progress:
     """How many samples all steps so far consumed: the number of the next one."""
     optimizer: str = ""
     grad_scaler: dict[str, float] = field(default_factory=dict)
+    stream: dict[str, Any] = field(default_factory=dict)
+    """Where the readers of a streamed dataset are (`aognet.engine.loading.StreamFeed`)."""
     format_version: int = FORMAT_VERSION
 
 

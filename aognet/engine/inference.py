@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import torch
 
+from aognet.captioning.captioner import SMALL_MODEL, CaptionerConfig
 from aognet.config import LoadedConfig, build_config
+from aognet.engine.auto_prompt import with_prompts
 from aognet.engine.generator import Generator, GeneratorConfig, Listener
 from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, read_start
 from aognet.engine.journal import Journal
@@ -25,7 +27,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """Everything ``inference.py`` reads from YAML. ``dtype``: precision of the frozen backbone."""
+    """Everything ``inference.py`` reads from YAML. ``dtype``: precision of the frozen backbone.
+
+    ``captioner``: what finds the words where ``inputs.prompt`` is ``auto``.
+    """
 
     checkpoint: str = "assets/embedded/aognet"
     revision: str | None = None
@@ -34,6 +39,7 @@ class InferenceConfig:
     out_dir: str = "outputs"
     inputs: InputsConfig = field(default_factory=InputsConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    captioner: CaptionerConfig = field(default_factory=lambda: CaptionerConfig(model=SMALL_MODEL))
 
     def __post_init__(self) -> None:
         if self.dtype is not None:
@@ -52,7 +58,8 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
 
     painter = Painter(config, device)
     skipped = 0
-    for job in jobs[process::processes]:
+    ours = painter.prompted(jobs[process::processes], out_dir, overwrite)
+    for job in ours:
         try:
             painter.paint(job, out_dir / job.name, overwrite)
         except UnreadableInput as error:
@@ -87,6 +94,19 @@ class Painter:
             model = load_method(self.config.checkpoint, self.config.revision, self.config.dtype)
             self._generator = Generator(model.eval().to(self.device), self.config.generator, self.device)
         return self._generator
+
+    def prompted(self, jobs: Sequence[Job], out_dir: Path, overwrite: bool) -> list[Job]:
+        """The jobs with captions for prompts where these are ``auto``; a run goes on with the one it began with."""
+
+        def earlier(job: Job) -> str | None:
+            folder = out_dir / job.name
+            if overwrite or not (folder / "run.json").is_file():
+                return None
+            request = Journal.open(folder).request
+            same = request.get("captioner") and request.get("files") == _digests(job)
+            return str(request.get("prompt", "")) if same else None
+
+        return with_prompts(jobs, self.config.captioner, self.device, self.config.generator.height, earlier)
 
     def paint(self, job: Job, folder: Path, overwrite: bool) -> None:
         """Paints one job into its folder, or what is left of it."""
@@ -123,7 +143,8 @@ class Painter:
             "photos": [asdict(photo) for photo in job.photos],
             "pose": asdict(job.pose),
             **{role: str(path) if path else None for role, path in roles.items()},
-            "files": {str(path): _digest(path) for path in job.files},
+            "files": _digests(job),
+            "captioner": asdict(config.captioner) if job.captioned else None,
         }
         model = {"checkpoint": config.checkpoint, "revision": config.revision, "dtype": config.dtype}
         return {**model, "generator": asdict(config.generator), **described}
@@ -196,6 +217,10 @@ def _read(job: Job, height: int):
         return read_start(job, height)
     except UserError as error:
         raise UnreadableInput(str(error)) from error
+
+
+def _digests(job: Job) -> dict[str, str | None]:
+    return {str(path): _digest(path) for path in job.files}
 
 
 def _digest(path: Path) -> str | None:

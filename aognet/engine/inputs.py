@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # Photographs are shrunk to at most this many of their pixels per panorama pixel; more would only cost time.
 MOST_PHOTO_DENSITY = 2.0
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class InputsConfig:
     with poses that belong to one panorama. ``panoramas``: files and folders of whole panoramas of which only the view
     at ``pose`` (90 degrees without a fov) is given to the model; the rest is the ground truth. ``partial`` with
     ``mask``: a panorama to complete where the mask is white. ``captions``: JSONL files with prompts by file name;
-    ``prompt`` goes before them. ``prompts_at``: ``"yaw,pitch: text"``. ``limit``: at most so many (0: all).
+    ``prompt`` is for the others; ``auto``: a caption of the image. ``prompts_at``: ``"yaw,pitch: text"``. ``limit``: at
+    most so many (0: all).
     """
 
     photos: list[str] = field(default_factory=list)
@@ -111,7 +113,10 @@ class InputsConfig:
 
 @dataclass(frozen=True)
 class Job:
-    """One panorama to paint: its name, what it starts from (files are read later) and its prompts."""
+    """One panorama to paint: its name, what it starts from (files are read later) and its prompts.
+
+    ``captioned``: whether the prompt is a caption of what it starts from.
+    """
 
     name: str
     prompt: str
@@ -121,6 +126,7 @@ class Job:
     pose: Pose = field(default_factory=Pose)
     partial: Path | None = None
     mask: Path | None = None
+    captioned: bool = False
 
     @property
     def files(self) -> list[Path]:
@@ -163,6 +169,8 @@ def list_jobs(config: InputsConfig) -> list[Job]:
         jobs.append(job(path.stem, path, partial=path, mask=Path(config.mask)))
     if not jobs and not config.prompt:
         raise UserError("inputs: nothing to paint from: give photos, panoramas, a partial panorama or a prompt")
+    if not jobs and config.prompt == AUTO:
+        raise UserError("--prompt auto describes an image, and there is none: give --image, or say what to paint")
     jobs = jobs or [job("text", None)]
     jobs = jobs[: config.limit or None]
     if config.name is not None:

@@ -6,6 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from aognet.data.panorama import Panorama
+from aognet.data.streams import PanoramaStream
+
 
 @runtime_checkable
 class Batch(Protocol):
@@ -21,6 +24,18 @@ class Samples(Protocol):
     """An endless dataset: sample ``n >= 0`` is a pure function of the dataset's config and ``n``."""
 
     def __getitem__(self, number: int) -> Any: ...
+
+    def collate(self, samples: Sequence[Any]) -> Batch: ...
+
+
+@runtime_checkable
+class StreamedSamples(Protocol):
+    """A dataset whose panoramas come from a stream; ``stream`` is None where it has `Samples` by number instead."""
+
+    stream: PanoramaStream | None
+
+    def draw(self, panorama: Panorama, number: int) -> Any:
+        """A sample, a pure function of its arguments and the dataset's config."""
 
     def collate(self, samples: Sequence[Any]) -> Batch: ...
 

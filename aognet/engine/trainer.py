@@ -21,14 +21,14 @@ from aognet.engine.checkpoint import (
     optimizer_tensors,
 )
 from aognet.engine.ema import WeightAverage
-from aognet.engine.loading import SampleOrder, load_batches
+from aognet.engine.loading import SampleOrder, StreamFeed, is_streamed, load_batches
 from aognet.engine.preview import image_grid, write_png
 from aognet.engine.provenance import provenance, record
 from aognet.engine.randomness import random_state, seed_everything, set_random_state, untouched_randomness
 from aognet.engine.setup import TrainerConfig, learning_rate, make_accelerator, make_optimizer, prepare_parameters
 from aognet.engine.stopping import StopRequest
 from aognet.engine.trackers import Tracker, open_trackers
-from aognet.engine.trainable import Batch, Samples, Trainable
+from aognet.engine.trainable import Batch, Samples, StreamedSamples, Trainable
 from aognet.engine.ui import Meter, TrainingBar, used_gigabytes
 from aognet.errors import UserError
 from aognet.nn.weights import copy_tensors, part_tensors
@@ -45,8 +45,8 @@ class Trainer:
         self,
         config: TrainerConfig,
         model: Trainable,
-        train_data: Samples,
-        validation_data: Samples | None,
+        train_data: Samples | StreamedSamples,
+        validation_data: Samples | StreamedSamples | None,
         folder: Path,
         project: str = "aognet",
         settings: Mapping[str, Any] | None = None,
@@ -66,6 +66,7 @@ class Trainer:
         self.ema = WeightAverage(self.parameters, config.ema_decay) if config.ema_decay else None
         self.checkpoints = Checkpoints(folder / "checkpoints", config.keep_checkpoints)
         self.progress = Progress(optimizer=config.optimizer)
+        self.feed: StreamFeed | None = None
         self.saved_step = 0
         seed_everything(config.seed + self.accelerator.process_index)
 
@@ -98,7 +99,9 @@ class Trainer:
 
     def _loop(self, trackers: list[Tracker], bar: TrainingBar, stop: StopRequest) -> None:
         config, order = self.config, self._order()
-        batches = load_batches(self.train_data, order, config.num_workers)
+        if is_streamed(self.train_data):
+            self.feed = StreamFeed(self.train_data, order, config.num_workers, self.progress.stream)
+        batches = iter(self.feed) if self.feed else load_batches(self.train_data, order, config.num_workers)
         meter = Meter(order.samples_per_step)
         self.model.train()
         while self.progress.step < config.max_steps:
@@ -176,12 +179,12 @@ class Trainer:
     @torch.no_grad()
     def preview(self) -> dict[str, Tensor]:
         """What the model shows for the first samples of the validation data (or training data, if there is none)."""
-        data = self._evaluation_data()
-        batch = data.collate([data[number] for number in range(self.config.image_samples)]).to(self.device)
+        batches = load_batches(self._evaluation_data(), [list(range(self.config.image_samples))], workers=0)
+        batch = next(batches).to(self.device)
         with self._evaluating():
             return self.model.preview(batch)
 
-    def _evaluation_data(self) -> Samples:
+    def _evaluation_data(self) -> Samples | StreamedSamples:
         return self.train_data if self.validation_data is None else self.validation_data
 
     def _first_batches(self) -> Iterator[Batch]:
@@ -216,6 +219,9 @@ class Trainer:
         """Write a checkpoint; all processes call it."""
         state = random_state(self.device)
         gathered = {kind: self.accelerator.gather(value[None].to(self.device)) for kind, value in state.items()}
+        if self.feed:
+            positions = self.accelerator.gather(self.feed.table().to(self.device))
+            self.progress = replace(self.progress, stream=self.feed.gathered(positions.cpu()))
         if self.is_main:
             scaler = self.accelerator.scaler
             self.checkpoints.save(

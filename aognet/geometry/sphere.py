@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
 
@@ -61,7 +61,7 @@ def rotation(yaw_degrees: float, pitch_degrees: float = 0.0, roll_degrees: float
     return torch.linalg.multi_dot(list(matrices))
 
 
-def pad_sphere(panorama: Float[Tensor, "batch channels height width"], margin: int) -> Tensor:
+def pad_sphere(panorama: Shaped[Tensor, "batch channels height width"], margin: int) -> Tensor:
     """The panorama with ``margin`` more pixels on each side, taken from where the sphere goes on.
 
     Left and right wrap around; over a pole the same rows come back half a turn away.

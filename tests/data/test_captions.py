@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from aognet.data import captions
-from aognet.data.captions import load_captions, save_captions
+from aognet.data.captions import (
+    CaptionRecord,
+    captions_for,
+    check_captions,
+    load_captions,
+    load_records,
+    save_captions,
+    save_records,
+)
 from aognet.errors import UserError
 from misc import index_captions
 
@@ -57,6 +65,16 @@ def test_long_captions_are_cut(tmp_path: Path):
         '{"file": "a.jpg", "captions": null}',
         '{"file": "a.jpg", "captions": ["\\ud800 half a character"]}',
         '{"file": "\\udfff.jpg", "captions": ["a lake"]}',
+        '{"file": "a.jpg", "captions": ["a lake"], "note": "\\ud800"}',
+        '{"file": "a.jpg", "captions": ["a lake"], "model": 3}',
+        '{"file": "a.jpg", "captions": ["a lake"], "revision": ["main"]}',
+        '{"file": "a.jpg", "captions": ["a lake"], "yaws": [0.0]}',
+        '{"file": "a.jpg", "captions": ["a lake"], "yaws": [["north"]]}',
+        '{"file": "a.jpg", "captions": ["a lake"], "yaws": [[NaN]]}',
+        '{"file": "a.jpg", "captions": ["a lake"], "yaws": [[0], [90]]}',
+        '{"file": "a.jpg", "captions": ["a lake"], "yaws": "0"}',
+        '{"file": "a.jpg", "captions": ["a lake"], "yaws": 0}',
+        '{"file": "a.jpg", "captions": ["a lake"], "yaws": [[1' + "0" * 400 + "]]}",
     ],
 )
 def test_malformed_lines(tmp_path: Path, line: str):
@@ -66,6 +84,47 @@ def test_malformed_lines(tmp_path: Path, line: str):
         load_captions(path)
     assert f"{path}, line 2" in str(caught.value) and "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_records_keep_all_that_a_line_says(tmp_path: Path):
+    path = tmp_path / "captions.jsonl"
+    records = [
+        CaptionRecord("in/a.jpg", ("a lake", "a pond"), ((0.0, 30.5), (60.0,)), "owner/model", "4f3343c5"),
+        CaptionRecord("in/a.jpg", ("again",)),
+        CaptionRecord("b ü.png", (), (), extra={"note": ["checked", 1], "split": "train"}),
+    ]
+    save_records(records, path)
+    assert load_records(path) == records
+    assert load_captions(path) == {"in/a.jpg": ["a lake", "a pond", "again"], "b ü.png": []}
+    assert json.loads(path.read_text(encoding="utf-8").splitlines()[1]) == {"file": "in/a.jpg", "captions": ["again"]}
+    path.write_text('{"file": "a.jpg", "captions": ["a"], "yaws": [[0, 90]], "model": null}')
+    assert load_records(path) == [CaptionRecord("a.jpg", ("a",), ((0.0, 90.0),))]
+
+
+def test_an_image_is_found_by_its_path_and_else_by_its_name():
+    texts = {"in/a.jpg": ["inside"], "a.jpg": ["outside"], "b.jpg": ["b"], "in/c.jpg": []}
+    assert captions_for(texts, "in/a.jpg") == ["inside"]
+    assert captions_for(texts, "a.jpg") == captions_for(texts, "other/a.jpg") == ["outside"]
+    assert captions_for(texts, "in/b.jpg") == ["b"]
+    assert captions_for(texts, "in/c.jpg") == captions_for(texts, "none.jpg") == []
+
+
+def test_captions_and_images_that_do_not_match(caplog: pytest.LogCaptureFixture):
+    texts = {"in/a.jpg": ["a"], "b.jpg": ["b"]}
+    check_captions(texts, ["in/a.jpg", "in/b.jpg"], "my.jsonl")
+    check_captions({}, [], "my.jsonl", refuse=True)
+    assert not caplog.records
+    many = texts | {f"gone{n}.jpg": ["x"] for n in range(5)}
+    names = ["in/a.jpg", "deep/in/b.jpg", "new.jpg", "empty.jpg"]
+    said = (
+        "my.jsonl: 5 caption(s) for missing images (gone0.jpg, gone1.jpg, gone2.jpg, ...), "
+        "2 image(s) without caption (new.jpg, empty.jpg)"
+    )
+    check_captions(many | {"empty.jpg": [""]}, names, "my.jsonl")
+    assert [record.getMessage() for record in caplog.records] == [said]
+    with pytest.raises(UserError) as caught:
+        check_captions(many, names, "my.jsonl", refuse=True)
+    assert str(caught.value) == said
 
 
 def test_files_that_hold_no_text(tmp_path: Path):

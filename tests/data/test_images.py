@@ -4,6 +4,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import OpenEXR
 import pytest
@@ -12,7 +13,6 @@ from PIL import Image
 from torch.testing import assert_close
 
 from aognet import files
-from aognet.data import hdr
 from aognet.data.images import (
     from_uint8,
     load_image,
@@ -21,6 +21,7 @@ from aognet.data.images import (
     save_image,
     to_uint8,
 )
+from aognet.data.tonemap import tone_map
 from aognet.errors import UserError
 from aognet.files import write_atomically
 from tests.smooth import smooth_panorama
@@ -104,40 +105,18 @@ def test_photos_are_turned_upright(tmp_path: Path, orientation: int, turn: int):
     assert_close(load_image(tmp_path / "a.jpg"), expected, atol=0.1, rtol=0)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-@pytest.mark.parametrize("layout", ["RGB", "Y", "RGBA", "layers"])
-def test_exr_is_read_as_linear_light(tmp_path: Path, layout: str, dtype: type):
-    light = (np.random.default_rng(0).random((6, 12, 3)) * 50).astype(dtype)
-    light[..., 1:] = light[..., :1] if layout == "Y" else light[..., 1:]
-    channels = {"Y": light[..., 0]} if layout == "Y" else {name: light[..., i] for i, name in enumerate("RGB")}
-    if layout in ("RGBA", "layers"):
-        channels["A"] = np.ones((6, 12), dtype)
-    if layout == "layers":
-        channels["depth.Z"] = np.ones((6, 12), np.float32)
-    path = write_exr(tmp_path / "a.exr", channels)
-    np.testing.assert_array_equal(hdr.read_exr(path, 10**6), light.astype(np.float32))
+@pytest.mark.parametrize("suffix", [".exr", ".hdr"])
+def test_linear_light_is_tone_mapped(tmp_path: Path, suffix: str):
+    light = (np.random.default_rng(0).random((6, 12, 3)) * 50 + 5).astype(np.float32)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".exr":
+        write_exr(path, {name: light[..., i] for i, name in enumerate("RGB")})
+    else:
+        cv2.imwrite(str(path), light[..., ::-1])
     shown = (load_image(path) + 1) / 2
-    assert shown.shape == (3, 6, 12) and shown.min() >= 0 and shown.max() <= 1
-    assert shown.median().item() == pytest.approx(0.5, abs=0.02)
-    assert_close(shown, torch.from_numpy(hdr.tone_map(light.astype(np.float32))).permute(2, 0, 1))
-
-
-def test_tone_mapping():
-    light = np.array([0.0, 1.0, 2.0, 4.0, 1e6], np.float32)[None, :, None].repeat(3, -1)
-    shown = hdr.tone_map(light)[0, :, 0]
-    middle = np.percentile(light[light > 0] ** (1 / 2.4), 50)
-    np.testing.assert_allclose(shown, np.clip(light[0, :, 0] ** (1 / 2.4) * 0.5 / middle, 0, 1), rtol=1e-5)
-    np.testing.assert_allclose(hdr.tone_map(light * 1000), hdr.tone_map(light), rtol=1e-4, atol=1e-6)
-    assert hdr.tone_map(np.zeros((2, 2, 3), np.float32)).max() == 0
-
-
-def test_tone_mapping_light_that_is_none():
-    light = np.ones((2, 3, 3), np.float32)
-    light[0, :, 0] = np.nan, np.inf, -np.inf
-    light[1, 0] = -5
-    shown = hdr.tone_map(light)
-    assert np.isfinite(shown).all() and shown.min() >= 0 and shown.max() <= 1
-    assert shown[0, 0, 0] == 0 and shown[0, 1, 0] == 1 and shown[0, 2, 0] == 0 and (shown[1, 0] == 0).all()
+    assert shown.shape == (3, 6, 12) and shown.median().item() == pytest.approx(0.5, abs=0.02)
+    atol = 0.01 if suffix == ".hdr" else 1e-6
+    assert_close(shown, torch.from_numpy(tone_map(light)).permute(2, 0, 1), atol=atol, rtol=0)
 
 
 def test_files_that_are_no_images(tmp_path: Path):
@@ -194,13 +173,6 @@ def test_an_exr_that_claims_to_be_huge(tmp_path: Path, right: int, bottom: int):
     start = data.index(b"dataWindow\x00box2i\x00") + len(b"dataWindow\x00box2i\x00") + 4
     path.write_bytes(data[:start] + struct.pack("<iiii", 0, 0, right, bottom) + data[start + 16 :])
     refused(path)
-
-
-def test_exr_files_without_colour_or_with_too_many_layers(tmp_path: Path):
-    plane = np.zeros((4, 8), np.float32)
-    assert "['Z']" in refused(write_exr(tmp_path / "depth.exr", {"Z": plane}))
-    layers = {f"layer{i}": plane.copy() for i in range(80)} | {name: plane.copy() for name in "RGB"}
-    assert "83 channels" in refused(write_exr(tmp_path / "layers.exr", layers))
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (20, 20), (20, 60), (30, 20)])

@@ -1,6 +1,7 @@
 """Samples depend on their number alone, and an outpainting sample is one step of a painted canvas."""
 
 import logging
+import math
 import pickle
 from dataclasses import fields
 from pathlib import Path
@@ -11,8 +12,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from aognet.canvas import Canvas
-from aognet.data.captions import save_captions
-from aognet.data.images import save_image
+from aognet.data.augment import AugmentConfig
+from aognet.data.cache import CacheConfig
+from aognet.data.captions import CaptionRecord, save_captions, save_records
+from aognet.data.images import from_uint8, save_image
 from aognet.data.outpainting import OutpaintingSample, OutpaintingSamples
 from aognet.data.views import ViewSamples
 from aognet.errors import UserError
@@ -22,6 +25,8 @@ from aognet.geometry.views import Plan, PlanConfig, known_by, make_plan
 from tests.smooth import smooth_panorama
 
 HEIGHT = 32
+# Views are sampled from bytes.
+TOLERANCE = 1.5 / 127.5
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,12 @@ def outpainting_samples(folder: Path, **settings) -> OutpaintingSamples:
     return OutpaintingSamples(OutpaintingSamples.Config(**defaults | settings))
 
 
+def panorama_of(samples, sample) -> Tensor:
+    """The panorama [1, 3, height, width] that a sample's prompt tells it was drawn from."""
+    image = samples.panoramas[int(sample.prompt[-1])].pixels.image
+    return from_uint8(torch.tensor(image)).permute(2, 0, 1)[None]
+
+
 def same(one: object, other: object) -> bool:
     pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(one)]
     return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)
@@ -57,7 +68,7 @@ def same(one: object, other: object) -> bool:
 
 @pytest.mark.parametrize("make", [view_samples, outpainting_samples])
 def test_a_sample_is_a_function_of_its_number(folder: Path, make):
-    first, second = make(folder), make(folder, cache_mb=0)
+    first, second = make(folder), make(folder, cache=CacheConfig(folder=None))
     numbers = [0, 1, 5, 6, 17, 1000]
     forwards = {number: first[number] for number in numbers}
     for number in reversed(numbers):
@@ -109,14 +120,38 @@ def test_one_broken_panorama_is_reported_once_and_replaced(tmp_path: Path, caplo
 
 
 def test_views_are_within_the_asked_range(folder: Path):
-    fixed = {"fov_degrees": (50.0, 50.0), "pitch_degrees": (90.0, 90.0), "mirror": False}
+    fixed = {"fov_degrees": (50.0, 50.0), "pitch_degrees": (90.0, 90.0)}
     samples = view_samples(folder, **fixed)
     for number in range(6):
         sample = samples[number]
         assert sample.image.shape == (3, 16, 16) and sample.image.abs().max() <= 1
         # Straight up, every yaw turns the same disc: its mean is the mean of the zenith.
-        zenith = view_samples(folder, **fixed, seed=9).panoramas.image(int(sample.prompt[-1]))[:, 0].mean(-1)
+        zenith = panorama_of(samples, sample)[0, :, 0].mean(-1)
         assert_close(sample.image[:, 7:9, 7:9].mean((1, 2)), zenith, atol=0.05, rtol=0)
+
+
+def test_directed_prompts_are_those_of_the_views_direction(tmp_path: Path):
+    """The panorama's colours tell the longitude, and so do its captions."""
+    longitudes = ((torch.arange(64) + 0.5) / 64 - 0.5) * 2 * torch.pi
+    colours = torch.stack([longitudes.sin(), longitudes.cos(), longitudes * 0])
+    save_image(colours[:, None].expand(3, 32, 64), tmp_path / "a.png")
+    yaws = tuple((float(yaw),) for yaw in range(-180, 180, 30))
+    save_records([CaptionRecord("a.png", tuple(str(yaw) for (yaw,) in yaws), yaws)], tmp_path / "aug.jsonl")
+    for mirror in (False, True):
+        samples = view_samples(
+            tmp_path,
+            captions=[],
+            augmented_captions=[str(tmp_path / "aug.jsonl")],
+            directed=True,
+            fov_degrees=(20.0, 20.0),
+            pitch_degrees=(0.0, 0.0),
+            augment=AugmentConfig(mirror=mirror),
+        )
+        for number in range(40):
+            sample = samples[number]
+            sine, cosine, _ = sample.image[:, 8, 7:9].mean(-1)
+            seen = math.degrees(math.atan2(sine, cosine))
+            assert abs((seen - float(sample.prompt) + 180) % 360 - 180) < 17
 
 
 @pytest.mark.parametrize(
@@ -165,7 +200,7 @@ def explained(sample: OutpaintingSample, panorama: Tensor, kind: str, fov: float
         if step.camera != sample.camera:
             continue
         views = [look(panorama.roll(-columns, -1), step.camera)[0] for columns in range(2 * HEIGHT)]
-        turns = [columns for columns, view in enumerate(views) if (view - sample.view).abs().max() < 1e-4]
+        turns = [columns for columns, view in enumerate(views) if (view - sample.view).abs().max() < TOLERANCE]
         if len(turns) != 1:
             continue
         canvas = painted_before(panorama.roll(-turns[0], -1), plan, photo, step.wave)
@@ -186,18 +221,18 @@ def test_a_sample_is_a_step_of_a_painted_canvas(folder: Path, kind: str):
     found = []
     for number in range(12):
         sample = samples[number]
-        panorama = samples.panoramas.image(int(sample.prompt[-1]))[None]
+        panorama = panorama_of(samples, sample)
         found += [answer for fov in (70.0, 90.0) if (answer := explained(sample, panorama, kind, fov))][:1]
     assert len(found) == 12
     assert len({turn for turn, _ in found}) > 6 and len({step for _, step in found}) > 4
 
 
 def test_mirrored_samples_are_samples_of_the_mirrored_panorama(folder: Path):
-    plain, mirrored = outpainting_samples(folder), outpainting_samples(folder, mirror=True)
+    plain, mirrored = outpainting_samples(folder), outpainting_samples(folder, augment=AugmentConfig(mirror=True))
     changed = 0
     for number in range(8):
         sample = mirrored[number]
-        panorama = plain.panoramas.image(int(sample.prompt[-1]))[None]
+        panorama = panorama_of(plain, sample)
         as_it_is, flipped = (explained(sample, image, "cover", 90.0) for image in (panorama, panorama.flip(-1)))
         assert (as_it_is is None) != (flipped is None)
         changed += flipped is not None

@@ -1,0 +1,1 @@
+"""Describing images in words: captions for training data, and prompts for photographs."""

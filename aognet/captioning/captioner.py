@@ -1,0 +1,70 @@
+"""What describes an image: one interface, one configuration, two backends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from aognet.errors import UserError
+from aognet.models.loading import check_dtype
+
+SMALL_MODEL = "Salesforce/blip-image-captioning-base"
+DEFAULT_MODELS = {"transformers": "Salesforce/blip2-opt-2.7b", "lavis": "blip2_t5/pretrain_flant5xxl"}
+
+
+@runtime_checkable
+class Captioner(Protocol):
+    """A loaded model; ``revision``: the commit of its files where that is known."""
+
+    model: str
+    revision: str | None
+
+    def caption(self, images: Sequence[Tensor]) -> list[str]:
+        """One caption for each image [3, rows, columns] in [-1, 1], in one batch; sizes may differ. May be empty."""
+
+
+@dataclass(frozen=True)
+class CaptionerConfig:
+    """Which model describes images, and how.
+
+    ``model``: a BLIP or BLIP-2 by hub id or local folder for ``transformers`` (null: BLIP-2 with OPT 2.7B);
+    ``name/type`` of LAVIS's zoo for ``lavis`` (null: BLIP-2 with Flan-T5 XXL). ``revision``: of a hub id. ``dtype``
+    null: float16 on a GPU, else float32. ``load_in``: weights quantised by bitsandbytes. ``prompt_prefix``: words the
+    caption is to continue; they are not part of it.
+    """
+
+    backend: Literal["transformers", "lavis"] = "transformers"
+    model: str | None = None
+    revision: str | None = None
+    dtype: str | None = None
+    load_in: str | None = None
+    num_beams: int = 1
+    max_new_tokens: int = 30
+    prompt_prefix: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dtype is not None:
+            check_dtype(self.dtype)
+        if self.load_in not in (None, "8bit", "4bit"):
+            raise UserError(f"load_in must be 8bit or 4bit, got {self.load_in!r}")
+        for key in ("num_beams", "max_new_tokens"):
+            if getattr(self, key) < 1:
+                raise UserError(f"{key} must be at least 1, got {getattr(self, key)}")
+
+    @property
+    def model_name(self) -> str:
+        """The model, the backend's own where none is named."""
+        return self.model or DEFAULT_MODELS[self.backend]
+
+
+def build_captioner(config: CaptionerConfig, device: torch.device) -> Captioner:
+    """Loads the model onto the device. Raises UserError where it, or a package it needs, is not there."""
+    if config.backend == "lavis":
+        from aognet.captioning.lavis_backend import LavisCaptioner
+
+        return LavisCaptioner(config, device)
+    from aognet.captioning.transformers_backend import TransformersCaptioner
+
+    return TransformersCaptioner(config, device)

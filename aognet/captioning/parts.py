@@ -1,0 +1,72 @@
+"""Captions as they are found: hidden part files beside ``NAME.jsonl``, one for each process, folded into it.
+
+A part file is only ever appended to, whole lines at a time, so that a killed process loses at most the line it was
+writing. ``merge`` turns the parts of any number of processes into the captions file, atomically.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from aognet.data.captions import CaptionRecord, load_records, parse_record, save_records
+from aognet.errors import UserError
+
+
+class CaptionsFile:
+    """``NAME.jsonl`` in a folder, and its parts."""
+
+    def __init__(self, folder: Path, name: str):
+        self.folder, self.name, self.path = folder, name, folder / f"{name}.jsonl"
+
+    def records(self) -> list[CaptionRecord]:
+        """What the captions file holds; nothing if there is none. Raises UserError naming file and line."""
+        return load_records(self.path) if self.path.is_file() else []
+
+    def parts(self) -> list[Path]:
+        """The part files there are."""
+        pattern = rf"\.{re.escape(self.name)}\.\d+\.part"
+        return sorted(path for path in self.folder.iterdir() if re.fullmatch(pattern, path.name))
+
+    def add(self, record: CaptionRecord, process: int) -> None:
+        """Appends a record to the part file of a process."""
+        path = self.folder / f".{self.name}.{process}.part"
+        try:
+            with path.open("ab") as file:
+                file.write(f"{record.line()}\n".encode())
+        except OSError as error:
+            raise UserError(f"{path}: cannot write this file ({error.strerror})") from error
+
+    def merge(self, order: Sequence[str]) -> list[CaptionRecord]:
+        """Folds the parts into the captions file: the images of ``order`` first, then whatever else it holds.
+
+        A record that is there stays as it is, whatever a part says: it may have been edited by hand.
+        """
+        there, parts = self.records(), self.parts()
+        if not parts:
+            return there
+        known = {record.file for record in there}
+        found = {record.file: record for path in parts for record in _whole_lines(path)}
+        place = {name: number for number, name in enumerate(order)}
+        merged = [*there, *(record for name, record in found.items() if name not in known)]
+        merged.sort(key=lambda record: place.get(record.file, len(place)))
+        save_records(merged, self.path)
+        self.forget_parts()
+        return merged
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Drops the records of these images, and the parts."""
+        gone = {*names, *(PurePosixPath(name).name for name in names)}
+        self.forget_parts()
+        if self.path.is_file():
+            save_records([record for record in self.records() if record.file not in gone], self.path)
+
+    def forget_parts(self) -> None:
+        """Removes the part files."""
+        for path in self.parts():
+            path.unlink()
+
+
+def _whole_lines(path: Path) -> list[CaptionRecord]:
+    """The records of a part file; what follows the last line end was never finished."""
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [parse_record(line.decode(), f"{path}, line {number}") for number, line in enumerate(lines, start=1)]

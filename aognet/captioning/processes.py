@@ -1,0 +1,52 @@
+"""The processes that share a folder of images."""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+
+from aognet.errors import UserError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which of how many processes this is, and its device."""
+
+    number: int
+    count: int
+    device: torch.device
+
+    @classmethod
+    def start(cls, device: str) -> "Processes":
+        """As accelerate or torchrun started them; alone without either. ``device``: auto, cpu or cuda."""
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UserError("--device: cuda was asked for, but torch finds no CUDA device here")
+        on_cpu = device == "cpu" or not torch.cuda.is_available()
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return cls(0, 1, torch.device("cpu" if on_cpu else "cuda"))
+        from accelerate import PartialState
+
+        # They wait for the slowest at the end; one that fails ends the others through the launcher.
+        state = PartialState(cpu=on_cpu, timeout=timedelta(days=30))
+        return cls(state.process_index, state.num_processes, state.device)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes for all."""
+        return self.number == 0
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.count > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+
+    def total(self, number: int) -> int:
+        """The sum over all processes."""
+        if self.count == 1:
+            return number
+        from accelerate.utils import gather_object
+
+        return sum(gather_object([number]))

@@ -1,0 +1,303 @@
+"""Captions for a folder of panoramas: split between processes, in batches, and resumable at every image."""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
+from aognet.captioning.parts import CaptionsFile
+from aognet.captioning.processes import Processes
+from aognet.data.captions import CaptionRecord, check_captions, load_captions
+from aognet.data.images import SUFFIXES, load_image, resize_panorama
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+from aognet.geometry.perspective import look_all
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+MOST_VIEWS = 3600
+# Captioning models see a few hundred pixels: what is finer than this would only fill memory while it waits.
+LONGEST_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """``name``: captions go to ``NAME.jsonl``, those of views to ``NAME_aug.jsonl``. ``augment``: caption views too.
+
+    ``stride_degrees``: between the yaws of 90-degree views, in (0, 360]; ``view_size``: their pixels. ``batch_size``:
+    pictures described together. ``overwrite``: forget the captions there are. ``limit``: at most so many images (0:
+    all).
+    """
+
+    image_dir: Path
+    out_dir: Path
+    name: str
+    augment: bool = False
+    stride_degrees: float = 30.0
+    view_size: int = 512
+    batch_size: int = 8
+    overwrite: bool = False
+    limit: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.stride_degrees <= 360:
+            raise UserError(f"--stride must be more than 0 and at most 360 degrees, got {self.stride_degrees:g}")
+        if self._views > MOST_VIEWS:
+            raise UserError(f"--stride {self.stride_degrees:g} asks for {self._views} views, more than {MOST_VIEWS}")
+        if Path(self.name).name != self.name or self.name in ("", ".", ".."):
+            raise UserError(f"--name must be a plain file name, got {self.name!r}")
+        for key, least in (("view_size", 16), ("batch_size", 1), ("limit", 0)):
+            if getattr(self, key) < least:
+                raise UserError(f"--{key} must be at least {least}, got {getattr(self, key)}")
+        if not self.image_dir.is_dir():
+            raise UserError(f"--image_dir: no such folder: {self.image_dir}")
+
+    @property
+    def _views(self) -> int:
+        return math.ceil(360 / self.stride_degrees - 1e-9)
+
+    @property
+    def yaws(self) -> tuple[float, ...]:
+        """Degrees of the views: 0, stride, 2 stride, ... all the way round."""
+        return tuple(number * self.stride_degrees for number in range(self._views))
+
+    @property
+    def files(self) -> list["Output"]:
+        """The captions files to fill."""
+        views = [Output(CaptionsFile(self.out_dir, f"{self.name}_aug"), self.yaws)] if self.augment else []
+        return [Output(CaptionsFile(self.out_dir, self.name)), *views]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A captions file and the yaws (degrees) of the views it describes; none: it describes whole images."""
+
+    file: CaptionsFile
+    yaws: tuple[float, ...] = ()
+
+
+@dataclass
+class Task:
+    """The captions still to be found for one image and one captions file."""
+
+    name: str
+    output: Output
+    found: list[str] = field(default_factory=list)
+
+    @property
+    def pictures(self) -> int:
+        """How many captions it takes."""
+        return max(len(self.output.yaws), 1)
+
+    @property
+    def done(self) -> bool:
+        """Whether every caption is there."""
+        return len(self.found) == self.pictures
+
+    def record(self, captioner: Captioner) -> CaptionRecord:
+        """What was found, equal captions of several views as one."""
+        made = {"model": captioner.model, "revision": captioner.revision}
+        if not self.output.yaws:
+            return CaptionRecord(self.name, tuple(text for text in self.found if text), **made)
+        texts, yaws = fold(self.found, self.output.yaws)
+        return CaptionRecord(self.name, texts, yaws, **made, extra={"views": len(self.found)})
+
+
+Picture = tuple[Task, Tensor]
+"""An image [3, rows, columns] in [-1, 1] and the task that wants its caption."""
+
+
+def fold(captions: Sequence[str], yaws: Sequence[float]) -> tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]:
+    """Captions that differ in more than case and spaces, each with the yaws (degrees) of its views; empty ones go."""
+    texts: dict[str, str] = {}
+    groups: dict[str, list[float]] = {}
+    for caption, yaw in zip(captions, yaws, strict=True):
+        text = " ".join(caption.split())
+        if text:
+            texts.setdefault(text.casefold(), text)
+            groups.setdefault(text.casefold(), []).append(yaw)
+    return tuple(texts.values()), tuple(tuple(group) for group in groups.values())
+
+
+def caption_folder(config: RunConfig, captioner: CaptionerConfig, processes: Processes) -> int:
+    """Captions what has no captions yet; returns how many images could not be used, in all processes.
+
+    The captioner is loaded once something is to do. Raises UserError for a folder without images, a file that is no
+    captions file, and a captioner that cannot be loaded.
+    """
+    names = image_names(config.image_dir)[: config.limit or None]
+    if processes.first:
+        _make(config.out_dir)
+        _merge(config, names)
+    processes.wait()
+    images = _missing(config, names)
+    if images:
+        loaded = build_captioner(captioner, processes.device)
+        processes.wait()
+        if config.overwrite and processes.first:
+            for output in config.files:
+                output.file.forget(names)
+        processes.wait()
+        ours = images[processes.number :: processes.count]
+        try:
+            failures = processes.total(_caption_all(config, ours, loaded, processes))
+        except KeyboardInterrupt:
+            if processes.count == 1:
+                _merge(config, names)
+            raise
+    if processes.first:
+        _merge(config, names)
+        _report(config, names, captioner.model_name)
+    processes.wait()
+    return failures if images else 0
+
+
+def image_names(folder: Path) -> list[str]:
+    """Paths of the images below a folder, relative to it with ``/``, in order; hidden ones are left out."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    names = sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
+    if not names:
+        raise UserError(f"--image_dir: no image (PNG, JPEG, EXR or HDR) in {folder}")
+    return names
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out_dir: cannot make {folder} ({error.strerror})") from error
+
+
+def _missing(config: RunConfig, names: Sequence[str]) -> list[list[Task]]:
+    """What is to do, by image: its tasks go to one process, so that it is decoded once."""
+    tasks: dict[str, list[Task]] = {}
+    for output in config.files:
+        there = set() if config.overwrite else {record.file for record in output.file.records()}
+        for name in names:
+            if name not in there and PurePosixPath(name).name not in there:
+                tasks.setdefault(name, []).append(Task(name, output))
+    return [tasks[name] for name in names if name in tasks]
+
+
+def _merge(config: RunConfig, names: Sequence[str]) -> None:
+    for output in config.files:
+        output.file.merge(names)
+
+
+def _report(config: RunConfig, names: Sequence[str], model: str) -> None:
+    """Says what was written, and what in it a user may not expect."""
+    for output in config.files:
+        path, records = output.file.path, output.file.records()
+        others = [record for record in records if _made_otherwise(record, model, output.yaws)]
+        if others:
+            log.warning(
+                "%s: %d of %d records were there already, made by another model or with another stride (%s by %s), "
+                "and were kept; --overwrite makes them anew",
+                *(path, len(others), len(records), others[0].file, others[0].model),
+            )
+        if not config.limit and path.is_file():
+            check_captions(load_captions(path), names, str(path))
+        log.info("%s: %d images have captions", path, len(records))
+
+
+def _made_otherwise(record: CaptionRecord, model: str, yaws: Sequence[float]) -> bool:
+    """Whether a record says that it was made in another way; one without a model was made by hand."""
+    seen = {yaw for group in record.yaws or () for yaw in group}
+    views = record.extra.get("views", len(seen))
+    return record.model is not None and (record.model != model or views != len(yaws) or not seen <= set(yaws))
+
+
+def _caption_all(
+    config: RunConfig, images: Sequence[Sequence[Task]], captioner: Captioner, processes: Processes
+) -> int:
+    """Captions images in full batches, which may mix views of several images; returns how many cannot be used."""
+    from rich import get_console
+    from rich.progress import Progress
+
+    failed: list[str] = []
+    waiting: list[Picture] = []
+    with Progress(console=get_console(), disable=not processes.first) as progress:
+        bar = progress.add_task("Captioning", total=sum(task.pictures for tasks in images for task in tasks))
+
+        def describe(count: int) -> None:
+            batch, waiting[:] = waiting[:count], waiting[count:]
+            _describe(batch, captioner, processes.number)
+            progress.advance(bar, len(batch))
+
+        for pictures in ahead(_all_pictures(config, images, failed)):
+            waiting += pictures
+            while len(waiting) >= config.batch_size:
+                describe(config.batch_size)
+        if waiting:
+            describe(len(waiting))
+    return len(failed)
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, the next of which is made while one is in use."""
+    end = object()
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = worker.submit(next, items, end)
+            yield item
+
+
+def _describe(batch: Sequence[Picture], captioner: Captioner, process: int) -> None:
+    """Captions one batch and writes down every image that is finished by it."""
+    texts = captioner.caption([picture for _, picture in batch])
+    for (task, _), text in zip(batch, texts, strict=True):
+        task.found.append(text)
+        if task.done:
+            task.output.file.add(task.record(captioner), process)
+
+
+def _all_pictures(config: RunConfig, images: Sequence[Sequence[Task]], failed: list[str]) -> Iterator[list[Picture]]:
+    """What is to be captioned, a few pictures at a time; images that cannot be used are named and go to ``failed``."""
+    for tasks in images:
+        try:
+            yield from _pictures(config, tasks)
+        except UserError as error:
+            log.error("%s; left out", error)
+            failed.append(tasks[0].name)
+
+
+def _pictures(config: RunConfig, tasks: Sequence[Task]) -> Iterator[list[Picture]]:
+    """What is to be captioned of one image, at most a batch at a time. Raises UserError for an unusable file.
+
+    As in the published code, the whole panorama is described from its equirectangular picture.
+    """
+    path = config.image_dir / tasks[0].name
+    image = load_image(path)
+    for task in tasks:
+        if not task.output.yaws:
+            yield [(task, shrunk(image))]
+            continue
+        rows, columns = image.shape[-2:]
+        if abs(columns - 2 * rows) > 1:
+            raise UserError(f"{path}: views need a panorama, twice as wide as high; this image is {columns}x{rows}")
+        # Rows enough for the pixels of a 90-degree view: averaged once instead of in every view.
+        panorama = resize_panorama(image[None], min(rows, 2 * config.view_size))
+        cameras = [Camera(yaw, width=config.view_size, height=config.view_size) for yaw in task.output.yaws]
+        for first in range(0, len(cameras), config.batch_size):
+            views = look_all(panorama, cameras[first : first + config.batch_size])[0]
+            yield [(task, view) for view in views]
+
+
+def shrunk(image: Float[Tensor, "3 rows columns"]) -> Float[Tensor, "3 _ _"]:
+    """The image with at most ``LONGEST_SIDE`` rows and columns."""
+    scale = LONGEST_SIDE / max(image.shape[-2:])
+    if scale >= 1:
+        return image
+    size = [max(round(side * scale), 1) for side in image.shape[-2:]]
+    return functional.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0].clamp(-1, 1)

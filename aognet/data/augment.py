@@ -1,0 +1,106 @@
+"""What is changed at random about a sample besides its view: light and colour, and the words."""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from aognet.data.viewing import Curves
+from aognet.errors import UserError
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """``mirror``: half of the samples are mirrored, "left" and "right" in their captions too.
+
+    ``exposure_stops`` and ``colour_stops``: the light of a sample is scaled by up to so many stops up or down, all
+    channels together and each by itself. ``added_captions``: up to so many of the augmented captions, chosen at random,
+    are joined to the caption. ``word_swaps``: the share of a caption's words that change places (library: nlpaug).
+    """
+
+    mirror: bool = False
+    exposure_stops: float = 0.0
+    colour_stops: float = 0.0
+    added_captions: int = 0
+    word_swaps: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("exposure_stops", "colour_stops"):
+            if not 0 <= getattr(self, name) <= 4:
+                raise UserError(f"{name} must lie in [0, 4], got {getattr(self, name)}")
+        if self.added_captions < 0:
+            raise UserError(f"added_captions must not be negative, got {self.added_captions}")
+        if not 0 <= self.word_swaps <= 1:
+            raise UserError(f"word_swaps must be a share between 0 and 1, got {self.word_swaps}")
+        if self.word_swaps and find_spec("nlpaug") is None:
+            raise UserError(f"word_swaps {self.word_swaps} needs the library nlpaug: pip install nlpaug")
+
+
+def light_curves(config: AugmentConfig, rng: np.random.Generator) -> Curves:
+    """What each byte of each channel becomes, in [-1, 1], when the light is scaled at random.
+
+    Bytes are taken as sRGB (IEC 61966-2-1): the scale applies to the linear light they stand for.
+    """
+    stops = rng.uniform(-config.exposure_stops, config.exposure_stops) + rng.uniform(
+        -config.colour_stops, config.colour_stops, 3
+    )
+    values = np.linspace(0, 1, 256)[:, None]
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) * 2.0**stops
+    encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return (np.clip(encoded, 0, 1) * 2 - 1).astype(np.float32)
+
+
+def draw_prompt(
+    config: AugmentConfig,
+    captions: Sequence[str],
+    augmented: Sequence[str],
+    mirrored: bool,
+    rng: np.random.Generator,
+) -> str:
+    """One of the captions (an empty text if there is none) with some augmented ones; true of a mirrored view too."""
+    prompt = captions[rng.integers(len(captions))] if captions else ""
+    count = int(rng.integers(min(config.added_captions, len(augmented)) + 1))
+    if count:
+        added = [augmented[index] for index in rng.permutation(len(augmented))[:count]]
+        prompt = ", ".join(text.strip().rstrip(".") for text in (prompt, *added) if text.strip())
+    if mirrored:
+        prompt = mirrored_words(prompt)
+    return _swapped(prompt, config.word_swaps, rng) if config.word_swaps else prompt
+
+
+def mirrored_words(text: str) -> str:
+    """The text with left and right exchanged."""
+    return re.sub(r"\b(left|right)\b", _other_side, text, flags=re.IGNORECASE)
+
+
+def _other_side(found: re.Match[str]) -> str:
+    word = found[0]
+    other = "right" if word.lower() == "left" else "left"
+    return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
+
+
+def _swapped(text: str, share: float, rng: np.random.Generator) -> str:
+    if len(text.split()) < 2:
+        return text
+    with _global_randomness(int(rng.integers(2**32))):
+        from nlpaug.augmenter.word import RandomWordAug
+
+        changed = RandomWordAug(action="swap", aug_p=share).augment(text)
+    return changed[0] if isinstance(changed, list) else changed
+
+
+@contextmanager
+def _global_randomness(seed: int) -> Iterator[None]:
+    """nlpaug draws from the global random numbers: they are seeded for it, and left as they were."""
+    before = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])

@@ -1,0 +1,249 @@
+"""Folders of linear light (EXR, HDR) as folders of ordinary images: what ``misc/exr2png.py`` does."""
+
+import json
+import logging
+import math
+import os
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, Integer
+
+from aognet.data.hdr import LIGHT_SUFFIXES, MOST_PIXELS, read_light
+from aognet.data.tonemap import ToneMap, clean, tone_map_to_levels
+from aognet.errors import UserError
+from aognet.files import write_atomically
+from aognet.workers import work_through
+
+FORMATS = {"png8": ".png", "png16": ".png", "jpeg": ".jpg"}
+RECORD, REPORT = "exr2png.json", "exr2png_report.json"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is made of every file. ``size`` is (height, width) of the images, or None for that of each file;
+    ``format`` is one of `FORMATS`."""
+
+    tone: ToneMap = field(default_factory=ToneMap)
+    size: tuple[int, int] | None = None
+    format: str = "png8"
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise UserError(f"format must be one of {', '.join(FORMATS)}; got {self.format!r}")
+        if self.size and (min(self.size) < 1 or math.prod(self.size) > MOST_PIXELS):
+            raise UserError(f"size must be from 1x1 to {MOST_PIXELS} pixels, got {self.size[0]}x{self.size[1]}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to read and one to write."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that no image could be made of, relative to the folder of all, and one line that says why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many images a run has made, how many were there, and what failed."""
+
+    made: int
+    skipped: int
+    failed: list[Failure]
+
+
+def convert_folder(
+    image_dir: Path, out_dir: Path, conversion: Conversion, workers: int, overwrite: bool = False
+) -> Outcome:
+    """Make an image of every EXR and HDR file below ``image_dir``, at the same place below ``out_dir``.
+
+    ``exr2png.json`` there records the settings and the time since which they hold; images younger than that are
+    finished and skipped. Where images of other or unknown settings are, nothing is done unless ``overwrite``: it
+    records the time anew, so that all images are made again, also when that is stopped and goes on without it.
+    ``exr2png_report.json`` lists the files that failed; they are tried again by the next run.
+
+    :raises UserError: before anything is written: no files, two that would become one image, other settings, a folder
+        that cannot be read or written.
+    """
+    jobs = find_jobs(image_dir, out_dir, FORMATS[conversion.format])
+    since = adopt_settings(out_dir, conversion, jobs, overwrite)
+    waiting = [job for job in jobs if not job.target.is_file() or job.target.stat().st_mtime_ns < since]
+    # The largest first: a core that gets one last would work alone at the end.
+    waiting.sort(key=lambda job: _bytes_of(job), reverse=True)
+    made, failed = 0, []
+    try:
+        convert = partial(_convert_job, conversion=conversion)
+        for done in work_through(convert, waiting, workers, "Converting", size=_bytes_of, isolate=True):
+            if done.error is None:
+                made += 1
+                continue
+            name = done.item.source.relative_to(image_dir).as_posix()
+            failed.append(Failure(name, done.error.removeprefix(f"{done.item.source}: ")))
+            _log.warning("%s: %s", name, failed[-1].reason)
+    finally:
+        outcome = Outcome(made, len(jobs) - len(waiting), sorted(failed, key=lambda failure: failure.file))
+        write_atomically(out_dir / REPORT, json.dumps(asdict(outcome), indent=1, ensure_ascii=False) + "\n")
+    return outcome
+
+
+def convert(source: Path, target: Path, conversion: Conversion) -> None:
+    """Read, shrink, tone-map and write one image, atomically; folders are made. Raises UserError naming the file."""
+    light = read_light(source, MOST_PIXELS)
+    if conversion.size and conversion.size != light.shape[:2]:
+        _check_shrinks(source, light.shape[:2], conversion.size)
+        light = shrink(clean(light), *conversion.size)
+    levels = tone_map_to_levels(light, np.uint16 if conversion.format == "png16" else np.uint8, conversion.tone)
+    content = encode(levels, FORMATS[conversion.format])
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{target.parent}: cannot make this folder ({error.strerror})") from error
+    write_atomically(target, content)
+
+
+def _check_shrinks(source: Path, old: tuple[int, int], new: tuple[int, int]) -> None:
+    had, asked = (f"{height}x{width}" for height, width in (old, new))
+    if new[0] > old[0] or new[1] > old[1]:
+        raise UserError(f"{source}: is {had}, smaller than the {asked} asked for")
+    if abs(old[0] * new[1] / (old[1] * new[0]) - 1) > 0.01:
+        raise UserError(f"{source}: is {had}, of another shape than the {asked} asked for")
+
+
+def shrink(
+    light: Float32[np.ndarray, "rows columns 3"], height: int, width: int
+) -> Float32[np.ndarray, "height width 3"]:
+    """Each pixel is the mean of the light of its area, cut at fractions of pixels; the mean of all stays the same."""
+    return _averaged(_averaged(light, height).swapaxes(0, 1), width).swapaxes(0, 1)
+
+
+def _averaged(light: Float[np.ndarray, "old length 3"], count: int) -> Float[np.ndarray, "count length 3"]:
+    """``count`` rows that average an equal share of the rows each."""
+    old = len(light)
+    if old == count:
+        return light
+    edges = np.arange(count + 1) * (old / count)
+    first = np.floor(edges[:-1]).astype(int)
+    total = np.zeros((count, *light.shape[1:]), np.float32)
+    for row in (first + offset for offset in range(math.ceil(old / count) + 1)):
+        share = np.clip(np.minimum(edges[1:], row + 1) - np.maximum(edges[:-1], row), 0, None) * (count / old)
+        total += light[np.minimum(row, old - 1)] * share.astype(np.float32)[:, None, None]
+    return total
+
+
+def encode(levels: Integer[np.ndarray, "height width 3"], suffix: str) -> bytes:
+    """RGB, uint8 or uint16 (PNG alone), as the content of a PNG or JPEG file."""
+    import cv2
+
+    if suffix == ".png":
+        # Run lengths take a sixth of the time of zlib's search for repetitions, and an eighth more room on photographs.
+        options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+        # Choosing a filter for every row pays with 8 bits alone.
+        filters = cv2.IMWRITE_PNG_FAST_FILTERS if levels.dtype == np.uint8 else cv2.IMWRITE_PNG_FILTER_SUB
+        options += [cv2.IMWRITE_PNG_FILTER, filters]
+    else:
+        options = [cv2.IMWRITE_JPEG_QUALITY, 95]
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(suffix, cv2.cvtColor(levels, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+
+def find_jobs(image_dir: Path, out_dir: Path, suffix: str) -> list[Job]:
+    """Every EXR and HDR file below ``image_dir``, through links too, and its image. Hidden files are left out.
+
+    :raises UserError: if there is no such folder or file, or two files would become one image.
+    """
+    if not image_dir.is_dir():
+        raise UserError(f"{image_dir}: no such folder")
+    jobs = [Job(path, out_dir / path.relative_to(image_dir).with_suffix(suffix)) for path in _light_files(image_dir)]
+    if not jobs:
+        raise UserError(f"{image_dir}: holds no {' or '.join(LIGHT_SUFFIXES)} file")
+    places: dict[str, Path] = {}
+    for job in jobs:
+        # Names that differ in case or in how accents are written are one name on some systems.
+        place = unicodedata.normalize("NFC", str(job.target)).casefold()
+        if place in places:
+            raise UserError(f"{places[place]} and {job.source} would both become {job.target}; rename one")
+        places[place] = job.source
+    return jobs
+
+
+def _light_files(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename}: cannot read this folder ({error.strerror})") from error
+
+    found, seen = [], set()
+    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:  # a link to a folder above it would go round for ever
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = (Path(root, name) for name in names if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in LIGHT_SUFFIXES]
+    return sorted(found)
+
+
+def adopt_settings(out_dir: Path, conversion: Conversion, jobs: Sequence[Job], overwrite: bool) -> int:
+    """Record the settings in ``out_dir``, or find the same ones there; the time since which they hold, in ns.
+
+    :raises UserError: if images are there that other settings made, or nobody knows which, and not ``overwrite``.
+    """
+    record = out_dir / RECORD
+    settings = json.loads(json.dumps(asdict(conversion)))
+    known = _recorded(record)
+    if known.get("settings") == settings and isinstance(known.get("since"), int) and not overwrite:
+        return known["since"]
+    images = (job.target.with_suffix(suffix) for job in jobs for suffix in FORMATS.values())
+    if not overwrite and (image := next((path for path in images if path.exists()), None)):
+        before, after = (_flat(found) for found in (known.get("settings"), settings))
+        differ = [
+            f"{name} {before[name]}, not {after[name]}"
+            for name in after
+            if before.get(name, after[name]) != after[name]
+        ]
+        how = f"was made with {'; '.join(differ)}" if differ else f"is there, but {RECORD} does not say how it was made"
+        raise UserError(f"{image}: {how}; write to another --out_dir, or make all images again with --overwrite")
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out_dir}: cannot make this folder ({error.strerror})") from error
+    write_atomically(record, "{}")
+    since = record.stat().st_mtime_ns  # by the clock that the images get their times from
+    write_atomically(record, json.dumps({"settings": settings, "since": since}, indent=1) + "\n")
+    return since
+
+
+def _recorded(record: Path) -> dict:
+    try:
+        found = json.loads(record.read_bytes())
+    except (OSError, ValueError):
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _flat(settings: object) -> dict:
+    """The settings with those of tone mapping beside the others; {} for what is none."""
+    if not isinstance(settings, dict) or not isinstance(settings.get("tone"), dict):
+        return {}
+    return settings["tone"] | {name: value for name, value in settings.items() if name != "tone"}
+
+
+def _convert_job(job: Job, conversion: Conversion) -> None:
+    convert(job.source, job.target, conversion)
+
+
+def _bytes_of(job: Job) -> int:
+    return job.source.stat().st_size if job.source.is_file() else 0

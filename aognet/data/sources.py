@@ -1,0 +1,166 @@
+"""Where panoramas come from: folders, manifests (CSV, JSONL), or images with one prompts.txt (CubeDiff's layout)."""
+
+import csv
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from aognet.data.captions import CaptionRecord, captions_for, check_captions, load_captions, load_records
+from aognet.data.images import SUFFIXES
+from aognet.data.splits import Split, SplitConfig
+from aognet.errors import UserError
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 512 * 2**20
+NAMED_AT_MOST = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """``folders`` are searched through; of each at most as many as ``limits`` says in the same place (0: all).
+
+    ``manifests``: files that name the images (paths relative to them): CSV with the columns ``file`` and, if there are
+    any, ``caption`` and ``split``; JSONL as captions, with ``split`` if wanted; ``prompts.txt`` with a line for each
+    image beside it, or in ``images``, in the order of their names. ``captions`` (JSONL files): only the images of the
+    folders named there are used; ``augmented_captions`` (JSONL files): more about the same images. ``strict_captions``
+    refuses images without a caption and captions without an image, which are otherwise reported. ``limit``: at most so
+    many in all (0: all). ``split``: which part of what was found is taken.
+    """
+
+    folders: list[str] = field(default_factory=list)
+    limits: list[int] = field(default_factory=list)
+    manifests: list[str] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    augmented_captions: list[str] = field(default_factory=list)
+    strict_captions: bool = False
+    limit: int = 0
+    split: SplitConfig = field(default_factory=SplitConfig)
+
+    def __post_init__(self) -> None:
+        if self.limit < 0 or any(limit < 0 for limit in self.limits):
+            raise UserError(f"limit and limits must not be negative, got {self.limit} and {self.limits}")
+        if self.limits and len(self.limits) != len(self.folders):
+            raise UserError(f"limits must be one number for each of {len(self.folders)} folders, got {self.limits}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A panorama's file, its name (relative to where it was found) and what is said of it.
+
+    ``yaws``: for each of the ``augmented`` captions, the directions in degrees of the views that it describes.
+    """
+
+    path: Path
+    name: str
+    captions: tuple[str, ...] = ()
+    augmented: tuple[str, ...] = ()
+    yaws: tuple[tuple[float, ...], ...] = ()
+    split: str | None = None
+
+
+def find_entries(config: SourceConfig) -> list[Entry]:
+    """The panoramas of a ``SourceConfig``, in the order of sources and names. Raises UserError if there are none."""
+    entries = [*_from_folders(config), *(entry for path in config.manifests for entry in _read_manifest(Path(path)))]
+    entries = _with_augmented(entries, config.augmented_captions)
+    split = Split(config.split)
+    part = config.split.part
+    # A split column says what belongs where; names are hashed only where there is none.
+    taken = [
+        entry
+        for entry in entries
+        if (split.takes(entry.name) if entry.split is None or config.split.list else part in ("all", entry.split))
+    ]
+    if not taken:
+        named = f" that {', '.join(config.captions)} names" if config.captions else ""
+        chosen = f" in the part {part!r}" if entries else ""
+        where = ", ".join([*config.folders, *config.manifests])
+        raise UserError(f"folders: no panorama (PNG, JPEG, EXR or HDR){named}{chosen} in {where}")
+    return taken[: config.limit or None]
+
+
+def _from_folders(config: SourceConfig) -> list[Entry]:
+    captions: dict[str, list[str]] = {}
+    for file in config.captions:
+        captions |= load_captions(Path(file))
+    found: list[Entry] = []
+    for number, folder in enumerate(config.folders):
+        images = _images(Path(folder))
+        found += images[: config.limits[number] or None] if config.limits else images
+    if not config.captions:
+        return found
+    check_captions(captions, [entry.name for entry in found], ", ".join(config.captions), config.strict_captions)
+    named = [entry for entry in found if entry.name in captions or entry.path.name in captions]
+    return [replace(entry, captions=tuple(captions_for(captions, entry.name))) for entry in named]
+
+
+def _images(folder: Path) -> list[Entry]:
+    if not folder.is_dir():
+        raise UserError(f"folders: no such folder: {folder}")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    return [Entry(path, path.relative_to(folder).as_posix()) for path in paths]
+
+
+def _with_augmented(entries: list[Entry], files: Sequence[str]) -> list[Entry]:
+    if not files:
+        return entries
+    records = {record.file: record for file in files for record in load_records(Path(file))}
+    return [_augmented(entry, records.get(entry.name) or records.get(entry.path.name)) for entry in entries]
+
+
+def _augmented(entry: Entry, record: CaptionRecord | None) -> Entry:
+    if record is None:
+        return entry
+    yaws = record.yaws or tuple(() for _ in record.captions)
+    return replace(entry, augmented=record.captions, yaws=yaws)
+
+
+def _read_manifest(path: Path) -> list[Entry]:
+    """The images that a manifest names and that are there; missing ones are reported."""
+    if not path.is_file():
+        raise UserError(f"manifests: no such file: {path}")
+    if path.stat().st_size > MOST_BYTES:
+        raise UserError(f"{path}: a manifest may have {MOST_BYTES} bytes, this has {path.stat().st_size}")
+    readers: dict[str, Callable[[Path], Iterable[Entry]]] = {".csv": _csv, ".jsonl": _jsonl, ".txt": _prompts}
+    if path.suffix.lower() not in readers:
+        raise UserError(f"manifests: expected a .csv, .jsonl or .txt file, got {path}")
+    try:
+        entries = list(readers[path.suffix.lower()](path))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a text file in UTF-8 as its suffix says ({error})") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the manifest ({error.strerror})") from error
+    missing = [entry.name for entry in entries if not entry.path.is_file()]
+    if missing:
+        named = ", ".join([*missing[:NAMED_AT_MOST], *(["..."] if len(missing) > NAMED_AT_MOST else [])])
+        log.warning("%s: %d of %d images are missing (%s)", path, len(missing), len(entries), named)
+    return [entry for entry in entries if entry.path.is_file()]
+
+
+def _csv(path: Path) -> Iterable[Entry]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            if not row.get("file"):
+                raise UserError(f"{path}, line {number}: needs a column 'file', got {', '.join(map(str, row))}")
+            captions = (row["caption"],) if row.get("caption") else ()
+            yield Entry(path.parent / row["file"], row["file"], captions, split=row.get("split") or None)
+
+
+def _jsonl(path: Path) -> Iterable[Entry]:
+    for record in load_records(path):
+        split = record.extra.get("split")
+        if not isinstance(split, str | None):
+            raise UserError(f"{path}: split must be a text, got {split!r:.80} for {record.file}")
+        yield Entry(path.parent / record.file, record.file, record.captions, split=split)
+
+
+def _prompts(path: Path) -> Iterable[Entry]:
+    folder = path.parent / "images"
+    images = _images(folder if folder.is_dir() else path.parent)
+    prompts = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    while prompts and not prompts[-1]:
+        prompts.pop()
+    if len(prompts) != len(images):
+        raise UserError(f"{path}: has {len(prompts)} prompts for {len(images)} images")
+    return [replace(image, captions=(prompt,)) for image, prompt in zip(images, prompts, strict=True)]

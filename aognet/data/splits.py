@@ -1,0 +1,77 @@
+"""Which panoramas are for training, for validation and for testing: by a list in a file, or by a hash of the name."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from aognet.errors import UserError
+
+Part = Literal["all", "train", "validation", "test"]
+MOST_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """``part``: which panoramas are taken.
+
+    With ``list`` (a text file, one file name a line; folder and suffix do not matter, so that a list of EXR files fits
+    the PNG files made of them) those are the part. Without it every name is hashed: the same name falls into the same
+    part on every machine, and a panorama that is added moves no other.
+    """
+
+    part: Part = "all"
+    list: str | None = None
+    validation: float = 0.05
+    test: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("validation", "test"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name} must be a share between 0 and 1, got {getattr(self, name)}")
+        if self.validation + self.test > 1:
+            raise UserError(f"validation and test are more than everything: {self.validation} and {self.test}")
+
+
+class Split:
+    """Tells which names belong to the part of a ``SplitConfig``."""
+
+    def __init__(self, config: SplitConfig):
+        self.config = config
+        self.listed = None if config.list is None else _read_list(Path(config.list))
+
+    def takes(self, name: str) -> bool:
+        """Whether the panorama of a file name belongs to the part."""
+        if self.listed is not None:
+            return _stem(name) in self.listed
+        return self.config.part in ("all", self.part_of(name))
+
+    def part_of(self, name: str) -> Part:
+        """The part that a file name is hashed into."""
+        digest = hashlib.sha256(_stem(name).encode()).digest()
+        share = int.from_bytes(digest[:8], "big") / 2**64
+        if share < self.config.test:
+            return "test"
+        return "validation" if share < self.config.test + self.config.validation else "train"
+
+
+def _read_list(path: Path) -> set[str]:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path}: a list of names may have {MOST_BYTES} bytes, this has {path.stat().st_size}")
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the list of names ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    names = {_stem(line.strip()) for line in lines if line.strip() and not line.lstrip().startswith("#")}
+    if not names:
+        raise UserError(f"{path}: names no panorama")
+    return names
+
+
+def _stem(name: str) -> str:
+    """The file name without folders and without the suffix of an image; names with other dots keep them."""
+    name = PurePosixPath(name.replace("\\", "/")).name
+    base, dot, suffix = name.rpartition(".")
+    return base if dot and suffix.lower() in ("exr", "hdr", "png", "jpg", "jpeg") else name

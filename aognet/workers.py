@@ -1,0 +1,221 @@
+"""Many items, several processes, one progress bar; an item that fails or kills its worker stops no other item."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import rich
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from aognet.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Every core has a worker, so threads inside a worker would only fight for the cores.
+ONE_THREAD = {
+    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+}
+_LOG_SECONDS = 30.0  # between lines of progress where there is no terminal to draw a bar on
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Done(Generic[Item, Result]):
+    """One item with its result, or with one line that says why there is none."""
+
+    item: Item
+    result: Result | None
+    error: str | None
+
+
+def usable_cores() -> int:
+    """Cores this process may use: its affinity, and the quota of its container where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cores = min(cores, max(1, round(int(quota) / int(period))))
+    return cores
+
+
+def work_through(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    title: str,
+    size: Callable[[Item], int] | None = None,
+    isolate: bool = False,
+) -> Iterator[Done[Item, Result]]:
+    """Call ``function`` (importable by name, or a `functools.partial` of such) on every item, in any order.
+
+    Yields one `Done` per item as soon as it is finished; an exception becomes its ``error``. More ``workers`` than
+    usable cores or items are not started. One worker is this process itself, unless ``isolate`` asks for a process that
+    a broken item may take down alone. ``size`` gives the bytes of an item, for MB/s in the progress bar. Stopping early
+    (Ctrl-C, or closing the iterator) ends all workers at once.
+
+    :raises UserError: if ``workers`` is below 1.
+    """
+    if workers < 1:
+        raise UserError(f"the number of workers must be at least 1, got {workers}")
+    workers = min(workers, usable_cores(), len(items))
+    if workers > 1 or (isolate and items):
+        done = _in_processes(function, items, workers)
+    else:
+        done = (_attempt(function, item) for item in items)
+    with _bar(title, len(items)) as advance:
+        for finished in done:
+            advance(size(finished.item) if size else 0)
+            yield finished
+
+
+def _attempt(function: Callable[[Item], Result], item: Item) -> Done[Item, Result]:
+    try:
+        return Done(item, function(item), None)
+    except UserError as error:
+        return Done(item, None, _one_line(str(error)))
+    # One bad item of thousands must not lose the others; its line says what happened.
+    except Exception as error:
+        return Done(item, None, _one_line(f"{type(error).__name__}: {error}"))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """A process that answers every number it is sent with (result, error) of the item of that number."""
+
+    process: Any
+    connection: Connection
+
+    def stop(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+    def cause_of_death(self) -> str:
+        self.process.join()
+        code = self.process.exitcode
+        if code >= 0:
+            return f"the worker ended with exit code {code}"
+        name = signal.Signals(-code).name
+        return f"the worker was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _start(function: Callable[[Any], Any], staff: list[_Worker]) -> _Worker:
+    ours, theirs = multiprocessing.Pipe()
+    # Spawned, not forked: threads of torch or OpenCV in this process would leave locked locks in a fork.
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(function, theirs), daemon=True)
+    with _environment(ONE_THREAD), _interrupts_held():
+        process.start()
+        staff.append(_Worker(process, ours))
+    theirs.close()
+    return staff[-1]
+
+
+def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
+    # The end of the connection ends the worker too: nobody is left when this process's parent is killed.
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            done = _attempt(function, connection.recv())
+            try:
+                connection.send((done.result, done.error))
+            except (TypeError, AttributeError, ValueError) as error:
+                connection.send((None, _one_line(f"the result cannot be sent: {error}")))
+
+
+def _in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], count: int
+) -> Iterator[Done[Item, Result]]:
+    waiting = iter(items)
+    staff: list[_Worker] = []
+    busy: dict[Connection, tuple[_Worker, Item]] = {}
+
+    def give(worker: _Worker | None) -> None:
+        """The next item, if there is one, to a worker or to a new one."""
+        for item in waiting:
+            worker = worker or _start(function, staff)
+            busy[worker.connection] = worker, item
+            with suppress(BrokenPipeError, ConnectionResetError):  # its death is seen when its answer is read
+                worker.connection.send(item)
+            return
+
+    try:
+        for _ in range(count):
+            give(None)
+        while busy:
+            for connection in wait(list(busy)):
+                worker, item = busy.pop(connection)
+                try:
+                    result, error = connection.recv()
+                    give(worker)
+                except (EOFError, ConnectionResetError):
+                    result, error = None, worker.cause_of_death()
+                    give(None)
+                yield Done(item, result, error)
+    finally:
+        for worker in staff:
+            worker.stop()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal; those started here never see it, this one gets it afterwards."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would let interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, lines in the log elsewhere; the function counts one item of that many bytes."""
+    begin = said = time.monotonic()
+    count = volume = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
+    console = rich.get_console()
+    with Progress(
+        *columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
+        disable=not console.is_terminal,
+    ) as progress:  # fmt: skip
+        task = progress.add_task(title, total=total, speed="")
+
+        def advance(size: int) -> None:
+            nonlocal count, volume, said
+            count, volume, now = count + 1, volume + size, time.monotonic()
+            seconds = max(now - begin, 1e-9)
+            speed = f"{count / seconds:.2f}/s" + (f" {volume / seconds / 1e6:.1f} MB/s" if volume else "")
+            progress.update(task, advance=1, speed=speed)
+            if not console.is_terminal and (now - said > _LOG_SECONDS):
+                said = now
+                left = (total - count) * seconds / count
+                _log.info("%s: %d of %d, %s, %.0f s left", title, count, total, speed, left)
+
+        yield advance

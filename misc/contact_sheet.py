@@ -1,0 +1,72 @@
+"""Lays out the images of a folder in a grid: `python misc/contact_sheet.py --image_dir DIR --out sheet.jpg`.
+
+The label under each image is its first caption where the folder has a captions.jsonl, else its name.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+LABEL_HEIGHT = 14
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--image_dir", type=Path, required=True, help="folder of PNG or JPEG images")
+    parser.add_argument("--out", type=Path, required=True, help="PNG or JPEG to write")
+    parser.add_argument("--columns", type=int, default=6, help="images side by side")
+    parser.add_argument("--count", type=int, default=48, help="images at most, the first by name")
+    parser.add_argument("--width", type=int, default=256, help="of each image on the sheet, in pixels")
+    parser.add_argument("--quality", type=int, default=88, help="of JPEG, 1 to 95")
+    parser.add_argument("--labels", action=argparse.BooleanOptionalAction, default=True, help="write under each image")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Makes the sheet; see the flags."""
+    arguments = parse(argv)
+    import io
+
+    from PIL import Image, ImageDraw
+
+    from aognet.data.captions import captions_for, load_captions
+    from aognet.errors import UserError
+    from aognet.files import write_atomically
+
+    for key in ("columns", "count", "width", "quality"):
+        if getattr(arguments, key) < 1:
+            raise UserError(f"--{key} must be at least 1, got {getattr(arguments, key)}")
+    paths = sorted(path for path in arguments.image_dir.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not paths:
+        raise UserError(f"--image_dir {arguments.image_dir}: no PNG or JPEG images")
+    captions_file = arguments.image_dir / "captions.jsonl"
+    captions = load_captions(captions_file) if arguments.labels and captions_file.exists() else {}
+    paths = paths[: arguments.count]
+    wide, high = arguments.width, arguments.width // 2
+    step = high + (LABEL_HEIGHT if arguments.labels else 0)
+    columns = min(arguments.columns, len(paths))
+    sheet = Image.new("RGB", (columns * wide, -(-len(paths) // columns) * step), "white")
+    for number, path in enumerate(paths):
+        try:
+            with Image.open(path) as image:
+                small = image.convert("RGB").resize((wide, high), Image.Resampling.LANCZOS)
+        except OSError as error:
+            raise UserError(f"{path}: not a readable image ({error})") from error
+        x, y = number % columns * wide, number // columns * step
+        sheet.paste(small, (x, y))
+        if arguments.labels:
+            text = (captions_for(captions, path.name) or [path.name])[0]
+            room = wide // 5
+            label = text if len(text) <= room else f"{text[: room - 3]}..."
+            ImageDraw.Draw(sheet).text((x + 3, y + high + 2), label, fill="black", font_size=9)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG" if arguments.out.suffix.lower() == ".png" else "JPEG", quality=arguments.quality)
+    write_atomically(arguments.out, buffer.getvalue())
+
+
+if __name__ == "__main__":
+    from aognet.cli import run
+
+    run(main)

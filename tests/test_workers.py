@@ -1,0 +1,130 @@
+"""Every item gets its answer, whatever happens to the others; nobody is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aognet.errors import UserError
+from aognet.workers import Done, usable_cores, work_through
+
+ROOT = Path(__file__).resolve().parents[1]
+DEADLY = {"exit": "exit code 3", "kill": "SIGKILL", "segfault": "SIGSEGV"}
+
+
+def work(item: str) -> tuple[str, int, str | None]:
+    if item == "exit":
+        os._exit(3)
+    if item in ("kill", "segfault"):
+        os.kill(os.getpid(), signal.SIGKILL if item == "kill" else signal.SIGSEGV)
+    if item == "mistake":
+        raise UserError("a.exr: is\nbroken")
+    if item == "bug":
+        raise ZeroDivisionError("a bug")
+    return item.upper(), os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def send_what_cannot_be_sent(item: str) -> object:
+    return lambda: item
+
+
+def through(items: list[str], workers: int, **options: object) -> dict[str, Done]:
+    return {done.item: done for done in work_through(work, items, workers, "Working", **options)}
+
+
+@pytest.mark.parametrize(("workers", "isolate"), [(1, False), (1, True), (60, False)])
+def test_every_item_is_answered(workers: int, isolate: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("aognet.workers.usable_cores", lambda: 2)
+    done = through(["a", "b", "mistake", "bug", "c"], workers, isolate=isolate, size=len)
+    assert {item: (entry.result or "?")[0] for item, entry in done.items() if not entry.error} == {
+        "a": "A",
+        "b": "B",
+        "c": "C",
+    }
+    assert done["mistake"].error == "a.exr: is broken" and done["bug"].error == "ZeroDivisionError: a bug"
+    assert done["bug"].result is None
+    processes = {entry.result[1] for entry in done.values() if entry.result}
+    assert len(processes) <= 2 and (os.getpid() in processes) == (workers == 1 and not isolate)
+
+
+def test_a_killed_worker_costs_its_item_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("aognet.workers.usable_cores", lambda: 2)
+    items = ["a", "exit", "kill", "segfault", "b", "c"]
+    done = through(items, 2)
+    assert set(done) == set(items)
+    assert all(text in done[item].error for item, text in DEADLY.items())
+    assert [done[item].result[0] for item in "abc"] == ["A", "B", "C"]
+    assert {done[item].result[2] for item in "abc"} == {"1"}, "one thread per worker"
+    assert not psutil.Process().children() or all("spawn_main" not in str(c.cmdline()) for c in _children())
+
+
+def _children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def test_a_result_that_cannot_be_sent():
+    (done,) = work_through(send_what_cannot_be_sent, ["a"], 1, "Working", isolate=True)
+    assert "cannot be sent" in done.error
+
+
+def test_stopping_early_ends_the_workers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("aognet.workers.usable_cores", lambda: 2)
+    before = set(_children())
+    answers = work_through(work, ["a"] * 50, 2, "Working")
+    next(answers)
+    answers.close()
+    left = [child for child in set(_children()) - before if "resource_tracker" not in str(child.cmdline())]
+    assert left == []
+
+
+def test_no_items_and_no_workers():
+    assert list(work_through(work, [], 4, "Working")) == []
+    with pytest.raises(UserError, match="at least 1, got 0"):
+        list(work_through(work, ["a"], 0, "Working"))
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+SLEEPERS = """
+import sys, time
+from aognet.workers import work_through
+def sleep(item):
+    print("awake", flush=True)
+    time.sleep(60)
+if __name__ == "__main__":
+    try:
+        list(work_through(sleep, [1, 2, 3], 1, "Sleeping", isolate=True))
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("death", [signal.SIGINT, signal.SIGKILL])
+def test_nobody_is_left_when_it_is_stopped(tmp_path: Path, death: signal.Signals):
+    script = tmp_path / "sleepers.py"
+    script.write_text(SLEEPERS.replace("60", "60" if death == signal.SIGINT else "1"))
+    main = subprocess.Popen(
+        [sys.executable, script],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert main.stdout.readline() == "awake\n"
+    workers = psutil.Process(main.pid).children(recursive=True)
+    begin = time.monotonic()
+    if death == signal.SIGINT:  # what a terminal does: every process of the group gets it
+        os.killpg(main.pid, death)
+    else:
+        main.kill()
+    out, errors = main.communicate(timeout=20)
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    assert time.monotonic() - begin < 10
+    if death == signal.SIGINT:
+        assert (main.returncode, out, errors) == (130, "stopped\n", "")
