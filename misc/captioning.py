@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from dataclasses import fields
 
     from aognet.captioning.captioner import CaptionerConfig
-    from aognet.captioning.processes import Processes
     from aognet.captioning.run import RunConfig, caption_folder
+    from aognet.processes import Processes
 
     flags = {**vars(options), "stride_degrees": options.stride}
     captioner, config = (

@@ -125,5 +125,5 @@ def test_two_processes_go_on_where_three_were_killed(tmp_path: Path, images: Pat
 
 def test_nothing_here_needs_a_gpu() -> None:
     if not torch.cuda.is_available():
-        with pytest.raises(UserError, match="--device: cuda was asked for"):
+        with pytest.raises(UserError, match="device: cuda was asked for"):
             captioning.main(["--image_dir", str(ROOT / "assets" / "demo"), "--out_dir", "x", "--device", "cuda"])

@@ -16,7 +16,6 @@ from PIL import Image
 import inference
 from aognet.data.captions import save_captions
 from aognet.data.images import save_image
-from aognet.engine import inference as engine
 from aognet.errors import UserError
 from aognet.export.gpano import read_gpano
 from aognet.models.aognet import AOGNet
@@ -497,8 +496,3 @@ def test_two_processes_share_a_dataset(paint: Paint, settings: Path, tmp_path: P
     assert "c.png" in ended.stderr and "1 of 4 inputs could not be read" in ended.stderr
     assert ended.stderr.count("c.png: not a readable") == 1
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
-
-
-def test_one_machine_has_one_process_and_the_processor(paint: Paint) -> None:
-    process, processes, device = engine.distribution("auto")
-    assert (process, processes) == (0, 1) and device.type in ("cpu", "cuda")

@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
 from aognet.captioning.parts import CaptionsFile
-from aognet.captioning.processes import Processes
 from aognet.data.captions import CaptionRecord, check_captions, load_captions
 from aognet.data.images import SUFFIXES, load_image, resize_panorama
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look_all
+from aognet.processes import Processes
 
 log = logging.getLogger(__name__)
 

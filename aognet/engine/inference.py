@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from aognet.engine.provenance import provenance
 from aognet.engine.results import write_results, write_truth
 from aognet.errors import UserError
 from aognet.models.loading import check_dtype
+from aognet.processes import Processes
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +53,10 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
     config = build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
     jobs = list_jobs(config.inputs)
     out_dir = writable(Path(config.out_dir))
-    process, processes, device = distribution(config.device)
-    from accelerate.utils import gather_object
-
-    painter = Painter(config, device)
+    processes = Processes.start(config.device)
+    painter = Painter(config, processes.device)
     skipped = 0
-    ours = painter.prompted(jobs[process::processes], out_dir, overwrite)
+    ours = painter.prompted(jobs[processes.number :: processes.count], out_dir, overwrite)
     for job in ours:
         try:
             painter.paint(job, out_dir / job.name, overwrite)
@@ -68,8 +66,8 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
             log.error("%s; left out", error)
             skipped += 1
     # Waits for the others too: the launcher ends them all when one leaves with an error.
-    skipped = sum(gather_object([skipped]))
-    if skipped and process == 0:
+    skipped = processes.total(skipped)
+    if skipped and processes.first:
         log.error("%d of %d inputs could not be read and were left out", skipped, len(jobs))
     return 1 if skipped else 0
 
@@ -164,7 +162,7 @@ def edit_run(folder: Path, undo: int | None, repaint: str | None) -> int:
         keys = ("checkpoint", "revision", "dtype", "generator")
         settings = {key: journal.request[key] for key in keys if key in journal.request}
         config = build_config(LoadedConfig(settings, {"": str(folder / "run.json")}), InferenceConfig)
-        painter = Painter(config, distribution("auto")[2])
+        painter = Painter(config, Processes.start("auto").device)
         with progress_bars(folder.name) as listener:
             canvas = painter.generator.repaint(journal, at, prompt, listener)
     write_results(folder, canvas, prompt, journal.photo_camera())
@@ -199,17 +197,6 @@ def writable(folder: Path) -> Path:
             return folder
     except OSError as error:
         raise UserError(f"out_dir: cannot write to {folder} ({error.strerror})") from error
-
-
-def distribution(device: str) -> tuple[int, int, torch.device]:
-    """Number of this process, how many there are, and its device, as accelerate or torchrun started them."""
-    from accelerate import PartialState
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda was asked for, but torch finds no CUDA device here")
-    # Processes wait for each other once, at the end, and one may paint much longer than another.
-    state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=timedelta(days=30))
-    return state.process_index, state.num_processes, state.device
 
 
 def _read(job: Job, height: int):

@@ -62,9 +62,10 @@ def download(model: str, components: Sequence[str], revision: str | None, varian
         found = snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=ignored)
     except Exception as error:  # the hub client lets through errors of its HTTP library, which differ by version
         at_revision = f" at revision {revision}" if revision else ""
+        option = f" --revision {revision}" if revision else ""
         raise UserError(
             f"{model}{at_revision}: no such folder here and the Hugging Face hub did not give it "
-            f"({first_line(error)}); run `hf download {model}` once with a network, then none is needed"
+            f"({first_line(error)}); run `hf download {model}{option}` once with a network, then none is needed"
         ) from error
     return Path(found)
 

@@ -1,4 +1,4 @@
-"""The processes that share a folder of images."""
+"""The processes that share work, as accelerate or torchrun started them."""
 
 import os
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Processes:
 
     @classmethod
     def start(cls, device: str) -> "Processes":
-        """As accelerate or torchrun started them; alone without either. ``device``: auto, cpu or cuda."""
+        """This process; alone without a launcher. ``device``: auto, cpu or cuda; UserError where there is none."""
         if device == "cuda" and not torch.cuda.is_available():
-            raise UserError("--device: cuda was asked for, but torch finds no CUDA device here")
+            raise UserError("device: cuda was asked for, but torch finds no CUDA device here")
         on_cpu = device == "cpu" or not torch.cuda.is_available()
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls(0, 1, torch.device("cpu" if on_cpu else "cuda"))
