@@ -33,6 +33,10 @@ def send_what_cannot_be_sent(item: str) -> object:
     return lambda: item
 
 
+def workers_left() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "spawn_main" in str(child.cmdline())]
+
+
 def through(items: list[str], workers: int, **options: object) -> dict[str, Done]:
     return {done.item: done for done in work_through(work, items, workers, "Working", **options)}
 
@@ -60,11 +64,7 @@ def test_a_killed_worker_costs_its_item_alone(monkeypatch: pytest.MonkeyPatch):
     assert all(text in done[item].error for item, text in DEADLY.items())
     assert [done[item].result[0] for item in "abc"] == ["A", "B", "C"]
     assert {done[item].result[2] for item in "abc"} == {"1"}, "one thread per worker"
-    assert not psutil.Process().children() or all("spawn_main" not in str(c.cmdline()) for c in _children())
-
-
-def _children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    assert workers_left() == []
 
 
 def test_a_result_that_cannot_be_sent():
@@ -74,12 +74,10 @@ def test_a_result_that_cannot_be_sent():
 
 def test_stopping_early_ends_the_workers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("aognet.workers.usable_cores", lambda: 2)
-    before = set(_children())
     answers = work_through(work, ["a"] * 50, 2, "Working")
     next(answers)
     answers.close()
-    left = [child for child in set(_children()) - before if "resource_tracker" not in str(child.cmdline())]
-    assert left == []
+    assert workers_left() == []
 
 
 def test_no_items_and_no_workers():

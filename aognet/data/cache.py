@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aognet.data.images import LIGHT_SUFFIXES, decode_panorama, load_panorama, to_uint8
+from aognet.data.hdr import LIGHT_SUFFIXES
+from aognet.data.images import decode_panorama, load_panorama, to_uint8
 from aognet.data.viewing import Pyramid, bordered, level_heights
 from aognet.errors import UserError
 from aognet.files import write_atomically

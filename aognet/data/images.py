@@ -12,16 +12,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from aognet.data import hdr
+from aognet.data.hdr import LIGHT_SUFFIXES, MOST_PIXELS, read_radiance
 from aognet.data.tonemap import tone_map
 from aognet.errors import UserError
 from aognet.files import write_atomically
 from aognet.geometry.sphere import sample
 
-LIGHT_SUFFIXES = (".exr", ".hdr")
 SUFFIXES = (".png", ".jpg", ".jpeg", *LIGHT_SUFFIXES)
-# 16384 x 8192, the largest panorama in use; a header that claims more is refused before any memory is asked for.
-MOST_PIXELS = 16384 * 8192
 
 
 def load_image(path: Path) -> Float[Tensor, "3 height width"]:
@@ -34,7 +31,7 @@ def load_image(path: Path) -> Float[Tensor, "3 height width"]:
     if not path.is_file():
         raise UserError(f"{path}: no such image file")
     if path.suffix.lower() in LIGHT_SUFFIXES:
-        return torch.from_numpy(tone_map(hdr.read_radiance(path, MOST_PIXELS))).permute(2, 0, 1) * 2 - 1
+        return torch.from_numpy(tone_map(read_radiance(path, MOST_PIXELS))).permute(2, 0, 1) * 2 - 1
     return torch.from_numpy(_decode(path, str(path))).permute(2, 0, 1).float() / 127.5 - 1
 
 

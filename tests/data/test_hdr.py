@@ -223,6 +223,13 @@ def test_files_without_a_picture(tmp_path: Path, light: np.ndarray):
     plane = planes(light)["R"]
     assert "only Z" in refused(write(tmp_path / "depth.exr", part({"Z": plane})))
     assert "only G, R" in refused(write(tmp_path / "two.exr", part({"R": plane, "G": plane})))
+    deep = np.empty(SHAPE, object)
+    for place in np.ndindex(SHAPE):
+        deep[place] = np.ones(3, np.float32)
+    channels = {name: deep.copy() for name in "RGB"}
+    zips = OpenEXR.ZIPS_COMPRESSION
+    path = write(tmp_path / "deep.exr", part(channels, type=OpenEXR.deepscanline, compression=zips))
+    assert "deep data" in refused(path)
     assert "no such file" in refused(tmp_path / "missing.exr")
     (tmp_path / "folder.exr").mkdir()
     refused(tmp_path / "folder.exr")
