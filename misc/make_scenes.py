@@ -1,119 +1,69 @@
 """Makes captioned panoramas of procedural scenes: `python misc/make_scenes.py --out_dir DIR --count N`.
 
-Writes scene_000000.jpg, ... and captions.jsonl (one object a line: file, captions). Finished images are kept on a
-second run unless --overwrite is given; they must come from the same seed, height and kinds.
+Writes scene_000000.jpg, ..., captions.jsonl (a caption of each) and captions_aug.jsonl (captions of its 90 degree views
+with their yaws). Finished scenes are kept on a second run unless --overwrite is given.
 """
 
 import argparse
-import json
+import logging
 import os
 import sys
-import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out_dir", type=Path, required=True, help="folder to write to, made if missing")
-    parser.add_argument("--count", type=int, required=True, help="number of scenes")
+    parser.add_argument("--out_dir", type=Path, help="folder to write to, made if missing")
+    parser.add_argument("--count", type=int, help="number of scenes")
     parser.add_argument("--height", type=int, default=512, help="height of the panoramas; the width is twice that")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scene; each next one has the next seed")
-    parser.add_argument("--kinds", nargs="+", default=None, help="only scenes of these kinds, in turn")
-    parser.add_argument("--num_workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--format", choices=["jpg", "png"], default="jpg")
-    parser.add_argument("--overwrite", action="store_true", help="make finished images again")
+    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only scenes of these kinds, in turn; see --list")
+    parser.add_argument("--num_workers", type=int, help="processes; never more than usable cores, which is the default")
+    parser.add_argument("--format", default="jpg", choices=["jpg", "png", "exr"], help="exr: linear HDR light, float32")
+    parser.add_argument("--depth_dir", type=Path, help="folder for distances in metres (EXR, channel Z, inf: sky)")
+    parser.add_argument("--overwrite", action="store_true", help="make finished scenes again")
+    parser.add_argument("--list", action="store_true", help="name the kinds of scenes and stop")
     return parser.parse_args(argv)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Writes a whole file or nothing."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(data)
-            file.close()
-            # Temporary files are private; these are for everyone the folder is for.
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _start_worker() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _make(number: int, *, out_dir: Path, height: int, seed: int, kinds: list[str] | None, suffix: str, overwrite: bool):
-    """Writes one image unless it is there; returns its line of captions.jsonl."""
-    import io
-
-    from PIL import Image
-
-    from aognet.data.synthetic import describe_scene, make_scene
-
-    path = out_dir / f"scene_{number:06d}.{suffix}"
-    kind = kinds[number % len(kinds)] if kinds else None
-    if path.exists() and not overwrite:
-        caption = describe_scene(seed + number, kind)
-    else:
-        scene = make_scene(seed + number, height, kind)
-        caption = scene.caption
-        buffer = io.BytesIO()
-        pixels = Image.fromarray((scene.image * 255).round().astype("uint8"))
-        pixels.save(buffer, "JPEG" if suffix == "jpg" else "PNG", quality=95)
-        _replace(path, buffer.getvalue())
-    return json.dumps({"file": path.name, "captions": [caption]})
-
-
-def _check(args: argparse.Namespace) -> None:
+def main(argv: list[str] | None = None) -> int:
+    """Makes the scenes; see the flags. Returns 1 if any of them failed."""
+    arguments = parse(argv)
     from aognet.data.synthetic import KINDS
+    from aognet.data.synthetic.folder import SceneFolder, fill
     from aognet.errors import UserError
+    from aognet.workers import usable_cores
 
+    if arguments.list:
+        sys.stdout.write("\n".join(KINDS) + "\n")
+        return 0
     for key, least in (("count", 1), ("num_workers", 1), ("height", 8), ("seed", 0)):
-        if getattr(args, key) < least:
-            raise UserError(f"--{key} must be at least {least}, got {getattr(args, key)}")
-    for kind in args.kinds or []:
+        value = getattr(arguments, key)
+        if value is not None and value < least:
+            raise UserError(f"--{key} must be at least {least}, got {value}")
+    for key in ("out_dir", "count"):
+        if getattr(arguments, key) is None:
+            raise UserError(f"--{key} is missing")
+    for kind in arguments.kinds or []:
         if kind not in KINDS:
             raise UserError(f"--kinds: unknown kind of scene {kind!r}; known: {', '.join(KINDS)}")
-    try:
-        args.out_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=args.out_dir):
-            pass
-    except OSError as error:
-        raise UserError(f"--out_dir {args.out_dir} cannot be written: {error.strerror}") from error
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Makes the scenes; see the flags."""
-    args = _arguments(argv)
-    _check(args)
-    from rich.progress import track
-
-    make = partial(
-        _make,
-        out_dir=args.out_dir,
-        height=args.height,
-        seed=args.seed,
-        kinds=args.kinds,
-        suffix=args.format,
-        overwrite=args.overwrite,
+    apart = arguments.depth_dir is None or arguments.depth_dir.resolve() != arguments.out_dir.resolve()
+    if arguments.format == "exr" and not apart:
+        raise UserError(f"--depth_dir {arguments.depth_dir} must not be --out_dir: the files have the same names")
+    folder = SceneFolder(
+        arguments.out_dir,
+        arguments.height,
+        arguments.seed,
+        tuple(arguments.kinds) if arguments.kinds else None,
+        arguments.format,
+        arguments.depth_dir,
+        arguments.overwrite,
     )
-    with ExitStack() as stack:
-        results = map(make, range(args.count))
-        if args.num_workers > 1:
-            pool = stack.enter_context(ProcessPoolExecutor(args.num_workers, initializer=_start_worker))
-            results = pool.map(make, range(args.count), chunksize=4)
-        lines = list(track(results, "Making scenes", total=args.count))
-    _replace(args.out_dir / "captions.jsonl", "".join(f"{line}\n" for line in lines).encode())
+    failed = fill(folder, arguments.count, arguments.num_workers or usable_cores())
+    logging.getLogger("aognet").info("%d scenes in %s", arguments.count - failed, arguments.out_dir)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,44 +1,86 @@
-"""Scenes are repeatable, seamless over the wrap and calm at the poles, for every kind."""
-
-import json
+"""Scenes are repeatable, seamless over the wrap and calm at the poles; sun, depth and captions agree with the laws."""
 
 import numpy as np
 import pytest
+import torch
 
-from aognet.cli import run
-from aognet.data.synthetic import KINDS, Scene, describe_scene, make_scene
+from aognet.data.synthetic import KINDS, Scene, describe_scene, draw_world, make_scene
+from aognet.data.synthetic.atmosphere import SUN_RADIUS, daylight
+from aognet.data.synthetic.film import EYE
+from aognet.data.synthetic.kinds import OUTDOORS, outdoors
+from aognet.data.synthetic.rays import Rays
+from aognet.data.synthetic.render import render
+from aognet.data.synthetic.sky import draw_sky
+from aognet.data.synthetic.views import YAWS, views_of
+from aognet.data.synthetic.world import Disc, Seen, View
 from aognet.errors import UserError
-from misc import make_scenes
+from aognet.geometry.camera import Camera
+from aognet.geometry.perspective import look
+from aognet.geometry.sphere import pixel_directions, rotation
+
+WHOLE = np.eye(3)
 
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
-    return [make_scene(seed, 64, kind) for seed in (0,) for kind in KINDS]
+    return [make_scene(0, 48, kind) for kind in OUTDOORS]
 
 
-def test_same_seed_same_pixels():
-    first, second = make_scene(7, 48), make_scene(7, 48)
-    assert np.array_equal(first.image, second.image)
-    assert (first.caption, first.kind) == (second.caption, second.kind)
-    assert describe_scene(7) == first.caption
+def level(height_degrees: float, azimuth_degrees: float = 0.0) -> np.ndarray:
+    rise, turn = np.radians([height_degrees, azimuth_degrees])
+    return np.array([np.cos(rise) * np.sin(turn), np.sin(rise), np.cos(rise) * np.cos(turn)])
+
+
+def solid_angles(height: int) -> np.ndarray:
+    edges = np.sin((0.5 - np.arange(height + 1) / height) * np.pi)
+    return ((edges[:-1] - edges[1:]) * np.pi / height)[:, None]
+
+
+class OnlyDisc:
+    """A black world with one disc."""
+
+    caption, labels = "Black.", ("",)
+
+    def __init__(self, direction: np.ndarray):
+        self.discs = (Disc(direction, SUN_RADIUS, np.array([3.0, 2.0, 1.0])),)
+
+    def seen(self, rays: Rays) -> Seen:
+        count = len(rays.directions)
+        far, labels = np.full(count, np.inf, np.float32), np.zeros(count, np.int16)
+        return Seen(np.zeros((count, 3), np.float32), far, labels, np.ones(count, np.float32))
+
+    def tell(self, view: View) -> str:
+        return "Black."
+
+
+def test_same_seed_same_scene():
+    first, second = make_scene(7, 48, "lake"), make_scene(7, 48, "lake")
+    assert np.array_equal(first.radiance, second.radiance) and np.array_equal(first.depth, second.depth)
+    assert (first.caption, first.captions_at, first.kind) == (second.caption, second.captions_at, second.kind)
+    assert (describe_scene(7, "lake").whole, describe_scene(7, "lake").at) == (first.caption, first.captions_at)
+    assert make_scene(7, 32, "lake").captions_at == first.captions_at, "captions do not depend on the size"
 
 
 def test_other_seed_other_scene():
     assert not np.allclose(make_scene(1, 32, "meadow").image, make_scene(2, 32, "meadow").image)
 
 
-def test_every_kind_is_an_image_with_a_caption(scenes):
-    assert len(KINDS) >= 14
-    assert {scene.kind for scene in scenes} == set(KINDS)
+def test_every_kind_has_light_depth_and_captions(scenes):
+    assert len(KINDS) >= 30 and len(OUTDOORS) >= 22
+    assert len({scene.caption for scene in scenes}) > 0.9 * len(OUTDOORS)
     for scene in scenes:
-        assert scene.image.shape == (64, 128, 3)
-        assert scene.image.dtype == np.float32
-        assert np.isfinite(scene.image).all()
+        assert scene.image.shape == scene.radiance.shape == (48, 96, 3)
+        assert scene.image.dtype == scene.radiance.dtype == scene.depth.dtype == np.float32
+        assert np.isfinite(scene.radiance).all() and scene.radiance.min() >= 0, scene.kind
         assert scene.image.min() >= 0 and scene.image.max() <= 1
-        assert 0.02 < scene.image.mean() < 0.95, scene.kind
-        assert scene.image.std() > 0.02, scene.kind
-        assert scene.caption[0].isupper() and scene.caption.endswith(".")
-        assert "  " not in scene.caption and "{" not in scene.caption
+        assert 0.02 < scene.image.mean() < 0.95 and scene.image.std() > 0.02, scene.kind
+        assert scene.depth.shape == (48, 96) and scene.depth.min() > 0.05 and not np.isnan(scene.depth).any()
+        assert tuple(scene.captions_at) == YAWS
+        for caption in (scene.caption, *scene.captions_at.values()):
+            assert caption[0].isupper() and caption.endswith("."), caption
+            assert "  " not in caption and "{" not in caption and " , " not in caption, caption
+    assert all(np.isinf(scene.depth).mean() > 0.1 for scene in scenes)
+    assert all(np.isfinite(scene.depth[-1]).all() for scene in scenes), "the ground is below"
 
 
 def test_no_seam_at_the_wrap(scenes):
@@ -48,14 +90,16 @@ def test_no_seam_at_the_wrap(scenes):
     assert 0.5 < across / elsewhere < 1.6
 
 
-def test_rolling_the_world_rolls_the_image():
+@pytest.mark.parametrize("kind", ["mountain lake", "night city", "dunes"])
+def test_rolling_the_world_rolls_the_panorama(kind):
     """Law 3 without its edges: no column is special to what is drawn, only to the camera's yaw."""
-    from aognet.data import synthetic
-
-    world, _, _ = synthetic._draw(5, "hills")
-    turned = synthetic.rotation(90.0).numpy()
-    straight = synthetic._render(world, 32, np.eye(3))
-    assert np.abs(synthetic._render(world, 32, turned) - np.roll(straight, -16, axis=1)).mean() < 2e-3
+    world, _, _ = draw_world(5, kind)
+    straight, depth, _ = render(world, 32, WHOLE)
+    rolled, other, _ = render(world, 32, rotation(90.0).numpy())
+    close = np.isclose(rolled, np.roll(straight, -16, axis=1), rtol=0.02, atol=1e-3 * straight.mean())
+    assert close.mean() > 0.98
+    expected = np.roll(depth, -16, axis=1)
+    assert (np.isclose(other, expected, rtol=1e-3) | (other == expected)).mean() > 0.98
 
 
 def test_poles_are_calm(scenes):
@@ -63,13 +107,119 @@ def test_poles_are_calm(scenes):
     for scene in scenes:
         steps = np.abs(np.roll(scene.image[0], -1, axis=0) - scene.image[0]).mean()
         assert steps < 0.03, (scene.kind, steps)
+        feet = scene.depth[-1]
+        assert np.ptp(feet) < 0.06 * feet.mean(), scene.kind
 
 
 def test_the_same_scene_at_two_sizes():
-    small, large = make_scene(3, 32, "city"), make_scene(3, 64, "city")
+    small, large = make_scene(3, 32, "city street"), make_scene(3, 64, "city street")
     shrunk = large.image.reshape(32, 2, 64, 2, 3).mean((1, 3))
     assert small.caption == large.caption
     assert np.abs(shrunk - small.image).mean() < 0.05
+
+
+@pytest.mark.parametrize("height", [128, 256, 512])
+@pytest.mark.parametrize(("rise", "azimuth"), [(0.2, 0.0), (35.0, 180.0), (89.9, 77.0), (61.3, -179.97), (20.0, 33.3)])
+def test_the_disc_keeps_its_energy_at_every_size_and_place(height, rise, azimuth):
+    radiance, _, _ = render(OnlyDisc(level(rise, azimuth)), height, WHOLE)
+    energy = (radiance * solid_angles(height)[..., None]).sum((0, 1))
+    exact = 2 * np.pi * (1 - np.cos(SUN_RADIUS)) * np.array([3.0, 2.0, 1.0])
+    assert energy == pytest.approx(exact, rel=0.01)
+    rows, columns = np.nonzero(radiance[..., 0])
+    places = pixel_directions(height, 2 * height).numpy()[rows, columns]
+    assert (places @ level(rise, azimuth) > np.cos(SUN_RADIUS + np.pi / height)).all(), "and it is where the sun is"
+
+
+def test_sunlight_on_the_land_is_that_of_the_disc():
+    for seed in (1, 2):
+        sky = draw_sky(np.random.default_rng(seed), "clear")
+        (disc,) = sky.discs
+        irradiance = disc.radiance * np.pi * np.sin(disc.radius) ** 2
+        assert irradiance == pytest.approx(np.pi * sky.sunlight, rel=1e-3)
+
+
+def test_the_sun_reddens_and_fades_as_it_sinks():
+    suns = [daylight(level(rise), 1.6) for rise in (60.0, 20.0, 5.0, 1.0, -3.0, -6.0)]
+    reds = [sun.sunlight[0] / max(sun.sunlight[2], 1e-12) for sun in suns[:4]]
+    assert reds == sorted(reds) and reds[0] < 2 < 8 < reds[3]
+    light = [sun.sunlight.sum() + sun.ambient.sum() for sun in suns]
+    assert light == sorted(light, reverse=True) and light[-1] > 0
+    noon = suns[0].radiance(level(80.0, 180.0)[None])[0]
+    assert noon[2] > 1.7 * noon[0], "the high sky is blue"
+    low = suns[2].radiance(level(2.0)[None])[0]
+    assert low[0] > 2 * low[2], "beneath a low sun it is orange"
+    assert not suns[4].sunlight.any() and suns[4].radiance(level(2.0)[None])[0].min() > 1e-5, "twilight remains"
+
+
+def test_ambient_light_is_the_irradiance_of_the_sky():
+    sky = daylight(level(40.0), 1.6)
+    directions = pixel_directions(64, 128).numpy()
+    up = np.maximum(directions[..., 1], 0)[..., None]
+    radiance = sky.radiance(directions.reshape(-1, 3)).reshape(64, 128, 3)
+    irradiance = (radiance * up * solid_angles(64)[..., None]).sum((0, 1))
+    assert irradiance == pytest.approx(np.pi * sky.ambient, rel=0.03)
+
+
+def test_night_is_dark_but_has_a_moon_and_stars():
+    night, day = make_scene(3, 64, "night mountains"), make_scene(3, 64, "meadow")
+    assert np.median(night.radiance) < 1e-4 * np.median(day.radiance)
+    (moon,) = draw_world(3, "night mountains")[0].discs
+    assert 0.02 < moon.radiance.max() < 1, "the moon's disc is as bright as sunlit rock"
+    sky = night.radiance[:20].mean(-1)
+    assert (sky > 2 * np.median(sky)).sum() > 5
+    assert "night" in night.caption.lower() or "moon" in night.caption.lower()
+
+
+def test_level_ground_is_where_geometry_says(scenes):
+    """Flat ground lies at eye height / sin(depression)."""
+    scene = next(scene for scene in scenes if scene.kind == "field rows")
+    below = -pixel_directions(48, 96).numpy()[..., 1]
+    rows = slice(33, 48)
+    assert scene.depth[rows] == pytest.approx(EYE / below[rows], rel=1e-4)
+
+
+def test_depth_belongs_to_the_picture():
+    """What is infinitely far is sky: it changes when the sky does, and what is near does not become sky."""
+    world, _, _ = draw_world(4, "mountains")
+    _, depth, labels = render(world, 48, WHOLE)
+    assert np.array_equal(np.isinf(depth), labels == 0)
+    mountains = labels == next(at for at, noun in enumerate(world.labels) if "mountains" in noun)
+    assert np.median(depth[mountains]) > 500
+
+
+@pytest.mark.parametrize("kind", ["lake", "beach", "harbour", "river", "skyline", "village", "country road"])
+def test_captions_by_direction_say_what_the_view_shows(kind):
+    """Against the labels of the full panorama seen through the library's own camera."""
+    world, _, turn = draw_world(2, kind)
+    _, _, labels = render(world, 96, turn)
+    stack = torch.from_numpy(labels.astype(np.float32))[None, None]
+    for yaw, view in views_of(world, turn).items():
+        caption = world.tell(view).lower()
+        seen = look(stack, Camera(yaw, 0.0, 0.0, 90.0, 48, 48), mode="nearest")[0, 0].round().int().numpy()
+        for index, noun in enumerate(world.labels):
+            share = float((seen == index).mean())
+            if not noun or 0.006 < share < 0.04:
+                continue
+            largest = view.sights[0].noun
+            assert largest in caption, (yaw, caption)
+            if share <= 0.006:
+                assert noun not in caption.replace("snowy ", ""), (yaw, noun, caption)
+            elif noun in ("a lake", "the sea", "a river", "the harbour water"):
+                assert noun in caption, (yaw, noun, share, caption)
+
+
+def test_the_sun_is_named_where_it_is():
+    for seed in range(4):
+        scene = outdoors(np.random.default_rng(seed), "sea", "sunset")
+        light = scene.sky.light
+        for yaw, view in views_of(scene, WHOLE).items():
+            offset = (np.degrees(np.arctan2(light[0], light[2])) - yaw + 180) % 360 - 180
+            caption = scene.tell(view)
+            if abs(offset) > 46:
+                assert "the sun low" not in caption
+            elif view.discs:
+                side = "left" if offset < -25 else "right" if offset > 25 else ""
+                assert "the sun low" in caption and side in caption
 
 
 def test_unknown_kind_names_the_known_ones():
@@ -77,46 +227,3 @@ def test_unknown_kind_names_the_known_ones():
         make_scene(0, 32, "moon")
     with pytest.raises(UserError, match="height.*4"):
         make_scene(0, 4)
-
-
-def test_command_line_keeps_finished_images_and_completes_captions(tmp_path):
-    arguments = ["--out_dir", str(tmp_path), "--height", "16", "--count", "3", "--seed", "4", "--num_workers", "1"]
-    make_scenes.main(arguments)
-    names = [f"scene_{number:06d}.jpg" for number in range(3)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.jsonl", *names]
-    captions = (tmp_path / "captions.jsonl").read_text()
-    lines = [json.loads(line) for line in captions.splitlines()]
-    assert [line["file"] for line in lines] == names
-    assert lines[1]["captions"] == [make_scene(5, 16).caption]
-    kept = (tmp_path / names[0]).stat().st_mtime_ns
-    (tmp_path / names[1]).unlink()
-    (tmp_path / "captions.jsonl").unlink()
-    make_scenes.main(arguments)
-    assert (tmp_path / names[0]).stat().st_mtime_ns == kept
-    assert (tmp_path / names[1]).exists()
-    assert (tmp_path / "captions.jsonl").read_text() == captions
-
-
-def test_two_workers_make_what_one_makes(tmp_path):
-    for workers in ("1", "2"):
-        folder = str(tmp_path / workers)
-        make_scenes.main(["--out_dir", folder, "--height", "16", "--count", "2", "--num_workers", workers])
-    for path in (tmp_path / "1").iterdir():
-        assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "word"), [(["--count", "0"], "--count"), (["--count", "1", "--kinds", "moon"], "'moon'")]
-)
-def test_command_line_mistakes_are_one_line(tmp_path, capsys, arguments, word):
-    with pytest.raises(SystemExit) as stop:
-        run(make_scenes.main, ["--out_dir", str(tmp_path), *arguments])
-    assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error:") and word in said and said.count("\n") == 1
-
-
-def test_unwritable_folder_is_a_mistake(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="--out_dir .*file"):
-        make_scenes.main(["--out_dir", str(tmp_path / "file"), "--count", "1"])

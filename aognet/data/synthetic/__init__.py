@@ -1,42 +1,54 @@
 """Captioned panoramas without end: outdoor scenes and rooms drawn from a seed, with no asset.
 
-``make_scene(seed)`` gives the same pixels and caption for the same seed. A scene is a function from view directions to
-linear colour; this file samples it on the panorama, more densely at edges, and makes it displayable.
+``make_scene(seed)`` gives the same pixels and captions for the same seed. A scene is a function from view directions to
+linear light, distance and labels (``world``); it is sampled by ``render`` and put into words by ``views``.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from functools import cached_property
 
 import numpy as np
+from jaxtyping import Float
 
 from aognet.data.synthetic.interiors import ROOMS, indoors
-from aognet.data.synthetic.outdoors import BUILDERS, outdoors
-from aognet.data.synthetic.rays import Rays, encode_srgb
+from aognet.data.synthetic.kinds import OUTDOORS, outdoors
+from aognet.data.synthetic.render import display, exposure, glare, render
+from aognet.data.synthetic.views import captions_at
+from aognet.data.synthetic.world import World
 from aognet.errors import UserError
-from aognet.geometry.sphere import pixel_directions, rotation
+from aognet.geometry.sphere import rotation
 
-KINDS: tuple[str, ...] = (*BUILDERS, *ROOMS)
-_CHUNK = 1 << 16  # rays at a time, so that the arrays stay in the processor's cache
-_EDGE, _EDGE_PART = 0.1, 0.15  # contrast from which pixels are sampled again, and how many at most
+KINDS: tuple[str, ...] = (*OUTDOORS, *ROOMS)
+VERSION = 2  # counts the changes after which the same seed gives other pixels or captions
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What a scene shows in words: as a whole, and in the 90 degree view at every 30 degrees of yaw."""
+
+    whole: str
+    at: dict[float, str]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A panorama (height, 2 * height, 3) float32, sRGB in [0, 1], what it shows in words, and its kind."""
+    """A panorama with its distances and captions.
 
-    image: np.ndarray
+    ``radiance`` is linear light in the unit of ``world``; ``depth`` metres along the ray of each pixel's centre, inf
+    for the sky; ``captions_at`` the caption of the 90 degree view at each of twelve yaws in degrees.
+    """
+
+    radiance: Float[np.ndarray, "height width 3"]
+    depth: Float[np.ndarray, "height width"]
     caption: str
+    captions_at: dict[float, str]
     kind: str
 
-
-@runtime_checkable
-class World(Protocol):
-    """What can be seen from the camera."""
-
-    caption: str
-
-    def radiance(self, rays: Rays) -> np.ndarray:
-        """Linear colour (n, 3) along every ray."""
+    @cached_property
+    def image(self) -> Float[np.ndarray, "height width 3"]:
+        """What a camera with automatic exposure makes of it: sRGB in [0, 1], float32."""
+        factor = exposure(self.radiance)
+        return display(glare(self.radiance, factor), factor)
 
 
 def make_scene(seed: int, height: int = 512, kind: str | None = None) -> Scene:
@@ -47,16 +59,18 @@ def make_scene(seed: int, height: int = 512, kind: str | None = None) -> Scene:
     """
     if height < 8:
         raise UserError(f"height must be at least 8, got {height}")
-    world, kind, turn = _draw(seed, kind)
-    return Scene(_render(world, height, turn), world.caption, kind)
+    world, kind, turn = draw_world(seed, kind)
+    radiance, depth, _ = render(world, height, turn)
+    return Scene(radiance, depth, world.caption, captions_at(world, turn), kind)
 
 
-def describe_scene(seed: int, kind: str | None = None) -> str:
-    """The caption of ``make_scene(seed, kind=kind)`` without making its image."""
-    return _draw(seed, kind)[0].caption
+def describe_scene(seed: int, kind: str | None = None) -> Captions:
+    """The captions of ``make_scene(seed, kind=kind)`` without making its image."""
+    world, _, turn = draw_world(seed, kind)
+    return Captions(world.caption, captions_at(world, turn))
 
 
-def _draw(seed: int, kind: str | None) -> tuple[World, str, np.ndarray]:
+def draw_world(seed: int, kind: str | None = None) -> tuple[World, str, np.ndarray]:
     """The world of a seed, its kind, and the rotation about the vertical axis that it is seen with."""
     if kind is not None and kind not in KINDS:
         raise UserError(f"unknown kind of scene {kind!r}; known: {', '.join(KINDS)}")
@@ -64,60 +78,4 @@ def _draw(seed: int, kind: str | None) -> tuple[World, str, np.ndarray]:
     drawn = str(rng.choice(KINDS))
     kind = kind or drawn
     turn = rotation(float(rng.uniform(0, 360))).numpy()
-    return outdoors(rng, kind) if kind in BUILDERS else indoors(rng, kind), kind, turn
-
-
-def _render(world: World, height: int, turn: np.ndarray) -> np.ndarray:
-    width = 2 * height
-    pixel = np.pi / height
-    directions = pixel_directions(height, width).numpy().reshape(-1, 3)
-    exposure = _exposure(world, turn)
-    image = _shade(world, directions @ turn.T, pixel, exposure)
-    edges = _edges(image.reshape(height, width, 3))
-    rows, columns = np.divmod(edges, width)
-    # A rotated square of samples around each pixel's centre.
-    for right, down in ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125)):
-        longitudes = ((columns + 0.5 + right) / width - 0.5) * 2 * np.pi
-        latitudes = (0.5 - (rows + 0.5 + down) / height) * np.pi
-        flat = np.cos(latitudes)
-        around = np.stack([flat * np.sin(longitudes), np.sin(latitudes), flat * np.cos(longitudes)], 1)
-        image[edges] += _shade(world, around @ turn.T, pixel, exposure)
-    image[edges] /= 5
-    return image.reshape(height, width, 3)
-
-
-def _exposure(world: World, turn: np.ndarray) -> float:
-    """What a camera's automatic exposure would do: bring the geometric mean part of the way to a mid-grey."""
-    height = 24
-    directions = pixel_directions(height, 2 * height).numpy()
-    weights = np.repeat(np.hypot(directions[:, 0, 0], directions[:, 0, 2]), 2 * height)
-    rays = Rays((directions.reshape(-1, 3) @ turn.T).astype(np.float32), np.pi / height)
-    light = np.log(np.clip(world.radiance(rays).mean(-1), 1e-3, 2.0))
-    mean = float(np.exp((light * weights).sum() / weights.sum()))
-    return float(np.clip((0.33 / mean) ** (0.6 if mean > 0.33 else 0.4), 0.35, 2.0))
-
-
-def _shade(world: World, directions: np.ndarray, pixel: float, exposure: float) -> np.ndarray:
-    """Display-referred colours (n, 3) along directions."""
-    directions = np.ascontiguousarray(directions, np.float32)
-    image = np.empty_like(directions)
-    for start in range(0, len(directions), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        linear = np.maximum(world.radiance(Rays(directions[part], pixel)), 0) * np.float32(exposure)
-        # Straight up to 0.6, then a shoulder that reaches 1 at infinity.
-        bent = np.where(linear < 0.6, linear, 1 - 0.4 * np.exp(-(np.maximum(linear, 0.6) - 0.6) / 0.4))
-        image[part] = np.clip(encode_srgb(bent), 0, 1)
-    return image
-
-
-def _edges(image: np.ndarray) -> np.ndarray:
-    """Flat indices of the pixels that differ most from a neighbour."""
-    value = image.mean(-1)
-    across, down = np.abs(np.roll(value, -1, 1) - value), np.abs(np.diff(value, axis=0))
-    contrast = np.maximum(across, np.roll(across, 1, 1))
-    contrast[1:] = np.maximum(contrast[1:], down)
-    contrast[:-1] = np.maximum(contrast[:-1], down)
-    contrast = contrast.ravel()
-    most = int(contrast.size * _EDGE_PART)
-    limit = max(_EDGE, float(np.partition(contrast, -most)[-most]))
-    return np.flatnonzero(contrast >= limit)
+    return outdoors(rng, kind) if kind in OUTDOORS else indoors(rng, kind), kind, turn

@@ -128,7 +128,9 @@ def blend(under: np.ndarray, over: np.ndarray, amount: np.ndarray) -> np.ndarray
     return under + (over - under) * amount[:, None]
 
 
-def stripes(places: np.ndarray, period: float, part: float, footprint: np.ndarray) -> np.ndarray:
+def stripes(
+    places: np.ndarray, period: float | np.ndarray, part: float | np.ndarray, footprint: np.ndarray
+) -> np.ndarray:
     """How much of each pixel lies in stripes that take ``part`` of every period, centred on its multiples."""
     distance = np.abs(places / period - np.rint(places / period)) * period
     inside = np.clip((part * period / 2 - distance) / np.maximum(footprint, 1e-5) + 0.5, 0, 1)

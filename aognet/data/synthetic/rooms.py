@@ -1,219 +1,279 @@
-"""The inside of a room: a box around the camera with windows, solids standing in it, and the light of both."""
+"""The inside of a room: a shell with openings, furniture in it, and the light of sun, sky and lamps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from aognet.data.synthetic.finishes import Finish, Grains, Spots
-from aognet.data.synthetic.rays import Rays, blend, dot, rgb, smooth, stripes
+from aognet.data.synthetic.lightmap import Lamp, Lightmap
+from aognet.data.synthetic.openings import Opening, transmission
+from aognet.data.synthetic.rays import Rays, dot, rgb
+from aognet.data.synthetic.shells import Shell
 from aognet.data.synthetic.sky import Sky
-from aognet.data.synthetic.solids import Solid, trace
+from aognet.data.synthetic.solids import shadowed
+from aognet.data.synthetic.surfaces import Met, Piece, Surfaces, corners_of, shell_frames
+from aognet.data.synthetic.voxels import Voxels
+from aognet.data.synthetic.world import Seen
 
-_AXES = ((0, 1), (0, -1), (2, 1), (2, -1))  # walls: axis and the side of the camera they are on
-
-
-@dataclass(frozen=True)
-class Window:
-    """A rectangle on a wall (0: +x, 1: -x, 2: +z, 3: -z): along the wall's other axis and up, in metres."""
-
-    wall: int
-    left: float
-    right: float
-    low: float
-    high: float
-    panes: int
-
-    def depth(self, across: np.ndarray, up: np.ndarray) -> np.ndarray:
-        """Metres to the nearest edge, negative outside."""
-        return np.minimum(
-            np.minimum(across - self.left, self.right - across), np.minimum(up - self.low, self.high - up)
-        )
+_PENUMBRA = 0.0093  # width of the edge of a sun patch per metre from the window: the sun's diameter in radians
 
 
 @dataclass
 class Room:
-    """Corners of the box relative to the camera, finishes, openings and solids."""
+    """What a room is made of, before it is made ready to be seen."""
 
-    low: np.ndarray
-    high: np.ndarray
-    floor: Finish
-    walls: list[Finish]
-    ceiling: Finish
+    shell: Shell
+    finishes: list[Finish]  # of the shell's faces
     sky: Sky
-    windows: list[Window] = field(default_factory=list)
-    solids: list[Solid] = field(default_factory=list)
-    lamps: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # (place, colour)
+    outside: Callable[[Rays], Seen]
+    openings: list[Opening] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
+    lamps: list[Lamp] = field(default_factory=list)
+    labels: list[str] = field(default_factory=lambda: [""])
+    frame_color: np.ndarray = field(default_factory=lambda: rgb(0.9, 0.9, 0.88))
 
-    def wall_axes(self, wall: int) -> tuple[int, float, int]:
-        """Axis a wall is normal to, its coordinate there, and the axis along it."""
-        axis, side = _AXES[wall]
-        return axis, float((self.high if side > 0 else self.low)[axis]), 2 - axis
+    def __post_init__(self):
+        shell = self.shell
+        frames = shell_frames(shell.normals, shell.offsets)
+        self.frames = [frames.one(face) for face in range(len(frames))]
+
+    def label(self, noun: str) -> int:
+        """The number of a new thing called ``noun``."""
+        self.labels.append(noun)
+        return len(self.labels) - 1
 
 
 class Indoors:
-    """A room made ready to be seen."""
+    """A room made ready to be seen; ``tell`` comes from what furnished it."""
 
-    def __init__(self, rng: np.random.Generator, room: Room, outside: Callable[[Rays], np.ndarray], caption: str):
-        self.room, self.outside, self.caption = room, outside, caption
+    def __init__(self, rng: np.random.Generator, room: Room):
+        self.room = room
         self.grains = Grains(rng)
-        self.sources = self._sources()
+        finishes, labels = list(room.finishes), [0] * len(room.finishes)
+        self.recesses: list[int] = []
+        for opening in room.openings:
+            self.recesses.append(len(finishes))
+            finishes += self._recess_finishes(opening)
+            labels += [room.label(opening.noun)] * 5
+        recesses = [opening.frames(room.frames[opening.face]) for opening in room.openings]
+        self.surfaces = Surfaces(room.shell.normals, room.shell.offsets, recesses, room.pieces)
+        for piece in room.pieces:
+            finishes += [piece.finish] * len(piece.solid.normals)
+            labels += [piece.label] * len(piece.solid.normals)
+        self.labels_of = np.array(labels, np.int16)
+        self._tabulate(finishes)
 
-    def radiance(self, rays: Rays) -> np.ndarray:
-        """Linear colour (n, 3) along every ray."""
-        distance, normals, side = self._shell(rays)
-        hits = trace(rays, self.room.solids)
-        met = np.flatnonzero((hits.index >= 0) & (hits.distance < distance))
-        distance[met], normals[met], side[met] = hits.distance[met], hits.normals[met], -1
-        points = rays.directions * distance[:, None]
-        footprint = rays.pixel * distance / np.clip(-dot(normals, rays.directions), 0.1, 1)
-        albedo, glow = np.zeros_like(points), np.zeros_like(points)
-        for number, finish in enumerate([*self.room.walls, self.room.floor, self.room.ceiling]):
-            here = np.flatnonzero(side == number)
-            if here.size:
-                albedo[here] = self._finish(finish, number, points[here], footprint[here])
-        if met.size:
-            albedo[met], glow[met] = self._objects(hits.index[met], points[met], normals[met], footprint[met])
-        color = albedo * self._light(points, normals, side) + glow
-        self._paint_windows(rays, points, footprint, side, color)
-        return color
+    def _recess_finishes(self, opening: Opening) -> list[Finish]:
+        paint = Finish("plain", self.room.frame_color)
+        if opening.kind == "window":
+            return [Finish("glass", self.room.frame_color)] + [paint] * 4
+        wall = self.room.finishes[opening.face]
+        far = Finish("plain", wall.color * np.float32(0.9))
+        return [far, far, far, self.room.finishes[self.room.shell.floor_face], paint]
 
-    def _shell(self, rays: Rays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Distance, inward normal and side (walls 0-3, floor 4, ceiling 5) of where rays leave the box."""
-        d = np.where(rays.directions == 0, np.float32(1e-9), rays.directions)
-        times = np.where(d > 0, self.room.high / d, self.room.low / d)
-        axis, rows = times.argmin(1), np.arange(len(d))
-        ahead = d[rows, axis] > 0
-        normals = np.zeros_like(d)
-        normals[rows, axis] = np.where(ahead, -1, 1)
-        side = np.where(axis == 1, np.where(ahead, 5, 4), np.where(axis == 0, 0, 2) + ~ahead)
-        return times[rows, axis], normals, side
+    def _tabulate(self, finishes: list[Finish]) -> None:
+        kinds = sorted({finish.kind for finish in finishes})
+        self.kinds = kinds
+        self.kind_of = np.array([kinds.index(finish.kind) for finish in finishes], np.int16)
+        self.colors = np.array([finish.color for finish in finishes], np.float32)
+        self.seconds = np.array([finish.other for finish in finishes], np.float32)
+        self.sizes = np.array([finish.size for finish in finishes], np.float32)
+        self.glows = np.array([finish.glow for finish in finishes], np.float32)
+        self.extents = self.surfaces.frames.sizes.astype(np.float32)
 
-    def _sources(self) -> list[tuple[np.ndarray, np.ndarray, float]]:
-        """Place, colour and reach in metres of every light: windows shine from a little inside."""
-        room, sky = self.room, self.room.sky
-        sources = []
-        day = (sky.ambient * 1.2 + sky.sunlight * 0.35).astype(np.float32)
-        for window in room.windows:
-            axis, at, along = room.wall_axes(window.wall)
-            place = np.zeros(3, np.float32)
-            place[axis], place[along] = at - np.sign(at) * 0.25, (window.left + window.right) / 2
-            place[1] = (window.low + window.high) / 2
-            area = (window.right - window.left) * (window.high - window.low)
-            sources.append((place, day * np.float32(1.1 * min(area, 4) ** 0.5), 1.6))
-        sources += [(place.astype(np.float32), color, 1.8) for place, color in room.lamps]
-        return sources
+    @cached_property
+    def voxels(self) -> Voxels:
+        """What furniture lets pass of soft light."""
+        corners, _ = corners_of(self.room.shell.normals, self.room.shell.offsets)
+        return Voxels(corners.min(0), corners.max(0), [piece.solid for piece in self.room.pieces if piece.shades])
 
-    def _light(self, points: np.ndarray, normals: np.ndarray, side: np.ndarray) -> np.ndarray:
-        """Light (n, 3) that falls on points: sources, bounced light darkened in corners and by solids, sun patches."""
+    @cached_property
+    def lightmap(self) -> Lightmap:
+        """The light of sky, lamps and what they light, baked when it is first needed."""
         room = self.room
-        total = np.zeros_like(points)
-        mean = np.zeros(3, np.float32)
-        for place, color, reach in self.sources:
-            offset = place - points
-            square = dot(offset, offset)
-            facing = np.clip(dot(offset, normals) / np.sqrt(square + 0.05) * 0.8 + 0.2, 0, 1)
-            total += (facing / (1 + square / reach**2))[:, None] * color
-            mean += color
-        bounced = (0.16 * mean + 0.07).astype(np.float32)
-        total = (total + bounced) * self._occlusion(points, side)[:, None]
-        sun = self._sun(points, normals)
-        return total + room.sky.sunlight * (sun * 1.6)[:, None]
+        lightmap = Lightmap(self.surfaces.frames, len(room.frames))
+        radiance = room.outside(Rays(_SPHERE, 0.25)).radiance
+        views = [_shine(room.frames[opening.face].normal, radiance) for opening in room.openings]
+        # Larger rooms are seen from further away.
+        side = float(np.clip(0.15 * np.ptp([room.shell.low, room.shell.high], axis=0).max(), 1.2, 4.0))
+        tiles = [
+            tile
+            for opening, (down, up) in zip(room.openings, views, strict=True)
+            if opening.kind == "window"
+            for tile in opening.tiles(room.frames[opening.face], down, up, side)
+        ]
+        albedo = np.array([finish.color * 0.65 + finish.other * 0.35 for finish in room.finishes], np.float32)
+        lightmap.bake(self.voxels, tiles, room.lamps, self.sun, albedo)
+        inner = lightmap.mean()
+        for opening, first, (down, up) in zip(room.openings, self.recesses, views, strict=True):
+            for side in range(5):
+                if opening.kind == "doorway":
+                    light = inner * np.float32((0.35, 0.3, 0.45, 0.5, 0.3)[side])
+                else:
+                    light = inner * 0.5 + (down + up) * np.float32(0.06 if side == 0 else 0.15)
+                lightmap.fill(first + side, light)
+        return lightmap
 
-    def _occlusion(self, points: np.ndarray, side: np.ndarray) -> np.ndarray:
-        room = self.room
-        open_ = np.ones(len(points), np.float32)
-        for axis, own in ((0, (0, 1)), (1, (4, 5)), (2, (2, 3))):
-            for edge in (points[:, axis] - room.low[axis], room.high[axis] - points[:, axis]):
-                open_ *= 1 - np.where((side == own[0]) | (side == own[1]), 0, 0.3 * np.exp(-np.maximum(edge, 0) / 0.3))
-        squares = dot(points, points)
-        for solid in room.solids:
-            reach = (solid.radius + 0.7) ** 2 - solid.center @ solid.center
-            near = np.flatnonzero(squares - points @ (2 * solid.center) < reach)
+    def seen(self, rays: Rays) -> Seen:
+        """What each ray meets."""
+        met = self.meet(rays)
+        points = rays.directions * met.distance[:, None]
+        normals = self.surfaces.normals[met.face]
+        footprint = rays.pixel * met.distance / np.clip(-dot(normals, rays.directions), 0.08, 1)
+        a, b = self.surfaces.places(met.face, points)
+        albedo = self._albedo(met.face, points, a, b, footprint)
+        light = self.lightmap.light(met.face, a, b) + self.sun(points, normals)
+        color = albedo * light + self.glows[met.face]
+        through = np.zeros(len(points), np.float32)
+        distance = met.distance.astype(np.float32)
+        self._polish(rays, met.face, points, color)
+        self._look_out(rays, met.face, a, b, footprint, color, distance, through)
+        return Seen(color.astype(np.float32), distance, self.labels_of[met.face], through)
+
+    def meet(self, rays: Rays) -> Met:
+        """The face that each ray meets, and where."""
+        met = self.surfaces.shell(rays.directions)
+        for opening, first in zip(self.room.openings, self.recesses, strict=True):
+            near = np.flatnonzero(met.face == opening.face)
             if near.size:
-                gap = solid.gap(points[near])
-                dark = 0.5 * np.exp(-np.maximum(gap, 0) / 0.16) * (gap > 2e-3)
-                open_[near] *= 1 - dark * (0.4 if solid.radius < 0.3 else 1.0)
-        return open_
+                opening.enter(self.room.frames[opening.face], first, rays.directions, near, met)
+        self.surfaces.furniture(rays.directions, met)
+        return met
 
-    def _sun(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """How much sun reaches points (n,) through the windows."""
+    def sun(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """Direct sunlight (n, 3) that reaches points through windows and past furniture."""
         light = self.room.sky.light
-        lit = np.zeros(len(points), np.float32)
-        if self.room.sky.is_dark:
-            return lit
-        for window in self.room.windows:
-            axis, at, along = self.room.wall_axes(window.wall)
-            if light[axis] * at <= 0.02:
+        cosine = np.clip(normals @ light, 0, 1)
+        total = np.zeros((len(points), 3), np.float32)
+        if self.room.sky.is_grey:
+            return total
+        facing = np.flatnonzero(cosine > 0)
+        passing = np.zeros(len(facing), np.float32)
+        for opening in self.room.openings:
+            wall = self.room.frames[opening.face]
+            if opening.kind == "window" and -(wall.normal @ light) > 0.02:
+                passing = np.maximum(passing, opening.passes(wall, points[facing], light, _PENUMBRA))
+        lit = np.flatnonzero(passing > 0)
+        facing, passing = facing[lit], passing[lit]
+        if facing.size:
+            raised = points[facing] + normals[facing] * np.float32(3e-3)
+            dark = shadowed(raised, self.surfaces.solids, light)
+            total[facing] = (passing * cosine[facing] * ~dark)[:, None] * self.room.sky.sunlight
+        return total
+
+    def _albedo(self, face, points, a, b, footprint) -> np.ndarray:
+        albedo = self.colors[face]
+        kinds = self.kind_of[face]
+        for kind in np.unique(kinds):
+            name = self.kinds[kind]
+            if name in ("plain", "glass"):
                 continue
-            reach = (at - points[:, axis]) / light[axis]
-            across, up = points[:, along] + reach * light[along], points[:, 1] + reach * light[1]
-            soft = 0.01 + 0.02 * np.abs(reach)
-            inside = window.depth(across, up)
-            bars = stripes((across - window.left) / (window.right - window.left) * window.panes, 1.0, 0.07, soft)
-            lit = np.maximum(lit, np.clip(inside / soft + 0.5, 0, 1) * (1 - bars) * (np.abs(reach) > 0.05))
-        return lit * np.clip(normals @ light, 0, 1)
+            here = np.flatnonzero(kinds == kind)
+            own = face[here]
+            spots = Spots(
+                points[here],
+                a[here],
+                b[here],
+                self.extents[own, 0],
+                self.extents[own, 1],
+                own.astype(np.float32),
+                footprint[here],
+                albedo[here],
+                self.seconds[own],
+                self.sizes[own],
+            )
+            albedo[here] = self.grains.albedo(name, spots)
+        walls = np.flatnonzero(face < self.room.shell.floor_face)
+        self._skirt(walls, face, b, footprint, albedo)
+        return albedo
 
-    def _finish(self, finish: Finish, side: int, points: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """Albedo (n, 3) of a wall, the floor (4) or the ceiling (5)."""
-        a, b = (points[:, 0], points[:, 2]) if side >= 4 else (points[:, 2 if side < 2 else 0], points[:, 1])
-        if side < 4:
-            b = b - self.room.low[1]
-        color = self.grains.albedo(finish, Spots(points, a, b, footprint))
-        dirt = 0.025 * self.grains.stain(points) + 0.012 * self.grains.grain(points, footprint)
-        color = color * (1 + dirt)[:, None]
-        if side < 4 and finish.kind not in ("tiles", "brick"):
-            skirt = np.clip((0.09 - b) / footprint + 0.5, 0, 1)
-            color = blend(color, self.room.ceiling.color * 0.92, skirt)
-        return color
+    def _skirt(self, walls, face, b, footprint, albedo) -> None:
+        tiled = np.array(
+            [finish.kind in ("tiles", "subway", "brick", "stone", "concrete") for finish in self.room.finishes]
+        )
+        walls = walls[~tiled[face[walls]] & (b[walls] < 0.4)]
+        amount = np.clip((0.09 - b[walls]) / footprint[walls] + 0.5, 0, 1)
+        # A line of shadow over the skirting board.
+        line = 1 - 0.1 * np.clip(1 - np.abs(b[walls] - 0.09) / np.maximum(footprint[walls], 0.006), 0, 1)
+        albedo[walls] = (albedo[walls] + (self.room.frame_color - albedo[walls]) * amount[:, None]) * line[:, None]
 
-    def _objects(self, index, points, normals, footprint) -> tuple[np.ndarray, np.ndarray]:
-        """Albedo and glow (n, 3) of points on solids."""
-        solids = self.room.solids
-        albedo = np.stack([solid.color for solid in solids])[index]
-        glow = np.zeros_like(albedo)
-        materials = np.array([solid.material for solid in solids])[index]
-        a = np.where(np.abs(normals[:, 0]) > 0.7, points[:, 2], points[:, 0])
-        b = np.where(np.abs(normals[:, 1]) > 0.7, points[:, 2], points[:, 1])
-        spots = Spots(points, a, b, footprint)
-        for name in np.unique(materials):
-            here = np.flatnonzero(materials == name)
-            if name == "lamp":
-                glow[here] = albedo[here] * 2.2
-            elif name == "picture":
-                for number in np.unique(index[here]):
-                    this = here[index[here] == number]
-                    albedo[this] = self._picture(solids[number], spots.take(this))
-            else:
-                finish = Finish(str(name), np.ones(3, np.float32), np.full(3, 0.8, np.float32), 0.35)
-                albedo[here] *= self.grains.albedo(finish, spots.take(here))
-        return albedo, glow
+    def _polish(self, rays: Rays, face, points, color) -> None:
+        """Adds what a polished floor mirrors: windows and walls, by Schlick's approximation (1994) of Fresnel's law."""
+        floor = self.room.shell.floor_face
+        gloss = self.room.finishes[floor].gloss
+        # Steep looks are left out: there a floor mirrors less than a twentieth.
+        here = np.flatnonzero((face == floor) & (rays.directions[:, 1] > -0.62))
+        if not gloss or not here.size:
+            return
+        towards = rays.directions[here] * np.array([1, -1, 1], np.float32)
+        share = gloss * (0.96 * (1 - towards[:, 1]) ** 5 - 0.0075)
+        starts = points[here]
+        normals, offsets = self.surfaces.shell_normals, self.surfaces.shell_offsets[:, None]
+        along = normals @ towards.T
+        with np.errstate(divide="ignore"):
+            times = np.where(along > 1e-6, (offsets - normals @ starts.T) / along, np.float32(np.inf))
+        met, reach = times.argmin(0), times.min(0)
+        ends = starts + towards * reach[:, None]
+        mirrored = self._mirrored(Rays(towards, rays.pixel), met, ends, 0.08 * reach)
+        clear = self.voxels.passing(starts + np.array([0, 0.1, 0], np.float32), ends, 12)
+        mirrored = mirrored * clear[:, None] + 0.2 * self.lightmap.mean() * (1 - clear)[:, None]
+        color[here] += mirrored * share[:, None]
 
-    def _picture(self, solid: Solid, spots: Spots) -> np.ndarray:
-        """A framed painting: something like land under something like a sky, in tones of the solid's colour."""
-        line = 0.12 * self.grains.shapes(spots.points) + spots.b - solid.center[1]
-        light, dark = 0.35 + 0.65 * solid.color[::-1], solid.color * 0.8
-        color = blend(np.broadcast_to(dark, spots.points.shape), light, smooth(line, -0.03, 0.03))
-        color = color * (1 + 0.1 * self.grains.cloud(spots.points) + 0.5 * line)[:, None]
-        # On the front the second nearest face is the nearest edge.
-        depths = solid.offsets[:, None] - solid.normals @ spots.points.T
-        edge = np.partition(depths, 1, axis=0)[1]
-        return blend(color, rgb(0.2, 0.15, 0.1), np.clip((0.035 - edge) / spots.footprint + 0.5, 0, 1))
+    def _mirrored(self, rays: Rays, face, points, blur) -> np.ndarray:
+        """Light (n, 3) from walls and windows along reflected rays that meet them at points; edges ``blur`` wide."""
+        a, b = self.surfaces.places(face, points)
+        mirrored = self.colors[face] * self.lightmap.light(face, a, b)
+        panes = []
+        for opening in self.room.openings:
+            there = np.flatnonzero(face == opening.face) if opening.kind == "window" else np.empty(0, int)
+            # A floor is not quite even: what is further from it is less sharp.
+            clear = np.clip(opening.inside(a[there], b[there]) / blur[there] + 0.5, 0, 1)
+            panes.append((there[clear > 0], clear[clear > 0, None]))
+        if panes:
+            there, clear = (np.concatenate(parts) for parts in zip(*panes, strict=True))
+            view = self.room.outside(rays.take(there)).radiance if there.size else mirrored[there]
+            mirrored[there] += (view * np.float32(transmission()) - mirrored[there]) * clear
+        return mirrored
 
-    def _paint_windows(self, rays: Rays, points, footprint, side, color) -> None:
-        frame = rgb(0.9, 0.9, 0.88) * (0.25 if self.room.sky.is_dark else 0.75)
-        for window in self.room.windows:
-            _, _, along = self.room.wall_axes(window.wall)
-            across, up = points[:, along], points[:, 1]
-            inside = window.depth(across, up)
-            here = np.flatnonzero((side == window.wall) & (inside > -0.08))
-            if not here.size:
-                continue
-            width, depth = footprint[here], inside[here]
-            part = (across[here] - window.left) / (window.right - window.left) * window.panes
-            size = (window.right - window.left) / window.panes
-            bars = stripes(part, 1.0, 0.06 / size, width / size)
-            glass = np.clip((depth - 0.03) / width + 0.5, 0, 1) * (1 - bars)
-            view = self.outside(rays.take(here)) * (1.0 if self.room.sky.is_dark else 1.25)
-            painted = blend(np.broadcast_to(frame, view.shape), view, glass)
-            color[here] = blend(color[here], painted, np.clip((depth + 0.05) / width + 0.5, 0, 1))
+    def _look_out(self, rays: Rays, face, a, b, footprint, color, distance, through) -> None:
+        """Puts what is outside behind the glass of all windows at once."""
+        panes = []
+        for opening, first in zip(self.room.openings, self.recesses, strict=True):
+            here = np.flatnonzero(face == first) if opening.kind == "window" else np.empty(0, int)
+            panes.append((here, opening.glass(a[here], b[here], footprint[here])))
+        if not panes:
+            return
+        here, glass = (np.concatenate(parts) for parts in zip(*panes, strict=True))
+        here, glass = here[glass > 0], glass[glass > 0]
+        if not here.size:
+            return
+        view = self.room.outside(rays.take(here))
+        color[here] += (view.radiance * np.float32(transmission()) - color[here]) * glass[:, None]
+        through[here] = view.through * glass * transmission()
+        clear = glass > 0.5
+        distance[here[clear]] = np.maximum(view.distance[clear], distance[here[clear]])
+
+
+def _sphere(count: int) -> np.ndarray:
+    """Directions (n, 3) spread evenly over the sphere."""
+    number = np.arange(count)
+    height = 1 - (2 * number + 1) / count
+    turn = number * np.pi * (3 - 5**0.5)
+    flat = np.sqrt(1 - height**2)
+    return np.stack([flat * np.sin(turn), height, flat * np.cos(turn)], 1).astype(np.float32)
+
+
+_SPHERE = _sphere(400)
+
+
+def _shine(inward: np.ndarray, radiance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean radiances (3,) from above and from below the horizon that fall on a window."""
+    weights = np.maximum(-(_SPHERE @ inward), 0)
+    down, up = (
+        (weights[part] @ radiance[part] / max(weights[part].sum(), 1e-6)).astype(np.float32)
+        for part in (_SPHERE[:, 1] > 0, _SPHERE[:, 1] <= 0)
+    )
+    # Not all that lies before a house is as green as its lawn.
+    return down, 0.4 * up + 0.6 * up.mean()

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aognet.data.synthetic.rays import Rays, dot
+from aognet.data.synthetic.rays import Rays
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,41 @@ class Solid:
     high: np.ndarray
     radius: float  # of the sphere around it
     color: np.ndarray
-    material: str = "plain"
+    material: str
+    corners: np.ndarray  # (n, 3)
 
     @property
     def center(self) -> np.ndarray:
         """Middle of the box around it."""
         return (self.low + self.high) / 2
+
+    @cached_property
+    def front(self) -> np.ndarray:
+        """The faces that are seen from the origin; none if it is inside."""
+        return np.flatnonzero(self.offsets < 0)
+
+    @cached_property
+    def back(self) -> np.ndarray:
+        """The faces that are not."""
+        return np.flatnonzero(self.offsets >= 0)
+
+    @cached_property
+    def cone(self) -> tuple[np.ndarray, float]:
+        """The unit direction to the sphere around it, and the cosine of the angle that the sphere fills."""
+        far = max(float(np.linalg.norm(self.center)), 1e-6)
+        spread = self.radius / far
+        return (self.center / far).astype(np.float32), np.sqrt(1 - spread**2) if spread < 1 else -1.1
+
+    @cached_property
+    def slopes(self) -> tuple[float, float]:
+        """Between which tangents of elevation it is seen, at most, from the origin."""
+        beside = np.maximum(np.maximum(self.low, -self.high), 0)[::2]
+        away = 0.999 * float(np.hypot(*beside))
+        if away < 1e-3:
+            return -np.inf, np.inf
+        low, high = float(self.low[1]), float(self.high[1])
+        # A part below the eye is seen steepest where it is nearest; one above it, flattest where it is farthest.
+        return (low / away if low < 0 else -1e-3), (high / away if high > 0 else 1e-3)
 
     def gap(self, points: np.ndarray) -> np.ndarray:
         """About how far outside the solid points (n, 3) are; negative inside."""
@@ -47,7 +77,9 @@ def _solid(normals, points, corners, color, material) -> Solid:
     corners = np.asarray(corners, np.float32)
     low, high = corners.min(0), corners.max(0)
     radius = float(np.linalg.norm(corners - (low + high) / 2, axis=1).max())
-    return Solid(normals, offsets.astype(np.float32), low, high, radius, np.asarray(color, np.float32), material)
+    return Solid(
+        normals, offsets.astype(np.float32), low, high, radius, np.asarray(color, np.float32), material, corners
+    )
 
 
 def _turn(vectors: ArrayLike, yaw: float) -> np.ndarray:
@@ -91,14 +123,36 @@ def trace(rays: Rays, solids: Sequence[Solid]) -> Hits:
     hits = Hits(np.full(count, -1, np.int32), np.full(count, np.inf, np.float32), np.zeros((count, 3), np.float32))
     if not solids:
         return hits
+    columns, slope = np.ascontiguousarray(rays.directions.T), rays.slope
+    flattest, steepest = slope.min(initial=np.inf), slope.max(initial=-np.inf)
+    for number, solid in enumerate(solids):
+        # Rays come in rows of the panorama: most solids are wholly above or below a batch of them.
+        least, most = solid.slopes
+        if least > steepest or most < flattest:
+            continue
+        # Only rays inside the cone around a solid's bounding sphere can meet it.
+        heading, bound = solid.cone
+        near = np.flatnonzero(heading @ columns > bound)
+        near = near[(slope[near] > least) & (slope[near] < most)]
+        if not near.size:
+            continue
+        face, entry = enter(solid, columns[:, near])
+        met = np.flatnonzero(entry < hits.distance[near])
+        chosen = near[met]
+        hits.index[chosen] = number
+        hits.distance[chosen] = entry[met]
+        hits.normals[chosen] = solid.normals[face[met]]
+    return hits
+    columns = np.ascontiguousarray(rays.directions.T)
     centers = np.stack([solid.center for solid in solids])
     far = np.linalg.norm(centers, axis=1)
     spread = np.array([solid.radius for solid in solids]) / np.maximum(far, 1e-6)
     # Only rays inside the cone around a solid's bounding sphere can meet it.
     bounds = np.where(spread < 1, np.sqrt(np.maximum(1 - spread**2, 0)), -1.1)
-    cosines = (centers / np.maximum(far, 1e-6)[:, None]).astype(np.float32) @ rays.directions.T
+    cosines = (centers / np.maximum(far, 1e-6)[:, None]).astype(np.float32) @ columns
     for number, solid in enumerate(solids):
-        near = np.flatnonzero(cosines[number] > bounds[number])
+        least, most = _slopes(solid)
+        near = np.flatnonzero((cosines[number] > bounds[number]) & (rays.slope > least) & (rays.slope < most))
         if not near.size:
             continue
         along = solid.normals @ rays.directions[near].T
@@ -116,20 +170,55 @@ def trace(rays: Rays, solids: Sequence[Solid]) -> Hits:
     return hits
 
 
-def ground_shadow(points: np.ndarray, solids: Sequence[Solid], light: np.ndarray) -> np.ndarray:
+def enter(solid: Solid, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The face by which rays (3, n) from the origin enter a solid, and how far away; inf where they do not."""
+    face = np.zeros(columns.shape[1], np.int32)
+    entry, leave = np.zeros(columns.shape[1], np.float32), np.full(columns.shape[1], np.inf, np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Only faces that look at the origin let rays in, at the last of them; only the others let them out.
+        for number in solid.front:
+            along = solid.normals[number] @ columns
+            times = np.where(along < 0, solid.offsets[number] / along, np.float32(np.inf))
+            face[times > entry] = number
+            np.maximum(entry, times, out=entry)
+        for number in solid.back:
+            along = solid.normals[number] @ columns
+            np.minimum(leave, np.where(along > 0, solid.offsets[number] / along, np.float32(np.inf)), out=leave)
+    entry[(entry >= leave) | (entry == 0)] = np.inf
+    return face, entry
+
+
+def shadowed(points: np.ndarray, solids: Sequence[Solid], light: np.ndarray) -> np.ndarray:
     """Which of the points (n, 3) lie in the shadow of a solid; the light comes from the unit vector ``light``."""
     dark = np.zeros(len(points), bool)
+    side = np.cross(light, [1.0, 0.0, 0.0] if abs(light[0]) < 0.7 else [0.0, 0.0, 1.0])
+    side /= np.linalg.norm(side)
+    basis = np.stack([side, np.cross(light, side), light]).astype(np.float32)
+    columns = np.ascontiguousarray(points.T, np.float32)
+    places = basis @ columns
+    lowest, highest = (end(places, axis=1, initial=start) for end, start in ((np.min, np.inf), (np.max, -np.inf)))
     for solid in solids:
-        # A solid shades only what lies within its bounding sphere swept along the light.
-        offset = points - solid.center
-        beside = offset - (offset @ light)[:, None] * light
-        near = np.flatnonzero((dot(beside, beside) < solid.radius**2) & ~dark)
-        if not near.size:
+        # Seen along the light, a solid shades only what lies within the box around its corners, and behind them.
+        corners = basis @ solid.corners.T
+        (left, low, _), (right, high, top) = corners.min(1), corners.max(1)
+        if left > highest[0] or right < lowest[0] or low > highest[1] or high < lowest[1] or top < lowest[2]:
             continue
-        along = (solid.normals @ light)[:, None]
-        along = np.where(along == 0, np.float32(1e-9), along)
-        times = (solid.offsets[:, None] - solid.normals @ points[near].T) / along
-        entry = np.where(along < 0, times, -np.inf).max(0)
-        leave = np.where(along > 0, times, np.inf).min(0)
-        dark[near] = (entry < leave) & (leave > 0)
+        x, y, z = places
+        near = np.flatnonzero((x > left) & (x < right) & (y > low) & (y < high) & (z < top) & ~dark)
+        if near.size:
+            dark[near] = _crosses(solid, columns[:, near], light)
     return dark
+
+
+def _crosses(solid: Solid, columns: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Which rays from points (3, n) towards the light meet a solid."""
+    along = solid.normals @ light.astype(np.float32)
+    along[along == 0] = 1e-9
+    entry, leave = np.full(columns.shape[1], -np.inf, np.float32), np.full(columns.shape[1], np.inf, np.float32)
+    for number, slope in enumerate(along):
+        times = (solid.offsets[number] - solid.normals[number] @ columns) / slope
+        if slope < 0:
+            np.maximum(entry, times, out=entry)
+        else:
+            np.minimum(leave, times, out=leave)
+    return (entry < leave) & (leave > 0)
