@@ -66,7 +66,7 @@ def _sky(height: int) -> object:
 
     from aognet.data.synthetic.rays import Rays
     from aognet.data.synthetic.render import display, exposure
-    from aognet.data.synthetic.sky import draw_sky
+    from aognet.data.synthetic.sky.sky import draw_sky
     from aognet.geometry.sphere import pixel_directions
 
     directions = pixel_directions(height, 2 * height).numpy().reshape(-1, 3).astype(np.float32)

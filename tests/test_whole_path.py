@@ -46,7 +46,7 @@ def test_scenes_to_panorama(folder: Path, sd2_folder: Path) -> None:
     assert len(losses) == STEPS and np.isfinite(losses).all()
 
     panorama, photo = folder / "png" / names[0], folder / "photo.png"
-    call(take_photo, "--panorama", panorama, "--out", photo, "--fov", 90, "--size", "24x24")
+    call(take_photo, "--panorama", panorama, "--out", photo, "--fov", 90, "--size", "64x64")
     paint(folder, photo, captioner)
     result = np.asarray(Image.open(folder / "out" / "photo" / "result.png")).astype(int)
     assert result.shape == (HEIGHT, 2 * HEIGHT, 3)

@@ -5,21 +5,21 @@ import re
 import numpy as np
 import pytest
 
-from aognet.data.synthetic.finishes import Finish
-from aognet.data.synthetic.furnisher import Furnisher, Thing
-from aognet.data.synthetic.furniture import dining_table, slab
-from aognet.data.synthetic.interiors import ROOMS, FurnishedRoom, indoors
-from aognet.data.synthetic.lightmap import Lamp, Lightmap
-from aognet.data.synthetic.openings import Opening
-from aognet.data.synthetic.palette import plain
+from aognet.data.synthetic.indoors.finishes import Finish
+from aognet.data.synthetic.indoors.furnisher import Furnisher, Thing
+from aognet.data.synthetic.indoors.furniture import dining_table, slab
+from aognet.data.synthetic.indoors.interiors import ROOMS, FurnishedRoom, indoors
+from aognet.data.synthetic.indoors.lightmap import Lamp, Lightmap
+from aognet.data.synthetic.indoors.openings import Opening
+from aognet.data.synthetic.indoors.palette import plain
+from aognet.data.synthetic.indoors.rooms import Indoors, Room
+from aognet.data.synthetic.indoors.shells import Shell, draw_shell
+from aognet.data.synthetic.indoors.surfaces import Frame, shell_frames
+from aognet.data.synthetic.indoors.telling import count_things, plural
+from aognet.data.synthetic.indoors.voxels import Voxels
 from aognet.data.synthetic.rays import Rays
-from aognet.data.synthetic.rooms import Indoors, Room
-from aognet.data.synthetic.shells import Shell, draw_shell
-from aognet.data.synthetic.sky import Sky, draw_sky
+from aognet.data.synthetic.sky.sky import Sky, draw_sky
 from aognet.data.synthetic.solids import box
-from aognet.data.synthetic.surfaces import Frame, shell_frames
-from aognet.data.synthetic.telling import count_things, plural
-from aognet.data.synthetic.voxels import Voxels
 from aognet.data.synthetic.world import LUX, Seen
 from aognet.geometry.sphere import pixel_directions
 

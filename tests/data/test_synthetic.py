@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from aognet.data.synthetic import KINDS, Scene, describe_scene, draw_world, make_scene
-from aognet.data.synthetic.atmosphere import SUN_RADIUS, daylight
-from aognet.data.synthetic.film import EYE
-from aognet.data.synthetic.kinds import OUTDOORS, outdoors
+from aognet.data.synthetic.outdoors.film import EYE
+from aognet.data.synthetic.outdoors.kinds import OUTDOORS, outdoors
 from aognet.data.synthetic.rays import Rays
 from aognet.data.synthetic.render import render
-from aognet.data.synthetic.sky import draw_sky
+from aognet.data.synthetic.sky.atmosphere import SUN_RADIUS, daylight
+from aognet.data.synthetic.sky.sky import draw_sky
 from aognet.data.synthetic.views import YAWS, views_of
 from aognet.data.synthetic.world import Disc, Seen, View
 from aognet.errors import UserError

@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from aognet.data.synthetic.interiors import ROOMS, indoors
-from aognet.data.synthetic.kinds import OUTDOORS, outdoors
+from aognet.data.synthetic.indoors.interiors import ROOMS, indoors
+from aognet.data.synthetic.outdoors.kinds import OUTDOORS, outdoors
 from aognet.data.synthetic.render import display, exposure, glare, render
 from aognet.data.synthetic.views import captions_at
 from aognet.data.synthetic.world import World

@@ -1,0 +1,1 @@
+"""Rooms: their shells, openings, furniture and light."""

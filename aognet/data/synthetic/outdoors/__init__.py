@@ -1,0 +1,1 @@
+"""Scenes under the sky, in layers from far to near."""

@@ -1,0 +1,1 @@
+"""The sky: air, sun, moon, clouds and stars."""
