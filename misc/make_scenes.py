@@ -19,7 +19,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, help="number of scenes")
     parser.add_argument("--height", type=int, default=512, help="height of the panoramas; the width is twice that")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scene; each next one has the next seed")
-    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only scenes of these kinds, in turn; see --list")
+    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="scenes of these kinds in turn; all: of every kind")
     parser.add_argument("--num_workers", type=int, help="processes; never more than usable cores, which is the default")
     parser.add_argument("--format", default="jpg", choices=["jpg", "png", "exr"], help="exr: linear HDR light, float32")
     parser.add_argument("--depth_dir", type=Path, help="folder for distances in metres (EXR, channel Z, inf: sky)")
@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     for key in ("out_dir", "count"):
         if getattr(arguments, key) is None:
             raise UserError(f"--{key} is missing")
+    if arguments.kinds == ["all"]:
+        arguments.kinds = list(KINDS)
     for kind in arguments.kinds or []:
         if kind not in KINDS:
             raise UserError(f"--kinds: unknown kind of scene {kind!r}; known: {', '.join(KINDS)}")

@@ -1,6 +1,7 @@
 """The backbone against `diffusers.StableDiffusionInpaintPipeline`, and what it says when it cannot be had."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -365,6 +366,7 @@ def test_bad_values_are_named(sd2_folder: Path) -> None:
 
 def assert_one_line(error: UserError, *said: str) -> None:
     assert "\n" not in str(error)
-    assert len(str(error)) < 400
+    # The path of the folder is as long as it is.
+    assert len(re.sub(r"/\S+/", "", str(error))) < 400
     for words in said:
         assert words in str(error)
