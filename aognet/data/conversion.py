@@ -242,6 +242,10 @@ def _flat(settings: object) -> dict:
 
 
 def _convert_job(job: Job, conversion: Conversion) -> None:
+    """In a worker: what the OpenEXR library itself writes to stderr would hide the one line that says what is wrong."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
     convert(job.source, job.target, conversion)
 
 
