@@ -100,7 +100,6 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
         self._situations: dict[tuple[int, int], Situation] = {}
 
     def draw(self, panorama: Panorama, number: int) -> OutpaintingSample:
-        """Sample ``number``, of that panorama."""
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         which = int(rng.integers(len(self.plans)))
         situation = self._situation(which, self.steps[which][rng.integers(len(self.steps[which]))])

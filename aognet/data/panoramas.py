@@ -1,6 +1,7 @@
 """Captioned panoramas by number, decoded once to one size."""
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Generic, TypeVar
@@ -78,7 +79,7 @@ class Panoramas:
         raise UserError(f"folders: none of the {len(self)} panoramas in {where} can be read")
 
 
-class PanoramaSamples(Generic[Sample]):
+class PanoramaSamples(ABC, Generic[Sample]):
     """Infinite samples of panoramas: ``self[n]`` depends on nothing but the configuration and ``n``.
 
     With ``config.stream`` the panoramas come from ``stream``, which whoever loads samples reads, and numbers from it.
@@ -96,9 +97,9 @@ class PanoramaSamples(Generic[Sample]):
     def __getitem__(self, number: int) -> Sample:
         return self.draw(self.panoramas.pick(number), number)
 
+    @abstractmethod
     def draw(self, panorama: Panorama, number: int) -> Sample:
-        """Sample ``number``, of that panorama."""
-        raise NotImplementedError
+        """Sample ``number``, of that panorama: a function of the two and of the configuration."""
 
 
 def shuffled(count: int, seed: int, number: int) -> int:

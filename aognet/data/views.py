@@ -63,7 +63,6 @@ class ViewSamples(PanoramaSamples[ViewSample]):
                     raise UserError(f"{name} must be [least, most] within {list(limits)}, got {[least, most]}")
 
     def draw(self, panorama: Panorama, number: int) -> ViewSample:
-        """Sample ``number``, of that panorama."""
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         pitch, fov = rng.uniform(*config.pitch_degrees), rng.uniform(*config.fov_degrees)
         camera = Camera(pitch_degrees=pitch, fov_degrees=fov, width=config.size, height=config.size)
