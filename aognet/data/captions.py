@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from aognet.data.images import SUFFIXES
 from aognet.errors import UserError
 from aognet.files import write_atomically
 
@@ -119,9 +120,21 @@ def save_records(records: Sequence[CaptionRecord], path: Path) -> None:
 
 
 def captions_for(captions: Mapping[str, list[str]], name: str) -> list[str]:
-    """The captions of the image ``name``: by its path relative to its folder, else by its bare name; [] if none."""
-    found = captions.get(name)
-    return captions.get(PurePosixPath(name).name, []) if found is None else found
+    """The captions of the image ``name`` (its path relative to its folder), as `key_for` finds them; [] if none."""
+    key = key_for(captions, name)
+    return [] if key is None else captions[key]
+
+
+def key_for(captions: Mapping[str, Any], name: str) -> str | None:
+    """The key that means the image ``name``: its relative path, else its bare name, else one of them with the suffix of
+    another kind of image, so that an image keeps its captions when it is converted."""
+    path = PurePosixPath(name)
+    for known in (name, path.name):
+        if known in captions:
+            return known
+    others = [kind(suffix) for suffix in SUFFIXES for kind in (str, str.upper)]
+    places = (str(place.with_suffix(suffix)) for place in (path, PurePosixPath(path.name)) for suffix in others)
+    return next((place for place in places if place in captions), None) if path.suffix.lower() in SUFFIXES else None
 
 
 def check_captions(captions: Mapping[str, list[str]], names: Sequence[str], where: str, refuse: bool = False) -> None:
@@ -130,9 +143,9 @@ def check_captions(captions: Mapping[str, list[str]], names: Sequence[str], wher
     ``names``: paths relative to the image folder, with ``/``. ``where``: what to name, such as the captions file.
     Raises UserError instead of warning if ``refuse``.
     """
-    there = {*names, *(PurePosixPath(name).name for name in names)}
+    meant = {key_for(captions, name) for name in names}
     findings = (
-        ("caption(s) for missing images", [name for name in captions if name not in there]),
+        ("caption(s) for missing images", [name for name in captions if name not in meant]),
         ("image(s) without caption", [name for name in names if not any(captions_for(captions, name))]),
     )
     said = [f"{len(found)} {what} ({_few(found)})" for what, found in findings if found]

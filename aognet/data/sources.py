@@ -2,11 +2,11 @@
 
 import csv
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aognet.data.captions import CaptionRecord, captions_for, check_captions, load_captions, load_records
+from aognet.data.captions import CaptionRecord, check_captions, key_for, load_captions, load_records
 from aognet.data.images import SUFFIXES
 from aognet.data.splits import Split, SplitConfig
 from aognet.errors import UserError
@@ -91,8 +91,9 @@ def _from_folders(config: SourceConfig) -> list[Entry]:
     if not config.captions:
         return found
     check_captions(captions, [entry.name for entry in found], ", ".join(config.captions), config.strict_captions)
-    named = [entry for entry in found if entry.name in captions or entry.path.name in captions]
-    return [replace(entry, captions=tuple(captions_for(captions, entry.name))) for entry in named]
+    keys = [key_for(captions, entry.name) for entry in found]
+    pairs = zip(found, keys, strict=True)
+    return [replace(entry, captions=tuple(captions[key])) for entry, key in pairs if key is not None]
 
 
 def _images(folder: Path) -> list[Entry]:
@@ -106,12 +107,14 @@ def _with_augmented(entries: list[Entry], files: Sequence[str]) -> list[Entry]:
     if not files:
         return entries
     records = {record.file: record for file in files for record in load_records(Path(file))}
-    return [_augmented(entry, records.get(entry.name) or records.get(entry.path.name)) for entry in entries]
+    return [_augmented(entry, records) for entry in entries]
 
 
-def _augmented(entry: Entry, record: CaptionRecord | None) -> Entry:
-    if record is None:
+def _augmented(entry: Entry, records: Mapping[str, CaptionRecord]) -> Entry:
+    key = key_for(records, entry.name)
+    if key is None:
         return entry
+    record = records[key]
     yaws = record.yaws or tuple(() for _ in record.captions)
     return replace(entry, augmented=record.captions, yaws=yaws)
 

@@ -194,6 +194,7 @@ def test_what_was_written_by_hand_stays(folder: Path, compass: Compass, caplog: 
 def test_captions_of_another_model_or_stride_are_kept_and_named(
     folder: Path, compass: Compass, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="aognet")
     start(folder, augment=True, stride_degrees=90.0)
     assert not caplog.records
     before, compass.batches = whole(folder), []

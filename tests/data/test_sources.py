@@ -61,6 +61,18 @@ def test_captions_choose_and_are_found_by_path_or_name(folder: Path, tmp_path: P
     }
 
 
+def test_captions_of_an_image_stay_its_own_when_it_is_converted(folder: Path, tmp_path: Path):
+    file = captions_file(
+        tmp_path / "c.jsonl", {"b.exr": ["light"], "more/e.PNG": ["deep"], "d.jpeg": ["own"], "d.png": ["no"]}
+    )
+    entries = found(folder, captions=[file])
+    assert [(entry.name, entry.captions) for entry in entries] == [
+        ("b.jpg", ("light",)),
+        ("d.jpeg", ("own",)),
+        ("more/e.exr", ("deep",)),
+    ]
+
+
 def test_what_does_not_fit_is_reported_or_refused(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     file = captions_file(tmp_path / "captions.jsonl", {"a.png": ["x"], "elsewhere.png": ["y"]})
     with caplog.at_level(logging.WARNING):
