@@ -98,9 +98,10 @@ class PanoramaCache:
     def _read(self, kept: Path) -> Pyramid | None:
         try:
             content = np.memmap(kept, np.uint8, "r")
-            os.utime(kept)  # what was used last goes last
         except (OSError, ValueError):  # not there (any more), or empty
             return None
+        with suppress(OSError):  # a folder that may only be read
+            os.utime(kept)  # what was used last goes last
         if content.size != self.bytes_each:
             return None
         ends = np.cumsum([rows * columns * 3 for rows, columns, _ in self.shapes])[:-1]

@@ -76,6 +76,7 @@ def view_all(
     """
     import cv2
 
+    cv2.setNumThreads(torch.get_num_threads())  # one in the workers of a loader, where OpenCV would take all cores
     rows, columns = cameras[0].height, cameras[0].width
     level = max(_level(camera, panorama) for camera in cameras)
     pixels, width = panorama.levels[level], 2 * (panorama.levels[level].shape[0] - 2)

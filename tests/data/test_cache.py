@@ -141,6 +141,19 @@ def test_a_folder_that_cannot_be_written_is_said_once(tmp_path: Path, image: Pat
     assert len(caplog.records) == 1 and "cache.folder" in caplog.text
 
 
+def test_a_folder_that_may_only_be_read_is_read(
+    tmp_path: Path, image: Path, decodings: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    cache_in(tmp_path / "cache").get(image)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    cache_in(tmp_path / "cache").get(image)
+    assert decodings == [image]
+
+
 def test_broken_and_missing_images_are_named(tmp_path: Path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     for name in ("broken.png", "missing.png"):
