@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     from PIL import Image, ImageDraw
 
     from aognet.data.captions import captions_for, load_captions
+    from aognet.data.images import load_image, to_pil
     from aognet.errors import UserError
     from aognet.files import write_atomically
 
@@ -49,11 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     columns = min(arguments.columns, len(paths))
     sheet = Image.new("RGB", (columns * wide, -(-len(paths) // columns) * step), "white")
     for number, path in enumerate(paths):
-        try:
-            with Image.open(path) as image:
-                small = image.convert("RGB").resize((wide, high), Image.Resampling.LANCZOS)
-        except OSError as error:
-            raise UserError(f"{path}: not a readable image ({error})") from error
+        small = to_pil(load_image(path)).resize((wide, high), Image.Resampling.LANCZOS)
         x, y = number % columns * wide, number // columns * step
         sheet.paste(small, (x, y))
         if arguments.labels:
