@@ -15,6 +15,9 @@ _FACADES = ("concrete", "brick", "plaster", "glass")
 _WINDOW = 220 * LUX  # radiance of a lit window
 Lamp = tuple[np.ndarray, np.ndarray]  # place and radiant intensity / pi
 
+_DOORS = 0.28  # part of the places for windows on the ground floor that have a door instead
+_DOOR_PAINT = np.stack([rgb(0.3, 0.18, 0.1), rgb(0.15, 0.3, 0.22), rgb(0.2, 0.25, 0.42), rgb(0.45, 0.12, 0.1)])
+
 
 class Buildings:
     """A layer of solids, each with the label of what it belongs to."""
@@ -81,6 +84,14 @@ class Buildings:
             light[close] += lamp_light(place, power, points[close], normals[close])
         return light
 
+    def _doors(self, albedo, beside, up, footprint, index, doors) -> np.ndarray:
+        """Albedo (n, 3) of walls with doors where ``doors``; ``beside``: metres from the middle of the nearest."""
+        paint = _DOOR_PAINT[(cell_values(index, np.full_like(index, 5)) * len(_DOOR_PAINT)).astype(int)]
+        for half, high, color in ((0.62, 2.25, rgb(0.8, 0.78, 0.74)), (0.5, 2.1, paint)):
+            part = np.clip((half - beside) / footprint + 0.5, 0, 1) * np.clip((high - up) / footprint + 0.5, 0, 1)
+            albedo = blend(albedo, np.broadcast_to(color, albedo.shape), part * doors)
+        return albedo
+
     def _facade(self, name, rays, points, normals, footprint, index, albedo):
         """Albedo and glow (n, 3) of walls with rows of windows."""
         across = points[:, 0] * normals[:, 2] - points[:, 2] * normals[:, 0]
@@ -101,6 +112,11 @@ class Buildings:
             up / high - 0.45, 1.0, 0.61, footprint / high
         )
         pane, frame = pane * (normals[:, 1] < 0.5), frame * (normals[:, 1] < 0.5)
+        if name != "glass":
+            column = np.rint(across / wide)
+            doors = (cell_values(column, index, np.full_like(index, 3)) < _DOORS) & (up < 0.95 * high)
+            pane, frame = pane * ~doors, frame * ~doors
+            albedo = self._doors(albedo, np.abs(across - column * wide), up, footprint, index, doors)
         dice = cell_values(np.rint(across / wide), np.rint(up / high - 0.45), index)
         albedo = blend(albedo, np.broadcast_to(rgb(0.82, 0.8, 0.77), albedo.shape), (frame - pane) * 0.6)
         panes = rgb(0.16, 0.19, 0.22) * (0.5 + dice)[:, None]
