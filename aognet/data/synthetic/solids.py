@@ -41,9 +41,7 @@ class Solid:
     @cached_property
     def cone(self) -> tuple[np.ndarray, float]:
         """The unit direction to the sphere around it, and the cosine of the angle that the sphere fills."""
-        far = max(float(np.linalg.norm(self.center)), 1e-6)
-        spread = self.radius / far
-        return (self.center / far).astype(np.float32), np.sqrt(1 - spread**2) if spread < 1 else -1.1
+        return cone(self.center, self.radius)
 
     @cached_property
     def slopes(self) -> tuple[float, float]:
@@ -117,6 +115,14 @@ def column(center, radius: float, height: float, color, material: str = "plain",
     return _solid(np.concatenate([around, ends]), places, np.concatenate(rims) + center, color, material)
 
 
+def cone(center: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
+    """The unit direction from the origin to a sphere, and the cosine of the angle around it that the sphere fills."""
+    far = max(float(np.linalg.norm(center)), 1e-6)
+    spread = radius / far
+    # Rays are float32: one that touches the sphere must not be lost to rounding.
+    return (center / far).astype(np.float32), np.sqrt(1 - spread**2) - 1e-6 if spread < 1 else -1.1
+
+
 def trace(rays: Rays, solids: Sequence[Solid]) -> Hits:
     """The first solid along every ray."""
     count = len(rays.directions)
@@ -138,31 +144,6 @@ def trace(rays: Rays, solids: Sequence[Solid]) -> Hits:
             continue
         face, entry = enter(solid, columns[:, near])
         met = np.flatnonzero(entry < hits.distance[near])
-        chosen = near[met]
-        hits.index[chosen] = number
-        hits.distance[chosen] = entry[met]
-        hits.normals[chosen] = solid.normals[face[met]]
-    return hits
-    columns = np.ascontiguousarray(rays.directions.T)
-    centers = np.stack([solid.center for solid in solids])
-    far = np.linalg.norm(centers, axis=1)
-    spread = np.array([solid.radius for solid in solids]) / np.maximum(far, 1e-6)
-    # Only rays inside the cone around a solid's bounding sphere can meet it.
-    bounds = np.where(spread < 1, np.sqrt(np.maximum(1 - spread**2, 0)), -1.1)
-    cosines = (centers / np.maximum(far, 1e-6)[:, None]).astype(np.float32) @ columns
-    for number, solid in enumerate(solids):
-        least, most = _slopes(solid)
-        near = np.flatnonzero((cosines[number] > bounds[number]) & (rays.slope > least) & (rays.slope < most))
-        if not near.size:
-            continue
-        along = solid.normals @ rays.directions[near].T
-        along[along == 0] = 1e-9
-        times = solid.offsets[:, None] / along
-        entries = np.where(along < 0, times, -np.inf)
-        face = entries.argmax(0)
-        entry = np.take_along_axis(entries, face[None], 0)[0]
-        leave = np.where(along > 0, times, np.inf).min(0)
-        met = (entry < leave) & (entry > 0) & (entry < hits.distance[near])
         chosen = near[met]
         hits.index[chosen] = number
         hits.distance[chosen] = entry[met]

@@ -226,22 +226,6 @@ def plant(rng: np.random.Generator) -> Thing:
     return Thing("a potted plant", tuple(parts), 0.44, 0.44, high)
 
 
-def piano(rng: np.random.Generator) -> Thing:
-    """An upright piano with a stool."""
-    black = plain(0.09, 0.08, 0.08) if rng.random() < 0.6 else draw_wood(rng, "dark")
-    parts = (
-        slab(0.0, 0.0, 0.0, 1.5, 1.22, 0.32, black),
-        slab(0.0, 0.6, 0.3, 1.5, 0.1, 0.3, black),
-        slab(0.0, 0.7, 0.38, 1.3, 0.02, 0.16, plain(0.93, 0.92, 0.88)),
-        slab(0.0, 0.72, 0.37, 1.3, 0.012, 0.09, Finish("paper", rgb(0.06, 0.06, 0.06), rgb(0.9, 0.9, 0.86), 0.04)),
-        slab(-0.68, 0.0, 0.3, 0.07, 0.6, 0.26, black),
-        slab(0.68, 0.0, 0.3, 0.07, 0.6, 0.26, black),
-        slab(0.0, 0.45, 0.85, 0.6, 0.06, 0.32, Finish("cloth", rgb(0.2, 0.1, 0.1))),
-        *legs(0.6, 0.32, 0.45, black, 0.85),
-    )
-    return Thing("a piano", parts, 1.5, 1.2, 1.22)
-
-
 def fireplace(rng: np.random.Generator, lit: bool) -> Thing:
     """A chimney breast with a mantelpiece, and a fire in it if ``lit``."""
     stone = Finish(

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from aognet.data.synthetic.indoors.finishes import Finish
 from aognet.data.synthetic.rays import dot
-from aognet.data.synthetic.solids import Solid, enter
+from aognet.data.synthetic.solids import Solid, cone, enter
 
 
 @dataclass(frozen=True)
@@ -142,23 +143,18 @@ class Surfaces:
         self.normals = frames.normals.astype(np.float32)
         self.sides = np.concatenate([frames.us, frames.vs], 1).astype(np.float32)
         self.starts = np.stack([dot(frames.origins, frames.us), dot(frames.origins, frames.vs)], 1).astype(np.float32)
-        self._centers = np.array([solid.center for solid in self.solids], np.float32).reshape(-1, 3)
-        self._radii = np.array([solid.radius for solid in self.solids], np.float32)
-        self._cones = _cones(self._centers, self._radii)
         self._groups = self._group(pieces)
 
-    def _group(self, pieces: Sequence[Piece]) -> list[tuple[range, np.ndarray, np.float32]]:
+    def _group(self, pieces: Sequence[Piece]) -> list[tuple[range, np.ndarray, float]]:
         """Pieces of one thing, and the cone around them."""
-        things = np.array([piece.thing for piece in pieces])
-        cuts = [0, *(np.flatnonzero(np.diff(things)) + 1), len(things)]
-        groups = []
-        for first, last in zip(cuts, cuts[1:], strict=False):
-            centers, radii = self._centers[first:last], self._radii[first:last]
-            if first < last:
-                middle = ((centers - radii[:, None]).min(0) + (centers + radii[:, None]).max(0)) / 2
-                reach = (np.linalg.norm(centers - middle, axis=1) + radii).max()
-                heading, bound = _cones(middle[None], reach[None])
-                groups.append((range(first, last), heading[0], bound[0]))
+        groups, last = [], 0
+        for _, members in groupby(pieces, lambda piece: piece.thing):
+            solids = [piece.solid for piece in members]
+            first, last = last, last + len(solids)
+            centers, radii = np.stack([solid.center for solid in solids]), np.array([solid.radius for solid in solids])
+            middle = ((centers - radii[:, None]).min(0) + (centers + radii[:, None]).max(0)) / 2
+            reach = float((np.linalg.norm(centers - middle, axis=1) + radii).max())
+            groups.append((range(first, last), *cone(middle, reach)))
         return groups
 
     def shell(self, directions: np.ndarray) -> Met:
@@ -175,7 +171,6 @@ class Surfaces:
             return
         columns = np.ascontiguousarray(directions.T)
         slope = columns[1] / np.maximum(np.hypot(columns[0], columns[2]), 1e-4)
-        heading, bounds = self._cones
         # Rays come in rows of the panorama: most things are wholly above or below a batch of them.
         lowest, highest = np.arcsin(np.clip([columns[1].min(), columns[1].max()], -1, 1))
         for members, group_heading, group_bound in self._groups:
@@ -187,12 +182,13 @@ class Surfaces:
                 continue
             own, rises = columns[:, around], slope[around]
             for number in members:
-                least, most = self.solids[number].slopes
-                inside = np.flatnonzero(heading[number] @ own > bounds[number])
+                solid = self.solids[number]
+                (heading, bound), (least, most) = solid.cone, solid.slopes
+                inside = np.flatnonzero(heading @ own > bound)
                 inside = inside[(rises[inside] > least) & (rises[inside] < most)]
                 if inside.size:
                     near = around[inside]
-                    face, entry = enter(self.solids[number], own[:, inside])
+                    face, entry = enter(solid, own[:, inside])
                     hit = np.flatnonzero(entry < met.distance[near])
                     met.distance[near[hit]] = entry[hit]
                     met.face[near[hit]] = self.first[number] + face[hit]
@@ -201,11 +197,3 @@ class Surfaces:
         """Coordinates (n,) along and up the frame of the face that each point lies on."""
         sides, starts = self.sides[face], self.starts[face]
         return dot(sides[:, :3], points) - starts[:, 0], dot(sides[:, 3:], points) - starts[:, 1]
-
-
-def _cones(centers: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit directions (n, 3) to spheres and the cosines (n,) of the angles around them that the spheres fill."""
-    far = np.maximum(np.linalg.norm(centers, axis=1), 1e-6)
-    spread = radii / far
-    bounds = np.where(spread < 1, np.sqrt(np.maximum(1 - spread**2, 0)) - 1e-6, -1.1)
-    return (centers / far[:, None]).astype(np.float32), bounds.astype(np.float32)
