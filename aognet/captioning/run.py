@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
 from aognet.captioning.parts import CaptionsFile
-from aognet.data.captions import CaptionRecord, check_captions, load_captions
+from aognet.data.captions import CaptionRecord, check_captions, fold, load_captions
 from aognet.data.images import SUFFIXES, load_image, resize_panorama
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
@@ -115,18 +115,6 @@ class Task:
 
 Picture = tuple[Task, Tensor]
 """An image [3, rows, columns] in [-1, 1] and the task that wants its caption."""
-
-
-def fold(captions: Sequence[str], yaws: Sequence[float]) -> tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]:
-    """Captions that differ in more than case and spaces, each with the yaws (degrees) of its views; empty ones go."""
-    texts: dict[str, str] = {}
-    groups: dict[str, list[float]] = {}
-    for caption, yaw in zip(captions, yaws, strict=True):
-        text = " ".join(caption.split())
-        if text:
-            texts.setdefault(text.casefold(), text)
-            groups.setdefault(text.casefold(), []).append(yaw)
-    return tuple(texts.values()), tuple(tuple(group) for group in groups.values())
 
 
 def caption_folder(config: RunConfig, captioner: CaptionerConfig, processes: Processes) -> int:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from aognet.data.srgb import decode_srgb, encode_srgb
 from aognet.data.viewing import Curves
 from aognet.errors import UserError
 
@@ -43,14 +44,13 @@ class AugmentConfig:
 def light_curves(config: AugmentConfig, rng: np.random.Generator) -> Curves:
     """What each byte of each channel becomes, in [-1, 1], when the light is scaled at random.
 
-    Bytes are taken as sRGB (IEC 61966-2-1): the scale applies to the linear light they stand for.
+    Bytes are taken as sRGB: the scale applies to the linear light they stand for.
     """
     stops = rng.uniform(-config.exposure_stops, config.exposure_stops) + rng.uniform(
         -config.colour_stops, config.colour_stops, 3
     )
     values = np.linspace(0, 1, 256)[:, None]
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) * 2.0**stops
-    encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    encoded = encode_srgb(decode_srgb(values) * 2.0**stops)
     return (np.clip(encoded, 0, 1) * 2 - 1).astype(np.float32)
 
 

@@ -119,6 +119,18 @@ def save_records(records: Sequence[CaptionRecord], path: Path) -> None:
     write_atomically(path, "".join(f"{record.line()}\n" for record in records))
 
 
+def fold(captions: Sequence[str], yaws: Sequence[float]) -> tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]:
+    """Captions that differ in more than case and spaces, each with the yaws (degrees) of its views; empty ones go."""
+    texts: dict[str, str] = {}
+    groups: dict[str, list[float]] = {}
+    for caption, yaw in zip(captions, yaws, strict=True):
+        text = " ".join(caption.split())
+        if text:
+            texts.setdefault(text.casefold(), text)
+            groups.setdefault(text.casefold(), []).append(yaw)
+    return tuple(texts.values()), tuple(tuple(group) for group in groups.values())
+
+
 def captions_for(captions: Mapping[str, list[str]], name: str) -> list[str]:
     """The captions of the image ``name`` (its path relative to its folder), as `key_for` finds them; [] if none."""
     key = key_for(captions, name)
@@ -148,12 +160,13 @@ def check_captions(captions: Mapping[str, list[str]], names: Sequence[str], wher
         ("caption(s) for missing images", [name for name in captions if name not in meant]),
         ("image(s) without caption", [name for name in names if not any(captions_for(captions, name))]),
     )
-    said = [f"{len(found)} {what} ({_few(found)})" for what, found in findings if found]
+    said = [f"{len(found)} {what} ({a_few(found)})" for what, found in findings if found]
     if said and refuse:
         raise UserError(f"{where}: {', '.join(said)}")
     if said:
         log.warning("%s: %s", where, ", ".join(said))
 
 
-def _few(names: Sequence[str]) -> str:
+def a_few(names: Sequence[str]) -> str:
+    """The first of many names, for a message."""
     return ", ".join([*names[:NAMED_AT_MOST], *(["..."] if len(names) > NAMED_AT_MOST else [])])

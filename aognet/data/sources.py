@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aognet.data.captions import CaptionRecord, check_captions, key_for, load_captions, load_records
+from aognet.data.captions import CaptionRecord, a_few, check_captions, key_for, load_captions, load_records
 from aognet.data.images import SUFFIXES
 from aognet.data.splits import Split, SplitConfig
 from aognet.errors import UserError
@@ -14,7 +14,6 @@ from aognet.errors import UserError
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 512 * 2**20
-NAMED_AT_MOST = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +135,7 @@ def _read_manifest(path: Path) -> list[Entry]:
         raise UserError(f"{path}: cannot read the manifest ({error.strerror})") from error
     missing = [entry.name for entry in entries if not entry.path.is_file()]
     if missing:
-        named = ", ".join([*missing[:NAMED_AT_MOST], *(["..."] if len(missing) > NAMED_AT_MOST else [])])
-        log.warning("%s: %d of %d images are missing (%s)", path, len(missing), len(entries), named)
+        log.warning("%s: %d of %d images are missing (%s)", path, len(missing), len(entries), a_few(missing))
     return [entry for entry in entries if entry.path.is_file()]
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float, Float32, Int64, UInt16
 
+from aognet.data.srgb import encode_srgb
 from aognet.errors import UserError
 
 Level = TypeVar("Level", np.uint8, np.uint16)
@@ -159,15 +160,10 @@ def _shown(light: Float32[np.ndarray, "*shape"], factor: np.float32, config: Ton
             np.power(light, np.float32(1 / config.gamma), out=light)
             light *= np.float32(config.max_mapping)
             return np.minimum(light, 1, out=light)
-    return _srgb(np.minimum(_filmic(light) if config.curve == "filmic" else light, 1))
+    return encode_srgb(np.minimum(_filmic(light) if config.curve == "filmic" else light, 1))
 
 
 def _filmic(light: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     """Narkowicz, "ACES Filmic Tone Mapping Curve" (2016): a fit of the ACES reference rendering, linear in and out."""
     light = np.minimum(light, 10)  # above 7.3 all is white, and squares of more would overflow
     return light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)
-
-
-def _srgb(light: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """IEC 61966-2-1: linear light in [0, 1] as display values."""
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** np.float32(1 / 2.4) - 0.055)

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
-from aognet.captioning.run import fold, shrunk
+from aognet.captioning.run import shrunk
+from aognet.data.captions import fold
 from aognet.data.images import load_image
 from aognet.engine.inputs import AUTO, Job, read_start
 from aognet.errors import UserError

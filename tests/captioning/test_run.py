@@ -14,8 +14,8 @@ from torch import Tensor
 from aognet.captioning import run
 from aognet.captioning.captioner import CaptionerConfig
 from aognet.captioning.parts import CaptionsFile
-from aognet.captioning.run import RunConfig, caption_folder, fold, image_names, shrunk
-from aognet.data.captions import CaptionRecord, load_captions, load_records
+from aognet.captioning.run import RunConfig, caption_folder, image_names, shrunk
+from aognet.data.captions import CaptionRecord, fold, load_captions, load_records
 from aognet.data.images import save_image
 from aognet.errors import UserError
 from aognet.processes import Processes

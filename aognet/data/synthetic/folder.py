@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from aognet.data.captions import CaptionRecord, load_records, save_records
+from aognet.data.captions import CaptionRecord, fold, load_records, save_records
 from aognet.data.hdr import write_exr
 from aognet.data.synthetic import VERSION, Captions, Scene, describe_scene, make_scene
 from aognet.errors import UserError
@@ -113,20 +113,12 @@ def fill(folder: SceneFolder, count: int, workers: int) -> int:
                 continue
             file = files[done.item]
             whole[file] = CaptionRecord(file, (done.result.whole,))
-            views[file] = _folded(file, done.result.at)
+            views[file] = CaptionRecord(file, *fold(list(done.result.at.values()), list(done.result.at)))
     finally:
         # Also when stopped: what is finished keeps its captions.
         for path, records in zip(paths, (whole, views), strict=True):
             save_records([records[file] for file in sorted(records)], path)
     return failed
-
-
-def _folded(file: str, at: dict[float, str]) -> CaptionRecord:
-    """The captions by direction, those that are the same once, with all their yaws."""
-    yaws: dict[str, list[float]] = {}
-    for yaw, caption in at.items():
-        yaws.setdefault(caption, []).append(yaw)
-    return CaptionRecord(file, tuple(yaws), tuple(tuple(group) for group in yaws.values()))
 
 
 def _records(path: Path) -> dict[str, CaptionRecord]:

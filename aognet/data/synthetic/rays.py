@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from aognet.data.srgb import decode_srgb
+
 Spectrum = Literal["band", "cloud"]
 _SIZE = 96
 # Cycles per period of the volume: one octave around 12 for "band"; everything from 3 up, falling, for "cloud".
@@ -93,16 +95,6 @@ class Noise:
 def rgb(red: float, green: float, blue: float) -> np.ndarray:
     """Linear colour (3,) of an sRGB colour in [0, 1]."""
     return decode_srgb(np.array([red, green, blue], np.float32))
-
-
-def decode_srgb(values: np.ndarray) -> np.ndarray:
-    """Display-referred sRGB to linear."""
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def encode_srgb(values: np.ndarray) -> np.ndarray:
-    """Linear to display-referred sRGB."""
-    return np.where(values <= 0.0031308, values * 12.92, 1.055 * np.maximum(values, 1e-6) ** (1 / 2.4) - 0.055)
 
 
 def jitter(rng: np.random.Generator, color: np.ndarray, amount: float = 0.12) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from aognet.data.synthetic.rays import Rays, encode_srgb
+from aognet.data.srgb import encode_srgb
+from aognet.data.synthetic.rays import Rays
 from aognet.data.synthetic.world import Disc, Seen, World
 from aognet.geometry.sphere import pixel_directions
 

@@ -41,12 +41,8 @@ def living_room(f: Furnisher) -> None:
     rng = f.rng
     for _ in range(6):
         couch = furniture.sofa(rng)
-        found = f.slot(couch)
-        if found is None:
-            continue
-        wall = f.room.shell.walls[found[0]]
-        if f.put(couch, wall, found[1], 0.05, 0.2):
-            f.claim(*found, couch)
+        if (found := f.lean(couch, 0.05, 0.2)) is not None:
+            wall = f.room.shell.walls[found[0]]
             table = furniture.low_table(rng)
             f.put(table, wall, found[1], 1.4)
             spot = wall.point(found[1], 1.6, 0.0)[[0, 2]]
@@ -70,12 +66,8 @@ def bedroom(f: Furnisher) -> None:
     rng = f.rng
     for _ in range(12):
         bed = furniture.bed(rng)
-        found = f.slot(bed)
-        if found is None:
-            continue
-        wall = f.room.shell.walls[found[0]]
-        if f.put(bed, wall, found[1], 0.0, 0.2):
-            f.claim(*found, bed)
+        if (found := f.lean(bed, 0.0, 0.2)) is not None:
+            wall = f.room.shell.walls[found[0]]
             stand, watt = draw_wood(rng), 45.0 if lit(f) else 1.0
             for side in (-1, 1):
                 lamp = table_lamp(WARM, watt, stand)

@@ -64,6 +64,14 @@ class Furnisher:
                 return True
         return False
 
+    def lean(self, thing: Thing, away: float, front: float) -> tuple[int, float] | None:
+        """As ``against``, tried once; on which wall and where along it the thing stands."""
+        found = self.slot(thing)
+        if found is None or not self.put(thing, self.room.shell.walls[found[0]], found[1], away, front):
+            return None
+        self.claim(*found, thing)
+        return found
+
     def slot(self, thing: Thing, walls: Sequence[int] | None = None, gap: float = 0.06) -> tuple[int, float] | None:
         """A wall and the middle of a free stretch of it."""
         all_walls = self.room.shell.walls
