@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Integer
+from jaxtyping import Float32, Integer
 
 from aognet.data.hdr import LIGHT_SUFFIXES, MOST_PIXELS, read_light
 from aognet.data.tonemap import ToneMap, clean, tone_map_to_levels
@@ -126,21 +126,9 @@ def shrink(
     light: Float32[np.ndarray, "rows columns 3"], height: int, width: int
 ) -> Float32[np.ndarray, "height width 3"]:
     """Each pixel is the mean of the light of its area, cut at fractions of pixels; the mean of all stays the same."""
-    return _averaged(_averaged(light, height).swapaxes(0, 1), width).swapaxes(0, 1)
+    import cv2
 
-
-def _averaged(light: Float[np.ndarray, "old length 3"], count: int) -> Float[np.ndarray, "count length 3"]:
-    """``count`` rows that average an equal share of the rows each."""
-    old = len(light)
-    if old == count:
-        return light
-    edges = np.arange(count + 1) * (old / count)
-    first = np.floor(edges[:-1]).astype(int)
-    total = np.zeros((count, *light.shape[1:]), np.float32)
-    for row in (first + offset for offset in range(math.ceil(old / count) + 1)):
-        share = np.clip(np.minimum(edges[1:], row + 1) - np.maximum(edges[:-1], row), 0, None) * (count / old)
-        total += light[np.minimum(row, old - 1)] * share.astype(np.float32)[:, None, None]
-    return total
+    return cv2.resize(light, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def encode(levels: Integer[np.ndarray, "height width 3"], suffix: str) -> bytes:
