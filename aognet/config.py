@@ -30,9 +30,11 @@ REGISTRY: dict[str, str] = {
     "aognet": "aognet.models.aognet:AOGNet",
     "autoencoder": "aognet.models.autoencoder:AutoencoderTraining",
     "clip": "aognet.models.clip:ClipTraining",
+    "faed": "aognet.models.faed:FaedTraining",
     "inpainting": "aognet.models.inpainting:InpaintingTraining",
     "views": "aognet.data.views:ViewSamples",
     "outpainting": "aognet.data.outpainting:OutpaintingSamples",
+    "panoramas": "aognet.data.whole:PanoramaImages",
 }
 """What ``target`` may say -> ``module:Class``, imported only when it is built."""
 

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 
@@ -43,10 +44,14 @@ class Processes:
 
             PartialState().wait_for_everyone()
 
-    def total(self, number: int) -> int:
-        """The sum over all processes."""
+    def gathered(self, items: list[Any]) -> list[Any]:
+        """The items of all processes, in the order of their numbers."""
         if self.count == 1:
-            return number
+            return items
         from accelerate.utils import gather_object
 
-        return sum(gather_object([number]))
+        return gather_object(items)
+
+    def total(self, number: int) -> int:
+        """The sum over all processes."""
+        return sum(self.gathered([number]))

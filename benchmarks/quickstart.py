@@ -94,8 +94,8 @@ def inspect(folder: Path) -> tuple[int, int, float, float, float]:
     for photo in journal.request["photos"]:
         direct = direct.paint(*read_photo(PhotoConfig(**photo), direct.height))
     unknown = journal.canvas().unknown_pixels
-    seams = wrap_gradient_ratio(result, 1 / 16), wrap_gradient_ratio(result)
-    return len(journal.entries), unknown, psnr(result, direct.image, direct.known), *seams
+    seams = wrap_gradient_ratio(result, 1 / 16).item(), wrap_gradient_ratio(result).item()
+    return len(journal.entries), unknown, psnr(result, direct.image, direct.known).item(), *seams
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     {"errors"},
     {"geometry", "files", "processes", "workers"},
-    {"canvas", "config"},
+    {"canvas", "config", "provenance"},
     {"data", "nn", "metrics", "sampling", "export"},
     {"models"},
-    {"captioning"},
+    {"captioning", "evaluation"},
     {"engine"},
     {"cli"},
 )

@@ -46,7 +46,7 @@ def test_diffusers_own_pipeline_loads_it():
 
 def test_the_panorama_is_whole_and_has_no_seam(painted: Path):
     assert Journal.open(painted).canvas().unknown_pixels == 0
-    assert 0.8 <= wrap_gradient_ratio(load_image(painted / "result.png")[None]) <= 1.25
+    assert 0.8 <= wrap_gradient_ratio(load_image(painted / "result.png")[None]).item() <= 1.25
 
 
 def test_the_continuation_keeps_to_the_colours_of_sky_and_ground(painted: Path):

@@ -18,19 +18,18 @@ from aognet.data.hdr import LIGHT_SUFFIXES
 from aognet.data.images import decode_panorama, load_panorama, to_uint8
 from aognet.data.viewing import Pyramid, bordered, level_heights
 from aognet.errors import UserError
-from aognet.files import write_atomically
+from aognet.files import make_room, write_atomically
 
 log = logging.getLogger(__name__)
 
 # Part of every name: to be changed with anything that changes the bytes, such as the tone mapping.
 RECIPE = b"1"
-ABANDONED_SECONDS = 3600.0
 
 
-def default_folder() -> str:
-    """``$AOGNET_CACHE``, or ``aognet/panoramas`` in the user's cache folder."""
+def default_folder(name: str = "panoramas") -> str:
+    """``$AOGNET_CACHE``, or ``aognet`` in the user's cache folder; in it, the folder ``name``."""
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return os.environ.get("AOGNET_CACHE") or str(Path(user) / "aognet" / "panoramas")
+    return str(Path(os.environ.get("AOGNET_CACHE") or Path(user) / "aognet") / name)
 
 
 @dataclass(frozen=True)
@@ -125,18 +124,5 @@ class PanoramaCache:
 
     def _make_room(self) -> int:
         """Bytes still free, after what this run has not used made room for some new panoramas."""
-        files = []
-        with suppress(OSError):
-            for entry in os.scandir(self.folder):
-                with suppress(OSError):
-                    status = entry.stat()
-                    files.append((status.st_mtime, status.st_size, Path(entry.path)))
-        used, wanted = sum(size for _, size, _ in files), min(8 * self.bytes_each, self.most_bytes // 4)
-        for used_last, size, path in sorted(files):
-            abandoned = path.suffix == ".tmp" and used_last < time.time() - ABANDONED_SECONDS
-            unused = path.suffix == ".bin" and used_last < self.started and used + wanted > self.most_bytes
-            if abandoned or unused:
-                with suppress(OSError):
-                    path.unlink()
-                    used -= size
-        return max(self.most_bytes - used, 0)
+        wanted = min(8 * self.bytes_each, self.most_bytes // 4)
+        return make_room(self.folder, ".bin", self.most_bytes, wanted, self.started)

@@ -16,11 +16,11 @@ from aognet.engine.auto_prompt import with_prompts
 from aognet.engine.generator import Generator, GeneratorConfig, Listener
 from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, read_start
 from aognet.engine.journal import Journal
-from aognet.engine.provenance import provenance
 from aognet.engine.results import write_results, write_truth
 from aognet.errors import UserError
 from aognet.models.loading import check_dtype
 from aognet.processes import Processes
+from aognet.provenance import provenance
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,6 @@ from aognet.engine.checkpoint import (
 from aognet.engine.ema import WeightAverage
 from aognet.engine.loading import SampleOrder, StreamFeed, is_streamed, load_batches
 from aognet.engine.preview import image_grid, write_png
-from aognet.engine.provenance import provenance, record
 from aognet.engine.randomness import random_state, seed_everything, set_random_state, untouched_randomness
 from aognet.engine.setup import TrainerConfig, learning_rate, make_accelerator, make_optimizer, prepare_parameters
 from aognet.engine.stopping import StopRequest
@@ -32,6 +31,7 @@ from aognet.engine.trainable import Batch, Samples, StreamedSamples, Trainable
 from aognet.engine.ui import Meter, TrainingBar, used_gigabytes
 from aognet.errors import UserError
 from aognet.nn.weights import copy_tensors, part_tensors
+from aognet.provenance import provenance, record
 
 log = logging.getLogger(__name__)
 

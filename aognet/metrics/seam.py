@@ -1,17 +1,49 @@
-"""Whether the seam of a panorama shows: gradients across it against gradients elsewhere."""
+"""Whether the wrap and the poles of a panorama show: differences across them against differences beside them.
 
+Both ratios are 1 where the place is like any other, also in a panorama of one colour. Own definitions.
+"""
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+# How far from a pole the rows lie that it is compared with, as a share of the height: 5.6 degrees.
+POLE_REACH = 1 / 32
 
-def wrap_gradient_ratio(panorama: Float[Tensor, "batch channels height width"], reach: float = 0.5) -> float:
+
+def wrap_gradient_ratio(
+    panorama: Float[Tensor, "batch channels height width"], reach: float = 0.5
+) -> Float[Tensor, "batch"]:
     """Mean absolute difference across the wrap column, divided by the mean between other neighbouring columns.
 
-    1 where the wrap is like any other place; a visible seam raises it. ``reach``: how far from the wrap the others lie,
-    as a share of the width; half of it compares with all, less with places that show something similar.
+    A visible seam raises it. ``reach``: how far from the wrap the others lie, as a share of the width; half of it
+    compares with all, less with places that show something similar.
     """
     width = panorama.shape[-1]
-    differences = (panorama - panorama.roll(1, -1)).abs().double().mean((0, 1, 2))
+    differences = (panorama - panorama.roll(1, -1)).abs_().mean((1, 2))
     near = max(round(reach * width), 1)
-    others = differences.roll(near)[: 2 * near + 1] if 2 * near + 1 < width else differences
-    return float(differences[0] / ((others.sum() - differences[0]) / (len(others) - 1)))
+    others = differences.roll(near, -1)[:, : 2 * near + 1] if 2 * near + 1 < width else differences
+    across = differences[:, 0]
+    return ratio(across, (others.sum(-1) - across) / (others.shape[-1] - 1))
+
+
+def pole_gradient_ratio(panorama: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch"]:
+    """Mean absolute difference across each pole, divided by the mean between rows near it; the mean of both poles.
+
+    Across a pole lies the same row, half a turn away: as far from it as the next row is. The rows compared with reach
+    5.6 degrees from the pole (at least two pairs). Rows that know nothing of the other side of the pole raise it.
+    """
+    pairs = max(round(panorama.shape[-2] * POLE_REACH), 2)
+    return (_around_north(panorama[..., : pairs + 1, :]) + _around_north(panorama[..., -pairs - 1 :, :].flip(-2))) / 2
+
+
+def _around_north(rows: Float[Tensor, "batch channels rows width"]) -> Float[Tensor, "batch"]:
+    """The ratio at the pole above the first row."""
+    first = rows[..., 0, :]
+    across = (first - first.roll(first.shape[-1] // 2, -1)).abs_().mean((1, 2))
+    return ratio(across, rows.diff(dim=-2).abs_().mean((1, 2, 3)))
+
+
+def ratio(across: Float[Tensor, "*any"], beside: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """One difference as a share of another; 1 where both are zero, inf where only the second is."""
+    return torch.where((across == 0) & (beside == 0), 1, across / beside)

@@ -45,7 +45,7 @@ def _version(package: str) -> str | None:
 
 def _git() -> dict[str, Any]:
     """Commit of the source tree, and whether it had uncommitted changes; null outside a git checkout."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     try:
         commit = _ask_git(root, "rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_ask_git(root, "status", "--porcelain"))}

@@ -1,0 +1,72 @@
+"""Whole panoramas turned at random: what autoencoders of panoramas train on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from aognet.data.augment import draw_prompt, light_curves
+from aognet.data.panorama import Panorama
+from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
+from aognet.data.viewing import PLAIN, Curves, Pyramid
+
+
+@dataclass(frozen=True)
+class PanoramaBatch:
+    """Equirectangular ``images`` in [-1, 1] with ``width`` = 2 ``height``, a prompt and a seed for each."""
+
+    images: Float[Tensor, "batch 3 height width"]
+    prompts: list[str]
+    seeds: Int[Tensor, "batch"]
+
+    def to(self, device: torch.device) -> "PanoramaBatch":
+        """The batch with its images on a device."""
+        return replace(self, images=self.images.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class PanoramaSample:
+    """One panorama, its prompt and its seed."""
+
+    image: Float[Tensor, "3 height width"]
+    prompt: str
+    seed: int
+
+
+class PanoramaImages(PanoramaSamples[PanoramaSample]):
+    """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``.
+
+    A random panorama is turned by a random whole number of columns; mirror, light and words change as in views.
+    """
+
+    Config = PanoramaConfig
+
+    def draw(self, panorama: Panorama, number: int) -> PanoramaSample:
+        config, rng = self.config, np.random.default_rng([self.config.seed, number])
+        columns = int(rng.integers(2 * config.height))
+        mirror = config.augment.mirror and rng.random() < 0.5
+        prompt = draw_prompt(config.augment, panorama.captions, panorama.augmented, mirror, rng)
+        image = turned(panorama.pixels, columns, mirror, light_curves(config.augment, rng))
+        return PanoramaSample(image, prompt, int(rng.integers(2**62)))
+
+    def collate(self, samples: Sequence[PanoramaSample]) -> PanoramaBatch:
+        """Samples as a batch."""
+        images = torch.stack([sample.image for sample in samples])
+        return PanoramaBatch(images, [sample.prompt for sample in samples], torch.tensor([s.seed for s in samples]))
+
+
+def turned(
+    panorama: Pyramid, turn_columns: int = 0, mirror: bool = False, curves: Curves = PLAIN
+) -> Float[Tensor, "3 height width"]:
+    """The panorama as floats by ``curves``, its middle moved right by whole columns, as ``view_all`` turns cameras.
+
+    ``mirror``: what a mirror shows of it is turned.
+    """
+    import cv2
+
+    pixels = panorama.image[:, ::-1] if mirror else panorama.image
+    shown = cv2.LUT(np.roll(pixels, -turn_columns, axis=1), np.ascontiguousarray(curves)[None])
+    return torch.from_numpy(shown).permute(2, 0, 1)

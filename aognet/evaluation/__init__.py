@@ -1,0 +1,1 @@
+"""Measuring folders of panoramas: protocols, what they measure, and the report."""

@@ -1,0 +1,183 @@
+"""The panoramas of a folder, checked before anything is measured: files, or the folders that `inference.py` writes."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from PIL import Image
+from torch import Tensor
+
+from aognet.data.captions import a_few
+from aognet.data.hdr import LIGHT_SUFFIXES
+from aognet.data.images import SUFFIXES, decode_panorama, load_image, load_panorama, to_uint8
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+
+log = logging.getLogger(__name__)
+
+RESULT, TRUTH, RUN = "result.png", "gt.png", "run.json"
+MOST_RUN_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class Item:
+    """A panorama file and the name by which it finds its reference and its captions.
+
+    ``folder``: where `inference.py` wrote it, if it did.
+    """
+
+    name: str
+    path: Path
+    folder: Path | None = None
+
+    @property
+    def stem(self) -> str:
+        """The name without suffix: a PNG and a JPEG of one name are a pair."""
+        return self.name if self.folder else str(Path(self.name).with_suffix("").as_posix())
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A panorama as bytes, and which pixels it has (those that are not transparent)."""
+
+    pixels: UInt8[np.ndarray, "height width 3"]
+    known: Bool[Tensor, "1 1 height width"] | None
+
+
+def find_items(folder: Path, option: str, wanted: str = RESULT) -> list[Item]:
+    """All panoramas below a folder, by name; a run of `inference.py` counts as one (its ``wanted`` file).
+
+    Raises UserError naming the ``option`` if there are none, or two of one name.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{option}: no such folder: {folder}")
+    runs = sorted(path.parent for path in folder.rglob(RUN))
+    items = [Item(_relative(run, folder), run / wanted, run) for run in runs if (run / wanted).is_file()]
+    if missing := [str(run) for run in runs if not (run / wanted).is_file()]:
+        raise UserError(f"{option}: {len(missing)} run(s) without {wanted}: {a_few(missing)}")
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES and not hidden and not any(run in path.parents for run in runs):
+            items.append(Item(path.relative_to(folder).as_posix(), path))
+    if not items:
+        raise UserError(f"{option}: no panorama (PNG, JPEG, EXR or HDR) in {folder}")
+    twice = [stem for stem, count in Counter(item.stem for item in items).items() if count > 1]
+    if twice:
+        raise UserError(f"{option}: {folder} has several images of one name: {a_few(twice)}")
+    return items
+
+
+def _relative(run: Path, folder: Path) -> str:
+    return run.relative_to(folder).as_posix() if run != folder else run.resolve().name
+
+
+def pair(generated: Sequence[Item], reference: Sequence[Item]) -> dict[str, Item]:
+    """Name of a generated panorama -> its reference of the same name (suffix aside); empty if no name is common.
+
+    Raises UserError if only some of the generated have one.
+    """
+    by_stem = {item.stem: item for item in reference}
+    found = {item.name: by_stem[item.stem] for item in generated if item.stem in by_stem}
+    if found and len(found) < len(generated):
+        missing = [item.name for item in generated if item.name not in found]
+        raise UserError(
+            f"--reference: {len(found)} of {len(generated)} generated panoramas have a reference of their name, these "
+            f"have none: {a_few(missing)}; name them alike, or give --unpaired to compare the sets as a whole"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of an image file before it is decoded. ``odd``: what is unusual about it, or empty."""
+
+    width: int
+    height: int
+    odd: str = ""
+
+
+def check_sizes(sets: dict[str, Sequence[Item]], height: int | None) -> tuple[int, list[str]]:
+    """The rows at which all panoramas are measured, and warnings about files that hold other than 8-bit colours.
+
+    ``sets``: option -> its panoramas. Raises UserError naming a file that is no panorama, and for mixed sizes.
+    """
+    sizes: dict[tuple[int, int], str] = {}
+    warnings = []
+    for option, items in sets.items():
+        odd: dict[str, list[str]] = {}
+        for item in items:
+            header = _header(item.path)
+            if abs(header.width - 2 * header.height) > 1:
+                size = f"{header.width}x{header.height}"
+                raise UserError(f"{item.path}: a panorama is twice as wide as high, this image is {size}")
+            sizes.setdefault((header.width, header.height), str(item.path))
+            if header.odd:
+                odd.setdefault(header.odd, []).append(item.name)
+        warnings += [f"{option}: {len(names)} file(s) {what}: {a_few(names)}" for what, names in odd.items()]
+    if height is None and len(sizes) > 1:
+        named = ", ".join(f"{width}x{rows} ({path})" for (width, rows), path in list(sizes.items())[:3])
+        raise UserError(f"the panoramas have several sizes: {named}; --height ROWS brings all of them to one")
+    return height or next(iter(sizes))[1], warnings
+
+
+def _header(path: Path) -> Header:
+    if path.suffix.lower() in LIGHT_SUFFIXES:
+        rows, columns = load_image(path).shape[-2:]
+        return Header(columns, rows, "hold linear light and were tone-mapped")
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            turned = image.getexif().get(0x0112, 1) >= 5
+            width, height = (image.height, image.width) if turned else image.size
+            return Header(width, height, _oddity(image))
+    # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
+    except Exception as error:
+        raise UserError(f"{path}: not a readable PNG or JPEG image ({error})") from error
+
+
+def _oddity(image: Image.Image) -> str:
+    if image.mode in ("I", "I;16", "I;16B", "F"):
+        return "hold 16-bit grey, measured as 8-bit colours"
+    if image.mode in ("1", "L", "LA"):
+        return "are grey, measured as colours of equal parts"
+    if image.mode == "CMYK":
+        return "hold CMYK colours, converted without a profile"
+    depth = image.tile[0][3] if image.format == "PNG" and image.tile else ""
+    return "hold 16 bits a colour, measured as 8" if "16" in str(depth) else ""
+
+
+def decode(content: bytes, item: Item, height: int) -> Decoded:
+    """A panorama of ``height`` x ``2 height`` from the content of its file. Raises UserError naming the file."""
+    if item.path.suffix.lower() in LIGHT_SUFFIXES:
+        pixels = to_uint8(load_panorama(item.path, height)).permute(1, 2, 0).contiguous().numpy()
+        return Decoded(pixels, None)
+    return Decoded(decode_panorama(content, str(item.path), height), _known(item.path, height))
+
+
+def _known(path: Path, height: int) -> Tensor | None:
+    if path.suffix.lower() != ".png":
+        return None
+    with Image.open(path, formats=("PNG",)) as image:
+        if not image.has_transparency_data:
+            return None
+        alpha = image.convert("RGBA").getchannel("A").resize((2 * height, height), Image.Resampling.NEAREST)
+    return torch.from_numpy(np.asarray(alpha) > 0)[None, None]
+
+
+def photo_camera(item: Item, fov_degrees: float | None) -> Camera | None:
+    """The camera of the photograph that a panorama continues: of its run, or looking ahead with ``fov_degrees``."""
+    if item.folder is not None:
+        path = item.folder / RUN
+        try:
+            if path.stat().st_size > MOST_RUN_BYTES:
+                raise UserError(f"{path}: larger than {MOST_RUN_BYTES} bytes")
+            camera = json.loads(path.read_text(encoding="utf-8"))["request"].get("camera")
+            return Camera(**camera) if camera else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise UserError(f"{path}: its request.camera cannot be read ({error})") from error
+    return None if fov_degrees is None else Camera(fov_degrees=fov_degrees, width=64, height=64)

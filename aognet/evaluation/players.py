@@ -1,0 +1,116 @@
+"""Who plays the networks of a protocol, and what distances in their features may be called."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from aognet.errors import UserError
+from aognet.evaluation.protocol import NetworkRole, Protocol
+from aognet.models.perception.lpips import PerceptualDistance
+from aognet.models.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
+
+ROOT = Path(__file__).parents[2]
+# What stands before "FID" and "KID", where a distance in these features may be called so.
+PREFIXES = {"fid": "", "clip": "CLIP-"}
+
+
+@dataclass(frozen=True)
+class Player:
+    """A loaded feature network in its role. ``label``: fid, inception, clip, embedded or faed."""
+
+    network: FeatureNetwork
+    label: str
+
+    @property
+    def short(self) -> str:
+        """For the table: what these features are."""
+        return {
+            "fid": "Inception (FID)",
+            "inception": "Inception, not FID's",
+            "clip": "CLIP",
+            "embedded": "embedded CLIP",
+            "faed": "FAED encoder",
+        }[self.label]
+
+    def frechet_title(self) -> str:
+        """FID only in the features of FID."""
+        return "FAED" if self.label == "faed" else self._named("FID", "Fréchet distance")
+
+    def kernel_title(self) -> str:
+        """KID only in the features of KID."""
+        return self._named("KID", "Kernel distance")
+
+    def omnifid_title(self) -> str:
+        """OmniFID only in the features of FID."""
+        return self._named("OmniFID", "Omnidirectional Fréchet distance")
+
+    def score_title(self) -> str:
+        """Inception Score only with the classes of the Inception network."""
+        return "Inception Score" if self.label == "fid" else f"Class score ({self.short}, {self.network.classes} words)"
+
+    def _named(self, name: str, otherwise: str) -> str:
+        return f"{PREFIXES[self.label]}{name}" if self.label in PREFIXES else f"{otherwise} ({self.short})"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Role -> player. ``absent``: role -> why there is none."""
+
+    players: Mapping[str, Player]
+    perceptual: Mapping[str, PerceptualDistance]
+    absent: Mapping[str, str]
+
+
+def load_cast(protocol: Protocol, embedded: bool, dtype: str, device: torch.device) -> Cast:
+    """Loads what a protocol wants; where no model is named the embedded one plays, if ``embedded`` allows it.
+
+    Raises UserError naming the role and what to do.
+    """
+    players: dict[str, Player] = {}
+    perceptual: dict[str, PerceptualDistance] = {}
+    absent: dict[str, str] = {}
+    embedded = embedded or protocol.embedded
+    wanted = {measure.network for measure in protocol.measures}
+    for name, role in protocol.networks.items():
+        if name not in wanted:
+            continue
+        if role.kind == "lpips":
+            if role.model:
+                perceptual[name] = PerceptualDistance.load(role.model, device, role.revision)
+            else:
+                absent[name] = "LPIPS has no weights here; --lpips FILE names them (docs/evaluation.md)"
+        elif role.model:
+            players[name] = _load(role, dtype, device)
+        elif embedded:
+            players[name] = _embedded(role, device)
+        else:
+            raise UserError(
+                f"--{role.kind}: the protocol {protocol.name!r} measures in the features of such a network: name its "
+                f"weights (docs/evaluation.md), or measure in the embedded model's features with --embedded"
+            )
+    return Cast(players, perceptual, absent)
+
+
+def _load(role: NetworkRole, dtype: str, device: torch.device) -> Player:
+    options = {"dtype": "float32" if role.kind == "faed" else dtype, "revision": role.revision}
+    own = {"inception": ("resize",), "clip": ("centre_crop",), "faed": ("rows",)}[role.kind]
+    options |= {key: getattr(role, key) for key in own}
+    network = load_network(NetworkConfig(kind=role.kind, model=_located(role.model), **options), device)
+    if role.kind == "inception":
+        return Player(network, "fid" if network.is_fid_inception else "inception")
+    return Player(network, role.kind)
+
+
+def _embedded(role: NetworkRole, device: torch.device) -> Player:
+    from aognet.data.synthetic import KINDS
+
+    config = replace(EMBEDDED, model=_located(EMBEDDED.model), classes=list(KINDS), centre_crop=role.centre_crop)
+    return Player(load_network(config, device), "embedded")
+
+
+def _located(model: str) -> str:
+    """A path of the repository's own, wherever the command is called."""
+    own = ROOT / model
+    return str(own) if not Path(model).exists() and own.exists() else model

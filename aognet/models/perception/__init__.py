@@ -1,0 +1,1 @@
+"""Networks that see as people do: what distances between sets and between pairs of images are measured in."""

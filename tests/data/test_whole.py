@@ -1,0 +1,67 @@
+"""Whole panoramas are turned, mirrored and lit as views of them are."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from aognet.data.augment import AugmentConfig
+from aognet.data.captions import save_captions
+from aognet.data.images import from_uint8, save_image
+from aognet.data.viewing import bordered, view_all
+from aognet.data.whole import PanoramaImages, turned
+from aognet.geometry.camera import Camera
+from aognet.geometry.perspective import look
+from tests.smooth import smooth_panorama
+
+HEIGHT = 32
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("panoramas")
+    for number in range(3):
+        save_image(smooth_panorama(HEIGHT)[0] * (1 - number / 5), folder / f"{number}.png")
+    save_captions({f"{number}.png": [f"the left of {number}"] for number in range(3)}, folder / "captions.jsonl")
+    return folder
+
+
+def samples(folder: Path, **settings) -> PanoramaImages:
+    captions = [str(folder / "captions.jsonl")]
+    return PanoramaImages(PanoramaImages.Config(folders=[str(folder)], captions=captions, height=HEIGHT, **settings))
+
+
+def test_a_sample_is_a_turned_panorama(folder: Path):
+    found = samples(folder)
+    for number in range(6):
+        sample = found[number]
+        pixels = found.panoramas[int(sample.prompt[-1])].pixels.image
+        original = from_uint8(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
+        errors = torch.stack([(original.roll(k, -1) - sample.image).abs().max() for k in range(2 * HEIGHT)])
+        assert (errors < 1e-5).sum() == 1
+        assert torch.equal(found[number].image, sample.image) and found[number].seed == sample.seed
+    assert len({found[number].seed for number in range(6)}) == 6
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_views_of_it_are_the_views_of_training(folder: Path, mirror: bool):
+    pyramid = bordered(samples(folder).panoramas[0].pixels.image)
+    camera = Camera(yaw_degrees=30.0, pitch_degrees=10.0, fov_degrees=90.0, width=20, height=20)
+    whole = turned(pyramid, 7, mirror)
+    expected = view_all(pyramid, [camera], 7, mirror)
+    assert_close(look(whole[None], camera), expected, atol=1.5 / 127.5, rtol=0)
+
+
+def test_light_and_words_change_with_it(folder: Path):
+    found = samples(folder, augment=AugmentConfig(mirror=True, exposure_stops=1.0))
+    drawn = [found[number] for number in range(12)]
+    assert {sample.prompt.split()[1] for sample in drawn} == {"left", "right"}
+    assert len({round(float(sample.image.mean()), 3) for sample in drawn}) > 3
+
+
+def test_samples_become_a_batch(folder: Path):
+    found = samples(folder)
+    batch = found.collate([found[number] for number in range(3)]).to(torch.device("cpu"))
+    assert batch.images.shape == (3, 3, HEIGHT, 2 * HEIGHT)
+    assert len(batch.prompts) == 3 and batch.seeds.tolist() == [found[number].seed for number in range(3)]
