@@ -60,6 +60,7 @@ class Findings:
     texts: Mapping[str, Texts]
     scores: Scores = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    scarce: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         both = list(zip(self.units, self.contents, strict=True))
@@ -96,6 +97,11 @@ class Findings:
                 maker = makers.get(measure.kind, self._shape if measure.kind in SHAPE else self._pair)
                 values.append(self._absent(measure) or maker(measure))
             done(0)
+        if self.scarce:
+            self.warnings.append(
+                "fewer pictures than features make a covariance singular and its Fréchet distance too high; compare "
+                f"these only between sets of equal counts: {'; '.join(self.scarce)}"
+            )
         return values
 
     def _identity(self, measure: MeasureConfig) -> tuple:
@@ -180,11 +186,7 @@ class Findings:
     def _check_counts(self, measure: MeasureConfig, generated: SetStatistics, reference: SetStatistics) -> None:
         counts, dim = (generated.moments.count, reference.moments.count), self._player(measure).network.dim
         if min(counts) <= dim:
-            self.warnings.append(
-                f"{self._title(measure)} of {self.protocol.pictures[measure.pictures].title}: {counts[0]} and "
-                f"{counts[1]} pictures for {dim} features; with fewer pictures than features the covariance is "
-                "singular and the distance too high: compare it only between sets of these counts"
-            )
+            self.scarce.append(f"{self.protocol.pictures[measure.pictures].title} ({min(counts)} of {dim} features)")
 
     # Text
 
@@ -256,7 +258,7 @@ class Findings:
         equal = sum(math.isinf(score) for score in found.values())
         note = f"{equal} pair(s) are equal, which is infinite" if equal else ""
         spread = _spread(list(found.values()))
-        return self._value(measure, title, *spread, better=better, note=note, pictures=REGIONS[measure.region])
+        return self._value(measure, title, *spread, better=better, note=note)
 
     def _image_similarity(self, measure: MeasureConfig) -> Value:
         network = self._player(measure).network
@@ -298,7 +300,7 @@ class Findings:
             return (PAIRS | SHAPE)[measure.kind][0]
         player = self._player(measure)
         if measure.kind == "omnifid":
-            return f"{player.omnifid_title()}, lateral faces {'averaged' if measure.by_face else 'pooled'}"
+            return f"{player.omnifid_title()}, {'by face' if measure.by_face else 'pooled'}"
         if measure.kind == "clip_score":
             return "CLIP score, captions by direction" if measure.views else "CLIP score"
         titles = {
@@ -318,16 +320,14 @@ class Findings:
         deviation: float | None = None,
         better: str = "",
         note: str = "",
-        pictures: str = "",
     ) -> Value:
-        shown = [self.protocol.pictures[name].title for name in picture_names(measure)]
         player = self.cast.players.get(measure.network)
         if measure.published:
             note = "; ".join(filter(None, [f"published as {measure.published!r}", note]))
         return Value(
             key=measure.key,
             title=title,
-            pictures=pictures or " and ".join(shown) or "panorama",
+            pictures=self._pictures_title(measure),
             section=SECTIONS.get(measure.kind, "Seams and shape"),
             value=value,
             deviation=deviation,
@@ -336,6 +336,13 @@ class Findings:
             counts=self._counts(measure) if value is not None else "",
             note=note,
         )
+
+    def _pictures_title(self, measure: MeasureConfig) -> str:
+        if measure.kind in PAIRS:
+            return REGIONS[measure.region]
+        if measure.kind == "omnifid":
+            return "six cube faces"
+        return self.protocol.pictures[measure.pictures].title if measure.pictures else "panorama"
 
     def _counts(self, measure: MeasureConfig) -> str:
         if SECTIONS.get(measure.kind) != "Distribution":

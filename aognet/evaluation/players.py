@@ -44,14 +44,14 @@ class Player:
 
     def omnifid_title(self) -> str:
         """OmniFID only in the features of FID."""
-        return self._named("OmniFID", "Omnidirectional Fréchet distance")
+        return self._named("OmniFID", "Omni-Fréchet distance")
 
     def score_title(self) -> str:
         """Inception Score only with the classes of the Inception network."""
-        return "Inception Score" if self.label == "fid" else f"Class score ({self.short}, {self.network.classes} words)"
+        return "Inception Score" if self.label == "fid" else f"Class score of {self.network.classes} words"
 
     def _named(self, name: str, otherwise: str) -> str:
-        return f"{PREFIXES[self.label]}{name}" if self.label in PREFIXES else f"{otherwise} ({self.short})"
+        return f"{PREFIXES[self.label]}{name}" if self.label in PREFIXES else otherwise
 
 
 @dataclass(frozen=True)

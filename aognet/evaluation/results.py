@@ -1,6 +1,6 @@
 """What an evaluation found, as the report shows it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Sample:
 class Report:
     """All of an evaluation. ``notes``: what the protocol measures and how; ``warnings``: what limits these numbers.
 
-    ``ranking``: the score that orders samples from best to worst (empty: none), ``ranking_better``: lower or higher.
+    ``settings``: all of the protocol, for the JSON file. ``ranking``: the score that orders samples from best to worst (empty: none), ``ranking_better``: lower or higher.
     """
 
     protocol: str
@@ -53,3 +53,4 @@ class Report:
     ranking_better: str
     networks: dict[str, str]
     provenance: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)

@@ -160,7 +160,6 @@ def _report(
     ]
     networks = {player.short: player.network.name for player in cast.players.values()}
     networks |= {f"LPIPS ({role})": network.name for role, network in cast.perceptual.items()}
-    settings = {"protocol": asdict(findings.protocol), "height": checked.height}
     return Report(
         protocol=findings.protocol.name,
         notes=findings.protocol.notes,
@@ -172,5 +171,6 @@ def _report(
         ranking=ranking,
         ranking_better=better,
         networks=networks,
-        provenance=provenance(processes.device.type, processes.count) | settings,
+        provenance=provenance(processes.device.type, processes.count) | {"height": checked.height},
+        settings=asdict(findings.protocol),
     )

@@ -15,6 +15,7 @@ from aognet.data import cache as module
 from aognet.data.cache import CacheConfig, PanoramaCache
 from aognet.data.images import decode_panorama, load_panorama, save_image, to_uint8
 from aognet.errors import UserError
+from aognet.files import ABANDONED_SECONDS
 from tests.smooth import smooth_panorama
 
 HEIGHT = 32
@@ -165,7 +166,7 @@ def test_broken_and_missing_images_are_named(tmp_path: Path):
 def test_what_a_killed_process_left_goes_away(tmp_path: Path, image: Path):
     folder = tmp_path / "cache"
     folder.mkdir()
-    for name, age in (("old", 2 * module.ABANDONED_SECONDS), ("new", 10)):
+    for name, age in (("old", 2 * ABANDONED_SECONDS), ("new", 10)):
         path = folder / f".{name}.bin.7.tmp"
         path.write_bytes(b"half")
         os.utime(path, (time.time() - age, time.time() - age))
