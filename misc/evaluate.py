@@ -27,7 +27,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--clip", metavar="MODEL", help="CLIP: a folder or hub id")
     add("--faed", metavar="FOLDER", help="autoencoder of FAED: what config/train_faed.yaml trained")
     add("--lpips", metavar="FILE", help="LPIPS weights: a safetensors file")
-    add("--embedded", action="store_true", help="the embedded model plays networks that have no weights here")
+    add("--embedded", action="store_true", help="the embedded model plays all networks that are not named")
     add("--height", type=int, help="bring all panoramas to this many rows first")
     add("--unpaired", action="store_true", help="compare the sets as a whole, whatever the names")
     add("--photo_fov", type=float, metavar="DEGREES", help="of the photographs in the middle of the panoramas")
@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     flags = vars(options)
     overrides = [*options.overrides, *([f"height={options.height}"] if options.height is not None else [])]
-    protocol = load_protocol(options.protocol, overrides, {kind: flags[kind] for kind in NETWORK_KINDS})
+    models = {kind: flags[kind] for kind in NETWORK_KINDS}
+    protocol = load_protocol(options.protocol, overrides, models, options.embedded)
     config = EvaluationConfig(**{one.name: flags[one.name] for one in fields(EvaluationConfig)})
     evaluate(config, protocol, Processes.start(options.device))
     return 0

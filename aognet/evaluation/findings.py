@@ -248,7 +248,7 @@ class Findings:
 
     def _pair(self, measure: MeasureConfig) -> Value:
         title, better = PAIRS[measure.kind]
-        key = "/".join(filter(None, [measure.kind, measure.network, measure.region]))
+        key = "/".join(filter(None, [measure.kind, measure.network, measure.pictures or measure.region]))
         found = {
             unit.generated.name: score
             for unit, contents in self.pairs
@@ -323,7 +323,9 @@ class Findings:
     ) -> Value:
         player = self.cast.players.get(measure.network)
         if measure.published:
-            note = "; ".join(filter(None, [f"published as {measure.published!r}", note]))
+            stands_in = player and player.label == "embedded"
+            published = f"{'in place of the published' if stands_in else 'published as'} {measure.published!r}"
+            note = "; ".join(filter(None, [published, note]))
         return Value(
             key=measure.key,
             title=title,
@@ -338,7 +340,7 @@ class Findings:
         )
 
     def _pictures_title(self, measure: MeasureConfig) -> str:
-        if measure.kind in PAIRS:
+        if measure.kind in PAIRS and not measure.pictures:
             return REGIONS[measure.region]
         if measure.kind == "omnifid":
             return "six cube faces"

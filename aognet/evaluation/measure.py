@@ -53,13 +53,24 @@ class Contents:
 class Prepared:
     """A unit read and decoded as far as something in it is new; the networks are still to be asked.
 
-    ``pictures``: store key -> network's fingerprint and what it is to see. ``pair``: both panoramas for the LPIPS.
+    ``pictures``: store key -> network's fingerprint and what it is to see.
     """
 
     unit: Unit
     contents: Contents
     pictures: dict[str, tuple[str, Pictures]] = field(default_factory=dict)
-    pair: tuple[str, dict[str, Tensor], Tensor, Tensor] | None = None
+    pair: "Pair | None" = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A generated panorama beside its reference, and the pictures of both that are compared one by one."""
+
+    key: str
+    generated: Float[Tensor, "1 3 height width"]
+    reference: Float[Tensor, "1 3 height width"]
+    masks: dict[str, Bool[Tensor, "1 1 height width"] | None]
+    pictures: dict[str, tuple[Tensor, Tensor]]
 
 
 class Measurer:
@@ -99,8 +110,13 @@ class Measurer:
 
     def pair_key(self, generated: str, reference: str, photo: Camera | None) -> str:
         """Of the scores of a pair."""
-        networks = sorted(network.fingerprint for network in self.perceptual.values())
-        return digest_of("pair", RECIPE, generated, reference, self.height, photo and asdict(photo), networks)
+        networks = {role: network.fingerprint for role, network in self.perceptual.items()}
+        seen = {name: self.protocol.pictures[name] for name in self._compared()}
+        return digest_of("pair", RECIPE, generated, reference, self.height, photo and asdict(photo), networks, seen)
+
+    def _compared(self) -> list[str]:
+        """The pictures of pairs that a perceptual distance looks at."""
+        return sorted({one.pictures for one in self.protocol.measures if one.kind == "lpips" and one.pictures})
 
     # Measuring
 
@@ -127,9 +143,15 @@ class Measurer:
         if len(digests) == 2:
             key = self.pair_key(digests["generated"], digests["reference"], unit.photo)
             if not self.store.has(key):
-                images = [_image(pixels(side)) for side in ("generated", "reference")]
-                prepared.pair = key, _masks(unit.photo, self.height), *images
+                prepared.pair = self._pair(key, pixels("generated"), pixels("reference"), unit.photo)
         return prepared
+
+    def _pair(self, key: str, generated: Decoded, reference: Decoded, photo: Camera | None) -> Pair:
+        sides = [bordered(decoded.pixels) for decoded in (generated, reference)] if self._compared() else []
+        pictures = {
+            name: tuple(take(pyramid, self.protocol.pictures[name]) for pyramid in sides) for name in self._compared()
+        }
+        return Pair(key, _image(generated), _image(reference), _masks(photo, self.height), pictures)
 
     def _take(self, pyramid: Pyramid, fingerprint: str) -> Pictures:
         return {name: take(pyramid, config) for name, config in self.pictures[fingerprint].items()}
@@ -140,15 +162,22 @@ class Measurer:
         for key, (fingerprint, pictures) in prepared.pictures.items():
             self.store.put(key, self._features(self.networks[fingerprint], pictures))
         if prepared.pair:
-            key, masks, generated, reference = prepared.pair
-            scores = {f"psnr/{name}": psnr(generated, reference, mask) for name, mask in masks.items()}
-            maps = {"ssim": ssim_map(generated, reference)}
-            for role, network in self.perceptual.items():
-                maps[f"lpips/{role}"] = network.map(generated.to(self.device), reference.to(self.device)).cpu()
-            for measure, values in maps.items():
-                scores |= {f"{measure}/{name}": masked_mean(values, mask) for name, mask in masks.items()}
-            self.store.put(key, scores)
+            self.store.put(prepared.pair.key, self._compare(prepared.pair))
         return prepared.contents
+
+    def _compare(self, pair: Pair) -> dict[str, Tensor]:
+        """Scores of a pair, keys ``measure[/role]/region`` and ``lpips/role/pictures``."""
+        generated, reference = pair.generated, pair.reference
+        scores = {f"psnr/{name}": psnr(generated, reference, mask) for name, mask in pair.masks.items()}
+        maps = {"ssim": ssim_map(generated, reference)}
+        for role, network in self.perceptual.items():
+            maps[f"lpips/{role}"] = network.map(generated.to(self.device), reference.to(self.device)).cpu()
+            for name, (mine, theirs) in pair.pictures.items():
+                distances = network.distance(mine.to(self.device), theirs.to(self.device))
+                scores[f"lpips/{role}/{name}"] = distances.mean().cpu()
+        for measure, values in maps.items():
+            scores |= {f"{measure}/{name}": masked_mean(values, mask) for name, mask in pair.masks.items()}
+        return scores
 
     def _features(self, network: FeatureNetwork, pictures: Pictures) -> dict[str, Tensor]:
         """Features of all kinds of pictures, those of one size in batches together."""
@@ -176,7 +205,7 @@ class Measurer:
         return {name: float(value) for name, value in self._kept(self.shape_key(content)).items()}
 
     def pair(self, contents: Contents, photo: Camera | None) -> dict[str, float]:
-        """The scores of a pair, keys ``measure/region`` and ``lpips/role/region``."""
+        """The scores of a pair, by the keys of ``_compare``."""
         kept = self._kept(self.pair_key(contents.generated or "", contents.reference or "", photo))
         return {name: float(value) for name, value in kept.items()}
 

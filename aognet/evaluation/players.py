@@ -12,6 +12,7 @@ from aognet.models.perception.lpips import PerceptualDistance
 from aognet.models.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
 
 ROOT = Path(__file__).parents[2]
+EMBEDDED_FAED = "assets/evaluation/faed"
 # What stands before "FID" and "KID", where a distance in these features may be called so.
 PREFIXES = {"fid": "", "clip": "CLIP-"}
 
@@ -63,15 +64,14 @@ class Cast:
     absent: Mapping[str, str]
 
 
-def load_cast(protocol: Protocol, embedded: bool, dtype: str, device: torch.device) -> Cast:
-    """Loads what a protocol wants; where no model is named the embedded one plays, if ``embedded`` allows it.
+def load_cast(protocol: Protocol, dtype: str, device: torch.device) -> Cast:
+    """Loads what a protocol wants; where no model is named the embedded one plays, if the protocol allows it.
 
     Raises UserError naming the role and what to do.
     """
     players: dict[str, Player] = {}
     perceptual: dict[str, PerceptualDistance] = {}
     absent: dict[str, str] = {}
-    embedded = embedded or protocol.embedded
     wanted = {measure.network for measure in protocol.measures}
     for name, role in protocol.networks.items():
         if name not in wanted:
@@ -83,7 +83,7 @@ def load_cast(protocol: Protocol, embedded: bool, dtype: str, device: torch.devi
                 absent[name] = "LPIPS has no weights here; --lpips FILE names them (docs/evaluation.md)"
         elif role.model:
             players[name] = _load(role, dtype, device)
-        elif embedded:
+        elif protocol.embedded:
             players[name] = _embedded(role, device)
         else:
             raise UserError(
@@ -104,6 +104,8 @@ def _load(role: NetworkRole, dtype: str, device: torch.device) -> Player:
 
 
 def _embedded(role: NetworkRole, device: torch.device) -> Player:
+    if role.kind == "faed":
+        return _load(replace(role, model=EMBEDDED_FAED), "float32", device)
     from aognet.data.synthetic import KINDS
 
     config = replace(EMBEDDED, model=_located(EMBEDDED.model), classes=list(KINDS), centre_crop=role.centre_crop)

@@ -28,7 +28,7 @@ MEASURES = {
     "unknown": (),
     "psnr": ("pairs",),
     "ssim": ("pairs",),
-    "lpips": ("network", "pairs"),
+    "lpips": ("network", "pairs"),  # of pictures, where they are named, else of the panorama
 }
 
 
@@ -102,6 +102,8 @@ class MeasureConfig:
         for need in ("pictures", "network"):
             if need in MEASURES[self.kind] and not getattr(self, need):
                 raise UserError(f"{need} is missing: a measure of kind {self.kind!r} needs it")
+        if self.kind == "lpips" and self.pictures and self.region != "whole":
+            raise UserError(f"region of single pictures must be whole, got {self.region!r}")
         if self.region not in ("whole", "photo", "outside"):
             raise UserError(f"region must be whole, photo or outside, got {self.region!r}")
         for name, least in (("subsets", 1), ("subset_size", 2), ("splits", 1)):
@@ -145,7 +147,7 @@ class Protocol:
     """A way to measure panoramas.
 
     ``height``: panoramas are brought to ``height`` x ``2 height`` first (null: all must have one size already).
-    ``embedded``: whether networks without a model are played by the embedded model without being asked for it.
+    ``embedded``: whether networks without a model are played by the embedded one.
     """
 
     name: str
@@ -182,10 +184,16 @@ def picture_names(measure: MeasureConfig) -> tuple[str, ...]:
     return ("equator", "poles") if measure.kind == "omnifid" else tuple(filter(None, [measure.pictures]))
 
 
-def load_protocol(name: str, overrides: Sequence[str] = (), models: Mapping[str, str] | None = None) -> Protocol:
+def load_protocol(
+    name: str,
+    overrides: Sequence[str] = (),
+    models: Mapping[str, str | None] | None = None,
+    embedded: bool = False,
+) -> Protocol:
     """The protocol of that name (a file in ``config/evaluation``), or of a YAML file.
 
-    ``models``: kind of network -> the model that plays all roles of that kind.
+    ``models``: kind of network -> the model that plays all roles of that kind. ``embedded``: the embedded model plays
+    all others. Raises UserError naming the file and the key that is wrong.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else PROTOCOLS / f"{name}.yaml"
     if not path.is_file():
@@ -197,10 +205,10 @@ def load_protocol(name: str, overrides: Sequence[str] = (), models: Mapping[str,
         if kind not in {role.kind for role in protocol.networks.values()}:
             raise UserError(f"--{kind}: the protocol {protocol.name!r} uses no network of this kind")
     played = {
-        name: replace(role, model=given[role.kind], revision=None) if role.kind in given else role
+        name: replace(role, model=given.get(role.kind, ""), revision=None) if role.kind in given or embedded else role
         for name, role in protocol.networks.items()
     }
-    return replace(protocol, networks=played)
+    return replace(protocol, networks=played, embedded=embedded or protocol.embedded)
 
 
 def digest_of(*described: Any) -> str:

@@ -39,7 +39,8 @@ class Sample:
 class Report:
     """All of an evaluation. ``notes``: what the protocol measures and how; ``warnings``: what limits these numbers.
 
-    ``settings``: all of the protocol, for the JSON file. ``ranking``: the score that orders samples from best to worst (empty: none), ``ranking_better``: lower or higher.
+    ``settings``: all of the protocol, for the JSON file. ``ranking``: the score that orders samples from best to worst
+    (empty: none), ``ranking_better``: lower or higher.
     """
 
     protocol: str

@@ -28,9 +28,9 @@ class EvaluationConfig:
     """``generated``, ``reference``: folders of panoramas; ``out``: the report, without suffix.
 
     ``captions``: of the generated panoramas. ``unpaired``: compare the sets as a whole, whatever the names.
-    ``photo_fov``: degrees of the photographs that were continued, where no run says it. ``embedded``: the embedded
-    model may play networks without weights. ``cache``: where measured panoramas are kept. ``limit``: at most so many
-    panoramas of each set (0: all). ``shown``: of the best and worst on the page.
+    ``photo_fov``: degrees of the photographs that were continued, where no run says it. ``cache``: where measured
+    panoramas are kept. ``limit``: at most so many panoramas of each set (0: all). ``shown``: of the best and worst on
+    the page.
     """
 
     generated: Path
@@ -39,7 +39,6 @@ class EvaluationConfig:
     captions: list[Path] = field(default_factory=list)
     unpaired: bool = False
     photo_fov: float | None = None
-    embedded: bool = False
     dtype: str = "float32"
     batch_size: int = 64
     threads: int = 0
@@ -73,7 +72,7 @@ def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes)
     Everything about the files that headers tell is checked first. Raises UserError naming what is wrong.
     """
     checked = check(config, protocol)
-    cast = load_cast(protocol, config.embedded, config.dtype, processes.device)
+    cast = load_cast(protocol, config.dtype, processes.device)
     store = Store(config.cache, config.cache_gigabytes) if config.cache else Store(gigabytes=config.cache_gigabytes)
     players = {role: player.network for role, player in cast.players.items()}
     measurer = Measurer(protocol, checked.height, players, cast.perceptual, store, config.batch_size, processes.device)
