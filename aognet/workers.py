@@ -81,7 +81,7 @@ def work_through(
 
 
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Iterator[Result]:
-    """``function`` of every item, in order, up to ``2 * threads`` items ahead of the one in use.
+    """``function`` of every item, in order, up to ``threads`` items ahead of the one in use.
 
     For work that leaves Python's lock alone, such as decoding images. Exceptions come out where their item is due.
     """
@@ -90,7 +90,7 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item], thread
         try:
             for item in items:
                 coming.append(pool.submit(function, item))
-                if len(coming) > 2 * threads:
+                if len(coming) > threads:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()

@@ -9,12 +9,14 @@ from aognet.config import LoadedConfig, build_config, check, load_config, target
 from aognet.engine.inference import InferenceConfig
 from aognet.engine.setup import TrainerConfig
 from aognet.errors import UserError
+from aognet.evaluation.protocol import load_protocol
 from main import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "config").rglob("*.yaml"))
 TRAINING = [path for path in FILES if load_config([path]).has("trainer")]
-INFERENCE = [path for path in FILES if path not in TRAINING]
+PROTOCOLS = sorted((ROOT / "config" / "evaluation").glob("*.yaml"))
+INFERENCE = [path for path in FILES if path not in TRAINING and path not in PROTOCOLS]
 
 
 def name(path: Path) -> str:
@@ -104,3 +106,12 @@ def test_the_demo_is_there():
     inputs = checked_inference(load_config([ROOT / "config" / "inference_config.yaml"])).inputs
     for place in (*inputs.photos, *inputs.captions):
         assert (ROOT / place).exists(), place
+
+
+@pytest.mark.parametrize("path", PROTOCOLS, ids=name)
+def test_protocols(path: Path):
+    protocol = load_protocol(path.stem)
+    assert protocol.name == path.stem and protocol.notes and protocol.measures
+    assert set(protocol.networks) == {measure.network for measure in protocol.measures if measure.network}
+    with pytest.raises(UserError, match="unknown key 'pictres'; did you mean 'pictures'"):
+        load_protocol(str(path), ["pictres={}"])

@@ -113,7 +113,7 @@ class Trainer:
                 scalars = meter.averages() | {"memory_gigabytes": used_gigabytes(self.device)}
                 self._log(trackers, scalars, bar)
             if self._due(config.validate_every) and self.validation_data is not None:
-                self._log(trackers, {"val/loss": self.validate()}, bar)
+                self._log(trackers, {f"val/{name}": value for name, value in self.validate().items()}, bar)
             if self._due(config.images_every) and self.is_main:
                 self._show_images(trackers)
             if last or (config.checkpoint_every and step % config.checkpoint_every == 0):
@@ -162,19 +162,26 @@ class Trainer:
     # Validation and images
 
     @torch.no_grad()
-    def validate(self) -> float:
-        """Mean loss over the first ``validation_samples`` samples, with the averaged weights if there are any."""
-        total = torch.zeros(2)
+    def validate(self) -> dict[str, float]:
+        """Means of all the model says (loss, metrics) over the first ``validation_samples`` samples.
+
+        With the averaged weights, if there are any.
+        """
+        sums: dict[str, Tensor] = {"": torch.zeros((), device=self.device)}
         processes, rank, size = self.accelerator.num_processes, self.accelerator.process_index, self.config.batch_size
         mine = list(range(rank, self.config.validation_samples, processes))
-        numbers = [mine[start : start + size] for start in range(0, len(mine), size)]
+        # A process without samples learns the names from one that counts for nothing.
+        numbers = [mine[start : start + size] for start in range(0, len(mine), size)] or [[0]]
         with self._evaluating():
             batches = load_batches(self.validation_data, numbers, self.config.num_workers)
             for chunk, batch in zip(numbers, batches, strict=True):
-                loss = self.model(batch.to(self.device))["loss"]
-                total += torch.tensor([float(loss) * len(chunk), len(chunk)])
-        losses, count = self.accelerator.reduce(total.to(self.device), "sum").tolist()
-        return losses / max(count, 1)
+                weight = len(chunk) if mine else 0
+                sums[""] += weight
+                for name, value in self.model(batch.to(self.device)).items():
+                    sums[name] = sums.get(name, 0) + value.detach().float() * weight
+        totals = self.accelerator.reduce(sums, "sum")
+        count = float(totals.pop(""))
+        return {name: float(total) / max(count, 1) for name, total in totals.items()}
 
     @torch.no_grad()
     def preview(self) -> dict[str, Tensor]:

@@ -1,7 +1,9 @@
 """The panoramas of a folder, checked before anything is measured: files, or the folders that `inference.py` writes."""
 
+import io
 import json
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from aognet.data.captions import a_few
@@ -57,13 +59,14 @@ def find_items(folder: Path, option: str, wanted: str = RESULT) -> list[Item]:
     """
     if not folder.is_dir():
         raise UserError(f"{option}: no such folder: {folder}")
-    runs = sorted(path.parent for path in folder.rglob(RUN))
+    runs = sorted(path.parent for path in folder.rglob(RUN) if not _hidden(path, folder))
     items = [Item(_relative(run, folder), run / wanted, run) for run in runs if (run / wanted).is_file()]
     if missing := [str(run) for run in runs if not (run / wanted).is_file()]:
         raise UserError(f"{option}: {len(missing)} run(s) without {wanted}: {a_few(missing)}")
+    of_runs = set(runs)
     for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and not hidden and not any(run in path.parents for run in runs):
+        is_image = path.suffix.lower() in SUFFIXES and not path.is_dir() and not _hidden(path, folder)
+        if is_image and of_runs.isdisjoint(path.parents):
             items.append(Item(path.relative_to(folder).as_posix(), path))
     if not items:
         raise UserError(f"{option}: no panorama (PNG, JPEG, EXR or HDR) in {folder}")
@@ -71,6 +74,10 @@ def find_items(folder: Path, option: str, wanted: str = RESULT) -> list[Item]:
     if twice:
         raise UserError(f"{option}: {folder} has several images of one name: {a_few(twice)}")
     return items
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _relative(run: Path, folder: Path) -> str:
@@ -131,13 +138,19 @@ def _header(path: Path) -> Header:
         rows, columns = load_image(path).shape[-2:]
         return Header(columns, rows, "hold linear light and were tone-mapped")
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
+        with _opened(path) as image:
             turned = image.getexif().get(0x0112, 1) >= 5
             width, height = (image.height, image.width) if turned else image.size
             return Header(width, height, _oddity(image))
     # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
     except Exception as error:
         raise UserError(f"{path}: not a readable PNG or JPEG image ({error})") from error
+
+
+def _opened(file: Path | io.BytesIO) -> Image.Image:
+    """The image, not decoded yet, without Pillow's warning of sizes that are allowed here."""
+    with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+        return Image.open(file, formats=("PNG", "JPEG"))
 
 
 def _oddity(image: Image.Image) -> str:
@@ -156,16 +169,15 @@ def decode(content: bytes, item: Item, height: int) -> Decoded:
     if item.path.suffix.lower() in LIGHT_SUFFIXES:
         pixels = to_uint8(load_panorama(item.path, height)).permute(1, 2, 0).contiguous().numpy()
         return Decoded(pixels, None)
-    return Decoded(decode_panorama(content, str(item.path), height), _known(item.path, height))
+    return Decoded(decode_panorama(content, str(item.path), height), _known(content, height))
 
 
-def _known(path: Path, height: int) -> Tensor | None:
-    if path.suffix.lower() != ".png":
-        return None
-    with Image.open(path, formats=("PNG",)) as image:
+def _known(content: bytes, height: int) -> Tensor | None:
+    with _opened(io.BytesIO(content)) as image:
         if not image.has_transparency_data:
             return None
-        alpha = image.convert("RGBA").getchannel("A").resize((2 * height, height), Image.Resampling.NEAREST)
+        upright = ImageOps.exif_transpose(image).convert("RGBA")
+        alpha = upright.getchannel("A").resize((2 * height, height), Image.Resampling.NEAREST)
     return torch.from_numpy(np.asarray(alpha) > 0)[None, None]
 
 
@@ -175,7 +187,7 @@ def photo_camera(item: Item, fov_degrees: float | None) -> Camera | None:
         path = item.folder / RUN
         try:
             if path.stat().st_size > MOST_RUN_BYTES:
-                raise UserError(f"{path}: larger than {MOST_RUN_BYTES} bytes")
+                raise ValueError(f"the file is larger than {MOST_RUN_BYTES} bytes")
             camera = json.loads(path.read_text(encoding="utf-8"))["request"].get("camera")
             return Camera(**camera) if camera else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -106,10 +107,16 @@ def _load(role: NetworkRole, dtype: str, device: torch.device) -> Player:
 def _embedded(role: NetworkRole, device: torch.device) -> Player:
     if role.kind == "faed":
         return _load(replace(role, model=EMBEDDED_FAED), "float32", device)
+    return Player(_embedded_clip(role.centre_crop, device), "embedded")
+
+
+@lru_cache(maxsize=2)
+def _embedded_clip(centre_crop: bool, device: torch.device) -> FeatureNetwork:
+    """One network for all roles, which tells the kinds of procedural scenes apart."""
     from aognet.data.synthetic import KINDS
 
-    config = replace(EMBEDDED, model=_located(EMBEDDED.model), classes=list(KINDS), centre_crop=role.centre_crop)
-    return Player(load_network(config, device), "embedded")
+    config = replace(EMBEDDED, model=_located(EMBEDDED.model), classes=list(KINDS), centre_crop=centre_crop)
+    return load_network(config, device)
 
 
 def _located(model: str) -> str:

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -28,17 +29,22 @@ class Store:
     def __post_init__(self) -> None:
         self.folder = self.folder.expanduser()
         self.started = time.time()
+        self._writing = Lock()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--cache: cannot make {self.folder} ({error.strerror})") from error
 
     def get(self, key: str) -> dict[str, Tensor] | None:
-        """The tensors of that name; None if there are none, or a file that cannot be read."""
+        """The tensors of that name; None if there are none. A file that is broken is removed, to be made anew."""
         path = self._path(key)
         try:
             tensors = load(path.read_bytes())
-        except (OSError, SafetensorError):
+        except OSError:
+            return None
+        except SafetensorError:
+            with suppress(OSError):
+                path.unlink()
             return None
         with suppress(OSError):  # a folder that may only be read
             os.utime(path)  # what was used last goes last
@@ -50,7 +56,9 @@ class Store:
 
     def put(self, key: str, tensors: dict[str, Tensor]) -> None:
         """Keeps tensors under a name. Raises UserError where they cannot be written."""
-        write_atomically(self._path(key), save({name: value.cpu().contiguous() for name, value in tensors.items()}))
+        content = save({name: value.cpu().contiguous() for name, value in tensors.items()})
+        with self._writing:  # threads that write equal panoramas would take each other's unfinished file away
+            write_atomically(self._path(key), content)
 
     def prune(self) -> None:
         """Removes what this run did not use, as far as the folder is too full."""

@@ -1,10 +1,10 @@
 """Captions of the generated panoramas: of each as a whole, and of its directions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aognet.data.captions import CaptionRecord, a_few, key_for, load_records
+from aognet.data.captions import a_few, key_for, load_records
 from aognet.errors import UserError
 from aognet.evaluation.images import Item
 
@@ -32,11 +32,14 @@ def find_texts(items: Sequence[Item], files: Sequence[Path]) -> dict[str, Texts]
     """
     if not files:
         return _prompts(items)
-    whole: dict[str, CaptionRecord] = {}
-    views: dict[str, CaptionRecord] = {}
+    whole: dict[str, list[str]] = {}
+    views: dict[str, list[tuple[str, tuple[float, ...]]]] = {}
     for path in files:
         for record in load_records(path):
-            (views if record.yaws is not None else whole)[record.file] = record
+            if record.yaws is None:
+                whole.setdefault(record.file, []).extend(record.captions)
+            else:
+                views.setdefault(record.file, []).extend(zip(record.captions, record.yaws, strict=True))
     found = {item.name: _texts(item, whole, views) for item in items}
     missing = [name for name, texts in found.items() if not texts.whole and not texts.at]
     if missing:
@@ -45,14 +48,15 @@ def find_texts(items: Sequence[Item], files: Sequence[Path]) -> dict[str, Texts]
     return found
 
 
-def _texts(item: Item, whole: dict[str, CaptionRecord], views: dict[str, CaptionRecord]) -> Texts:
+def _texts(
+    item: Item, whole: Mapping[str, list[str]], views: Mapping[str, list[tuple[str, tuple[float, ...]]]]
+) -> Texts:
     # A run's folder is named as the photograph it started from, without its suffix.
     name = f"{item.name}.png" if item.folder else item.name
-    of_whole, of_views = key_for(whole, name), key_for(views, name)
-    captions = whole[of_whole].captions if of_whole else ()
-    record = views[of_views] if of_views else None
-    at = tuple(zip(record.captions, record.yaws or (), strict=True)) if record else ()
-    return Texts(tuple(text for text in captions if text.strip()), at)
+    of_whole, of_views = whole.get(key_for(whole, name), ()), views.get(key_for(views, name), ())
+    return Texts(
+        tuple(text for text in of_whole if text.strip()), tuple((text, yaws) for text, yaws in of_views if text.strip())
+    )
 
 
 def _prompts(items: Sequence[Item]) -> dict[str, Texts]:

@@ -178,7 +178,7 @@ def test_accumulation_learns_what_one_large_batch_learns(tmp_path: Path) -> None
 def test_only_trained_parts_change_and_the_loss_falls(tmp_path: Path) -> None:
     run = make(tmp_path, replace(QUICK, max_steps=60, learning_rate=3e-2, validate_every=30))
     frozen = run.model.frozen.weight.clone()
-    before = run.validate()
+    before = run.validate()["loss"]
     run.fit()
     assert torch.equal(run.model.frozen.weight, frozen)
     assert not any(value.requires_grad for value in run.model.frozen.parameters())
@@ -188,15 +188,15 @@ def test_only_trained_parts_change_and_the_loss_falls(tmp_path: Path) -> None:
 
 def test_validation_repeats_and_uses_the_average(tmp_path: Path) -> None:
     run = make(tmp_path)
-    first = run.validate()
-    assert run.validate() == first
+    first = run.validate()["loss"]
+    assert run.validate()["loss"] == first
     run.fit()
-    after = run.validate()
+    after = run.validate()["loss"]
     weights = {key: value.clone() for key, value in run.parameters.items()}
-    assert run.validate() == after != first
+    assert run.validate()["loss"] == after != first
     assert all(torch.equal(run.parameters[key], weights[key]) for key in weights)
     run.ema = None
-    assert run.validate() != after
+    assert run.validate()["loss"] != after
     final = load_file(tmp_path / "final" / "model.safetensors")
     assert torch.equal(final["stem.weight"], final_state(run)["ema"]["stem.weight"])
 

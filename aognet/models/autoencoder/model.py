@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.errors import UserError
+from aognet.metrics.psnr import psnr
+from aognet.metrics.ssim import ssim
 from aognet.sampling.noise import noise_like
 
 
@@ -58,8 +60,8 @@ class AutoencoderTraining(nn.Module):
         gradient = _gradient_loss(output, batch.images)
         kl = posterior.kl().mean() / latents[0].numel()
         loss = colour + self.config.gradient_weight * gradient + self.config.kl_weight * kl
-        mse = functional.mse_loss(output.detach().clamp(-1, 1), batch.images)
-        return {"loss": loss, "psnr": 10 * torch.log10(4 / mse), "kl": kl.detach()}
+        found = {"loss": loss, "kl": kl.detach(), "psnr": psnr(output.detach().clamp(-1, 1), batch.images).mean()}
+        return found if self.training else found | {"ssim": ssim(output.clamp(-1, 1), batch.images).mean()}
 
     def preview(self, batch) -> dict[str, Tensor]:
         posterior = self.vae.encode(batch.images).latent_dist

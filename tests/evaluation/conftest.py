@@ -1,0 +1,34 @@
+"""Networks are loaded once for all tests of the evaluation."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from aognet.evaluation import players
+from tests.evaluation.folders import panoramas, write
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once() -> Iterator[None]:
+    """`load_network` gives the same network for the same settings."""
+    load, known = players.load_network, {}
+
+    def once(config, device):
+        key = json.dumps(asdict(config), sort_keys=True), device
+        if key not in known:
+            known[key] = load(config, device)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(players, "load_network", once)
+        yield
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five panoramas of 32x64. Do not write in it."""
+    return write(tmp_path_factory.mktemp("reference"), panoramas())

@@ -1,0 +1,131 @@
+"""Protocols: those that are shipped, what a file may say, and what names the results that are kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aognet.errors import UserError
+from aognet.evaluation.protocol import (
+    MEASURES,
+    PROTOCOLS,
+    MeasureConfig,
+    NetworkRole,
+    PictureConfig,
+    Protocol,
+    digest_of,
+    load_protocol,
+    picture_names,
+)
+
+SHIPPED = sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
+CROPS = {"crops": PictureConfig("random")}
+CLIP = {"clip": NetworkRole("clip")}
+
+
+def test_the_protocols_of_the_field_are_there() -> None:
+    assert {"ours", "aognet", "cubediff", "panfusion"} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_protocol_uses_all_it_names_and_says_what_it_does(name: str) -> None:
+    protocol = load_protocol(name)
+    assert protocol.name == name and protocol.notes and protocol.measures
+    assert {measure.network for measure in protocol.measures} - {""} == set(protocol.networks)
+    used = {picture for measure in protocol.measures for picture in picture_names(measure)}
+    assert used == set(protocol.pictures)
+
+
+def test_only_the_default_runs_in_the_embedded_models_features_unasked() -> None:
+    assert {name: load_protocol(name).embedded for name in SHIPPED} == {name: name == "ours" for name in SHIPPED}
+
+
+def test_the_default_measures_every_kind() -> None:
+    assert {measure.kind for measure in load_protocol("ours").measures} == set(MEASURES)
+
+
+def test_a_model_given_plays_every_role_of_its_kind_and_no_other() -> None:
+    before = load_protocol("panfusion")
+    protocol = load_protocol("panfusion", models={"inception": "here.safetensors", "clip": "", "lpips": None})
+    assert protocol.networks["inception"] == replace(before.networks["inception"], model="here.safetensors")
+    assert protocol.networks["clip"] == before.networks["clip"]
+    with pytest.raises(UserError, match="--lpips: the protocol 'panfusion' uses no network of this kind"):
+        load_protocol("panfusion", models={"lpips": "x"})
+
+
+def test_a_model_given_has_no_revision_of_another() -> None:
+    path = "networks.clip.revision=abc"
+    assert load_protocol("ours", [path]).networks["clip"].revision == "abc"
+    assert load_protocol("ours", [path], {"clip": "other"}).networks["clip"].revision is None
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("pictures.crops.cuont=3", r"unknown key 'pictures.crops.cuont'; did you mean 'count'"),
+        ("pictures.crops.kind=cubes", "pictures.crops.*kind must be one of panorama, random.*got 'cubes'"),
+        ("pictures.crops.count=0", r"pictures.crops.*count must lie in \[1, 1000\], got 0"),
+        ("pictures.crops.size=4", "pictures.crops.*size must lie in"),
+        ("pictures.crops.fov_degrees=180", "pictures.crops.*fov_degrees must be more than 0 and less than 180"),
+        ("pictures.crops.size=big", "pictures.crops.size"),
+        ("networks.clip.kind=resnet", "networks.clip.*kind must be one of inception"),
+        ("height=8", "height must lie in"),
+        ("measures=[{kind: fid}]", "kind must be one of frechet.*got 'fid'"),
+        ("measures=[{kind: frechet, pictures: crops}]", "network is missing: a measure of kind 'frechet' needs it"),
+        ("measures=[{kind: frechet, network: clip}]", "pictures is missing"),
+        ("measures=[{kind: frechet, pictures: cops, network: clip}]", "'cops' are not among panorama, crops"),
+        ("measures=[{kind: frechet, pictures: crops, network: clap}]", "'clap' is not among image, clip"),
+        ("measures=[{kind: psnr, region: left}]", "region must be whole, photo or outside, got 'left'"),
+        ("measures=[{kind: psnr}, {kind: psnr}]", "'psnr' is there twice"),
+        ("measures=[{kind: kernel, pictures: crops, network: clip, subset_size: 1}]", "subset_size must be at least 2"),
+        ("measures=[{kind: inception_score, pictures: crops, network: clip, splits: 0}]", "splits must be at least 1"),
+    ],
+)
+def test_a_mistake_names_the_key(override: str, words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        load_protocol("ours", [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_is_a_protocol_and_is_named_in_its_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nmeasures: [{kind: discontinuity}]\n")
+    assert [measure.key for measure in load_protocol(str(path)).measures] == ["discontinuity"]
+    path.write_text("name: mine\nmeasurs: []\n")
+    with pytest.raises(UserError, match=r"mine.yaml: unknown key 'measurs'; did you mean 'measures'"):
+        load_protocol(str(path))
+    with pytest.raises(UserError, match="--protocol: no protocol 'fid'; known are aognet, cubediff, ours, panfusion"):
+        load_protocol("fid")
+
+
+def test_omnifid_wants_all_faces() -> None:
+    measure = MeasureConfig("omnifid", network="clip")
+    with pytest.raises(UserError, match="pictures must have equator and poles"):
+        Protocol("x", networks=CLIP, pictures={"equator": PictureConfig("equator")}, measures=[measure])
+    assert picture_names(measure) == ("equator", "poles")
+
+
+def test_a_network_looks_only_at_what_is_measured_in_its_features() -> None:
+    protocol = load_protocol("ours")
+    assert set(protocol.pictures_for("faed")) == {"panorama"}
+    assert set(protocol.pictures_for("lpips")) == set()
+    assert {"equator", "poles", "crops"} <= set(protocol.pictures_for("image"))
+
+
+def test_settings_that_differ_have_another_digest() -> None:
+    base = PictureConfig("random")
+    others = [
+        replace(base, **change)
+        for change in ({"kind": "seam"}, {"count": 9}, {"size": 8}, {"fov_degrees": 80.0}, {"seed": 1})
+    ]
+    digests = {digest_of("features", {"crops": picture}, None) for picture in [base, *others]}
+    assert len(digests) == 1 + len(others)
+    assert digest_of({"b": base, "a": None}) == digest_of({"a": None, "b": PictureConfig("random")})
+    assert digest_of("a", "b") != digest_of("ab")
+
+
+def test_titles_say_what_was_looked_at() -> None:
+    titles = [PictureConfig(kind, turn_degrees=180.0).title for kind in ("panorama", "random", "horizon", "seam")]
+    assert titles[0] == "panorama rolled by 180°" and len(set(titles)) == 4
+    assert "20" in PictureConfig("random", 20, fov_degrees=75.5).title
+    assert "75.5°" in PictureConfig("random", 20, fov_degrees=75.5).title
