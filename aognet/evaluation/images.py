@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -20,8 +19,6 @@ from aognet.data.hdr import LIGHT_SUFFIXES
 from aognet.data.images import SUFFIXES, decode_panorama, load_image, load_panorama, to_uint8
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
-
-log = logging.getLogger(__name__)
 
 RESULT, TRUTH, RUN = "result.png", "gt.png", "run.json"
 MOST_RUN_BYTES = 2**24
@@ -139,7 +136,9 @@ def _header(path: Path) -> Header:
         return Header(columns, rows, "hold linear light and were tone-mapped")
     try:
         with _opened(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
+            # Of a PNG without EXIF data ahead of its pixels, Pillow would decode all of them to look behind.
+            has_exif = image.format != "PNG" or "exif" in image.info
+            turned = has_exif and image.getexif().get(0x0112, 1) >= 5
             width, height = (image.height, image.width) if turned else image.size
             return Header(width, height, _oddity(image))
     # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.

@@ -3,11 +3,8 @@
 The page itself is ``report.html``.
 """
 
-import base64
-import hashlib
 import json
 import math
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,6 +20,7 @@ from aognet.errors import UserError
 from aognet.evaluation.report_pictures import Pictured, close_up, pictured
 from aognet.evaluation.results import Report, Sample, Value
 from aognet.export.gpano import clean_text
+from aognet.export.viewer import content_policy
 from aognet.files import write_atomically
 
 MOST_ROWS = 500  # of the table of panoramas: a page of thousands is slow to open
@@ -249,7 +247,7 @@ def _page(report: Report, shown: int, data: str) -> str:
     scores = _scores(report)
     titles = [score.title for score in scores]
     return environment.from_string(template).render(
-        policy=_policy(template),
+        policy=content_policy(template),
         report=report,
         name="/".join(Path(report.generated).parts[-2:]),
         data=data,
@@ -265,12 +263,3 @@ def _page(report: Report, shown: int, data: str) -> str:
         better={"lower": "lower is better", "higher": "higher is better", "near 1": "best near 1", "": ""},
         views={"up": "Up", "back": "Back, across the wrap", "down": "Down"},
     )
-
-
-def _policy(template: str) -> str:
-    """Content-Security-Policy that lets this page's own style and script run and nothing else, the network least."""
-    rules = ["default-src 'none'", "img-src data:", "base-uri 'none'", "form-action 'none'"]
-    for tag in ("style", "script"):
-        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
-        rules.append(f"{tag}-src 'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'")
-    return "; ".join(rules)

@@ -36,7 +36,7 @@ def write_viewer(panorama: Path | Image.Image, path: Path, *, title: str, photo_
     template = resources.files("aognet.export").joinpath("viewer.html").read_text(encoding="utf-8")
     title = clean_text(title, _MAX_TITLE) or "Panorama"
     values = {
-        "policy": _policy(template),
+        "policy": content_policy(template),
         "title": html.escape(title),
         "photo": html.escape(_photo(photo_camera)),
         "image": "data:image/jpeg;base64," + base64.b64encode(_jpeg(panorama)).decode(),
@@ -71,7 +71,7 @@ def _photo(camera: Camera | None) -> str:
     return json.dumps({"rotation": camera.rotation.flatten().tolist(), "tangents": tangents})
 
 
-def _policy(template: str) -> str:
+def content_policy(template: str) -> str:
     """Content-Security-Policy that lets this page's own style and script run and nothing else, the network least."""
     rules = ["default-src 'none'", "img-src data:", "base-uri 'none'", "form-action 'none'"]
     for tag in ("style", "script"):

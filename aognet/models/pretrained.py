@@ -53,7 +53,7 @@ def load_trained(method_class: type, model: str, method: str, revision: str | No
         raise UserError(f"{path}: method: expected {method!r}; this folder does not hold a trained {method}")
     config = build_config(LoadedConfig(described, {"": str(path)}), method_class.Config)
     for name in ("backbone", "clip"):
-        part = getattr(config, name)
+        part = getattr(config, name, None)
         if part is not None:
             referenced = _referenced(path, name, part.model)
             config = replace(config, **{name: replace(part, model=referenced, dtype=dtype or part.dtype)})

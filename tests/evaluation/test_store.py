@@ -48,7 +48,7 @@ def test_pruning_takes_what_this_run_did_not_use_oldest_first(tmp_path: Path) ->
         before.put(name, {"a": torch.zeros(2500)})
         os.utime(tmp_path / f"{name}.safetensors", (1e9 - age, 1e9 - age))
     (tmp_path / "mine.txt").write_text("not of the store")
-    store = Store(tmp_path, gigabytes=35_000 / 2**30)
+    store = Store(tmp_path, gigabytes=25_000 / 2**30)
     assert store.get("used") is not None
     store.put("own", TENSORS)
     store.prune()

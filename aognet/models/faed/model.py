@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from aognet.config import LoadedConfig, build_config, load_config
 from aognet.errors import UserError
-from aognet.models.loading import DTYPES, check_dtype, resolve
-from aognet.models.pretrained import CONFIG, WEIGHTS, save_trained
+from aognet.metrics.psnr import psnr
+from aognet.models.loading import DTYPES, check_dtype
+from aognet.models.pretrained import load_trained, save_trained
 from aognet.nn.circular import CircularConv2d, upsample
-from aognet.nn.weights import copy_tensors, part_tensors, read_tensors
+from aognet.nn.weights import part_tensors
 
 METHOD = "faed"
 
@@ -134,25 +134,16 @@ class FaedTraining(nn.Module):
     @classmethod
     def from_pretrained(cls, model: str | Path, revision: str | None = None) -> "FaedTraining":
         """What ``save_pretrained`` wrote, of a folder or hub id; raises UserError naming the file and the key."""
-        folder = resolve(str(model), (), revision)
-        path = folder / CONFIG
-        values = dict(load_config([path]).values)
-        if values.pop("method", None) != METHOD:
-            raise UserError(f"{path}: method: expected {METHOD!r}; this folder does not hold a panorama autoencoder")
-        built = cls(build_config(LoadedConfig(values, {"": str(path)}), FaedConfig))
-        weights = folder / WEIGHTS
-        copy_tensors(read_tensors(weights), part_tensors(built.trainable_parts()), weights)
-        return built
+        return load_trained(cls, str(model), METHOD, revision, None)
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return {"encoder": self.encoder, "decoder": self.decoder}
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        """L1 of the reconstruction (the published loss) and its PSNR over the whole batch."""
+        """L1 of the reconstruction (the published loss) and its mean PSNR."""
         self._check(batch.images)
         output = self.decoder(self.encoder(batch.images)).float()
-        mse = functional.mse_loss(output.detach(), batch.images)
-        return {"loss": functional.l1_loss(output, batch.images), "psnr": 10 * torch.log10(4 / mse)}
+        return {"loss": functional.l1_loss(output, batch.images), "psnr": psnr(output.detach(), batch.images).mean()}
 
     def preview(self, batch: Any) -> dict[str, Tensor]:
         return {"input": batch.images, "output": self.decoder(self.encoder(batch.images)).float()}

@@ -1,0 +1,300 @@
+"""The panoramas of a folder: which they are, what pairs them, and what is said of odd and broken ones."""
+
+import json
+import shutil
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFile
+from torch.testing import assert_close
+
+from aognet.data.hdr import write_exr
+from aognet.errors import UserError
+from aognet.evaluation.images import Item, check_sizes, decode, find_items, pair, photo_camera
+from aognet.geometry.camera import Camera
+from tests.evaluation.folders import panoramas, write
+
+HEIGHT, WIDTH = 32, 64
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three panoramas."""
+    return write(tmp_path / "set", panoramas(3))
+
+
+def make_run(folder: Path, request: object, *files: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"request": request}))
+    for name in files:
+        Image.new("RGB", (WIDTH, HEIGHT)).save(folder / name)
+    return folder
+
+
+def saved(path: Path, pixels: np.ndarray, mode: str | None = None) -> Item:
+    Image.fromarray(pixels, mode).save(path)
+    return Item(path.name, path)
+
+
+def decoded(item: Item, height: int = HEIGHT):
+    return decode(item.path.read_bytes(), item, height)
+
+
+# ------------------------------------------------------------------------------------------------- which they are
+
+
+def test_images_are_found_at_any_depth_and_named_by_their_place(folder: Path) -> None:
+    (folder / "in" / "deep").mkdir(parents=True)
+    shutil.copy(folder / "p0.png", folder / "in" / "deep" / "p0.PNG")
+    for name in (".hidden.png", "notes.txt", "in/.cache/x.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"no image")
+    (folder / "folder.png").mkdir()
+    assert [item.name for item in find_items(folder, "--generated")] == ["in/deep/p0.PNG", "p0.png", "p1.png", "p2.png"]
+
+
+def test_a_run_is_one_panorama_and_its_other_images_are_none(folder: Path) -> None:
+    run = make_run(folder / "more" / "a.b", {}, "result.png", "gt.png", "input.png")
+    make_run(folder / ".trash" / "old", {}, "result.png")
+    (run / "steps").mkdir()
+    shutil.copy(run / "gt.png", run / "steps" / "0.png")
+    items = {item.name: item for item in find_items(folder, "--generated")}
+    assert set(items) == {"more/a.b", "p0.png", "p1.png", "p2.png"}
+    assert items["more/a.b"].path == run / "result.png" and items["more/a.b"].stem == "more/a.b"
+    truth = {item.name: item.path for item in find_items(folder, "--reference", "gt.png")}
+    assert truth["more/a.b"] == run / "gt.png"
+
+
+def test_a_folder_may_be_a_run_itself(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "hall", {}, "result.png", "gt.png")
+    assert [(item.name, item.path.name) for item in find_items(run, "--generated")] == [("hall", "result.png")]
+
+
+def test_unfinished_runs_are_named(tmp_path: Path) -> None:
+    make_run(tmp_path / "done", {}, "result.png")
+    make_run(tmp_path / "half", {}, "gt.png")
+    with pytest.raises(UserError, match=r"--generated: 1 run\(s\) without result.png: .*half$"):
+        find_items(tmp_path, "--generated")
+    with pytest.raises(UserError, match=r"--reference: 1 run\(s\) without gt.png: .*done$"):
+        find_items(tmp_path, "--reference", "gt.png")
+
+
+def test_folders_without_panoramas_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--generated: no such folder: .*none"):
+        find_items(tmp_path / "none", "--generated")
+    with pytest.raises(UserError, match="--reference: no panorama .* in "):
+        find_items(tmp_path, "--reference")
+
+
+def test_two_images_of_one_name_are_refused(folder: Path) -> None:
+    shutil.copy(folder / "p1.png", folder / "p1.jpg")
+    with pytest.raises(UserError, match="several images of one name: p1$"):
+        find_items(folder, "--generated")
+
+
+# ------------------------------------------------------------------------------------------------- what pairs them
+
+
+def items(*names: str) -> list[Item]:
+    return [Item(name, Path("somewhere") / name, Path("run") if "." not in name else None) for name in names]
+
+
+def test_pairs_have_one_name_whatever_the_suffix() -> None:
+    found = pair(items("in/a.png", "v1.2.png", "run"), items("run.jpg", "v1.2.JPG", "in/a.exr", "more.png"))
+    assert {name: item.name for name, item in found.items()} == {
+        "in/a.png": "in/a.exr",
+        "v1.2.png": "v1.2.JPG",
+        "run": "run.jpg",
+    }
+
+
+def test_some_but_not_all_is_a_mistake() -> None:
+    with pytest.raises(UserError, match=r"--reference: 1 of 6 .* have none: b.png, c.png, d.png, \.\.\.; .*--unpaired"):
+        pair(items("a.png", "b.png", "c.png", "d.png", "e.png", "f.png"), items("a.png", "x.png"))
+
+
+def test_none_is_none() -> None:
+    assert pair(items("a.png", "b.png"), items("x.png", "in/a.png")) == {}
+
+
+# ------------------------------------------------------------------------------------------------- sizes
+
+
+def test_one_size_needs_no_height(folder: Path) -> None:
+    assert check_sizes({"--generated": find_items(folder, "--generated")}, None) == (HEIGHT, [])
+    assert check_sizes({"--generated": find_items(folder, "--generated")}, 20) == (20, [])
+
+
+def test_mixed_sizes_are_named_unless_a_height_is_given(folder: Path) -> None:
+    other = write(folder.parent / "other", panoramas(1, 64))
+    sets = {"--generated": find_items(folder, "--generated"), "--reference": find_items(other, "--reference")}
+    with pytest.raises(UserError, match=r"64x32 \(.*set/p0.png\), 128x64 \(.*other/p0.png\); --height ROWS"):
+        check_sizes(sets, None)
+    assert check_sizes(sets, 48) == (48, [])
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(32, 32), (60, 32), (32, 64), (66, 32)])
+def test_what_is_not_twice_as_wide_as_high_is_no_panorama(folder: Path, columns: int, rows: int) -> None:
+    Image.new("RGB", (columns, rows)).save(folder / "p1.png")
+    with pytest.raises(UserError, match=rf"p1.png: a panorama .* this image is {columns}x{rows}"):
+        check_sizes({"--generated": find_items(folder, "--generated")}, 32)
+
+
+def test_an_image_that_is_turned_by_its_exif_counts_as_it_is_seen(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (HEIGHT, WIDTH)).save(tmp_path / "a.jpg", exif=exif)
+    found = find_items(tmp_path, "--generated")
+    assert check_sizes({"--generated": found}, None)[0] == HEIGHT
+    assert decoded(found[0]).pixels.shape == (HEIGHT, WIDTH, 3)
+
+
+def broken_header(content: bytes) -> bytes:
+    return content[:8] + b"\x00" * 16 + content[24:]
+
+
+def huge(content: bytes) -> bytes:
+    return content[:16] + struct.pack(">II", 2**31 - 2, 2**30 - 1) + content[24:]
+
+
+@pytest.mark.parametrize("harm", [broken_header, huge, lambda content: b"", lambda content: content[:20]])
+def test_a_broken_header_is_named(folder: Path, harm) -> None:
+    path = folder / "p1.png"
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(UserError, match="p1.png: not a readable PNG or JPEG image"):
+        check_sizes({"--generated": find_items(folder, "--generated")}, None)
+
+
+def test_a_large_panorama_is_no_reason_for_pillows_warning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH - 1)
+    with warnings.catch_warnings(action="error"):
+        found = find_items(folder, "--generated")
+        assert check_sizes({"--generated": found}, None)[0] == HEIGHT
+        assert decoded(found[0]).pixels.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_headers_are_read_without_decoding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("decoded"))
+    shutil.copy(folder / "p0.png", folder / "p9.jpg")
+    assert check_sizes({"--generated": find_items(folder, "--generated")}, None) == (HEIGHT, [])
+
+
+# ------------------------------------------------------------------------------------------------- odd colours
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_odd_files_are_said_together_and_still_measured(tmp_path: Path) -> None:
+    grey16 = (noise(HEIGHT, WIDTH).astype(np.uint16) << 8) + 7
+    found = [
+        saved(tmp_path / "grey.png", noise(HEIGHT, WIDTH)),
+        saved(tmp_path / "grey.jpg", noise(HEIGHT, WIDTH)),
+        saved(tmp_path / "deep.png", grey16),
+        saved(tmp_path / "plain.png", noise(HEIGHT, WIDTH, 3)),
+        saved(tmp_path / "cmyk.jpg", noise(HEIGHT, WIDTH, 4), "CMYK"),
+    ]
+    light = noise(HEIGHT, WIDTH, 3).astype(np.float16) / 255
+    write_exr({letter: light[..., number] for number, letter in enumerate("RGB")}, tmp_path / "light.exr")
+    found.append(Item("light.exr", tmp_path / "light.exr"))
+    _, said = check_sizes({"--generated": found[:1], "--reference": found[1:]}, None)
+    said = sorted(line.partition(" file(s) ")[::2] for line in said)
+    assert said == [
+        ("--generated: 1", "are grey, measured as colours of equal parts: grey.png"),
+        ("--reference: 1", "are grey, measured as colours of equal parts: grey.jpg"),
+        ("--reference: 1", "hold 16-bit grey, measured as 8-bit colours: deep.png"),
+        ("--reference: 1", "hold CMYK colours, converted without a profile: cmyk.jpg"),
+        ("--reference: 1", "hold linear light and were tone-mapped: light.exr"),
+    ]
+    assert {decoded(item).pixels.shape for item in found} == {(HEIGHT, WIDTH, 3)}
+    assert np.abs(decoded(found[2]).pixels[..., 0].astype(int) - (grey16 / 257)).max() <= 1
+
+
+def png16(path: Path, pixels: np.ndarray) -> Item:
+    """A PNG with 16 bits a colour, which Pillow cannot write."""
+    import cv2
+
+    cv2.imwrite(str(path), pixels)
+    return Item(path.name, path)
+
+
+def test_sixteen_bits_a_colour_are_said(tmp_path: Path) -> None:
+    item = png16(tmp_path / "a.png", noise(HEIGHT, WIDTH, 3).astype(np.uint16) * 257)
+    _, said = check_sizes({"--generated": [item]}, None)
+    assert said == ["--generated: 1 file(s) hold 16 bits a colour, measured as 8: a.png"]
+    assert np.array_equal(decoded(item).pixels, noise(HEIGHT, WIDTH, 3)[..., ::-1])
+
+
+def test_pixels_without_any_colour_are_unknown(tmp_path: Path) -> None:
+    rgba = noise(HEIGHT, WIDTH, 4) | 1
+    rgba[:8, :, 3] = 0
+    found = decoded(saved(tmp_path / "a.png", rgba))
+    assert torch.equal(found.known, (torch.arange(HEIGHT) >= 8)[None, None, :, None].expand(1, 1, HEIGHT, WIDTH))
+    assert np.array_equal(found.pixels, rgba[..., :3])
+    shutil.copy(tmp_path / "a.png", tmp_path / "b.jpg")
+    assert torch.equal(decoded(Item("b.jpg", tmp_path / "b.jpg")).known, found.known)
+    half = decoded(Item("a.png", tmp_path / "a.png"), HEIGHT // 2).known
+    assert half.shape == (1, 1, HEIGHT // 2, WIDTH // 2) and half.float().mean() == 0.75
+    assert decoded(saved(tmp_path / "c.png", rgba[..., :3].copy())).known is None
+
+
+def test_a_cut_body_is_named(folder: Path) -> None:
+    item = find_items(folder, "--generated")[1]
+    content = item.path.read_bytes()
+    with pytest.raises(UserError, match="p1.png: not a readable PNG or JPEG image"):
+        decode(content[: len(content) // 2], item, HEIGHT)
+
+
+def test_a_panorama_comes_in_the_size_that_is_asked_for(folder: Path) -> None:
+    item = find_items(folder, "--generated")[0]
+    same, smaller, larger = (decoded(item, height).pixels for height in (HEIGHT, HEIGHT // 2, HEIGHT * 2))
+    assert np.array_equal(same, np.asarray(Image.open(item.path)))
+    blocks = same.reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).astype(float).mean((1, 3))
+    assert np.abs(smaller - blocks).max() <= 1
+    assert larger.shape == (2 * HEIGHT, 2 * WIDTH, 3)
+
+
+# ------------------------------------------------------------------------------------------------- photographs
+
+
+def test_the_camera_of_a_run_is_that_of_its_request(tmp_path: Path) -> None:
+    camera = {"yaw_degrees": 30.0, "fov_degrees": 75.0, "width": 40, "height": 20}
+    folder = make_run(tmp_path / "a", {"camera": camera}, "result.png")
+    item = Item("a", folder / "result.png", folder)
+    assert photo_camera(item, None) == photo_camera(item, 50.0) == Camera(**camera)
+    without = make_run(tmp_path / "b", {"camera": None}, "result.png")
+    assert photo_camera(Item("b", without / "result.png", without), 50.0) is None
+
+
+def test_a_file_has_the_camera_that_is_said() -> None:
+    item = Item("a.png", Path("a.png"))
+    assert photo_camera(item, None) is None
+    camera = photo_camera(item, 75.0)
+    assert camera.fov_degrees == 75.0 and camera.width == camera.height
+    assert_close(camera.forward, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[" * 100_000,
+        "[]",
+        "{}",
+        '{"request": []}',
+        '{"request": {"camera": [1]}}',
+        '{"request": {"camera": {"yaw": 3}}}',
+        '{"request": {"camera": {"fov_degrees": 400}}}',
+        '{"request": {"camera": {"fov_degrees": "wide"}}}',
+        " " * (2**24 + 1),
+    ],
+)
+def test_an_unreadable_run_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(UserError, match=r"run.json: its request.camera cannot be read"):
+        photo_camera(Item("a", tmp_path / "result.png", tmp_path), None)
