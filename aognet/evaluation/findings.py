@@ -1,9 +1,8 @@
 """From what was measured of every panorama to the numbers of the report."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from statistics import fmean, median, pstdev
 
 import torch
@@ -11,38 +10,21 @@ from torch import Tensor
 
 from aognet.errors import UserError
 from aognet.evaluation.measure import Contents, Measurer, Unit
-from aognet.evaluation.pictures import LATERAL, POLES, cameras_of
+from aognet.evaluation.pictures import cameras_of
 from aognet.evaluation.players import Cast, Player
-from aognet.evaluation.protocol import MeasureConfig, Protocol, digest_of, picture_names
+from aognet.evaluation.protocol import MeasureConfig, Protocol
 from aognet.evaluation.results import Value
-from aognet.evaluation.statistics import Selection, SetStatistics, from_tensors, gather, to_tensors
+from aognet.evaluation.rows import PAIRS, SECTIONS, SHAPE, pictures_of, row
+from aognet.evaluation.sets import Sets
+from aognet.evaluation.statistics import SetStatistics
 from aognet.evaluation.texts import Texts
 from aognet.metrics.clip_score import clip_score, embedding_similarity
-from aognet.metrics.frechet import Moments, frechet_distance
+from aognet.metrics.frechet import frechet_distance
 from aognet.metrics.kernel import kernel_distance
 from aognet.metrics.omnifid import omnifid_by_face, omnifid_pooled
 from aognet.metrics.typicality import mahalanobis
 
-SECTIONS = {
-    "frechet": "Distribution",
-    "kernel": "Distribution",
-    "inception_score": "Distribution",
-    "omnifid": "Distribution",
-    "clip_score": "Text",
-    "psnr": "Pairs",
-    "ssim": "Pairs",
-    "lpips": "Pairs",
-    "image_similarity": "Pairs",
-}
-SHAPE = {
-    "discontinuity": ("Discontinuity Score", "lower"),
-    "wrap_gradient": ("Gradient ratio across the wrap", "near 1"),
-    "pole_gradient": ("Gradient ratio across the poles", "near 1"),
-    "cube_edges": ("Gradient ratio across the cube's edges", "near 1"),
-    "unknown": ("Unknown share of the sphere", "lower"),
-}
-PAIRS = {"psnr": ("PSNR (dB)", "higher"), "ssim": ("SSIM", "higher"), "lpips": ("LPIPS", "lower")}
-REGIONS = {"whole": "whole panorama", "photo": "footprint of the photograph", "outside": "outside the photograph"}
+SIDES = ("generated", "reference")
 ATYPICAL = "atypicality"
 Scores = dict[str, dict[str, float]]
 """Key of a measure -> name of a panorama -> its own value."""
@@ -66,18 +48,12 @@ class Findings:
         both = list(zip(self.units, self.contents, strict=True))
         self.generated = [(unit, found) for unit, found in both if unit.generated]
         self.pairs = [(unit, found) for unit, found in self.generated if unit.reference]
-        self._texts: dict[tuple[str, str], Tensor] = {}
-
-    @cached_property
-    def sets(self) -> dict[str, list[str]]:
-        """The contents of the generated and of the reference set, in order."""
-        return {
+        contents = {
             "generated": [found.generated or "" for _, found in self.generated],
-            "reference": [found.reference or "" for unit, found in self._both() if unit.reference],
+            "reference": [found.reference or "" for unit, found in both if unit.reference],
         }
-
-    def _both(self) -> Iterator[tuple[Unit, Contents]]:
-        return zip(self.units, self.contents, strict=True)
+        self.sets = Sets(self.measurer, contents)
+        self._texts: dict[tuple[str, str], Tensor] = {}
 
     def values(self, done: Callable[[int], None]) -> list[Value]:
         """One value for each measure of the protocol, in its order; ``done`` is told after each."""
@@ -125,63 +101,39 @@ class Findings:
             reason = "this network knows no classes"
         elif measure.needs("captions") and not reason and not self._player(measure).network.reads_text:
             reason = "this network reads no text"
-        return self._value(measure, self._title(measure), None, note=reason) if reason else None
+        return self._value(measure, None, note=reason) if reason else None
 
     # Distributions
 
     def _frechet(self, measure: MeasureConfig) -> Value:
-        generated, reference = (self._statistics(side, measure) for side in self.sets)
+        generated, reference = (self._statistics(side, measure) for side in SIDES)
         self._check_counts(measure, generated, reference)
         distance = frechet_distance(generated.moments, reference.moments)
-        return self._value(measure, self._title(measure), distance, better="lower", note=_floor(reference))
+        return self._value(measure, distance, better="lower", note=_floor(reference))
 
     def _kernel(self, measure: MeasureConfig) -> Value:
-        generated, reference = (self._statistics(side, measure).sample.features for side in self.sets)
+        generated, reference = (self._statistics(side, measure).sample.features for side in SIDES)
         found = kernel_distance(generated, reference, measure.subsets, measure.subset_size)
         size = min(measure.subset_size, len(generated), len(reference))
         whole = size == len(generated) == len(reference)
         note = f"{measure.subsets} subsets of {size}" if not whole else "all pictures in one subset"
         deviation = None if whole else found.deviation
-        return self._value(measure, self._title(measure), found.mean, deviation, better="lower", note=note)
+        return self._value(measure, found.mean, deviation, better="lower", note=note)
 
     def _inception_score(self, measure: MeasureConfig) -> Value:
-        generated, reference = (self._statistics(side, measure).classes for side in self.sets)
+        generated, reference = (self._statistics(side, measure).classes for side in SIDES)
         score, there = generated.score(), reference.score()
         note = f"{len(generated.count)} splits; reference {there.mean:.3f}"
-        return self._value(measure, self._title(measure), score.mean, score.deviation, better="higher", note=note)
+        return self._value(measure, score.mean, score.deviation, better="higher", note=note)
 
     def _omnifid(self, measure: MeasureConfig) -> Value:
-        sides = {side: self._faces(side, measure) for side in self.sets}
-        distance = (omnifid_by_face if measure.by_face else omnifid_pooled)(sides["generated"], sides["reference"])
-        return self._value(measure, self._title(measure), distance, better="lower")
-
-    def _faces(self, side: str, measure: MeasureConfig) -> dict[str, Moments]:
-        places = [("equator", number, face) for number, face in enumerate(LATERAL)]
-        places += [("poles", number, face) for number, face in enumerate(POLES)]
-        return {
-            face: self._gathered(side, measure, Selection(pictures, number)).moments
-            for pictures, number, face in places
-        }
+        network = self._player(measure).network
+        generated, reference = (self.sets.faces(side, measure, network) for side in SIDES)
+        distance = (omnifid_by_face if measure.by_face else omnifid_pooled)(generated, reference)
+        return self._value(measure, distance, better="lower")
 
     def _statistics(self, side: str, measure: MeasureConfig) -> SetStatistics:
-        return self._gathered(side, measure, Selection(measure.pictures))
-
-    def _gathered(self, side: str, measure: MeasureConfig, selection: Selection) -> SetStatistics:
-        """Statistics of a set, gathered once for the same files."""
-        network, contents = self._player(measure).network, self.sets[side]
-        pictures = len(contents) * _count(self.protocol, selection.pictures)
-        splits = min(measure.splits, pictures) if measure.kind == "inception_score" else 0
-        keys = [self.measurer.features_key(content, network.fingerprint) for content in contents]
-        key = digest_of("statistics", keys, selection, splits)
-        kept = self.measurer.store.get(key)
-        if kept is not None:
-            return from_tensors(kept)
-        features = self.measurer.features(contents, network.fingerprint, selection.pictures)
-        if selection.picture is not None:
-            features = (each[selection.picture][None] for each in features)
-        found = gather(features, network, splits)
-        self.measurer.store.put(key, to_tensors(found))
-        return found
+        return self.sets.statistics(side, measure, self._player(measure).network)
 
     def _check_counts(self, measure: MeasureConfig, generated: SetStatistics, reference: SetStatistics) -> None:
         counts, dim = (generated.moments.count, reference.moments.count), self._player(measure).network.dim
@@ -208,7 +160,7 @@ class Findings:
         swapped = [score for score in others if score is not None]
         notes = [f"with the next panorama's captions {fmean(swapped):.2f}"] if swapped and len(names) > 1 else []
         notes += [f"the references with these captions {fmean(there):.2f}"] if there else []
-        return self._value(measure, self._title(measure), *_spread(own), better="higher", note="; ".join(notes))
+        return self._value(measure, *_spread(own), better="higher", note="; ".join(notes))
 
     def _text_score(self, measure: MeasureConfig, content: str, texts: Texts) -> float | None:
         """Mean over the pictures of a panorama and the captions that speak of them."""
@@ -235,19 +187,18 @@ class Findings:
     # Single panoramas and pairs
 
     def _shape(self, measure: MeasureConfig) -> Value:
-        title, better = SHAPE[measure.kind]
         found = {unit.generated.name: self.measurer.shape(c.generated)[measure.kind] for unit, c in self.generated}
-        there = [self.measurer.shape(content)[measure.kind] for content in self.sets["reference"]]
+        there = [self.measurer.shape(content)[measure.kind] for content in self.sets.contents["reference"]]
         self.scores[measure.key] = found
         note = f"median {median(found.values()):.4g}" + (f"; reference {fmean(there):.4g}" if there else "")
         if there and measure.kind != "unknown":
             note += f", median {median(there):.4g}"
         if measure.kind == "unknown" and (holes := sum(value > 0 for value in found.values())):
             self.warnings.append(f"{holes} generated panorama(s) have unknown pixels")
-        return self._value(measure, title, *_spread(list(found.values())), better=better, note=note)
+        better = SHAPE[measure.kind][1]
+        return self._value(measure, *_spread(list(found.values())), better=better, note=note)
 
     def _pair(self, measure: MeasureConfig) -> Value:
-        title, better = PAIRS[measure.kind]
         key = "/".join(filter(None, [measure.kind, measure.network, measure.pictures or measure.region]))
         found = {
             unit.generated.name: score
@@ -257,8 +208,8 @@ class Findings:
         self.scores[measure.key] = found
         equal = sum(math.isinf(score) for score in found.values())
         note = f"{equal} pair(s) are equal, which is infinite" if equal else ""
-        spread = _spread(list(found.values()))
-        return self._value(measure, title, *spread, better=better, note=note)
+        better = PAIRS[measure.kind][1]
+        return self._value(measure, *_spread(list(found.values())), better=better, note=note)
 
     def _image_similarity(self, measure: MeasureConfig) -> Value:
         network = self._player(measure).network
@@ -268,7 +219,7 @@ class Findings:
             mine, theirs = self.measurer.features(both, network.fingerprint, measure.pictures)
             found[unit.generated.name] = float(embedding_similarity(mine, theirs).mean())
         self.scores[measure.key] = found
-        return self._value(measure, self._title(measure), *_spread(list(found.values())), better="higher")
+        return self._value(measure, *_spread(list(found.values())), better="higher")
 
     def rank(self) -> tuple[str, str]:
         """The score that orders panoramas, and whether lower or higher is better.
@@ -283,7 +234,7 @@ class Findings:
             return next(iter(self.scores), ""), "lower"
         reference = self._statistics("reference", measure).moments
         network = self._player(measure).network
-        features = self.measurer.features(self.sets["generated"], network.fingerprint, measure.pictures)
+        features = self.measurer.features(self.sets.contents["generated"], network.fingerprint, measure.pictures)
         names = (unit.generated.name for unit, _ in self.generated)
         self.scores[ATYPICAL] = {
             name: float(mahalanobis(each, reference).mean()) for name, each in zip(names, features, strict=True)
@@ -295,67 +246,23 @@ class Findings:
     def _player(self, measure: MeasureConfig) -> Player:
         return self.cast.players[measure.network]
 
-    def _title(self, measure: MeasureConfig) -> str:
-        if measure.kind in PAIRS or measure.kind in SHAPE:
-            return (PAIRS | SHAPE)[measure.kind][0]
-        player = self._player(measure)
-        if measure.kind == "omnifid":
-            return f"{player.omnifid_title()}, {'by face' if measure.by_face else 'pooled'}"
-        if measure.kind == "clip_score":
-            return "CLIP score, captions by direction" if measure.views else "CLIP score"
-        titles = {
-            "frechet": player.frechet_title,
-            "kernel": player.kernel_title,
-            "inception_score": player.score_title,
-            "image_similarity": lambda: "CLIP similarity to the reference",
-        }
-        seam = self.protocol.pictures[measure.pictures].kind == "seam"
-        return ("Seam-" if seam else "") + titles[measure.kind]()
-
     def _value(
         self,
         measure: MeasureConfig,
-        title: str,
         value: float | None,
         deviation: float | None = None,
         better: str = "",
         note: str = "",
     ) -> Value:
         player = self.cast.players.get(measure.network)
-        if measure.published:
-            stands_in = player and player.label == "embedded"
-            published = f"{'in place of the published' if stands_in else 'published as'} {measure.published!r}"
-            note = "; ".join(filter(None, [published, note]))
-        return Value(
-            key=measure.key,
-            title=title,
-            pictures=self._pictures_title(measure),
-            section=SECTIONS.get(measure.kind, "Seams and shape"),
-            value=value,
-            deviation=deviation,
-            better=better,
-            network=player.short if player else "",
-            counts=self._counts(measure) if value is not None else "",
-            note=note,
-        )
-
-    def _pictures_title(self, measure: MeasureConfig) -> str:
-        if measure.kind in PAIRS and not measure.pictures:
-            return REGIONS[measure.region]
-        if measure.kind == "omnifid":
-            return "six cube faces"
-        return self.protocol.pictures[measure.pictures].title if measure.pictures else "panorama"
+        counts = self._counts(measure) if value is not None else ""
+        return row(measure, self.protocol, player, value, deviation, better, note, counts)
 
     def _counts(self, measure: MeasureConfig) -> str:
         if SECTIONS.get(measure.kind) != "Distribution":
             return str(len(self.scores[measure.key]))
-        each = sum(_count(self.protocol, name) for name in picture_names(measure))
-        return " / ".join(str(len(contents) * each) for contents in self.sets.values())
-
-
-def _count(protocol: Protocol, pictures: str) -> int:
-    config = protocol.pictures[pictures]
-    return 1 if config.kind == "panorama" else len(cameras_of(config))
+        each = pictures_of(measure, self.protocol)
+        return " / ".join(str(len(contents) * each) for contents in self.sets.contents.values())
 
 
 def _spread(values: Sequence[float]) -> tuple[float | None, float | None]:
