@@ -301,9 +301,15 @@ def _locate(values: Any, name: str) -> str:
 
 
 def _named_in(values: Any, message: str) -> str:
-    """The key that the message names first, wherever it lies; empty if it names none."""
-    names = {key.rpartition(".")[2]: key for key in reversed(list(_keys(values)))}
-    return next((names[word] for word in re.findall(r"[^\W\d]\w*", message) if word in names), "")
+    """The key that the message names first, wherever it lies; of several the one whose value it says, else the first.
+
+    Empty if it names none.
+    """
+    keys = list(_keys(values))
+    for word in re.findall(r"[^\W\d]\w*", message):
+        if alike := [key for key in keys if key.rpartition(".")[2] == word]:
+            return next((key for key in alike if message.endswith(f"got {_lookup(values, key)!r}")), alike[0])
+    return ""
 
 
 def _refused_alone(values: Mapping[str, Any], schema: type) -> str:

@@ -1,6 +1,7 @@
 """Files that a kill at any moment leaves whole: as they were before, or as they are after."""
 
 import os
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
     :raises UserError: naming the file, if it cannot be written; what was there before stays.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
         flush(unfinished)

@@ -49,9 +49,11 @@ COLUMNS = {
 }
 DISTANCES = ("frechet", "kernel", "omnifid")
 FALLING = ("psnr", "ssim", "clip_score/horizon/clip")
+LEVEL = 1 / 127.5  # one of 255 in [-1, 1]
+LEAST_STEP = 1e-6  # what rounding leaves of a distance is below
 MOST_DECIBELS = 60.0  # stands for the infinite PSNR of equal pictures: about what rounding to bytes leaves
-# What does not move: a distance below this share of that between halves, another measure within this of its baseline.
-STILL_DISTANCE, STILL_VALUE = 0.01, 0.02
+# What is little: a distance below this share of that between halves, another measure within this of its baseline.
+LITTLE_DISTANCE, LITTLE_VALUE = 0.01, 0.02
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Damage:
 def _noise(panorama: "Tensor", levels: float, seed: int) -> "Tensor":
     from tests.metrics import defects
 
-    return panorama + levels / 127.5 * defects.noise(panorama.shape, seed)
+    return panorama + levels * LEVEL * defects.noise(panorama.shape, seed)
 
 
 def _noisy_poles(panorama: "Tensor", levels: float, seed: int) -> "Tensor":
@@ -79,27 +81,23 @@ def _noisy_poles(panorama: "Tensor", levels: float, seed: int) -> "Tensor":
     return damaged
 
 
-def _seam(panorama: "Tensor", levels: float, seed: int) -> "Tensor":
-    from tests.metrics import defects
-
-    return defects.with_wrap_seam(panorama, levels / 127.5)
-
-
-def _faces(panorama: "Tensor", levels: float, seed: int) -> "Tensor":
-    """Only their brightness changes: nothing is resampled."""
-    from tests.metrics import defects
-
-    return panorama + defects.with_uneven_faces(0 * panorama, levels / 127.5)
-
-
 def _colour(panorama: "Tensor", levels: float, seed: int) -> "Tensor":
-    return panorama + levels / 127.5 * panorama.new_tensor([1, 0, -1]).view(3, 1, 1)
+    return panorama + levels * LEVEL * panorama.new_tensor([1, 0, -1]).view(3, 1, 1)
 
 
 def _cut(panorama: "Tensor", degrees: float, seed: int) -> "Tensor":
     rows, damaged = round(degrees / 180 * panorama.shape[-2]), panorama.clone()
     damaged[:, :, :rows], damaged[:, :, -rows:] = -1, -1
     return damaged
+
+
+def _misfit(panorama: "Tensor", degrees: float, seed: int) -> "Tensor":
+    """The wrap joins what does not belong together: some is left out there, the rest stretched."""
+    from torch.nn import functional
+
+    columns = round(degrees / 720 * panorama.shape[-1])
+    kept = panorama[..., columns : panorama.shape[-1] - columns]
+    return functional.interpolate(kept, size=panorama.shape[-2:], mode="bicubic")
 
 
 def _jpeg(panorama: "Tensor", quality: float, seed: int) -> "Tensor":
@@ -120,13 +118,15 @@ def damages() -> tuple[Damage, ...]:
     from aognet.geometry.perspective import rotate
     from tests.metrics import defects
 
+    uneven = defects.with_uneven_faces  # of zeros: nothing is resampled
     return (
         Damage("Gaussian blur, sigma in pixels", (0.5, 1, 2, 4), lambda p, s, _: defects.blurred(p, s)),
-        Damage("noise, deviation in levels of 255", (4, 8, 16, 32), _noise),
-        Damage("brightness step at the wrap, levels", (8, 16, 32, 64), _seam),
+        Damage("noise, deviation in levels", (4, 8, 16, 32), _noise),
+        Damage("step at the wrap, levels", (8, 16, 32, 64), lambda p, s, _: defects.with_wrap_seam(p, s * LEVEL)),
+        Damage("left out at the wrap, degrees", (4, 8, 16, 32), _misfit, fine=True),
         Damage("tilt of the horizon, degrees", (3, 6, 12, 24), lambda p, s, _: rotate(p, 0.0, float(s)), fine=True),
         Damage("red up and blue down, levels", (8, 16, 32, 64), _colour),
-        Damage("cube faces of uneven brightness, levels", (8, 16, 32, 64), _faces),
+        Damage("uneven cube faces, levels", (8, 16, 32, 64), lambda p, s, _: p + uneven(0 * p, s * LEVEL)),
         Damage("noise in two rows at each pole, levels", (16, 32, 64), _noisy_poles),
         Damage("black beyond a latitude, degrees cut at each pole", (10, 20, 30), _cut),
         Damage("JPEG, quality", (90, 60, 30, 10), _jpeg),
@@ -220,14 +220,18 @@ class Found:
         return [key for key in COLUMNS if self.baseline.get(key) is not None]
 
     def behaviour(self, title: str, key: str) -> str:
-        """Whether a measure rises or falls with each step of a damage, moves otherwise, or stays."""
+        """↑ or ↓: a measure rises or falls with each step of a damage; ~: it moves otherwise; in brackets: little.
+
+        A dot: little, and not with each step.
+        """
         path = [min(row[key], MOST_DECIBELS) if key == "psnr" else row[key] for row in self.tables[title].values()]
         distance = key.startswith(DISTANCES)
-        least = STILL_DISTANCE * abs(self.halves[key]) if distance else STILL_VALUE * abs(path[0])
-        if max(abs(value - path[0]) for value in path) < least:
-            return "still"
+        least = LITTLE_DISTANCE * abs(self.halves[key]) if distance else LITTLE_VALUE * abs(path[0])
         steps = [after - before for before, after in zip(path, path[1:], strict=False)]
-        return "rises" if min(steps) > 0 else "falls" if max(steps) < 0 else "moves"
+        mark = "↑" if min(steps) > LEAST_STEP else "↓" if max(steps) < -LEAST_STEP else "~"
+        if max(abs(value - path[0]) for value in path) >= least:
+            return mark
+        return "·" if mark == "~" else f"({mark})"
 
 
 def run_all(bench: Bench) -> Found:
@@ -244,7 +248,6 @@ def run_all(bench: Bench) -> Found:
 def overview(found: Found) -> list[str]:
     """One row for each damage: what its strongest does, and whether every step did."""
     keys = found.columns
-    marks = {"rises": "↑", "falls": "↓", "moves": "~", "still": "·"}
     halves = [shown(found.halves[key]) if key.startswith(DISTANCES) else "" for key in keys]
     lines = [
         *header("strongest damage", keys),
@@ -253,7 +256,7 @@ def overview(found: Found) -> list[str]:
     ]
     for title, table in found.tables.items():
         strength, row = list(table.items())[-1]
-        cells = [f"{shown(row[key])} {marks[found.behaviour(title, key)]}" for key in keys]
+        cells = [f"{shown(row[key])} {found.behaviour(title, key)}" for key in keys]
         lines.append(f"| {title}: {strength:g} | " + " | ".join(cells) + " |")
     return lines
 
@@ -267,10 +270,12 @@ def details(found: Found, title: str) -> list[str]:
         lines.append(f"| {name} | " + " | ".join(shown(row[key]) for key in keys) + " |")
     how = {key: found.behaviour(title, key) for key in keys}
     named = {
-        "Rises with every step": "rises",
-        "falls with every step": "falls",
-        "moves, but not with every step": "moves",
-        "does not move": "still",
+        "Rises with every step": "↑",
+        "falls with every step": "↓",
+        "moves, but not with every step": "~",
+        "rises with every step by little": "(↑)",
+        "falls with every step by little": "(↓)",
+        "does not move": "·",
     }
     said = []
     for words, wanted in named.items():
@@ -311,13 +316,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.sched_setaffinity(0, {arguments.core})
     import torch
 
+    from aognet.errors import UserError
     from aognet.evaluation.images import find_items
     from aognet.evaluation.players import load_cast
     from aognet.evaluation.protocol import load_protocol
 
-    begin = time.perf_counter()
+    begin = time.process_time()
     torch.set_num_threads(1)
     items = find_items(arguments.panoramas, "--panoramas")[: arguments.limit or None]
+    if len(items) < 4:
+        raise UserError(f"--panoramas: two halves need at least 4 panoramas, got {len(items)}")
     protocol = load_protocol("ours", [f"height={arguments.height}"])
     protocol = replace(protocol, measures=[one for one in protocol.measures if one.key in COLUMNS])
     cast = load_cast(protocol, "float32", torch.device("cpu"))
@@ -328,9 +336,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     sets = 1 + sum(len(table) - 1 for table in found.tables.values())
     lines = [
         f"{len(items)} panoramas of {arguments.height}x{2 * arguments.height}, {sets} sets, "
-        f"{time.perf_counter() - begin:.0f} seconds on one core. ↑ rises with every step of the damage, ↓ falls with "
-        f"every step, ~ moves otherwise, · does not move (a distance below {STILL_DISTANCE:.0%} of that between the "
-        f"halves, another measure within {STILL_VALUE:.0%} of its baseline).",
+        f"{time.process_time() - begin:.0f} CPU seconds. ↑ rises with every step of the damage, ↓ falls with each, "
+        f"~ moves otherwise; in brackets or as a dot: by little (a distance below {LITTLE_DISTANCE:.0%} of that "
+        f"between the halves, another measure within {LITTLE_VALUE:.0%} of its baseline).",
         "",
         *overview(found),
     ]

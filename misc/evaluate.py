@@ -40,7 +40,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--cache", type=Path, help="folder of what was measured already (default: in the user's cache folder)")
     add("--cache_gigabytes", type=float, default=20.0, help="how much it may hold (default: %(default)g)")
     add("overrides", nargs="*", metavar="key=value", help="settings of the protocol")
-    return parser.parse_intermixed_args(argv)
+    options = parser.parse_intermixed_args(argv)
+    swallowed = [path for path in options.captions if "=" in str(path) and not path.exists()]
+    options.captions = [path for path in options.captions if path not in swallowed]
+    options.overrides = [*map(str, swallowed), *options.overrides]
+    return options
 
 
 def main(argv: Sequence[str] | None = None) -> int:

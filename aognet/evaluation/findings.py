@@ -95,6 +95,8 @@ class Findings:
             reason = "where the photograph lies is not known (--photo_fov)"
         elif measure.needs("captions") and not self.texts:
             reason = "no captions were given (--captions)"
+        elif measure.needs("captions") and not measure.views and not any(one.whole for one in self.texts.values()):
+            reason = "the captions are all of directions"
         elif measure.views and not any(texts.at for texts in self.texts.values()):
             reason = "the captions say nothing of directions (records with yaws)"
         elif measure.kind == "inception_score" and not reason and not self._player(measure).network.classes:

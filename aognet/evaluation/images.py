@@ -18,6 +18,7 @@ from aognet.data.captions import a_few
 from aognet.data.hdr import LIGHT_SUFFIXES
 from aognet.data.images import SUFFIXES, decode_panorama, load_image, load_panorama, to_uint8
 from aognet.errors import UserError
+from aognet.evaluation.protocol import LEAST_HEIGHT
 from aognet.geometry.camera import Camera
 
 RESULT, TRUTH, RUN = "result.png", "gt.png", "run.json"
@@ -127,7 +128,10 @@ def check_sizes(sets: dict[str, Sequence[Item]], height: int | None) -> tuple[in
     if height is None and len(sizes) > 1:
         named = ", ".join(f"{width}x{rows} ({path})" for (width, rows), path in list(sizes.items())[:3])
         raise UserError(f"the panoramas have several sizes: {named}; --height ROWS brings all of them to one")
-    return height or next(iter(sizes))[1], warnings
+    (_, rows), path = next(iter(sizes.items()))
+    if height is None and rows < LEAST_HEIGHT:
+        raise UserError(f"{path}: a panorama must have at least {LEAST_HEIGHT} rows to be measured, this has {rows}")
+    return height or rows, warnings
 
 
 def _header(path: Path) -> Header:

@@ -40,12 +40,17 @@ def write_report(report: Report, out: Path, shown: int = 4) -> None:
     """
     if shown < 0:
         raise UserError(f"shown must be at least 0, got {shown}")
-    base = out.with_suffix("") if out.suffix in (".json", ".html") else out
+    page, data = report_files(out)
     with suppress(OSError):  # then the file cannot be written either, and that error names it
-        base.parent.mkdir(parents=True, exist_ok=True)
-    data = base.with_name(base.name + ".json")
+        out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(data, json.dumps(_plain(asdict(report)), indent=1, allow_nan=False) + "\n")
-    write_atomically(base.with_name(base.name + ".html"), _page(report, shown, data.name))
+    write_atomically(page, _page(report, shown, data.name))
+
+
+def report_files(out: Path) -> tuple[Path, Path]:
+    """The page and the JSON file of a report."""
+    base = out.with_suffix("") if out.suffix in (".json", ".html") else out
+    return base.with_name(base.name + ".html"), base.with_name(base.name + ".json")
 
 
 def _plain(value: Any) -> Any:

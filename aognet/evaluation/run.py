@@ -9,9 +9,9 @@ from aognet.errors import UserError
 from aognet.evaluation.findings import Findings
 from aognet.evaluation.images import TRUTH, Item, check_sizes, find_items, pair, photo_camera
 from aognet.evaluation.measure import Contents, Measurer, Unit
-from aognet.evaluation.players import Cast, load_cast
+from aognet.evaluation.players import ROOT, Cast, load_cast
 from aognet.evaluation.protocol import Protocol
-from aognet.evaluation.report import write_report
+from aognet.evaluation.report import report_files, write_report
 from aognet.evaluation.results import Report, Sample, Value
 from aognet.evaluation.store import Store
 from aognet.evaluation.texts import Texts, find_texts
@@ -85,21 +85,30 @@ def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes)
         values = findings.values(done)
     report = _report(config, checked, findings, values, cast, processes)
     write_report(report, config.out, config.shown)
+    for warning in report.warnings:
+        log.warning("%s", warning)
+    log.info("wrote %s", " and ".join(str(path) for path in report_files(config.out)))
     store.prune()
     processes.wait()
     return report
 
 
 def check(config: EvaluationConfig, protocol: Protocol) -> Checked:
-    """Finds the panoramas, their references, captions and sizes."""
+    """Finds the panoramas, their references, captions and sizes, and a place for the report."""
+    try:
+        config.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: cannot make {config.out.parent} ({error.strerror})") from error
     generated = find_items(config.generated, "--generated")[: config.limit or None]
-    reference = find_items(config.reference, "--reference", TRUTH)[: config.limit or None]
+    reference = find_items(config.reference, "--reference", TRUTH)
+    pairs = {} if config.unpaired else pair(generated, reference)
+    reference = [pairs[item.name] for item in generated] if pairs and config.limit else reference
+    reference = reference[: config.limit or None]
     for option, items in (("--generated", generated), ("--reference", reference)):
         if len(items) < 2 and any(measure.kind == "frechet" for measure in protocol.measures):
             raise UserError(f"{option}: a covariance needs at least 2 panoramas, {items[0].path} is the only one")
     sets = {"--generated": generated, "--reference": reference}
     height, warnings = check_sizes(sets, protocol.height)
-    pairs = {} if config.unpaired else pair(generated, reference)
     if not pairs and not config.unpaired:
         warnings.append("no name is in both sets: the sets are compared as a whole, without pairs")
     if len(generated) != len(reference):
@@ -157,7 +166,12 @@ def _report(
         )
         for unit, _ in findings.generated
     ]
-    networks = {player.short: player.network.name for player in cast.players.values()}
+    networks = {}
+    for role, player in cast.players.items():
+        described = player.network.name.replace(f"{ROOT}/", "")
+        known = networks.setdefault(player.short, described)
+        if known != described:
+            networks[f"{player.short} ({role})"] = described
     networks |= {f"LPIPS ({role})": network.name for role, network in cast.perceptual.items()}
     return Report(
         protocol=findings.protocol.name,

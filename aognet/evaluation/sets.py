@@ -40,12 +40,12 @@ class Sets:
         splits = min(measure.splits, pictures) if measure.kind == "inception_score" else 0
         keys = [self.measurer.features_key(content, network.fingerprint) for content in contents]
         key = digest_of("statistics", keys, selection, splits)
-        kept = self.measurer.store.get(key)
-        if kept is not None:
+        store = self.measurer.store
+        if store.has(key) and (kept := store.get(key)) is not None:
             return from_tensors(kept)
         features = self.measurer.features(contents, network.fingerprint, selection.pictures)
         if selection.picture is not None:
             features = (each[selection.picture][None] for each in features)
         found = gather(features, network, splits)
-        self.measurer.store.put(key, to_tensors(found))
+        store.put(key, to_tensors(found))
         return found

@@ -6,9 +6,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -29,36 +28,37 @@ class Store:
     def __post_init__(self) -> None:
         self.folder = self.folder.expanduser()
         self.started = time.time()
-        self._writing = Lock()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--cache: cannot make {self.folder} ({error.strerror})") from error
 
     def get(self, key: str) -> dict[str, Tensor] | None:
-        """The tensors of that name; None if there are none. A file that is broken is removed, to be made anew."""
+        """The tensors of that name; None if there are none, or a file that cannot be read."""
+        try:
+            return load(self._path(key).read_bytes())
+        except (OSError, SafetensorError):
+            return None
+
+    def has(self, key: str) -> bool:
+        """Whether there is a whole file of that name; its header tells. One that is broken is removed."""
         path = self._path(key)
         try:
-            tensors = load(path.read_bytes())
-        except OSError:
-            return None
+            with safe_open(path, "pt"):
+                os.utime(path)  # what was used last goes last
+        except FileNotFoundError:
+            return False
         except SafetensorError:
             with suppress(OSError):
                 path.unlink()
-            return None
-        with suppress(OSError):  # a folder that may only be read
-            os.utime(path)  # what was used last goes last
-        return tensors
-
-    def has(self, key: str) -> bool:
-        """Whether there is something of that name, readable or not."""
-        return self._path(key).is_file()
+            return False
+        except OSError:  # a folder that may only be read
+            pass
+        return True
 
     def put(self, key: str, tensors: dict[str, Tensor]) -> None:
         """Keeps tensors under a name. Raises UserError where they cannot be written."""
-        content = save({name: value.cpu().contiguous() for name, value in tensors.items()})
-        with self._writing:  # threads that write equal panoramas would take each other's unfinished file away
-            write_atomically(self._path(key), content)
+        write_atomically(self._path(key), save({name: value.cpu().contiguous() for name, value in tensors.items()}))
 
     def prune(self) -> None:
         """Removes what this run did not use, as far as the folder is too full."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -39,10 +40,15 @@ def write(folder: Path, images: Sequence[Tensor], suffix: str = ".png") -> Path:
 
 def small(*keys: str, overrides: Sequence[str] = ()) -> Protocol:
     """The default protocol on small pictures; only the measures with these keys, if any are named."""
-    protocol = load_protocol("ours", [*SMALL, *overrides])
+    protocol = _loaded(tuple(overrides))
     kept = [measure for measure in protocol.measures if measure.key in keys or not keys]
     assert len(kept) == (len(keys) or len(protocol.measures))
     return replace(protocol, measures=kept)
+
+
+@lru_cache
+def _loaded(overrides: tuple[str, ...]) -> Protocol:
+    return load_protocol("ours", [*SMALL, *overrides])
 
 
 def run(generated: Path, reference: Path, protocol: Protocol, **options) -> Report:
