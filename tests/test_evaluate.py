@@ -274,6 +274,9 @@ def test_what_is_not_asked_for_is_not_imported() -> None:
     assert ran.stdout.split() == ["False", "False"], ran.stderr
 
 
+NAMES = [f"p{number}.png" for number in range(COUNT)]
+
+
 def test_networks_of_one_kind_are_told_apart(call: Call, tmp_path: Path) -> None:
     code, said = call(
         "--protocol", "aognet", "--embedded", "--captions", captions(tmp_path), "pictures.lateral.size=24"
@@ -285,17 +288,9 @@ def test_networks_of_one_kind_are_told_apart(call: Call, tmp_path: Path) -> None
 
 
 def test_settings_may_follow_captions(call: Call, tmp_path: Path) -> None:
-    code, said = call("--captions", captions(tmp_path), "measures=[{kind: unknown}]")
+    code, said = call("--captions", captions(tmp_path / "captions.jsonl", *NAMES), "measures=[{kind: unknown}]")
     assert code == 0 and "report.html and " in said, said
     assert len(json.loads((tmp_path / "report.json").read_text())["values"]) == 1
-
-
-def captions(folder: Path) -> Path:
-    """Of every generated panorama."""
-    path = folder / "captions.jsonl"
-    lines = [json.dumps({"file": f"p{number}.png", "captions": ["a place"]}) for number in range(COUNT)]
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def test_a_protocol_without_measures_is_refused(refused) -> None:
