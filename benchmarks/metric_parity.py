@@ -180,7 +180,8 @@ def clip_rows() -> Iterator[Row]:
     from aognet.data.synthetic import make_scene
     from aognet.geometry.cubemap import faces_of
     from aognet.metrics.clip_score import clip_score
-    from aognet.models.perception.network import EMBEDDED, load_network
+    from aognet.models.perception.loading import load_network
+    from aognet.models.perception.network import EMBEDDED
     from tests.metrics import defects
 
     folder = ROOT / EMBEDDED.model

@@ -9,8 +9,9 @@ import torch
 
 from aognet.errors import UserError
 from aognet.evaluation.protocol import NetworkRole, Protocol
+from aognet.models.perception.loading import load_network
 from aognet.models.perception.lpips import PerceptualDistance
-from aognet.models.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
+from aognet.models.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED_FAED = "assets/evaluation/faed"

@@ -28,7 +28,8 @@ from aognet.metrics.inception_score import ClassSums
 from aognet.metrics.kernel import kernel_distance
 from aognet.metrics.omnifid import omnifid_by_face, omnifid_pooled
 from aognet.models.perception import inception
-from aognet.models.perception.network import FeatureNetwork, NetworkConfig, load_network
+from aognet.models.perception.loading import load_network
+from aognet.models.perception.network import FeatureNetwork, NetworkConfig
 from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, small, values, write
 from tests.models.perception.test_inception import random_weights, saved
 

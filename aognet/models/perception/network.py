@@ -1,16 +1,14 @@
-"""What every feature network offers, and the one place that loads them."""
+"""What every feature network offers and is configured by; `loading` loads them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from aognet.errors import UserError
 from aognet.models.loading import check_dtype
-from aognet.models.perception.weights import fingerprint, named
 
 KINDS = ("inception", "clip", "faed")
 RESIZES = ("antialiased", "tensorflow")
@@ -115,53 +113,3 @@ class FeatureNetwork(Protocol):
     def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
         """float32 embeddings of prompts. Raises UserError unless ``reads_text``."""
         ...
-
-
-def load_network(config: NetworkConfig, device: torch.device) -> FeatureNetwork:
-    """The network a config names, on ``device``. Raises UserError naming what cannot be loaded."""
-    if config.kind == "inception":
-        from aognet.models.perception.inception import InceptionNetwork
-
-        return InceptionNetwork.load(config, device)
-    if config.kind == "clip":
-        from aognet.models.perception.clip import ClipNetwork
-
-        return ClipNetwork.load(config, device)
-    return FaedNetwork.load(config, device)
-
-
-class FaedNetwork:
-    """The encoder of the autoencoder that FAED compares panoramas in (`aognet.models.faed`)."""
-
-    is_fid_inception = False
-    classes = 0
-    reads_text = False
-
-    def __init__(self, encoder: Any, config: NetworkConfig, device: torch.device):
-        self.encoder = encoder.to(device)
-        self.device = device
-        self.name = named(
-            f"FAED encoder, {encoder.dim} features, rows as {config.rows}", config.model, encoder.fingerprint
-        )
-        self.fingerprint = fingerprint(encoder.fingerprint, f"faed 1 {config.rows}")
-        self.dim = encoder.dim
-
-    @classmethod
-    def load(cls, config: NetworkConfig, device: torch.device) -> "FaedNetwork":
-        """From the folder or hub id that the training wrote."""
-        from aognet.models.faed import PanoramaEncoder
-
-        return cls(PanoramaEncoder.load(config.model, config.rows, config.revision), config, device)
-
-    @torch.no_grad()
-    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """Latitude-weighted codes of whole panoramas."""
-        return self.encoder.features(images.to(self.device)).float()
-
-    def logits(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
-        """An autoencoder knows no classes."""
-        raise UserError(f"{self.name}: has no classes")
-
-    def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
-        """An autoencoder reads no texts."""
-        raise UserError(f"{self.name}: reads no texts")

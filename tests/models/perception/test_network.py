@@ -10,7 +10,8 @@ from torch.testing import assert_close
 
 from aognet.config import LoadedConfig, build_config
 from aognet.errors import UserError
-from aognet.models.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
+from aognet.models.perception.loading import load_network
+from aognet.models.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
 
 
 @pytest.mark.parametrize(
