@@ -278,9 +278,8 @@ NAMES = [f"p{number}.png" for number in range(COUNT)]
 
 
 def test_networks_of_one_kind_are_told_apart(call: Call, tmp_path: Path) -> None:
-    code, said = call(
-        "--protocol", "aognet", "--embedded", "--captions", captions(tmp_path), "pictures.lateral.size=24"
-    )
+    path = captions(tmp_path / "captions.jsonl", *NAMES)
+    code, said = call("--protocol", "aognet", "--embedded", "--captions", path, "pictures.lateral.size=24")
     assert code == 0, said
     networks = json.loads((tmp_path / "report.json").read_text())["networks"]
     assert sorted(networks) == ["embedded CLIP", "embedded CLIP (clip_score)"]

@@ -1,6 +1,7 @@
 """From nothing to a panorama: scenes as EXR, PNG, captions, training, painting, with the commands that a user types."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,16 @@ import inference
 import main
 from aognet.data.captions import load_records
 from misc import captioning, exr2png, make_scenes, take_photo
+from tests.engine.toy import fresh_processes
 from tests.tiny import tiny_streams
 from tests.tiny_captioners import tiny_captioner
 
 HEIGHT, STEPS = 64, 20
+
+
+@pytest.fixture(autouse=True)
+def own_processes() -> Iterator[None]:
+    yield from fresh_processes()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The panorama autoencoder: its published shape, its laws on the sphere, and that it learns and comes back whole."""
 
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,11 +19,17 @@ from aognet.errors import UserError
 from aognet.geometry.sphere import pixel_latitudes
 from aognet.models.faed import FaedConfig, FaedTraining, PanoramaEncoder
 from main import main
+from tests.engine.toy import fresh_processes
 from tests.smooth import smooth_panorama
 
 ROOT = Path(__file__).parents[3]
 EMBEDDED = ROOT / "assets" / "evaluation" / "faed"
 TINY = FaedConfig(channels=(6, 8, 8), kernels=(5, 3, 3), latent_channels=5, height=32)
+
+
+@pytest.fixture(autouse=True)
+def own_processes() -> Iterator[None]:
+    yield from fresh_processes()
 
 
 def tiny() -> FaedTraining:
