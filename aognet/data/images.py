@@ -71,18 +71,19 @@ def decode_panorama(content: bytes, name: str, height: int) -> UInt8[np.ndarray,
 
     pixels = _decode(io.BytesIO(content), name)
     if pixels.dtype == np.uint8 and len(pixels) >= height:
-        _check_shape(len(pixels), pixels.shape[1], name)
+        check_shape(len(pixels), pixels.shape[1], name)
         return cv2.resize(pixels, (2 * height, height), interpolation=cv2.INTER_AREA)
     image = torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
     return to_uint8(_sized(image, height, name)).permute(1, 2, 0).contiguous().numpy()
 
 
 def _sized(image: Float[Tensor, "3 rows columns"], height: int, name: str) -> Tensor:
-    _check_shape(*image.shape[-2:], name)
+    check_shape(*image.shape[-2:], name)
     return resize_panorama(image[None], height)[0]
 
 
-def _check_shape(rows: int, columns: int, name: str) -> None:
+def check_shape(rows: int, columns: int, name: str) -> None:
+    """Raises UserError naming an image that is not twice as wide as high, give or take a pixel."""
     if abs(columns - 2 * rows) > 1:
         raise UserError(f"{name}: a panorama is twice as wide as high, this image is {columns}x{rows}")
 

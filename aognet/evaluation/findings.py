@@ -109,9 +109,9 @@ class Findings:
 
     def _frechet(self, measure: MeasureConfig) -> Value:
         generated, reference = (self._statistics(side, measure) for side in SIDES)
-        self._check_counts(measure, generated, reference)
-        distance = frechet_distance(generated.moments, reference.moments)
-        return self._value(measure, distance, better="lower", note=_floor(reference))
+        moments = generated.moments, reference.moments
+        self._check_count(measure, min(one.count for one in moments))
+        return self._value(measure, frechet_distance(*moments), better="lower", note=_floor(reference))
 
     def _kernel(self, measure: MeasureConfig) -> Value:
         generated, reference = (self._statistics(side, measure).sample.features for side in SIDES)
@@ -137,37 +137,39 @@ class Findings:
     def _statistics(self, side: str, measure: MeasureConfig) -> SetStatistics:
         return self.sets.statistics(side, measure, self._player(measure).network)
 
-    def _check_counts(self, measure: MeasureConfig, generated: SetStatistics, reference: SetStatistics) -> None:
-        counts, dim = (generated.moments.count, reference.moments.count), self._player(measure).network.dim
-        if min(counts) <= dim:
-            self.scarce.append(f"{self.protocol.pictures[measure.pictures].title} ({min(counts)} of {dim} features)")
+    def _check_count(self, measure: MeasureConfig, count: int) -> None:
+        dim = self._player(measure).network.dim
+        if count <= dim:
+            self.scarce.append(f"{self.protocol.pictures[measure.pictures].title} ({count} of {dim} features)")
 
     # Text
 
     def _clip_score(self, measure: MeasureConfig) -> Value:
-        own, others, there = [], [], []
+        swapped, there = [], []
         names = [unit.generated.name for unit, _ in self.generated]
         scores: dict[str, float] = {}
         for number, (unit, found) in enumerate(self.generated):
             name, other = unit.generated.name, names[(number + 1) % len(names)]
-            own_score = self._text_score(measure, found.generated, self.texts[name])
-            if own_score is None:
+            features = self._features(measure, found.generated)
+            score = self._text_score(measure, features, self.texts[name])
+            if score is None:
                 continue
-            scores[name] = own_score
-            own.append(own_score)
-            others.append(self._text_score(measure, found.generated, self.texts[other]))
+            scores[name] = score
+            if (other_score := self._text_score(measure, features, self.texts[other])) is not None:
+                swapped.append(other_score)
             if found.reference:
-                there.append(self._text_score(measure, found.reference, self.texts[name]))
+                there.append(self._text_score(measure, self._features(measure, found.reference), self.texts[name]))
         self.scores[measure.key] = scores
-        swapped = [score for score in others if score is not None]
         notes = [f"with the next panorama's captions {fmean(swapped):.2f}"] if swapped and len(names) > 1 else []
         notes += [f"the references with these captions {fmean(there):.2f}"] if there else []
-        return self._value(measure, *_spread(own), better="higher", note="; ".join(notes))
+        return self._value(measure, *_spread(list(scores.values())), better="higher", note="; ".join(notes))
 
-    def _text_score(self, measure: MeasureConfig, content: str, texts: Texts) -> float | None:
+    def _features(self, measure: MeasureConfig, content: str) -> Tensor:
+        return next(self.measurer.features([content], self._player(measure).network.fingerprint, measure.pictures))
+
+    def _text_score(self, measure: MeasureConfig, features: Tensor, texts: Texts) -> float | None:
         """Mean over the pictures of a panorama and the captions that speak of them."""
         network, picture = self._player(measure).network, self.protocol.pictures[measure.pictures]
-        features = next(self.measurer.features([content], network.fingerprint, measure.pictures))
         if measure.views and picture.kind == "panorama":
             raise UserError(f"{measure.key}: captions of directions need pictures that look in one")
         pairs = []

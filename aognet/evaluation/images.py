@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aognet.data.captions import a_few
 from aognet.data.hdr import LIGHT_SUFFIXES
-from aognet.data.images import SUFFIXES, decode_panorama, load_image, load_panorama, to_uint8
+from aognet.data.images import SUFFIXES, check_shape, decode_panorama, load_image, load_panorama, to_uint8
 from aognet.errors import UserError
 from aognet.evaluation.protocol import LEAST_HEIGHT
 from aognet.geometry.camera import Camera
@@ -113,25 +113,23 @@ def check_sizes(sets: dict[str, Sequence[Item]], height: int | None) -> tuple[in
     ``sets``: option -> its panoramas. Raises UserError naming a file that is no panorama, and for mixed sizes.
     """
     sizes: dict[tuple[int, int], str] = {}
-    warnings = []
+    said = []
     for option, items in sets.items():
         odd: dict[str, list[str]] = {}
         for item in items:
             header = _header(item.path)
-            if abs(header.width - 2 * header.height) > 1:
-                size = f"{header.width}x{header.height}"
-                raise UserError(f"{item.path}: a panorama is twice as wide as high, this image is {size}")
+            check_shape(header.height, header.width, str(item.path))
             sizes.setdefault((header.width, header.height), str(item.path))
             if header.odd:
                 odd.setdefault(header.odd, []).append(item.name)
-        warnings += [f"{option}: {len(names)} file(s) {what}: {a_few(names)}" for what, names in odd.items()]
+        said += [f"{option}: {len(names)} file(s) {what}: {a_few(names)}" for what, names in odd.items()]
     if height is None and len(sizes) > 1:
         named = ", ".join(f"{width}x{rows} ({path})" for (width, rows), path in list(sizes.items())[:3])
         raise UserError(f"the panoramas have several sizes: {named}; --height ROWS brings all of them to one")
     (_, rows), path = next(iter(sizes.items()))
     if height is None and rows < LEAST_HEIGHT:
         raise UserError(f"{path}: a panorama must have at least {LEAST_HEIGHT} rows to be measured, this has {rows}")
-    return height or rows, warnings
+    return height or rows, said
 
 
 def _header(path: Path) -> Header:

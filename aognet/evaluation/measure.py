@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from aognet.data.images import from_uint8
 from aognet.data.viewing import Pyramid, bordered
 from aognet.errors import UserError
 from aognet.evaluation.images import Decoded, Item, decode
@@ -126,32 +128,28 @@ class Measurer:
         files = {side: _read(item) for side, item in items.items() if item}
         digests = {side: digest_of_content(content) for side, content in files.items()}
         prepared = Prepared(unit, Contents(digests.get("generated"), digests.get("reference")))
-        decoded: dict[str, Decoded] = {}
 
+        @cache
         def pixels(side: str) -> Decoded:
-            if side not in decoded:
-                decoded[side] = decode(files[side], items[side], self.height)
-            return decoded[side]
+            return decode(files[side], items[side], self.height)
+
+        @cache
+        def pyramid(side: str) -> Pyramid:
+            return bordered(pixels(side).pixels)
 
         for side, content in digests.items():
             keys = {key: fp for fp in self.networks if not self.store.has(key := self.features_key(content, fp))}
-            if keys:
-                pyramid = bordered(pixels(side).pixels)
-                prepared.pictures |= {key: (fp, self._take(pyramid, fp)) for key, fp in keys.items()}
+            prepared.pictures |= {key: (fp, self._take(pyramid(side), fp)) for key, fp in keys.items()}
             if not self.store.has(self.shape_key(content)):
                 self.store.put(self.shape_key(content), _shape(pixels(side)))
         if len(digests) == 2:
             key = self.pair_key(digests["generated"], digests["reference"], unit.photo)
             if not self.store.has(key):
-                prepared.pair = self._pair(key, pixels("generated"), pixels("reference"), unit.photo)
+                images = (_image(pixels(side)) for side in digests)
+                configs = {name: self.protocol.pictures[name] for name in self._compared()}
+                compared = {name: tuple(take(pyramid(side), one) for side in digests) for name, one in configs.items()}
+                prepared.pair = Pair(key, *images, _masks(unit.photo, self.height), compared)
         return prepared
-
-    def _pair(self, key: str, generated: Decoded, reference: Decoded, photo: Camera | None) -> Pair:
-        sides = [bordered(decoded.pixels) for decoded in (generated, reference)] if self._compared() else []
-        pictures = {
-            name: tuple(take(pyramid, self.protocol.pictures[name]) for pyramid in sides) for name in self._compared()
-        }
-        return Pair(key, _image(generated), _image(reference), _masks(photo, self.height), pictures)
 
     def _take(self, pyramid: Pyramid, fingerprint: str) -> Pictures:
         return {name: take(pyramid, config) for name, config in self.pictures[fingerprint].items()}
@@ -224,7 +222,7 @@ def _read(item: Item) -> bytes:
 
 
 def _image(decoded: Decoded) -> Float[Tensor, "1 3 height width"]:
-    return torch.from_numpy(decoded.pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return from_uint8(torch.from_numpy(decoded.pixels).permute(2, 0, 1)[None])
 
 
 def _shape(decoded: Decoded) -> dict[str, Tensor]:

@@ -5,24 +5,20 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from aognet.data.viewing import Pyramid, view_all
+from aognet.data.whole import turned
 from aognet.evaluation.protocol import PictureConfig
 from aognet.geometry.camera import Camera
-from aognet.geometry.cubemap import FACES, face_cameras
-
-LATERAL, POLES = FACES[:4], FACES[4:]
-"""The faces of the pictures equator and poles, in their order."""
+from aognet.geometry.cubemap import LATERAL, face_cameras
 
 
 def take(panorama: Pyramid, config: PictureConfig) -> Float[Tensor, "pictures 3 rows columns"]:
     """The pictures of a panorama, in [-1, 1]."""
     if config.kind == "panorama":
-        pixels = np.roll(panorama.image, round(config.turn_degrees / 360 * 2 * panorama.height), axis=1)
-        return torch.from_numpy(pixels.astype(np.float32) / np.float32(127.5) - 1).permute(2, 0, 1)[None]
+        return turned(panorama, -round(config.turn_degrees / 360 * 2 * panorama.height))[None]
     return view_all(panorama, cameras_of(config))
 
 
@@ -31,7 +27,7 @@ def cameras_of(config: PictureConfig) -> tuple[Camera, ...]:
     """The cameras of all kinds but panorama, in order."""
     if config.kind in ("equator", "poles"):
         faces = face_cameras(config.size)
-        return faces[:4] if config.kind == "equator" else faces[4:]
+        return faces[: len(LATERAL)] if config.kind == "equator" else faces[len(LATERAL) :]
     random = np.random.default_rng(config.seed)
     # Evenly on the sphere: the sine of the latitude is uniform (Archimedes' hat-box theorem).
     pitches = [math.degrees(math.asin(sine)) for sine in random.uniform(-1, 1, config.count)]

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aognet.evaluation.measure import Measurer
-from aognet.evaluation.pictures import LATERAL, POLES
 from aognet.evaluation.protocol import MeasureConfig, digest_of
 from aognet.evaluation.rows import pictures_of
 from aognet.evaluation.statistics import Selection, SetStatistics, from_tensors, gather, to_tensors
+from aognet.geometry.cubemap import LATERAL, POLAR
 from aognet.metrics.frechet import Moments
 from aognet.models.perception.network import FeatureNetwork
 
@@ -26,7 +26,7 @@ class Sets:
     def faces(self, side: str, measure: MeasureConfig, network: FeatureNetwork) -> dict[str, Moments]:
         """Moments of each face of the cube."""
         places = [("equator", number, face) for number, face in enumerate(LATERAL)]
-        places += [("poles", number, face) for number, face in enumerate(POLES)]
+        places += [("poles", number, face) for number, face in enumerate(POLAR)]
         return {
             face: self._gathered(side, measure, network, Selection(pictures, number)).moments
             for pictures, number, face in places

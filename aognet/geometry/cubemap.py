@@ -12,7 +12,8 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look_all
 from aognet.geometry.sphere import Mode
 
-FACES = ("front", "right", "back", "left", "up", "down")
+LATERAL, POLAR = ("front", "right", "back", "left"), ("up", "down")
+FACES = (*LATERAL, *POLAR)
 # Up and down join the front face: their bottom and top edge, respectively, touch it.
 YAW_PITCH = ((0.0, 0.0), (90.0, 0.0), (180.0, 0.0), (-90.0, 0.0), (0.0, 90.0), (0.0, -90.0))
 

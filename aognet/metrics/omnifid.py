@@ -8,10 +8,8 @@ in two ways, which give different numbers: one FID of their pooled features, or 
 from collections.abc import Mapping
 from functools import reduce
 
-from aognet.geometry.cubemap import FACES
+from aognet.geometry.cubemap import FACES, LATERAL
 from aognet.metrics.frechet import Moments, frechet_distance
-
-LATERAL = ("front", "right", "back", "left")
 
 
 def omnifid_pooled(generated: Mapping[str, Moments], reference: Mapping[str, Moments]) -> float:

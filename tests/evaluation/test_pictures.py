@@ -9,8 +9,9 @@ from torch.testing import assert_close
 
 from aognet.data.images import to_uint8
 from aognet.data.viewing import bordered
-from aognet.evaluation.pictures import LATERAL, POLES, cameras_of, take
+from aognet.evaluation.pictures import cameras_of, take
 from aognet.evaluation.protocol import PictureConfig
+from aognet.geometry.cubemap import LATERAL, POLAR
 from tests.smooth import smooth_panorama, smooth_view
 
 HEIGHT = 64
@@ -62,7 +63,7 @@ def test_faces_are_those_of_the_cube_whatever_else_is_said() -> None:
     ahead = {name: (0, 0, 1) for name in ("front",)} | {"right": (1, 0, 0), "back": (0, 0, -1), "left": (-1, 0, 0)}
     ahead |= {"up": (0, 1, 0), "down": (0, -1, 0)}
     cameras = [*cameras_of(PictureConfig("equator", 3, 8, 60.0)), *cameras_of(PictureConfig("poles", 3, 8, 60.0))]
-    assert (*LATERAL, *POLES) == tuple(ahead)
+    assert (*LATERAL, *POLAR) == tuple(ahead)
     for camera, direction in zip(cameras, ahead.values(), strict=True):
         assert_close(camera.forward, torch.tensor(direction, dtype=torch.float64))
         assert camera.fov_degrees == 90.0
