@@ -1,6 +1,8 @@
 """No network, one thread, shapes checked, caches apart, and tiny models that are made once per session."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,11 @@ import torch
 from jaxtyping import install_import_hook
 
 from tests.tiny import tiny_backbone_folder, tiny_streams
+
+BROWSER_FLAGS = (
+    "--use-gl=angle --use-angle=swiftshader --no-sandbox --headless --disable-background-networking "
+    "--disable-component-update --disable-sync --no-first-run --force-color-profile=srgb"
+)
 
 # Nothing above imports huggingface_hub, which reads its switch once, or aognet, whose functions the hook checks.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -52,3 +59,17 @@ def streams_folder(sd2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("streams")
     tiny_streams(sd2_folder).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """A real browser, which draws WebGL without a GPU; tests that need it say so where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs `pip install playwright`")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("needs a browser: `apt-get install chromium`, or Google Chrome")
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(executable_path=program, args=BROWSER_FLAGS.split())
+        yield launched
+        launched.close()

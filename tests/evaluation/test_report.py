@@ -6,8 +6,6 @@ import io
 import json
 import math
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -263,20 +261,6 @@ def test_views_look_where_they_say(tmp_path: Path):
 
 
 # ------------------------------------------------------------------------------------------------------- in a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs `pip install playwright`")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip("needs a browser: `apt-get install chromium`, or Google Chrome")
-    with playwright.sync_playwright() as running:
-        flags = ["--no-sandbox", "--headless", "--disable-background-networking", "--disable-component-update"]
-        launched = running.chromium.launch(executable_path=program, args=[*flags, "--disable-sync", "--no-first-run"])
-        yield launched
-        launched.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

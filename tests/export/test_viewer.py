@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,10 +20,6 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.sphere import pixel_directions, pixel_positions, sample
 
 WIDTH, HEIGHT = 480, 300
-FLAGS = (
-    "--use-gl=angle --use-angle=swiftshader --no-sandbox --headless --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run --force-color-profile=srgb"
-)
 COLORS = {
     "front": (220, 40, 40),
     "right": (40, 200, 60),
@@ -130,19 +125,6 @@ class Viewer:
                 break
             time.sleep(0.02)
         assert view == expected
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs `pip install playwright`")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip("needs a browser: `apt-get install chromium`, or Google Chrome")
-    with playwright.sync_playwright() as running:
-        launched = running.chromium.launch(executable_path=program, args=FLAGS.split())
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
