@@ -9,10 +9,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.data.augment import draw_prompt, light_curves
+from aognet.data.augment import AugmentConfig, draw_prompt, light_curves
 from aognet.data.panorama import Panorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.viewing import view_all
+from aognet.data.views import check_share, directed_captions
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
@@ -74,13 +75,15 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
         """``plan``: the views; ``input_fov_degrees``: fields of view of the known photo, one drawn for each sample.
 
         ``face_size``: pixels of the square faces. ``least_unknown``: steps whose view has a smaller unknown share are
-        left out, since little can be learned from them.
+        left out, since little can be learned from them. ``directed``: how often the augmented caption of the direction
+        nearest to the view's, where there is one, stands before the caption, as when painting with such prompts.
         """
 
         plan: PlanConfig = field(default_factory=PlanConfig)
         input_fov_degrees: tuple[float, ...] = (90.0,)
         face_size: int = 512
         least_unknown: float = 0.0
+        directed: float = 0.0
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -88,6 +91,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
                 raise UserError(
                     f"input_fov_degrees must be fields of view between 0 and 180, got {list(self.input_fov_degrees)}"
                 )
+            check_share("directed", self.directed)
             if self.face_size < 8 or self.face_size % 8:
                 raise UserError(f"face_size must be a multiple of 8, got {self.face_size}")
 
@@ -105,7 +109,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
         situation = self._situation(which, self.steps[which][rng.integers(len(self.steps[which]))])
         columns = int(rng.integers(2 * config.height))
         mirror = config.augment.mirror and rng.random() < 0.5
-        prompt = draw_prompt(config.augment, panorama.captions, panorama.augmented, mirror, rng)
+        prompt = self._prompt(panorama, situation.camera.yaw_degrees + columns / config.height * 180, mirror, rng)
         curves = light_curves(config.augment, rng)
         faces = view_all(panorama.pixels, face_cameras(config.face_size), columns, mirror, curves)
         return OutpaintingSample(
@@ -117,6 +121,15 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
             prompt,
             int(rng.integers(2**62)),
         )
+
+    def _prompt(self, panorama: Panorama, yaw_degrees: float, mirror: bool, rng: np.random.Generator) -> str:
+        config = self.config
+        prompt = draw_prompt(config.augment, panorama.captions, panorama.augmented, mirror, rng)
+        if not config.directed or rng.random() >= config.directed:
+            return prompt
+        nearest = directed_captions(panorama, yaw_degrees, mirror)
+        first = draw_prompt(AugmentConfig(), nearest, (), mirror, rng).rstrip(".")
+        return f"{first}, {prompt}" if first and prompt else first or prompt
 
     def _worth_painting(self, which: int) -> list[int]:
         """The steps of a plan that leave enough to paint; all of them where none does."""

@@ -45,18 +45,19 @@ class ViewSamples(PanoramaSamples[ViewSample]):
     class Config(PanoramaConfig):
         """``size``: pixels of the square views; ``fov_degrees`` and ``pitch_degrees``: [least, most], drawn evenly.
 
-        ``directed``: the prompt is the augmented caption of the direction nearest to the view's, where there is one.
+        ``directed``: how often the prompt is the augmented caption of the direction nearest to the view's (if any).
         """
 
         size: int = 128
         fov_degrees: tuple[float, float] = (60.0, 100.0)
         pitch_degrees: tuple[float, float] = (-45.0, 45.0)
-        directed: bool = False
+        directed: float = 0.0
 
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.size < 8:
                 raise UserError(f"size must be at least 8, got {self.size}")
+            check_share("directed", self.directed)
             for name, limits in (("fov_degrees", (1, 170)), ("pitch_degrees", (-90, 90))):
                 least, most = getattr(self, name)
                 if not limits[0] <= least <= most <= limits[1]:
@@ -69,10 +70,8 @@ class ViewSamples(PanoramaSamples[ViewSample]):
         columns = int(rng.integers(2 * config.height))
         mirror = config.augment.mirror and rng.random() < 0.5
         captions = panorama.captions
-        if config.directed:
-            # A mirrored panorama shows at +yaw what it has at -yaw.
-            yaw = columns / config.height * 180 * (-1 if mirror else 1)
-            captions = nearest_captions(panorama, yaw) or captions
+        if config.directed and rng.random() < config.directed:
+            captions = directed_captions(panorama, columns / config.height * 180, mirror) or captions
         prompt = draw_prompt(config.augment, captions, panorama.augmented, mirror, rng)
         image = view_all(panorama.pixels, [camera], columns, mirror, light_curves(config.augment, rng))[0]
         return ViewSample(image, prompt, int(rng.integers(2**62)))
@@ -83,8 +82,16 @@ class ViewSamples(PanoramaSamples[ViewSample]):
         return ViewBatch(images, [sample.prompt for sample in samples], torch.tensor([s.seed for s in samples]))
 
 
-def nearest_captions(panorama: Panorama, yaw_degrees: float) -> tuple[str, ...]:
+def check_share(name: str, value: float) -> None:
+    """Raises UserError unless a setting is a share."""
+    if not 0 <= value <= 1:
+        raise UserError(f"{name} must be a share between 0 and 1, got {value}")
+
+
+def directed_captions(panorama: Panorama, yaw_degrees: float, mirror: bool) -> tuple[str, ...]:
     """The augmented captions of the direction nearest to a yaw; none where no caption says its direction."""
+    if mirror:  # a mirrored panorama shows at +yaw what it has at -yaw
+        yaw_degrees = -yaw_degrees
     gaps = [
         min((abs((yaw_degrees - yaw + 180) % 360 - 180) for yaw in yaws), default=math.inf) for yaws in panorama.yaws
     ]

@@ -16,7 +16,7 @@ from aognet.errors import UserError
 from aognet.models.loading import is_hub_id, resolve
 from aognet.nn.weights import copy_tensors, part_tensors, read_tensors, write_tensors
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, PIPELINE = "config.json", "model.safetensors", "model_index.json"
 MOST_CONFIG_BYTES = 2**20
 METHODS = ("aognet",)
 
@@ -34,14 +34,27 @@ def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method:
 
 
 def load_method(model: str, revision: str | None = None, dtype: str | None = None) -> nn.Module:
-    """The trained model of a folder or hub id, whichever method it is; an experiment's folder means its ``final``."""
+    """The trained model of a folder or hub id, whichever method it is; an experiment's folder means its ``final``.
+
+    A diffusers inpainting model (a folder with ``model_index.json``) is a backbone that paints without streams.
+    """
     if not (Path(model) / CONFIG).is_file() and (Path(model) / "final" / CONFIG).is_file():
         model = str(Path(model) / "final")
     path = resolve(model, (), revision) / CONFIG
+    if not path.is_file() and path.with_name(PIPELINE).is_file():
+        return _backbone_alone(model, revision, dtype)
     method = _read(path).get("method")
     if method not in METHODS:
         raise UserError(f"{path}: method: unknown value {method!r}, known are {', '.join(METHODS)}")
     return target_class(LoadedConfig({"target": method}, {"": str(path)})).from_pretrained(model, revision, dtype)
+
+
+def _backbone_alone(model: str, revision: str | None, dtype: str | None) -> nn.Module:
+    off = {"enabled": False}
+    backbone = {"model": model, "revision": revision, "dtype": dtype or "float32"}
+    described = {"backbone": backbone, "global_stream": off, "local_stream": off}
+    method = target_class(LoadedConfig({"target": METHODS[0]}, {"": model}))
+    return method(build_config(LoadedConfig(described, {"": model}), method.Config)).eval()
 
 
 def load_trained(method_class: type, model: str, method: str, revision: str | None, dtype: str | None) -> nn.Module:

@@ -130,28 +130,35 @@ def test_views_are_within_the_asked_range(folder: Path):
         assert_close(sample.image[:, 7:9, 7:9].mean((1, 2)), zenith, atol=0.05, rtol=0)
 
 
-def test_directed_prompts_are_those_of_the_views_direction(tmp_path: Path):
+@pytest.mark.parametrize("mirror", [False, True])
+def test_directed_prompts_are_those_of_the_views_direction(tmp_path: Path, mirror: bool):
     """The panorama's colours tell the longitude, and so do its captions."""
     longitudes = ((torch.arange(64) + 0.5) / 64 - 0.5) * 2 * torch.pi
     colours = torch.stack([longitudes.sin(), longitudes.cos(), longitudes * 0])
     save_image(colours[:, None].expand(3, 32, 64), tmp_path / "a.png")
     yaws = tuple((float(yaw),) for yaw in range(-180, 180, 30))
-    save_records([CaptionRecord("a.png", tuple(str(yaw) for (yaw,) in yaws), yaws)], tmp_path / "aug.jsonl")
-    for mirror in (False, True):
-        samples = view_samples(
-            tmp_path,
-            captions=[],
-            augmented_captions=[str(tmp_path / "aug.jsonl")],
-            directed=True,
-            fov_degrees=(20.0, 20.0),
-            pitch_degrees=(0.0, 0.0),
-            augment=AugmentConfig(mirror=mirror),
-        )
-        for number in range(40):
-            sample = samples[number]
-            sine, cosine, _ = sample.image[:, 8, 7:9].mean(-1)
-            seen = math.degrees(math.atan2(sine, cosine))
-            assert abs((seen - float(sample.prompt) + 180) % 360 - 180) < 17
+    save_captions({"a.png": ["everything."]}, tmp_path / "captions.jsonl")
+    save_records([CaptionRecord("a.png", tuple(f"{yaw}." for (yaw,) in yaws), yaws)], tmp_path / "aug.jsonl")
+    settings = {"augmented_captions": [str(tmp_path / "aug.jsonl")], "augment": AugmentConfig(mirror=mirror)}
+    views = view_samples(tmp_path, directed=1.0, fov_degrees=(20.0, 20.0), pitch_degrees=(0.0, 0.0), **settings)
+    for number in range(40):
+        assert longitude_gap(views[number].image, views[number].prompt) < 17
+    steps, said = outpainting_samples(tmp_path, directed=0.5, **settings), []
+    for number in range(40):
+        sample = steps[number]
+        direction, comma, rest = sample.prompt.rpartition(", ")
+        assert rest == "everything."
+        said.append(bool(comma))
+        if comma and abs(sample.camera.pitch_degrees) < 50:
+            assert longitude_gap(sample.view, direction) < 22
+    assert 5 < sum(said) < 35
+
+
+def longitude_gap(image: Tensor, said: str) -> float:
+    """Degrees between the longitude that the middle of a view shows as a colour and a number in a text."""
+    middle = image.shape[-1] // 2
+    sine, cosine, _ = image[:, middle, middle - 1 : middle + 1].mean(-1)
+    return abs((math.degrees(math.atan2(sine, cosine)) - float(said.rstrip(".")) + 180) % 360 - 180)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +170,7 @@ def test_directed_prompts_are_those_of_the_views_direction(tmp_path: Path):
         ("fov_degrees", (float("nan"), 60.0)),
         ("pitch_degrees", (-91.0, 0.0)),
         ("size", 4),
+        ("directed", 1.5),
     ],
 )
 def test_view_settings_that_cannot_be(key: str, value: object):

@@ -1,0 +1,128 @@
+"""Continues photographs without AOG-Net: what its results are compared with.
+
+python benchmarks/baselines.py --kind mirrored --panoramas FILES --out_dir DIR [--captions FILE ...] [key.sub=value ...]
+
+Of each panorama the middle 90 degree view is known. mirrored: the picture mirrored at the photograph's edges, again and
+again. telea: OpenCV's inpainting (Telea 2004). one-shot: the backbone of the checkpoint inpaints the equirectangular
+image as a whole, as if it were a photograph, with as many rows as a view has, and the result is enlarged. Settings are
+those of `inference.py`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+KINDS = ("mirrored", "telea", "one-shot")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", choices=KINDS, required=True)
+    parser.add_argument("--panoramas", type=Path, nargs="+", required=True, help="image files")
+    parser.add_argument("--captions", type=Path, nargs="+", default=[], help="JSONL: prompts of one-shot")
+    parser.add_argument("--out_dir", type=Path, required=True)
+    parser.add_argument("overrides", nargs="*", metavar="key.sub=value")
+    return parser.parse_intermixed_args(argv)
+
+
+def mirrored(canvas):
+    """Longitudes beyond 45 and latitudes beyond 35 degrees are folded back: that box the 90 degree view contains."""
+    import math
+
+    from aognet.geometry import sphere
+
+    height, across = canvas.height, math.pi / 4
+    up = math.atan(math.cos(across))
+    latitudes = fold(sphere.pixel_latitudes(height), up)[:, None].expand(-1, 2 * height)
+    longitudes = fold(sphere.pixel_longitudes(2 * height), across).expand(height, -1)
+    positions = sphere.pixel_positions(sphere.directions(longitudes, latitudes), height, 2 * height)
+    return sphere.sample(canvas.image, positions)
+
+
+def fold(angles, most: float):
+    """Angles mirrored at plus and minus ``most`` until they lie between."""
+    turned = (angles + most) % (4 * most)
+    return most - (turned - 2 * most).abs()
+
+
+def telea(canvas):
+    """OpenCV's inpainting of the panorama with its two halves beside it again, so that it closes."""
+    import cv2
+    import torch
+
+    from aognet.data.images import from_uint8, to_uint8
+
+    half = canvas.height
+    wide = to_uint8(torch.cat([canvas.image[0, ..., half:], canvas.image[0], canvas.image[0, ..., :half]], dim=-1))
+    known = canvas.known[0, 0]
+    unknown = ~torch.cat([known[:, half:], known, known[:, :half]], dim=-1)
+    painted = cv2.inpaint(wide.permute(1, 2, 0).contiguous().numpy(), unknown.byte().numpy(), 3, cv2.INPAINT_TELEA)
+    return from_uint8(torch.from_numpy(painted)).permute(2, 0, 1)[None, ..., half : 3 * half]
+
+
+class OneShot:
+    """The whole equirectangular image as one picture to inpaint."""
+
+    def __init__(self, config):
+        from aognet.models.pretrained import load_method
+
+        self.backbone = load_method(config.checkpoint, config.revision, config.dtype).backbone
+        self.sampler, self.seed, self.rows = config.generator.sampler, config.generator.seed, config.generator.plan.size
+
+    def __call__(self, canvas, prompt: str):
+        from torch.nn import functional
+
+        from aognet.sampling.denoise import denoise, guided
+        from aognet.sampling.noise import generators
+        from aognet.sampling.schedulers import make_scheduler
+
+        backbone, sampler, source = self.backbone, self.sampler, generators([self.seed])
+        size = (self.rows, 2 * self.rows)
+        known = functional.interpolate(canvas.known.float(), size, mode="area") > 0.999
+        image = functional.interpolate(canvas.image, size, mode="bicubic", antialias=True).clamp(-1, 1)
+        condition = backbone.prepare_condition(image * known, known, source)
+        predict = guided(
+            lambda latents, timestep, context: backbone.predict(latents, timestep, context, condition),
+            backbone.encode_text([prompt]),
+            backbone.encode_text([sampler.negative]),
+            sampler.guidance,
+        )
+        scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
+        latents = denoise(predict, scheduler, condition.noise, steps=sampler.steps, generators=source)
+        return functional.interpolate(backbone.decode(latents), canvas.image.shape[-2:], mode="bicubic").clamp(-1, 1)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = parse(argv)
+    import torch
+
+    from aognet.config import LoadedConfig, build_config, load_config
+    from aognet.data.captions import captions_for, load_captions
+    from aognet.data.images import save_image
+    from aognet.engine.inference import InferenceConfig
+    from aognet.engine.inputs import Job, Pose, read_start
+
+    loaded = load_config([ROOT / "config" / "inference_config.yaml"], options.overrides)
+    config = build_config(LoadedConfig(loaded.values, loaded.sources), InferenceConfig)
+    captions = {name: texts for path in options.captions for name, texts in load_captions(path).items()}
+    one_shot = OneShot(config) if options.kind == "one-shot" else None
+    options.out_dir.mkdir(parents=True, exist_ok=True)
+    for path in options.panoramas:
+        out = options.out_dir / f"{path.stem}.png"
+        if out.exists():
+            continue
+        prompt = next(iter(captions_for(captions, path.name)), "")
+        canvas = read_start(Job(path.stem, prompt, (), truth=path, pose=Pose(fov=90)), config.generator.height).canvas
+        if one_shot is not None:
+            painted = one_shot(canvas, prompt)
+        else:
+            painted = {"mirrored": mirrored, "telea": telea}[options.kind](canvas)
+        save_image(torch.where(canvas.known, canvas.image, painted)[0], out)
+
+
+if __name__ == "__main__":
+    main()

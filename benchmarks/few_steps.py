@@ -1,0 +1,46 @@
+"""Schedulers and numbers of steps against quality and time, on held-out panoramas.
+
+python benchmarks/few_steps.py --panoramas DIR ... --captions FILE ... --out_dir outputs/steps [--limit 8]
+
+Seconds are of the whole process divided by the panoramas, so model loading counts too; the same cores paint all rows,
+one after the other. Prints a Markdown table; the first row is the baseline of 50 DDIM steps.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.held_out import COLUMNS, Way, add_arguments, chosen, measure, paint, table  # noqa: E402
+
+BASELINE = ("ddim", 50)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--schedulers", nargs="+", default=["ddim", "dpm-solver++", "unipc", "euler", "lcm"])
+    parser.add_argument("--steps", type=int, nargs="+", default=[4, 8, 16])
+    add_arguments(parser)
+    options = parser.parse_intermixed_args(argv)
+    files = chosen(options)
+    rows = []
+    for name, steps in [BASELINE, *((name, steps) for name in options.schedulers for steps in options.steps)]:
+        folder = f"{name}-{steps}".replace("+", "p")
+        settings = (f"generator.sampler.scheduler={name}", f"generator.sampler.steps={steps}")
+        way = Way(name, folder, settings)
+        taken = options.out_dir / f"{folder}.seconds.json"
+        if not taken.exists():
+            taken.parent.mkdir(parents=True, exist_ok=True)
+            taken.write_text(json.dumps(paint(way, options, files) / len(files)), encoding="utf-8")
+        if not options.only:
+            values = measure(way, options, files)
+            rows.append([name, str(steps), json.loads(taken.read_text()), *(values.get(key) for key in COLUMNS)])
+    sys.stdout.write(table(["scheduler", "steps", "seconds each", *COLUMNS.values()], rows) if rows else "")
+
+
+if __name__ == "__main__":
+    main()

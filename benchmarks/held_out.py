@@ -1,0 +1,112 @@
+"""Held-out panoramas, painted in several ways and each way measured: what ablation.py and few_steps.py share.
+
+Each way is painted into a folder of its own by `inference.py` or `benchmarks/baselines.py` and measured there by
+`misc/evaluate.py`; what is there already stays, so a stopped benchmark goes on and ways can be painted side by side.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+FOV = 90
+COLUMNS = {
+    "frechet.crops.image": "Fréchet, crops",
+    "frechet.horizon.image": "horizon",
+    "frechet.seam.image": "seam",
+    "frechet.panorama.faed": "FAED",
+    "clip_score.horizon.clip": "CLIP score",
+    "cube_edges": "cube edges",
+    "wrap_gradient": "wrap",
+    "psnr.outside": "PSNR outside",
+    "ssim.outside": "SSIM outside",
+}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to paint: its title, its folder, and the settings of inference.py, or a kind of baselines.py."""
+
+    title: str
+    folder: str
+    settings: tuple[str, ...] = ()
+    baseline: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The held-out set, where the ways are painted and which of them."""
+    parser.add_argument("--panoramas", type=Path, nargs="+", required=True, help="folders of panoramas")
+    parser.add_argument("--captions", type=Path, nargs="+", required=True, help="JSONL; what they name is painted")
+    parser.add_argument("--out_dir", type=Path, required=True, help="a folder for each way is made here")
+    parser.add_argument("--limit", type=int, default=0, help="at most so many of each folder, spread evenly (0: all)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="FOLDER", help="paint these ways and print no table")
+    parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="for every run of inference.py")
+
+
+def chosen(options: argparse.Namespace) -> list[Path]:
+    """The held-out panoramas: images of the folders that the captions name."""
+    from aognet.data.sources import SourceConfig, find_entries
+
+    files = []
+    for folder in options.panoramas:
+        config = SourceConfig(folders=[str(folder)], captions=[str(path) for path in options.captions])
+        found = [entry.path.resolve() for entry in find_entries(config)]
+        count = min(options.limit or len(found), len(found))
+        files += [found[i * len(found) // count] for i in range(count)]
+    return files
+
+
+def paint(way: Way, options: argparse.Namespace, files: Sequence[Path]) -> float:
+    """Paints what is missing of a way; seconds of the process, with its start."""
+    out = options.out_dir / way.folder
+    out.mkdir(parents=True, exist_ok=True)
+    if way.baseline:
+        command = ["benchmarks/baselines.py", "--kind", way.baseline, "--out_dir", str(out)]
+        command += ["--panoramas", *map(str, files), "--captions", *map(str, options.captions), *options.overrides]
+    else:
+        inputs = {"photos": [], "panoramas": [*map(str, files)], "captions": [*map(str, options.captions)]}
+        command = ["inference.py", f"--inference_out_dir={out}", f"inputs.pose.fov={FOV}"]
+        command += [f"inputs.{key}={json.dumps(value)}" for key, value in inputs.items()]
+        command += [*options.overrides, *way.settings]
+    started = time.perf_counter()
+    subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]], check=True, cwd=ROOT)
+    return time.perf_counter() - started
+
+
+def measure(way: Way, options: argparse.Namespace, references: Sequence[Path]) -> dict[str, float | None]:
+    """The numbers of a way, from the report that `misc/evaluate.py` writes beside its folder."""
+    truth = options.out_dir / "references"
+    truth.mkdir(exist_ok=True)
+    for path in references:
+        if not (truth / path.name).exists():
+            (truth / path.name).symlink_to(path)
+    report = options.out_dir / way.folder
+    command = [sys.executable, str(ROOT / "misc" / "evaluate.py"), "--generated", str(report), "--out", str(report)]
+    command += ["--reference", str(truth), "--photo_fov", str(FOV), "--captions", *map(str, options.captions)]
+    subprocess.run([*command, f"--height={height_of(options)}"], check=True, cwd=ROOT)
+    values = json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))["values"]
+    return {value["key"]: value["value"] for value in values}
+
+
+def height_of(options: argparse.Namespace) -> int:
+    """Rows of the painted panoramas."""
+    from aognet.config import load_config
+
+    config = load_config([ROOT / "config" / "inference_config.yaml"], options.overrides)
+    return config.values["generator"]["height"]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; numbers with three digits."""
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for row in rows:
+        cells = [cell if isinstance(cell, str) else "-" if cell is None else f"{cell:.3g}" for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
