@@ -1,6 +1,7 @@
 """Lays out the images of a folder in a grid: `python misc/contact_sheet.py --image_dir DIR --out sheet.jpg`.
 
-The label under each image is its first caption where the folder has a captions.jsonl, else its name.
+A folder that `inference.py` wrote to counts as one image, its result. The label under each image is its prompt or its
+first caption, where the folder has a captions.jsonl, else its name.
 """
 
 import argparse
@@ -14,7 +15,7 @@ LABEL_HEIGHT = 14
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--image_dir", type=Path, required=True, help="folder of PNG or JPEG images")
+    parser.add_argument("--image_dir", type=Path, required=True, help="folder of images, or an out_dir of inference.py")
     parser.add_argument("--out", type=Path, required=True, help="PNG or JPEG to write")
     parser.add_argument("--columns", type=int, default=6, help="images side by side")
     parser.add_argument("--count", type=int, default=48, help="images at most, the first by name")
@@ -31,36 +32,43 @@ def main(argv: list[str] | None = None) -> None:
 
     from PIL import Image, ImageDraw
 
-    from aognet.data.captions import captions_for, load_captions
+    from aognet.data.captions import load_captions
     from aognet.data.images import load_image, to_pil
     from aognet.errors import UserError
+    from aognet.evaluation.images import find_items
     from aognet.files import write_atomically
 
     for key in ("columns", "count", "width", "quality"):
         if getattr(arguments, key) < 1:
             raise UserError(f"--{key} must be at least 1, got {getattr(arguments, key)}")
-    paths = sorted(path for path in arguments.image_dir.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if not paths:
-        raise UserError(f"--image_dir {arguments.image_dir}: no PNG or JPEG images")
+    items = find_items(arguments.image_dir, "--image_dir")[: arguments.count]
     captions_file = arguments.image_dir / "captions.jsonl"
     captions = load_captions(captions_file) if arguments.labels and captions_file.exists() else {}
-    paths = paths[: arguments.count]
     wide, high = arguments.width, arguments.width // 2
     step = high + (LABEL_HEIGHT if arguments.labels else 0)
-    columns = min(arguments.columns, len(paths))
-    sheet = Image.new("RGB", (columns * wide, -(-len(paths) // columns) * step), "white")
-    for number, path in enumerate(paths):
-        small = to_pil(load_image(path)).resize((wide, high), Image.Resampling.LANCZOS)
+    columns = min(arguments.columns, len(items))
+    sheet = Image.new("RGB", (columns * wide, -(-len(items) // columns) * step), "white")
+    for number, item in enumerate(items):
+        small = to_pil(load_image(item.path)).resize((wide, high), Image.Resampling.LANCZOS)
         x, y = number % columns * wide, number // columns * step
         sheet.paste(small, (x, y))
         if arguments.labels:
-            text = (captions_for(captions, path.name) or [path.name])[0]
+            text = label_of(item, captions)
             room = wide // 5
-            label = text if len(text) <= room else f"{text[: room - 3]}..."
-            ImageDraw.Draw(sheet).text((x + 3, y + high + 2), label, fill="black", font_size=9)
+            short = text if len(text) <= room else f"{text[: room - 3]}..."
+            ImageDraw.Draw(sheet).text((x + 3, y + high + 2), short, fill="black", font_size=9)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG" if arguments.out.suffix.lower() == ".png" else "JPEG", quality=arguments.quality)
     write_atomically(arguments.out, buffer.getvalue())
+
+
+def label_of(item, captions: dict[str, list[str]]) -> str:
+    """What an image shows, in words."""
+    from aognet.data.captions import captions_for
+
+    prompt = item.folder / "prompt.txt" if item.folder else None
+    said = prompt.read_text(encoding="utf-8").strip() if prompt and prompt.is_file() else ""
+    return said or (captions_for(captions, item.name) or [item.name])[0]
 
 
 if __name__ == "__main__":

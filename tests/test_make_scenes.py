@@ -115,5 +115,22 @@ def test_contact_sheet_shows_every_image(tmp_path):
     first = np.asarray(Image.open(tmp_path / "scene_000000.jpg"))
     assert np.abs(sheet[:16, :32].astype(int) - first).max() == 0
     assert (sheet[16:, 32:] == 255).all()
-    with pytest.raises(UserError, match="no PNG or JPEG"):
+    with pytest.raises(UserError, match="--image_dir: no such folder"):
         contact_sheet.main(["--image_dir", str(tmp_path / "none"), "--out", str(out)])
+
+
+def test_contact_sheet_shows_results_of_runs(tmp_path):
+    for name, grey in (("a", 50), ("b", 200)):
+        run = tmp_path / "runs" / name
+        (run / "steps").mkdir(parents=True)
+        (run / "run.json").write_text("{}")
+        (run / "prompt.txt").write_text(f"prompt {name}\n")
+        Image.new("RGB", (64, 32), (grey, grey, grey)).save(run / "result.png")
+        Image.new("RGB", (16, 16)).save(run / "steps" / "000.png")
+    out = tmp_path / "sheet.png"
+    contact_sheet.main(["--image_dir", str(tmp_path / "runs"), "--out", str(out), "--width", "64", "--columns", "2"])
+    sheet = np.asarray(Image.open(out))
+    assert sheet.shape == (32 + contact_sheet.LABEL_HEIGHT, 128, 3)
+    assert (sheet[:32, :64] == 50).all()
+    assert (sheet[:32, 64:] == 200).all()
+    assert sheet[32:].min() < 100

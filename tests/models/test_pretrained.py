@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from aognet.errors import UserError
 from aognet.models.aognet import AOGNet
+from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.pretrained import load_method
 from tests.tiny import tiny_streams
 
@@ -71,6 +72,24 @@ def test_the_backbone_is_found_after_the_tree_moved(saved: Path, tree: Path, mon
     assert json.loads((tree / "other" / "config.json").read_text())["backbone"]["model"] == "./parts/sd"
     (tree / "other").rename(tree / "another")
     assert torch.equal(load_method(str(tree / "another")).global_stream.queries, model.global_stream.queries)
+
+
+def test_a_diffusers_model_paints_without_streams(sd2_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a folder, in half precision, and from the hub; the pipeline's parts are those that it says."""
+    model = load_method(str(sd2_folder), dtype="bfloat16")
+    assert model.trainable_parts() == {}
+    assert model.backbone.dtype == torch.bfloat16
+    expected = Backbone.load(BackboneConfig(str(sd2_folder))).state_dict()
+    asked = []
+
+    def snapshot_download(name: str, revision: str | None = None, **options: Any) -> str:
+        asked.append((name, revision))
+        return str(sd2_folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    found = load_method("owner/inpainting", revision="v2").backbone.state_dict()
+    assert set(asked) == {("owner/inpainting", "v2")}
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
 
 
 def test_the_frozen_parts_can_be_held_in_half_precision(saved: Path) -> None:
