@@ -1,7 +1,8 @@
 """The diffusion objective that the latent methods share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -12,29 +13,46 @@ from aognet.sampling.noise import generators, normal, uniform_timesteps
 NOISE, TIMESTEP, OFFSET = 1, 2, 3
 
 
+# How far apart the streams of one draw and the next are.
+DRAW = 1000
+
+
 def diffusion_loss(
     backbone: Backbone,
     views: Float[Tensor, "batch 3 height width"],
     known: Bool[Tensor, "batch 1 height width"],
     seeds: Int[Tensor, "batch"],
-    context: Float[Tensor, "batch tokens dim"],
+    context: Float[Tensor, "rows tokens dim"],
     residuals: Sequence[Tensor] | None = None,
     noise_offset: float = 0.0,
     known_weight: float = 1.0,
 ) -> Float[Tensor, ""]:
     """Mean squared error of what the backbone predicts for noised views (Ho et al. 2020, eq. 14), with offset noise.
 
-    All randomness comes from ``seeds``: the order of samples in batches and processes changes nothing. ``known_weight``
-    is the weight of known pixels (1: as published); they are put back afterwards, so less may be asked of them.
+    ``context`` may hold the rows of ``views`` several times over (`drawn`): each time they are noised anew, with a
+    timestep and noise of their own, while they are encoded only once. All randomness comes from ``seeds``: the order
+    of samples in batches and processes changes nothing. ``known_weight`` is the weight of known pixels (1: as
+    published); they are put back afterwards, so less may be asked of them.
     """
     condition = backbone.prepare_condition(views, known, generators(seeds, NOISE))
     latents = condition.image if not backbone.is_inpainting else backbone.encode_images(views)
-    timesteps = uniform_timesteps(seeds, backbone.training_steps, latents.device, TIMESTEP)
-    noise = condition.noise
+    draws, device = len(context) // len(views), latents.device
+    timesteps = drawn(draws, lambda stream: uniform_timesteps(seeds, backbone.training_steps, device, stream), TIMESTEP)
+    fresh = [normal(latents.shape, generators(seeds, DRAW * draw + NOISE), device) for draw in range(1, draws)]
+    noise = torch.cat([condition.noise, *fresh])
     if noise_offset:
-        shift = normal((*latents.shape[:2], 1, 1), generators(seeds, OFFSET), latents.device)
-        noise = noise + noise_offset * shift
+        size = (*latents.shape[:2], 1, 1)
+        noise = noise + noise_offset * drawn(
+            draws, lambda stream: normal(size, generators(seeds, stream), device), OFFSET
+        )
+    latents = latents.repeat(draws, 1, 1, 1)
     noisy = backbone.add_noise(latents, noise, timesteps)
     predicted = backbone.predict(noisy, timesteps, context, condition, residuals)
     squared = (predicted.float() - backbone.target(latents, noise, timesteps)).square()
-    return (squared * (condition.mask + known_weight * (1 - condition.mask))).mean()
+    mask = condition.mask.repeat(draws, 1, 1, 1)
+    return (squared * (mask + known_weight * (1 - mask))).mean()
+
+
+def drawn(draws: int, draw: Callable[[int], Tensor], stream: int) -> Tensor:
+    """``draw(stream)`` for each draw of a batch, with a stream of its own, one below the other."""
+    return torch.cat([draw(DRAW * number + stream) for number in range(draws)])

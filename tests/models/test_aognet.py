@@ -267,9 +267,11 @@ def test_switched_off_streams_are_not_there(make: Make) -> None:
     assert not torch.equal(outpaint(model), outpaint(make(**OFF)))
 
 
-@pytest.mark.parametrize(("layout", "channels"), [("sd15", 9), ("sd2", 9), ("sd15", 4), ("sd2", 4)])
-def test_the_loss_of_a_batch_is_the_mean_over_its_samples(make: Make, layout: Any, channels: int) -> None:
-    model = wake(make(backbone_of(tiny_components(layout, channels))))
+@pytest.mark.parametrize(
+    ("layout", "channels", "draws"), [("sd15", 9, 1), ("sd2", 9, 2), ("sd15", 4, 1), ("sd2", 4, 1)]
+)
+def test_the_loss_of_a_batch_is_the_mean_over_its_samples(make: Make, layout: Any, channels: int, draws: int) -> None:
+    model = wake(make(backbone_of(tiny_components(layout, channels)), draws=draws))
     assert model.backbone.prediction_type == {"sd15": "epsilon", "sd2": "v_prediction"}[layout]
     batch = batch_of(5)
     assert dropped(model, batch).any()
@@ -279,6 +281,33 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_samples(make: Make, layout: An
     assert whole.isfinite() and alone.std() > 1e-3
     assert_close(whole, alone.mean(), rtol=1e-5, atol=1e-6)
     assert torch.equal(whole, model(batch)["loss"])
+
+
+def test_views_drawn_several_times_are_encoded_once_and_noised_anew(make: Make, monkeypatch: Any) -> None:
+    once, thrice = make(noise_offset=0.5), make(noise_offset=0.5, draws=3)
+    batch, noised, encoded = batch_of(4), [], []
+    encode, target = once.backbone.encode_images, once.backbone.target
+    monkeypatch.setattr(once.backbone, "target", lambda *given: noised.append(given) or target(*given))
+    monkeypatch.setattr(
+        once.backbone, "encode_images", lambda images, *rest: encoded.append(1) or encode(images, *rest)
+    )
+    once(batch)
+    calls = len(encoded)
+    thrice(batch)
+    assert len(encoded) == 2 * calls
+    for one, three in zip(*noised, strict=True):
+        assert torch.equal(one, three[:4])
+    latents, noise, timesteps = noised[1]
+    assert torch.equal(latents, latents[:4].repeat(3, 1, 1, 1))
+    assert len(noise.flatten(1).unique(dim=0)) == 12
+    assert len(timesteps.unique()) > 8
+    with torch.no_grad():
+        thrice.unconditional.embedding.add_(1)
+    contexts = seen_contexts(thrice, monkeypatch)
+    thrice(batch_of(12))
+    silent = (contexts[0] == thrice.unconditional.embedding).all((1, 2)).view(3, 12)
+    assert torch.equal(silent[0], dropped(thrice, batch_of(12)))
+    assert 0 < silent[1:].sum() < 12 and not torch.equal(silent[0], silent[1])
 
 
 @pytest.mark.parametrize("layout", ["sd15", "sd2"])

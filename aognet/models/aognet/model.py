@@ -18,7 +18,7 @@ from aognet.models.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.models.backbone import Backbone, BackboneConfig, InpaintCondition
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
 from aognet.models.pretrained import load_trained, save_trained
-from aognet.models.training import diffusion_loss
+from aognet.models.training import diffusion_loss, drawn
 from aognet.sampling.denoise import denoise, guided
 from aognet.sampling.noise import generators, uniform
 from aognet.sampling.sampler import SamplerConfig
@@ -58,7 +58,8 @@ class AOGNet(nn.Module):
         """``backbone`` and ``clip`` are referenced and stay frozen; the rest is trained.
 
         ``drop_condition``: how often training replaces the context by the learned unconditional embedding.
-        ``noise_offset``: strength of the noise shared by a whole channel.
+        ``noise_offset``: strength of the noise shared by a whole channel. ``draws``: how many times an encoded view is
+        noised and learned from; more than once costs less than as many views.
         """
 
         backbone: BackboneConfig
@@ -67,12 +68,15 @@ class AOGNet(nn.Module):
         local_stream: LocalStreamConfig = field(default_factory=LocalStreamConfig)
         drop_condition: float = 0.2
         noise_offset: float = 0.1
+        draws: int = 1
 
         def __post_init__(self) -> None:
             if self.global_stream.enabled and self.clip is None:
                 raise UserError("clip must name an image encoder, since global_stream.enabled is true; got null")
             if not 0 <= self.drop_condition < 1:
                 raise UserError(f"drop_condition must lie in [0, 1), got {self.drop_condition}")
+            if self.draws < 1:
+                raise UserError(f"draws must be at least 1, got {self.draws}")
 
     def __init__(self, config: Config, backbone: Backbone | None = None, clip: ClipImageEncoder | None = None):
         """Loads the frozen parts that ``config`` names, unless they are given."""
@@ -122,9 +126,10 @@ class AOGNet(nn.Module):
     def forward(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
         """The diffusion loss of the view under the streams' conditioning (eq. 2 of Ho et al. with offset noise)."""
         given = self.conditioning(surroundings_of(batch), batch.prompts)
-        dropped = (uniform(batch.seeds, DROP) < self.config.drop_condition).to(given.context.device)
-        context = torch.where(dropped[:, None, None], given.negative, given.context)
-        offset = self.config.noise_offset
+        draws, offset = self.config.draws, self.config.noise_offset
+        dropped = drawn(draws, lambda stream: uniform(batch.seeds, stream) < self.config.drop_condition, DROP)
+        both = (value.repeat(draws, 1, 1) for value in (given.negative, given.context))
+        context = torch.where(dropped[:, None, None].to(given.context.device), *both)
         loss = diffusion_loss(self.backbone, batch.view, batch.known, batch.seeds, context, given.residuals, offset)
         return {"loss": loss}
 

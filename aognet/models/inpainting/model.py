@@ -9,10 +9,13 @@ from torch import Tensor, nn
 from aognet.errors import UserError
 from aognet.models.backbone import Backbone
 from aognet.models.loading import load_tokenizer, load_weights
-from aognet.models.training import diffusion_loss
+from aognet.models.training import diffusion_loss, drawn
 from aognet.sampling.denoise import denoise, guided
 from aognet.sampling.noise import generators, uniform
 from aognet.sampling.schedulers import make_scheduler
+
+# Streams of a sample's seed, beside those of `aognet.models.training`.
+HIDE, SILENCE = 11, 12
 
 
 class InpaintingTraining(nn.Module):
@@ -24,7 +27,8 @@ class InpaintingTraining(nn.Module):
 
         ``sample_size``: side in latent pixels that diffusers pipelines paint when they are not told.
         ``drop_text`` and ``drop_known``: how often the caption is empty and nothing of the view is known.
-        ``known_weight``: weight of known pixels in the loss.
+        ``known_weight``: weight of known pixels in the loss. ``draws``: how many times an encoded view is noised and
+        learned from; more than once costs less than as many views.
         """
 
         vae: str
@@ -39,10 +43,13 @@ class InpaintingTraining(nn.Module):
         drop_known: float = 0.1
         noise_offset: float = 0.1
         known_weight: float = 1.0
+        draws: int = 1
 
         def __post_init__(self) -> None:
             if len(self.attention) != len(self.channels):
                 raise UserError(f"attention needs {len(self.channels)} entries, got {len(self.attention)}")
+            if self.draws < 1:
+                raise UserError(f"draws must be at least 1, got {self.draws}")
 
     def __init__(self, config: Config):
         super().__init__()
@@ -78,13 +85,13 @@ class InpaintingTraining(nn.Module):
 
     def forward(self, batch) -> dict[str, Tensor]:
         """Mean squared error of the predicted velocity."""
-        seeds = batch.seeds
-        hidden = (uniform(seeds, 11) < self.config.drop_known).to(batch.known.device)
+        seeds, config = batch.seeds, self.config
+        hidden = (uniform(seeds, HIDE) < config.drop_known).to(batch.known.device)
         known = batch.known & ~hidden[:, None, None, None]
-        silent = uniform(seeds, 12) < self.config.drop_text
-        prompts = ["" if drop else prompt for drop, prompt in zip(silent, batch.prompts, strict=True)]
-        context = self.backbone.encode_text(prompts)
-        weights = {"noise_offset": self.config.noise_offset, "known_weight": self.config.known_weight}
+        text = self.backbone.encode_text([*batch.prompts, ""])
+        silent = drawn(config.draws, lambda stream: uniform(seeds, stream) < config.drop_text, SILENCE).to(text.device)
+        context = torch.where(silent[:, None, None], text[-1], text[:-1].repeat(config.draws, 1, 1))
+        weights = {"noise_offset": config.noise_offset, "known_weight": config.known_weight}
         loss = diffusion_loss(self.backbone, batch.view, known, seeds, context, **weights)
         return {"loss": loss}
 
