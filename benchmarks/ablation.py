@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--trained", type=Path, default=Path("logs"), help="folder of the variants' experiments")
     parser.add_argument("--backbone", type=Path, default=ROOT / "assets" / "embedded", help="with `aognet` in it")
     add_arguments(parser)
-    options = parser.parse_intermixed_args(argv)
+    options = parser.parse_args(argv)
     files = chosen(options)
     rows = ways(options.backbone.resolve(), options.trained.resolve())
     for way in rows:

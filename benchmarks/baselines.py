@@ -1,11 +1,10 @@
 """Continues photographs without AOG-Net: what its results are compared with.
 
-python benchmarks/baselines.py --kind mirrored --panoramas FILES --out_dir DIR [--captions FILE ...] [key.sub=value ...]
+python benchmarks/baselines.py --kind mirrored --panoramas FILES --out_dir DIR [--captions FILES] [--set key.sub=value]
 
 Of each panorama the middle 90 degree view is known. mirrored: the picture mirrored at the photograph's edges, again and
 again. telea: OpenCV's inpainting (Telea 2004). one-shot: the backbone of the checkpoint inpaints the equirectangular
-image as a whole, as if it were a photograph, with as many rows as a view has, and the result is enlarged. Settings are
-those of `inference.py`.
+image as a whole, as if it were a photograph, with as many rows as a view has, and the result is enlarged.
 """
 
 import argparse
@@ -25,8 +24,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--panoramas", type=Path, nargs="+", required=True, help="image files")
     parser.add_argument("--captions", type=Path, nargs="+", default=[], help="JSONL: prompts of one-shot")
     parser.add_argument("--out_dir", type=Path, required=True)
-    parser.add_argument("overrides", nargs="*", metavar="key.sub=value")
-    return parser.parse_intermixed_args(argv)
+    parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of inference.py")
+    return parser.parse_args(argv)
 
 
 def mirrored(canvas):
@@ -106,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from aognet.engine.inference import InferenceConfig
     from aognet.engine.inputs import Job, Pose, read_start
 
-    loaded = load_config([ROOT / "config" / "inference_config.yaml"], options.overrides)
+    loaded = load_config([ROOT / "config" / "inference_config.yaml"], options.set)
     config = build_config(LoadedConfig(loaded.values, loaded.sources), InferenceConfig)
     captions = {name: texts for path in options.captions for name, texts in load_captions(path).items()}
     one_shot = OneShot(config) if options.kind == "one-shot" else None
@@ -116,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if out.exists():
             continue
         prompt = next(iter(captions_for(captions, path.name)), "")
-        canvas = read_start(Job(path.stem, prompt, (), truth=path, pose=Pose(fov=90)), config.generator.height).canvas
+        canvas = read_start(Job(path.stem, prompt, (), truth=path, pose=Pose(fov=90.0)), config.generator.height).canvas
         if one_shot is not None:
             painted = one_shot(canvas, prompt)
         else:

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--schedulers", nargs="+", default=["ddim", "dpm-solver++", "unipc", "euler", "lcm"])
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 8, 16])
     add_arguments(parser)
-    options = parser.parse_intermixed_args(argv)
+    options = parser.parse_args(argv)
     files = chosen(options)
     rows = []
     for name, steps in [BASELINE, *((name, steps) for name in options.schedulers for steps in options.steps)]:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out_dir", type=Path, required=True, help="a folder for each way is made here")
     parser.add_argument("--limit", type=int, default=0, help="at most so many of each folder, spread evenly (0: all)")
     parser.add_argument("--only", nargs="+", default=[], metavar="FOLDER", help="paint these ways and print no table")
-    parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="for every run of inference.py")
+    parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of inference.py")
 
 
 def chosen(options: argparse.Namespace) -> list[Path]:
@@ -69,12 +69,13 @@ def paint(way: Way, options: argparse.Namespace, files: Sequence[Path]) -> float
     out.mkdir(parents=True, exist_ok=True)
     if way.baseline:
         command = ["benchmarks/baselines.py", "--kind", way.baseline, "--out_dir", str(out)]
-        command += ["--panoramas", *map(str, files), "--captions", *map(str, options.captions), *options.overrides]
+        command += ["--panoramas", *map(str, files), "--captions", *map(str, options.captions)]
+        command += ["--set", *options.set] if options.set else []
     else:
         inputs = {"photos": [], "panoramas": [*map(str, files)], "captions": [*map(str, options.captions)]}
         command = ["inference.py", f"--inference_out_dir={out}", f"inputs.pose.fov={FOV}"]
         command += [f"inputs.{key}={json.dumps(value)}" for key, value in inputs.items()]
-        command += [*options.overrides, *way.settings]
+        command += [*options.set, *way.settings]
     started = time.perf_counter()
     subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]], check=True, cwd=ROOT)
     return time.perf_counter() - started
@@ -99,7 +100,7 @@ def height_of(options: argparse.Namespace) -> int:
     """Rows of the painted panoramas."""
     from aognet.config import load_config
 
-    config = load_config([ROOT / "config" / "inference_config.yaml"], options.overrides)
+    config = load_config([ROOT / "config" / "inference_config.yaml"], options.set)
     return config.values["generator"]["height"]
 
 
