@@ -11,6 +11,8 @@ from torch.nn import functional
 from aognet.errors import UserError
 from aognet.metrics.psnr import psnr
 from aognet.metrics.ssim import ssim
+from aognet.models.autoencoder.balance import balance
+from aognet.models.autoencoder.transform import block_transform
 from aognet.sampling.noise import noise_like
 
 
@@ -19,7 +21,11 @@ class AutoencoderTraining(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """Shape of the autoencoder (factor ``2 ** (len(channels) - 1)``) and weights of its losses."""
+        """Shape of the autoencoder (factor ``2 ** (len(channels) - 1)``) and weights of its losses.
+
+        ``guide_weight``: of the latents' difference from transform coding (`block_transform`), which teaches them what
+        to keep.
+        """
 
         channels: tuple[int, ...] = (24, 48, 96)
         latent_channels: int = 4
@@ -27,8 +33,11 @@ class AutoencoderTraining(nn.Module):
         groups: int = 8
         gradient_weight: float = 1.0
         kl_weight: float = 1e-6
+        guide_weight: float = 0.0
 
         def __post_init__(self) -> None:
+            if self.guide_weight and self.latent_channels < 3:
+                raise UserError(f"latent_channels must be at least 3 with a guide, got {self.latent_channels}")
             if any(width % self.groups for width in self.channels):
                 raise UserError(f"channels must be multiples of groups ({self.groups}), got {list(self.channels)}")
 
@@ -52,7 +61,7 @@ class AutoencoderTraining(nn.Module):
         return {"vae": self.vae}
 
     def forward(self, batch) -> dict[str, Tensor]:
-        """L1 on colours and on their differences between neighbours (which keeps edges sharp), plus a weak KL term."""
+        """L1 on colours and on their differences between neighbours (which keeps edges sharp), weak KL term, guide."""
         posterior = self.vae.encode(batch.images).latent_dist
         latents = posterior.mean + posterior.std * noise_like(posterior.mean, batch.seeds, stream=0)
         output = self.vae.decode(latents).sample.float()
@@ -60,6 +69,9 @@ class AutoencoderTraining(nn.Module):
         gradient = _gradient_loss(output, batch.images)
         kl = posterior.kl().mean() / latents[0].numel()
         loss = colour + self.config.gradient_weight * gradient + self.config.kl_weight * kl
+        if self.config.guide_weight:
+            guide = block_transform(batch.images, latents.shape[1], batch.images.shape[-1] // latents.shape[-1])
+            loss = loss + self.config.guide_weight * functional.mse_loss(posterior.mean.float(), guide)
         found = {"loss": loss, "kl": kl.detach(), "psnr": psnr(output.detach().clamp(-1, 1), batch.images).mean()}
         return found if self.training else found | {"ssim": ssim(output.clamp(-1, 1), batch.images).mean()}
 
@@ -68,9 +80,11 @@ class AutoencoderTraining(nn.Module):
         return {"input": batch.images, "output": self.vae.decode(posterior.mode()).sample.float().clamp(-1, 1)}
 
     def finish(self, batches) -> None:
-        """Sets the scaling factor so that scaled latents have unit variance, as diffusion expects them."""
+        """Balances the latents' channels and sets the scaling factor so that scaled latents have unit variance."""
+        images = [batch.images for batch in batches]
+        balance(self.vae, images)
         with torch.no_grad():
-            latents = torch.cat([self.vae.encode(batch.images).latent_dist.mode().float() for batch in batches])
+            latents = torch.cat([self.vae.encode(batch).latent_dist.mode().float() for batch in images])
         self.vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
 
     def enable_gradient_checkpointing(self) -> None:
