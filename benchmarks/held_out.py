@@ -18,15 +18,16 @@ sys.path.insert(0, str(ROOT))
 
 FOV = 90
 COLUMNS = {
-    "frechet.crops.image": "Fréchet, crops",
-    "frechet.horizon.image": "horizon",
-    "frechet.seam.image": "seam",
-    "frechet.panorama.faed": "FAED",
-    "clip_score.horizon.clip": "CLIP score",
-    "cube_edges": "cube edges",
+    "frechet/crops/image": "Fréchet, crops",
+    "frechet/horizon/image": "Fréchet, horizon",
+    "frechet/seam/image": "Fréchet, seam",
+    "kernel/crops/image": "kernel, crops",
+    "clip_score/horizon/clip": "CLIP score",
+    "psnr/outside": "PSNR outside",
+    "ssim/outside": "SSIM outside",
     "wrap_gradient": "wrap",
-    "psnr.outside": "PSNR outside",
-    "ssim.outside": "SSIM outside",
+    "pole_gradient": "poles",
+    "cube_edges": "cube edges",
 }
 
 
@@ -54,12 +55,13 @@ def chosen(options: argparse.Namespace) -> list[Path]:
     """The held-out panoramas: images of the folders that the captions name."""
     from aognet.data.sources import SourceConfig, find_entries
 
+    folders, captions = ([str(path) for path in paths] for paths in (options.panoramas, options.captions))
+    entries = find_entries(SourceConfig(folders=folders, captions=captions))
     files = []
     for folder in options.panoramas:
-        config = SourceConfig(folders=[str(folder)], captions=[str(path) for path in options.captions])
-        found = [entry.path.resolve() for entry in find_entries(config)]
+        found = [entry.path for entry in entries if entry.path.is_relative_to(folder)]
         count = min(options.limit or len(found), len(found))
-        files += [found[i * len(found) // count] for i in range(count)]
+        files += [found[i * len(found) // count].resolve() for i in range(count)]
     return files
 
 
