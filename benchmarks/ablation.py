@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trained", type=Path, default=Path("logs"), help="folder of the variants' experiments")
     parser.add_argument("--backbone", type=Path, default=ROOT / "assets" / "embedded", help="with `aognet` in it")
+    parser.add_argument("--only", nargs="+", default=[], metavar="FOLDER", help="paint these ways and print no table")
     add_arguments(parser)
     options = parser.parse_args(argv)
     files = chosen(options)

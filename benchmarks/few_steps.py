@@ -36,10 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not taken.exists():
             taken.parent.mkdir(parents=True, exist_ok=True)
             taken.write_text(json.dumps(paint(way, options, files) / len(files)), encoding="utf-8")
-        if not options.only:
-            values = measure(way, options, files)
-            rows.append([name, str(steps), json.loads(taken.read_text()), *(values.get(key) for key in COLUMNS)])
-    sys.stdout.write(table(["scheduler", "steps", "seconds each", *COLUMNS.values()], rows) if rows else "")
+        values = measure(way, options, files)
+        rows.append([name, str(steps), json.loads(taken.read_text()), *(values.get(key) for key in COLUMNS)])
+    sys.stdout.write(table(["scheduler", "steps", "seconds each", *COLUMNS.values()], rows))
 
 
 if __name__ == "__main__":

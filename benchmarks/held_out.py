@@ -42,12 +42,11 @@ class Way:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The held-out set, where the ways are painted and which of them."""
+    """The held-out set, where the ways are painted and with which settings."""
     parser.add_argument("--panoramas", type=Path, nargs="+", required=True, help="folders of panoramas")
     parser.add_argument("--captions", type=Path, nargs="+", required=True, help="JSONL; what they name is painted")
     parser.add_argument("--out_dir", type=Path, required=True, help="a folder for each way is made here")
     parser.add_argument("--limit", type=int, default=0, help="at most so many of each folder, spread evenly (0: all)")
-    parser.add_argument("--only", nargs="+", default=[], metavar="FOLDER", help="paint these ways and print no table")
     parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of inference.py")
 
 
