@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         taken = options.out_dir / f"{folder}.seconds.json"
         if not taken.exists():
             taken.parent.mkdir(parents=True, exist_ok=True)
-            taken.write_text(json.dumps(paint(way, options, files) / len(files)), encoding="utf-8")
+            taken.write_text(json.dumps(paint(way, options, files, anew=True) / len(files)), encoding="utf-8")
         values = measure(way, options, files)
         rows.append([name, str(steps), json.loads(taken.read_text()), *(values.get(key) for key in COLUMNS)])
     sys.stdout.write(table(["scheduler", "steps", "seconds each", *COLUMNS.values()], rows))

@@ -64,8 +64,8 @@ def chosen(options: argparse.Namespace) -> list[Path]:
     return files
 
 
-def paint(way: Way, options: argparse.Namespace, files: Sequence[Path]) -> float:
-    """Paints what is missing of a way; seconds of the process, with its start."""
+def paint(way: Way, options: argparse.Namespace, files: Sequence[Path], anew: bool = False) -> float:
+    """Paints what is missing of a way, or all of it anew; seconds of the process, with its start."""
     out = options.out_dir / way.folder
     out.mkdir(parents=True, exist_ok=True)
     if way.baseline:
@@ -76,7 +76,7 @@ def paint(way: Way, options: argparse.Namespace, files: Sequence[Path]) -> float
         inputs = {"photos": [], "panoramas": [*map(str, files)], "captions": [*map(str, options.captions)]}
         command = ["inference.py", f"--inference_out_dir={out}", f"inputs.pose.fov={FOV}"]
         command += [f"inputs.{key}={json.dumps(value)}" for key, value in inputs.items()]
-        command += [*options.set, *way.settings]
+        command += [*options.set, *way.settings, *(["--overwrite"] if anew else [])]
     started = time.perf_counter()
     subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]], check=True, cwd=ROOT)
     return time.perf_counter() - started
