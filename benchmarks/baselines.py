@@ -8,6 +8,7 @@ image as a whole, as if it were a photograph, with as many rows as a view has, a
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +31,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def mirrored(canvas):
     """Longitudes beyond 45 and latitudes beyond 35 degrees are folded back: that box the 90 degree view contains."""
-    import math
-
     from aognet.geometry import sphere
 
     height, across = canvas.height, math.pi / 4
@@ -99,14 +98,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     import torch
 
-    from aognet.config import LoadedConfig, build_config, load_config
+    from aognet.config import build_config, load_config
     from aognet.data.captions import captions_for, load_captions
     from aognet.data.images import save_image
     from aognet.engine.inference import InferenceConfig
     from aognet.engine.inputs import Job, Pose, read_start
 
-    loaded = load_config([ROOT / "config" / "inference_config.yaml"], options.set)
-    config = build_config(LoadedConfig(loaded.values, loaded.sources), InferenceConfig)
+    config = build_config(load_config([ROOT / "config" / "inference_config.yaml"], options.set), InferenceConfig)
     captions = {name: texts for path in options.captions for name, texts in load_captions(path).items()}
     one_shot = OneShot(config) if options.kind == "one-shot" else None
     options.out_dir.mkdir(parents=True, exist_ok=True)

@@ -35,10 +35,15 @@ class AugmentConfig:
                 raise UserError(f"{name} must lie in [0, 4], got {getattr(self, name)}")
         if self.added_captions < 0:
             raise UserError(f"added_captions must not be negative, got {self.added_captions}")
-        if not 0 <= self.word_swaps <= 1:
-            raise UserError(f"word_swaps must be a share between 0 and 1, got {self.word_swaps}")
+        check_share("word_swaps", self.word_swaps)
         if self.word_swaps and find_spec("nlpaug") is None:
             raise UserError(f"word_swaps {self.word_swaps} needs the library nlpaug: pip install nlpaug")
+
+
+def check_share(name: str, value: float) -> None:
+    """Raises UserError unless a setting is a share."""
+    if not 0 <= value <= 1:
+        raise UserError(f"{name} must be a share between 0 and 1, got {value}")
 
 
 def light_curves(config: AugmentConfig, rng: np.random.Generator) -> Curves:

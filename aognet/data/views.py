@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from aognet.data.augment import draw_prompt, light_curves
+from aognet.data.augment import check_share, draw_prompt, light_curves
 from aognet.data.panorama import Panorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.viewing import view_all
@@ -80,12 +80,6 @@ class ViewSamples(PanoramaSamples[ViewSample]):
         """Samples as a batch."""
         images = torch.stack([sample.image for sample in samples])
         return ViewBatch(images, [sample.prompt for sample in samples], torch.tensor([s.seed for s in samples]))
-
-
-def check_share(name: str, value: float) -> None:
-    """Raises UserError unless a setting is a share."""
-    if not 0 <= value <= 1:
-        raise UserError(f"{name} must be a share between 0 and 1, got {value}")
 
 
 def directed_captions(panorama: Panorama, yaw_degrees: float, mirror: bool) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def _backbone_alone(model: str, revision: str | None, dtype: str | None) -> nn.M
     backbone = {"model": model, "revision": revision, "dtype": dtype or "float32"}
     described = {"backbone": backbone, "global_stream": off, "local_stream": off}
     method = target_class(LoadedConfig({"target": METHODS[0]}, {"": model}))
-    return method(build_config(LoadedConfig(described, {"": model}), method.Config)).eval()
+    return method(build_config(LoadedConfig(described, {"": model}), method.Config))
 
 
 def load_trained(method_class: type, model: str, method: str, revision: str | None, dtype: str | None) -> nn.Module:
