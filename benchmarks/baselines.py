@@ -74,24 +74,17 @@ class OneShot:
     def __call__(self, canvas, prompt: str):
         from torch.nn import functional
 
-        from aognet.sampling.denoise import denoise, guided
+        from aognet.models.painting import Conditioning, inpaint
         from aognet.sampling.noise import generators
-        from aognet.sampling.schedulers import make_scheduler
 
         backbone, sampler, source = self.backbone, self.sampler, generators([self.seed])
         size = (self.rows, 2 * self.rows)
         known = functional.interpolate(canvas.known.float(), size, mode="area") > 0.999
         image = functional.interpolate(canvas.image, size, mode="bicubic", antialias=True).clamp(-1, 1)
         condition = backbone.prepare_condition(image * known, known, source)
-        predict = guided(
-            lambda latents, timestep, context: backbone.predict(latents, timestep, context, condition),
-            backbone.encode_text([prompt]),
-            backbone.encode_text([sampler.negative]),
-            sampler.guidance,
-        )
-        scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
-        latents = denoise(predict, scheduler, condition.noise, steps=sampler.steps, generators=source)
-        return functional.interpolate(backbone.decode(latents), canvas.image.shape[-2:], mode="bicubic").clamp(-1, 1)
+        given = Conditioning.of_prompts(backbone, [prompt], sampler.negative)
+        painted = inpaint(backbone, condition, given, sampler, source)
+        return functional.interpolate(painted, canvas.image.shape[-2:], mode="bicubic").clamp(-1, 1)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

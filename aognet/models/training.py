@@ -6,13 +6,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from aognet.errors import UserError
 from aognet.models.backbone import Backbone
 from aognet.sampling.noise import generators, normal, uniform_timesteps
 
 # Streams of a sample's seed: what is drawn for one purpose never depends on what is drawn for another.
 NOISE, TIMESTEP, OFFSET = 1, 2, 3
-
-
 # How far apart the streams of one draw and the next are.
 DRAW = 1000
 
@@ -56,3 +55,9 @@ def diffusion_loss(
 def drawn(draws: int, draw: Callable[[int], Tensor], stream: int) -> Tensor:
     """``draw(stream)`` for each draw of a batch, with a stream of its own, one below the other."""
     return torch.cat([draw(DRAW * number + stream) for number in range(draws)])
+
+
+def check_draws(draws: int) -> None:
+    """Raises UserError unless a view is learned from at least once."""
+    if draws < 1:
+        raise UserError(f"draws must be at least 1, got {draws}")

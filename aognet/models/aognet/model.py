@@ -1,7 +1,7 @@
 """AOG-Net (Lu et al., AAAI 2024, sec. 3): its parts, how they condition the backbone, how they are trained."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -17,12 +17,11 @@ from aognet.models.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.models.backbone import Backbone, BackboneConfig, InpaintCondition
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
+from aognet.models.painting import Conditioning, inpaint
 from aognet.models.pretrained import load_trained, save_trained
-from aognet.models.training import diffusion_loss, drawn
-from aognet.sampling.denoise import denoise, guided
+from aognet.models.training import check_draws, diffusion_loss, drawn
 from aognet.sampling.noise import generators, uniform
 from aognet.sampling.sampler import SamplerConfig
-from aognet.sampling.schedulers import make_scheduler
 
 DROP = 10
 
@@ -39,15 +38,6 @@ class Surroundings:
     positions: Float[Tensor, "batch 3 size size"]
     faces: Float[Tensor, "batch 6 3 face face"]
     faces_known: Bool[Tensor, "batch 6 1 face face"]
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What the UNet is given: cross-attention tokens, those of the negative branch, and maps for its encoder."""
-
-    context: Float[Tensor, "batch tokens dim"]
-    negative: Float[Tensor, "batch tokens dim"]
-    residuals: list[Tensor] | None
 
 
 class AOGNet(nn.Module):
@@ -75,8 +65,7 @@ class AOGNet(nn.Module):
                 raise UserError("clip must name an image encoder, since global_stream.enabled is true; got null")
             if not 0 <= self.drop_condition < 1:
                 raise UserError(f"drop_condition must lie in [0, 1), got {self.drop_condition}")
-            if self.draws < 1:
-                raise UserError(f"draws must be at least 1, got {self.draws}")
+            check_draws(self.draws)
 
     def __init__(self, config: Config, backbone: Backbone | None = None, clip: ClipImageEncoder | None = None):
         """Loads the frozen parts that ``config`` names, unless they are given."""
@@ -107,7 +96,6 @@ class AOGNet(nn.Module):
 
     def conditioning(self, surroundings: Surroundings, prompts: Sequence[str], negative: str = "") -> Conditioning:
         """What the UNet is told about one step. ``negative`` counts only without a global stream."""
-        text = self.backbone.encode_text(prompts)
         residuals = None
         if self.local_stream is not None:
             seen = surroundings
@@ -116,7 +104,8 @@ class AOGNet(nn.Module):
                 seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, face_positions
             )
         if self.global_stream is None:
-            return Conditioning(text, self.backbone.encode_text([negative] * len(text)), residuals)
+            return replace(Conditioning.of_prompts(self.backbone, prompts, negative), residuals=residuals)
+        text = self.backbone.encode_text(prompts)
         faces = self.clip(surroundings.faces.flatten(0, 1)).unflatten(0, (-1, 6))
         view = self.clip(surroundings.view * surroundings.known)
         tokens = self.global_stream(faces, view, self.clip_text(prompts) if self.clip_text else text)
@@ -156,38 +145,11 @@ class AOGNet(nn.Module):
         )
         source = generators(seeds)
         given = self.conditioning(surroundings, prompts, sampler.negative)
-        return self._sample(self._condition(view, known, source), given, sampler, source, progress)
+        return inpaint(self.backbone, self._condition(view, known, source), given, sampler, source, progress)
 
     def _condition(self, view: Tensor, known: Tensor, source: Sequence[torch.Generator]) -> InpaintCondition:
         images = view if self.backbone.is_inpainting else filled(Glimpse(view, known))
         return self.backbone.prepare_condition(images, known, source)
-
-    def _sample(
-        self,
-        condition: InpaintCondition,
-        given: Conditioning,
-        sampler: SamplerConfig,
-        source: Sequence[torch.Generator],
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Float[Tensor, "batch 3 size size"]:
-        backbone = self.backbone
-        predict = guided(
-            lambda latents, timestep, context: backbone.predict(latents, timestep, context, condition, given.residuals),
-            given.context,
-            given.negative,
-            sampler.guidance,
-        )
-        scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
-        latents = denoise(
-            predict,
-            scheduler,
-            condition.noise,
-            steps=sampler.steps,
-            generators=source,
-            after_step=backbone.keep_known(condition, scheduler),
-            progress=progress,
-        )
-        return backbone.decode(latents)
 
     @torch.no_grad()
     def preview(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
@@ -195,7 +157,7 @@ class AOGNet(nn.Module):
         source = generators(batch.seeds, DROP + 1)
         given = self.conditioning(surroundings_of(batch), batch.prompts)
         condition = self._condition(batch.view * batch.known, batch.known, source)
-        output = self._sample(condition, given, SamplerConfig(steps=20), source)
+        output = inpaint(self.backbone, condition, given, SamplerConfig(steps=20), source)
         mask = batch.known.float().expand(-1, 3, -1, -1) * 2 - 1
         panorama = _painted(batch, output)
         return {

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from aognet.errors import UserError
 from aognet.models.backbone import Backbone
 from aognet.models.loading import load_tokenizer, load_weights
-from aognet.models.training import diffusion_loss, drawn
-from aognet.sampling.denoise import denoise, guided
+from aognet.models.painting import Conditioning, inpaint
+from aognet.models.training import check_draws, diffusion_loss, drawn
 from aognet.sampling.noise import generators, uniform
-from aognet.sampling.schedulers import make_scheduler
+from aognet.sampling.sampler import SamplerConfig
 
 # Streams of a sample's seed, beside those of `aognet.models.training`.
 HIDE, SILENCE = 11, 12
@@ -48,8 +48,7 @@ class InpaintingTraining(nn.Module):
         def __post_init__(self) -> None:
             if len(self.attention) != len(self.channels):
                 raise UserError(f"attention needs {len(self.channels)} entries, got {len(self.attention)}")
-            if self.draws < 1:
-                raise UserError(f"draws must be at least 1, got {self.draws}")
+            check_draws(self.draws)
 
     def __init__(self, config: Config):
         super().__init__()
@@ -101,14 +100,8 @@ class InpaintingTraining(nn.Module):
         backbone, known = self.backbone, batch.known
         source = generators(batch.seeds, 20)
         condition = backbone.prepare_condition(batch.view, known, source)
-        predict = guided(
-            lambda latents, timestep, context: backbone.predict(latents, timestep, context, condition),
-            backbone.encode_text(batch.prompts),
-            backbone.encode_text([""] * len(known)),
-            2.5,
-        )
-        latents = denoise(predict, make_scheduler("ddim", backbone.scheduler.config), condition.noise, steps=20)
-        output = backbone.decode(latents)
+        given = Conditioning.of_prompts(backbone, batch.prompts)
+        output = inpaint(backbone, condition, given, SamplerConfig(steps=20), source)
         roundtrip = backbone.decode(backbone.encode_images(batch.view))
         return {"target": batch.view, "input": batch.view * known, "output": output, "decoded": roundtrip}
 
