@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 UNFINISHED = ".tmp-"
+DIFFUSERS = "diffusion_pytorch_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -160,16 +161,20 @@ def verify(path: Path) -> None:
 def start_from(folder: Path, parts: Mapping[str, nn.Module]) -> None:
     """Start the trained parts of a new run from another's weights, averaged ones where there are any.
 
-    ``folder`` is a checkpoint (``checkpoints/step-...``) or the ``final/`` folder of a method that writes all its parts
-    into one ``model.safetensors``.
+    ``folder`` is a checkpoint (``checkpoints/step-...``) or a ``final/`` folder: all parts in one
+    ``model.safetensors``, or each in a folder of its own, as diffusers writes models.
     """
     target = part_tensors(parts)
     checkpoint, final = folder / "weights.safetensors", folder / "model.safetensors"
+    apart = {name: folder / name / DIFFUSERS for name in parts}
     if checkpoint.is_file():
         state = Checkpoints(folder.parent).load(folder)
         copy_tensors(state.weights | state.ema, target, checkpoint)
     elif final.is_file():
         copy_tensors(read_tensors(final), target, final)
+    elif all(path.is_file() for path in apart.values()):
+        source = {f"{name}.{key}": value for name, path in apart.items() for key, value in read_tensors(path).items()}
+        copy_tensors(source, target, folder)
     else:
         raise UserError(f"--checkpoint {folder}: has neither {final.name} nor {checkpoint.name}")
 

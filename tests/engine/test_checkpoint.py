@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from aognet.engine import checkpoint
-from aognet.engine.checkpoint import Checkpoints, Progress, TrainingState, start_from
+from aognet.engine.checkpoint import DIFFUSERS, Checkpoints, Progress, TrainingState, start_from
 from aognet.errors import UserError
 from aognet.nn.weights import copy_tensors
 
@@ -158,6 +158,10 @@ def test_a_new_run_starts_from_averaged_or_final_weights(tmp_path: Path) -> None
     (tmp_path / "model.safetensors").write_bytes(b"nonsense")
     with pytest.raises(UserError, match="model.safetensors: not a readable safetensors file"):
         start_from(tmp_path, {"part": part})
+    (tmp_path / "apart" / "part").mkdir(parents=True)
+    save_file({"weight": torch.full((2, 3, 1, 1), 9.0)}, tmp_path / "apart" / "part" / DIFFUSERS)
+    start_from(tmp_path / "apart", {"part": part})
+    assert (part.weight == 9).all()
     with pytest.raises(UserError, match="nowhere: has neither model.safetensors nor weights.safetensors"):
         start_from(tmp_path / "nowhere", {"part": part})
 
