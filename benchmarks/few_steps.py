@@ -22,8 +22,8 @@ BASELINE = ("ddim", 50)
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--schedulers", nargs="+", default=["ddim", "dpm-solver++", "unipc", "euler", "lcm"])
-    parser.add_argument("--steps", type=int, nargs="+", default=[4, 8, 16])
+    parser.add_argument("--schedulers", nargs="+", default=["ddim", "dpm-solver++", "unipc", "euler", "euler-a", "lcm"])
+    parser.add_argument("--steps", type=int, nargs="+", default=[4, 8, 16, 32])
     add_arguments(parser)
     options = parser.parse_args(argv)
     files = chosen(options)
