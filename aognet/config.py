@@ -34,6 +34,7 @@ REGISTRY: dict[str, str] = {
     "inpainting": "aognet.models.inpainting:InpaintingTraining",
     "views": "aognet.data.views:ViewSamples",
     "outpainting": "aognet.data.outpainting:OutpaintingSamples",
+    "photographs": "aognet.data.photographs:PhotographSamples",
     "panoramas": "aognet.data.whole:PanoramaImages",
 }
 """What ``target`` may say -> ``module:Class``, imported only when it is built."""

@@ -1,0 +1,80 @@
+"""Ordinary photographs of which a part is missing: what an inpainting prior learns from before it meets a panorama."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from aognet.data.panorama import Panorama
+from aognet.data.panoramas import PanoramaSamples
+from aognet.data.views import ViewSample, ViewSamples
+
+MASK = 1  # stream of random numbers beside the view's own
+
+
+@dataclass(frozen=True)
+class PhotographBatch:
+    """Views in [-1, 1], which of their pixels are known, a prompt and a seed for each."""
+
+    view: Float[Tensor, "batch 3 size size"]
+    known: Bool[Tensor, "batch 1 size size"]
+    prompts: list[str]
+    seeds: Int[Tensor, "batch"]
+
+    def to(self, device: torch.device) -> "PhotographBatch":
+        """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
+        return replace(self, view=self.view.to(device, non_blocking=True), known=self.known.to(device))
+
+
+@dataclass(frozen=True)
+class PhotographSample:
+    """A view and what is known of it."""
+
+    shown: ViewSample
+    known: Bool[Tensor, "1 size size"]
+
+
+class PhotographSamples(PanoramaSamples[PhotographSample]):
+    """Infinite samples: views of panoramas as people photograph, nearly level, with random masks."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ViewSamples.Config):
+        """As of `ViewSamples`, for which nothing is masked."""
+
+        fov_degrees: tuple[float, float] = (45.0, 75.0)
+        pitch_degrees: tuple[float, float] = (-15.0, 15.0)
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.views = ViewSamples(config)
+
+    def draw(self, panorama: Panorama, number: int) -> PhotographSample:
+        rng = np.random.default_rng([self.config.seed, number, MASK])
+        return PhotographSample(self.views.draw(panorama, number), random_mask(rng, self.config.size))
+
+    def collate(self, samples: Sequence[PhotographSample]) -> PhotographBatch:
+        """Samples as a batch."""
+        views = self.views.collate([sample.shown for sample in samples])
+        known = torch.stack([sample.known for sample in samples])
+        return PhotographBatch(views.images, known, views.prompts, views.seeds)
+
+
+def random_mask(rng: np.random.Generator, size: int) -> Bool[Tensor, "1 size size"]:
+    """What is known of an image: one side of a line, or of two; all around a rectangle; or a rectangle alone."""
+    y, x = np.mgrid[0:size, 0:size] / size - 0.5
+    kind = rng.random()
+    if kind < 0.5:
+        sides = []
+        for _ in range(1 + (rng.random() < 0.4)):
+            angle, offset = rng.uniform(0, 2 * math.pi), rng.uniform(-0.3, 0.35)
+            sides.append(x * math.cos(angle) + y * math.sin(angle) > offset)
+        known = np.logical_or.reduce(sides) if rng.random() < 0.4 else np.logical_and.reduce(sides)
+    else:
+        (width, height), (across, down) = rng.uniform(0.3, 0.9, 2), rng.uniform(-0.3, 0.3, 2)
+        inside = (abs(x - across) < width / 2) & (abs(y - down) < height / 2)
+        known = ~inside if kind < 0.75 else inside
+    return torch.from_numpy(known)[None]
