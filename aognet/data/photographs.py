@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.data.panorama import Panorama
-from aognet.data.panoramas import PanoramaSamples
 from aognet.data.views import ViewSample, ViewSamples
 
 MASK = 1  # stream of random numbers beside the view's own
@@ -38,7 +37,7 @@ class PhotographSample:
     known: Bool[Tensor, "1 size size"]
 
 
-class PhotographSamples(PanoramaSamples[PhotographSample]):
+class PhotographSamples(ViewSamples):
     """Infinite samples: views of panoramas as people photograph, nearly level, with random masks."""
 
     @dataclass(frozen=True, kw_only=True)
@@ -48,17 +47,13 @@ class PhotographSamples(PanoramaSamples[PhotographSample]):
         fov_degrees: tuple[float, float] = (45.0, 75.0)
         pitch_degrees: tuple[float, float] = (-15.0, 15.0)
 
-    def __init__(self, config: Config):
-        super().__init__(config)
-        self.views = ViewSamples(config)
-
     def draw(self, panorama: Panorama, number: int) -> PhotographSample:
         rng = np.random.default_rng([self.config.seed, number, MASK])
-        return PhotographSample(self.views.draw(panorama, number), random_mask(rng, self.config.size))
+        return PhotographSample(super().draw(panorama, number), random_mask(rng, self.config.size))
 
     def collate(self, samples: Sequence[PhotographSample]) -> PhotographBatch:
         """Samples as a batch."""
-        views = self.views.collate([sample.shown for sample in samples])
+        views = super().collate([sample.shown for sample in samples])
         known = torch.stack([sample.known for sample in samples])
         return PhotographBatch(views.images, known, views.prompts, views.seeds)
 
