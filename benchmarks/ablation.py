@@ -15,22 +15,30 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.held_out import COLUMNS, Way, add_arguments, chosen, measure, paint, table  # noqa: E402
+from benchmarks.held_out import COLUMNS, Way, absolute, add_arguments, chosen, measure, paint, table  # noqa: E402
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Where the models of `ways` are."""
+    parser.add_argument(
+        "--trained", type=absolute, default=absolute("logs"), help="folder of the variants' experiments"
+    )
+    parser.add_argument("--backbone", type=absolute, default=ROOT / "assets" / "embedded", help="with `aognet` in it")
 
 
 def ways(backbone: Path, trained: Path) -> list[Way]:
     """The rows of the table."""
 
     def variant(title: str, name: str) -> Way:
-        return Way(title, name, (f"checkpoint={trained / f'streams_{name}'}",))
+        return Way(title, name, checkpoint=trained / f"streams_{name}")
 
     return [
-        Way("AOG-Net", "full", (f"checkpoint={backbone / 'aognet'}",)),
+        Way("AOG-Net", "full", checkpoint=backbone / "aognet"),
         variant("without global stream", "no_global"),
         variant("without text in the global stream", "no_text"),
         variant("without local stream", "no_local"),
         variant("without geometry in the local stream", "no_geometry"),
-        Way("backbone alone, same plan", "backbone", (f"checkpoint={backbone}",)),
+        Way("backbone alone, same plan", "backbone", checkpoint=backbone),
         Way("backbone, whole panorama at once", "one_shot", baseline="one-shot"),
         Way("OpenCV inpainting (Telea)", "telea", baseline="telea"),
         Way("mirrored edges", "mirrored", baseline="mirrored"),
@@ -39,13 +47,12 @@ def ways(backbone: Path, trained: Path) -> list[Way]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trained", type=Path, default=Path("logs"), help="folder of the variants' experiments")
-    parser.add_argument("--backbone", type=Path, default=ROOT / "assets" / "embedded", help="with `aognet` in it")
+    add_models(parser)
     parser.add_argument("--only", nargs="+", default=[], metavar="FOLDER", help="paint these ways and print no table")
     add_arguments(parser)
     options = parser.parse_args(argv)
     files = chosen(options)
-    rows = ways(options.backbone.resolve(), options.trained.resolve())
+    rows = ways(options.backbone, options.trained)
     for way in rows:
         if not options.only or way.folder in options.only:
             paint(way, options, files)

@@ -33,21 +33,32 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Way:
-    """A way to paint: its title, its folder, and the settings of inference.py, or a kind of baselines.py."""
+    """A way to paint: its title, its folder, and checkpoint and settings of inference.py, or a kind of baselines.py."""
 
     title: str
     folder: str
     settings: tuple[str, ...] = ()
     baseline: str = ""
+    checkpoint: Path | None = None
+
+
+def add_set_arguments(parser: argparse.ArgumentParser) -> None:
+    """The held-out set."""
+    parser.add_argument("--panoramas", type=absolute, nargs="+", required=True, help="folders of panoramas")
+    parser.add_argument("--captions", type=absolute, nargs="+", required=True, help="JSONL; what they name is used")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The held-out set, where the ways are painted and with which settings."""
-    parser.add_argument("--panoramas", type=Path, nargs="+", required=True, help="folders of panoramas")
-    parser.add_argument("--captions", type=Path, nargs="+", required=True, help="JSONL; what they name is painted")
-    parser.add_argument("--out_dir", type=Path, required=True, help="a folder for each way is made here")
+    add_set_arguments(parser)
+    parser.add_argument("--out_dir", type=absolute, required=True, help="a folder for each way is made here")
     parser.add_argument("--limit", type=int, default=0, help="at most so many of each folder, spread evenly (0: all)")
     parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of inference.py")
+
+
+def absolute(text: str) -> Path:
+    """A path as the painting processes, which start in the repository's folder, understand it too."""
+    return Path(text).absolute()
 
 
 def chosen(options: argparse.Namespace) -> list[Path]:
@@ -76,6 +87,7 @@ def paint(way: Way, options: argparse.Namespace, files: Sequence[Path], anew: bo
         inputs = {"photos": [], "panoramas": [*map(str, files)], "captions": [*map(str, options.captions)]}
         command = ["inference.py", f"--inference_out_dir={out}", f"inputs.pose.fov={FOV}"]
         command += [f"inputs.{key}={json.dumps(value)}" for key, value in inputs.items()]
+        command += [f"checkpoint={way.checkpoint}"] if way.checkpoint else []
         command += [*options.set, *way.settings, *(["--overwrite"] if anew else [])]
     started = time.perf_counter()
     subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]], check=True, cwd=ROOT)

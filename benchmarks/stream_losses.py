@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.ablation import ways  # noqa: E402
-from benchmarks.held_out import table  # noqa: E402
+from benchmarks.ablation import add_models, ways  # noqa: E402
+from benchmarks.held_out import add_set_arguments, table  # noqa: E402
 
 CONFIG = ROOT / "config" / "train_embedded.yaml"
 DRAWS = 4  # noise and timesteps of each painting step
@@ -26,14 +26,13 @@ BATCH = 4
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--panoramas", type=Path, nargs="+", required=True, help="folders of panoramas")
-    parser.add_argument("--captions", type=Path, nargs="+", required=True, help="JSONL; what they name is used")
-    parser.add_argument("--trained", type=Path, default=Path("logs"), help="folder of the variants' experiments")
-    parser.add_argument("--backbone", type=Path, default=ROOT / "assets" / "embedded", help="with `aognet` in it")
+    add_set_arguments(parser)
+    add_models(parser)
     parser.add_argument("--steps", type=int, default=128, help="painting steps")
+    parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of train_embedded.yaml")
     options = parser.parse_args(argv)
-    rows = [way for way in ways(options.backbone.resolve(), options.trained.resolve()) if not way.baseline]
-    found = {way.folder: losses(way.settings[0].partition("=")[2], options) for way in rows}
+    rows = [way for way in ways(options.backbone, options.trained) if not way.baseline]
+    found = {way.folder: losses(str(way.checkpoint), options) for way in rows}
     alone, lines = found["backbone"], []
     for way in rows:
         gaps = found[way.folder] - alone
@@ -51,7 +50,7 @@ def losses(checkpoint: str, options: argparse.Namespace):
 
     named = {"folders": options.panoramas, "captions": options.captions}
     overrides = [f"data.validation.{key}=[{','.join(map(str, paths))}]" for key, paths in named.items()]
-    samples = build(load_config([CONFIG], overrides).section("data").section("validation"))
+    samples = build(load_config([CONFIG], [*options.set, *overrides]).section("data").section("validation"))
     model = load_method(checkpoint).eval()
     model.config = replace(model.config, drop_condition=0.0, draws=DRAWS)
     batches = [[samples[n] for n in range(first, first + BATCH)] for first in range(0, options.steps, BATCH)]
