@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of train_embedded.yaml")
     options = parser.parse_args(argv)
     rows = [way for way in ways(options.backbone, options.trained) if not way.baseline]
-    found = {way.folder: losses(str(way.checkpoint), options) for way in rows}
+    batches = painting_steps(options)
+    found = {way.folder: losses(str(way.checkpoint), batches) for way in rows}
     alone, lines = found["backbone"], []
     for way in rows:
         gaps = found[way.folder] - alone
@@ -41,21 +42,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.stdout.write(table(["way", "loss", "difference to the backbone alone", "standard error"], lines))
 
 
-def losses(checkpoint: str, options: argparse.Namespace):
-    """The mean loss of each batch of painting steps."""
-    import torch
-
+def painting_steps(options: argparse.Namespace) -> list:
+    """Batches of held-out painting steps, as the streams' validation draws them."""
     from aognet.config import build, load_config
-    from aognet.models.pretrained import load_method
 
     named = {"folders": options.panoramas, "captions": options.captions}
     overrides = [f"data.validation.{key}=[{','.join(map(str, paths))}]" for key, paths in named.items()]
     samples = build(load_config([CONFIG], [*options.set, *overrides]).section("data").section("validation"))
+    starts = range(0, options.steps, BATCH)
+    return [samples.collate([samples[number] for number in range(first, first + BATCH)]) for first in starts]
+
+
+def losses(checkpoint: str, batches: list):
+    """The mean loss of each batch of painting steps."""
+    import torch
+
+    from aognet.models.pretrained import load_method
+
     model = load_method(checkpoint).eval()
     model.config = replace(model.config, drop_condition=0.0, draws=DRAWS)
-    batches = [[samples[n] for n in range(first, first + BATCH)] for first in range(0, options.steps, BATCH)]
     with torch.no_grad():
-        return torch.stack([model(samples.collate(batch))["loss"] for batch in batches])
+        return torch.stack([model(batch)["loss"] for batch in batches])
 
 
 if __name__ == "__main__":
