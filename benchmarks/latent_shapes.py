@@ -5,7 +5,8 @@ python benchmarks/latent_shapes.py --out_dir logs/latent_shapes [--steps 1000] [
 Every shape learns from the same samples in the same order. Prints a Markdown table: how many numbers stand for 8x8
 pixels, how many latent pixels a UNet has of a view of 256 pixels, PSNR and SSIM on the validation rows, and how large
 differences of brightness and of colours (means of 8x8 pixels) come out, as a share of what they were (regression
-slope). The baseline is the best linear coding of 8x8 blocks, principal components, fitted to the same kind of views.
+slope). Below stands what the whole training came to. The baseline is the best linear coding of 8x8 blocks, principal
+components, fitted to the same kind of views.
 """
 
 import argparse
@@ -49,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = [
         [f"linear, {count} numbers", str(count), "-", *judge(shown, linear(fitted, shown, count))] for count in (8, 16)
     ]
-    rows += [[title, *measure(options.out_dir / slug(title), shown)] for title in SHAPES]
+    rows += [[title, *measure(options.out_dir / slug(title) / "final" / "vae", shown)] for title in SHAPES]
+    rows.append(["the embedded model's, whole training", *measure(ROOT / "assets" / "embedded" / "vae", shown)])
     sys.stdout.write(table(HEAD, rows))
 
 
@@ -97,12 +99,12 @@ def linear(fitted, shown, count: int):
     return fold(outputs.movedim(-1, 1), shown.shape[-2:], BLOCK, stride=BLOCK).clamp(-1, 1)
 
 
-def measure(experiment: Path, shown) -> list[object]:
-    """The rest of a trained shape's row."""
+def measure(weights: Path, shown) -> list[object]:
+    """The rest of a trained autoencoder's row."""
     import torch
     from diffusers import AutoencoderKL
 
-    vae = AutoencoderKL.from_pretrained(experiment / "final" / "vae").eval()
+    vae = AutoencoderKL.from_pretrained(weights, torch_dtype=torch.float32).eval()
     with torch.no_grad():
         latents = vae.encode(shown).latent_dist.mean
         outputs = vae.decode(latents).sample.clamp(-1, 1)
