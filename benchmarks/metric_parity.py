@@ -186,7 +186,7 @@ def clip_rows() -> Iterator[Row]:
 
     folder = ROOT / EMBEDDED.model
     network, theirs = load_network(replace(EMBEDDED, model=str(folder)), torch.device("cpu")), Transformers(folder)
-    pictures = faces_of(defects.scenes(), 64)[:, 0]
+    pictures = faces_of(defects.scenes(), 128)[:, 0]
     captions = [make_scene(seed, 64).caption for seed in defects.SEEDS]
     levels = ((pictures + 1) * 127.5).round().to(torch.uint8)
 
@@ -199,7 +199,7 @@ def clip_rows() -> Iterator[Row]:
         return fmean(float(their_score(one, said, lambda: (theirs, theirs.prepare))) for one, said in pairs)
 
     yield Row(
-        "CLIP score", f"{len(pictures)} pictures of 64x64 and captions", "torchmetrics, transformers", ours, score
+        "CLIP score", f"{len(pictures)} pictures of 128x128 and captions", "torchmetrics, transformers", ours, score
     )
 
 
