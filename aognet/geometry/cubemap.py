@@ -1,9 +1,11 @@
 """Six square 90-degree views that tile the sphere, both ways."""
 
+import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,10 +20,10 @@ FACES = (*LATERAL, *POLAR)
 YAW_PITCH = ((0.0, 0.0), (90.0, 0.0), (180.0, 0.0), (-90.0, 0.0), (0.0, 90.0), (0.0, -90.0))
 
 
-@lru_cache(maxsize=16)
-def face_cameras(size: int) -> tuple[Camera, ...]:
-    """The cameras of the six faces, in the order of ``FACES``."""
-    return tuple(Camera(yaw, pitch, 0.0, 90.0, size, size) for yaw, pitch in YAW_PITCH)
+@lru_cache(maxsize=64)
+def face_cameras(size: int, fov_degrees: float = 90.0) -> tuple[Camera, ...]:
+    """The cameras of the six faces, in the order of ``FACES``; with more than 90 degrees neighbours overlap."""
+    return tuple(Camera(yaw, pitch, 0.0, fov_degrees, size, size) for yaw, pitch in YAW_PITCH)
 
 
 def faces_of(
@@ -48,19 +50,20 @@ def panorama_of(
     return sphere.sample_grid(strip, grid.expand(batch, -1, -1, -1), "bilinear")
 
 
-def pad_faces(faces: Float[Tensor, "batch 6 channels size size"]) -> Float[Tensor, "batch 6 channels padded padded"]:
-    """The faces with a border of one pixel, taken from the neighbouring faces where the sphere goes on."""
-    size = faces.shape[-1]
-    padded = functional.pad(faces.flatten(0, 1), (1, 1, 1, 1), mode="replicate").unflatten(0, faces.shape[:2])
-    for index in range(6):
-        column, row, owner, outside = _border_of_face(index, size, faces.device)
-        for neighbour in owner.unique().tolist():
-            mine = owner == neighbour
-            grid = torch.stack([column[mine], row[mine]], dim=-1)
-            grid = ((grid + 0.5) * 2 / size - 1).expand(len(faces), 1, -1, -1)
-            values = sphere.sample_grid(faces[:, neighbour], grid, "bilinear")
-            rows, columns = outside[0][mine], outside[1][mine]
-            padded[:, index, :, rows, columns] = values[:, :, 0]
+def pad_faces(
+    faces: Float[Tensor, "batch 6 channels size size"], border: int = 1, fov_degrees: float = 90.0
+) -> Float[Tensor, "batch 6 channels padded padded"]:
+    """The faces with a border of pixels taken from the neighbouring faces, where the sphere goes on.
+
+    Each border pixel is sampled bilinearly where the neighbour shows its direction; beyond the corners, where two
+    neighbours show it, their mean. Turning the cube by 90 degrees turns the result.
+    """
+    around = _border(faces.shape[-1], border, fov_degrees, faces.device)
+    pixels = faces.transpose(1, 2).flatten(2)
+    weights = around.weights.to(torch.promote_types(faces.dtype, torch.float32))
+    values = (pixels[..., around.pixels] * weights).sum(-1)
+    padded = functional.pad(faces, (border,) * 4)
+    padded[..., around.rows, around.columns] = values.transpose(1, 2).to(faces.dtype)
     return padded
 
 
@@ -86,16 +89,46 @@ def _positions_on_faces(height: int, size: int, device: torch.device) -> tuple[T
     return column.to(device), row.to(device), owner.to(device)
 
 
+@dataclass(frozen=True)
+class _Border:
+    """The border pixels of padded faces, and what each is made of: so much of which pixels of all faces."""
+
+    rows: Int64[Tensor, "cells"]
+    columns: Int64[Tensor, "cells"]
+    pixels: Int64[Tensor, "6 cells taps"]
+    weights: Float[Tensor, "6 cells taps"]
+
+
 @lru_cache(maxsize=64)
-def _border_of_face(
-    index: int, size: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """Where on other faces the border pixels of a padded face lie, and their rows and columns in the padded face."""
-    edge = torch.arange(size + 2)
-    rows = torch.cat([torch.zeros_like(edge), torch.full_like(edge, size + 1), edge[1:-1], edge[1:-1]])
-    columns = torch.cat([edge, edge, torch.zeros(size, dtype=edge.dtype), torch.full((size,), size + 1)])
-    x = (columns - 0.5) / size * 2 - 1
-    y = 1 - (rows - 0.5) / size * 2
-    local = torch.stack([x, y, torch.ones_like(x)], dim=-1).double()
-    column, row, owner = _on_faces(local @ face_cameras(size)[index].rotation.T, size)
-    return column.to(device), row.to(device), owner.to(device), (rows.to(device), columns.to(device))
+def _border(size: int, border: int, fov_degrees: float, device: torch.device) -> _Border:
+    count = size + 2 * border
+    outside = torch.ones(count, count, dtype=torch.bool)
+    outside[border:-border, border:-border] = False
+    wider = math.degrees(2 * math.atan(math.tan(math.radians(fov_degrees) / 2) * count / size))
+    directions = [camera.pixel_directions()[outside] for camera in face_cameras(count, wider)]
+    taps = [_taps(vectors, size, fov_degrees) for vectors in directions]
+    pixels, weights = (torch.stack(parts).to(device) for parts in zip(*taps, strict=True))
+    rows, columns = outside.nonzero().to(device).unbind(1)
+    return _Border(rows, columns, pixels, weights)
+
+
+def _taps(
+    vectors: Float[Tensor, "cells 3"], size: int, fov_degrees: float
+) -> tuple[Int64[Tensor, "cells taps"], Float[Tensor, "cells taps"]]:
+    """Which pixels of all faces show a direction, and how much of each: bilinear on the face that shows it best.
+
+    Where two faces show it alike, half of each.
+    """
+    nearness = vectors @ torch.stack([camera.forward for camera in face_cameras(1)]).T
+    best, owners = nearness.topk(2)
+    alike = (best[:, 0] - best[:, 1]).abs() < 1e-9
+    shares = torch.stack([1 - 0.5 * alike, 0.5 * alike])
+    positions = torch.stack([camera.image_positions(vectors)[0] for camera in face_cameras(size, fov_degrees)])
+    places = positions[owners.T, torch.arange(len(vectors))].clamp(0, size - 1)
+    first = places.floor().clamp(max=size - 2)
+    corners = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
+    columns, rows = (first[..., None, :].long() + corners).unbind(-1)
+    rest = (places - first)[..., None, :]
+    parts = torch.where(corners.bool(), rest, 1 - rest).prod(-1) * shares[..., None]
+    pixels = (owners.T[..., None] * size + rows) * size + columns
+    return pixels.transpose(0, 1).flatten(1), parts.transpose(0, 1).flatten(1)
