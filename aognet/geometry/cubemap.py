@@ -1,11 +1,12 @@
 """Six square 90-degree views that tile the sphere, both ways."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -59,12 +60,18 @@ def pad_faces(
     neighbours show it, their mean. Turning the cube by 90 degrees turns the result.
     """
     around = _border(faces.shape[-1], border, fov_degrees, faces.device)
-    pixels = faces.transpose(1, 2).flatten(2)
-    weights = around.weights.to(torch.promote_types(faces.dtype, torch.float32))
-    values = (pixels[..., around.pixels] * weights).sum(-1)
-    padded = functional.pad(faces, (border,) * 4)
-    padded[..., around.rows, around.columns] = values.transpose(1, 2).to(faces.dtype)
-    return padded
+    return _with(around, functional.pad(faces, (border,) * 4), faces)
+
+
+def blend_faces(
+    faces: Float[Tensor, "batch 6 channels size size"], fov_degrees: float
+) -> Float[Tensor, "batch 6 channels size size"]:
+    """Overlapping faces (of more than 90 degrees) made to agree: where several show a direction, their weighted mean.
+
+    A face's weight falls evenly from 1, where no neighbour shows what it shows, to 0 at its edge.
+    """
+    shared = _overlap(faces.shape[-1], fov_degrees, faces.device)
+    return _with(shared, faces.clone(), faces)
 
 
 def _owner(vectors: Float[Tensor, "*grid 3"]) -> Tensor:
@@ -90,8 +97,8 @@ def _positions_on_faces(height: int, size: int, device: torch.device) -> tuple[T
 
 
 @dataclass(frozen=True)
-class _Border:
-    """The border pixels of padded faces, and what each is made of: so much of which pixels of all faces."""
+class _Mixture:
+    """Some pixels of every face, and what each is made of: so much of which pixels of all faces."""
 
     rows: Int64[Tensor, "cells"]
     columns: Int64[Tensor, "cells"]
@@ -99,36 +106,73 @@ class _Border:
     weights: Float[Tensor, "6 cells taps"]
 
 
+def _with(mixture: _Mixture, target: Tensor, faces: Tensor) -> Tensor:
+    """``target`` with the pixels of a mixture of ``faces`` written into it."""
+    weights = mixture.weights.to(torch.promote_types(faces.dtype, torch.float32))
+    values = (faces.transpose(1, 2).flatten(2)[..., mixture.pixels] * weights).sum(-1)
+    target[..., mixture.rows, mixture.columns] = values.transpose(1, 2).to(faces.dtype)
+    return target
+
+
 @lru_cache(maxsize=64)
-def _border(size: int, border: int, fov_degrees: float, device: torch.device) -> _Border:
+def _border(size: int, border: int, fov_degrees: float, device: torch.device) -> _Mixture:
     count = size + 2 * border
     outside = torch.ones(count, count, dtype=torch.bool)
     outside[border:-border, border:-border] = False
     wider = math.degrees(2 * math.atan(math.tan(math.radians(fov_degrees) / 2) * count / size))
-    directions = [camera.pixel_directions()[outside] for camera in face_cameras(count, wider)]
-    taps = [_taps(vectors, size, fov_degrees) for vectors in directions]
+    cells = [camera.pixel_directions()[outside] for camera in face_cameras(count, wider)]
+    return _mixture(outside, [(vectors, _owners(vectors)) for vectors in cells], size, fov_degrees, device)
+
+
+@lru_cache(maxsize=16)
+def _overlap(size: int, fov_degrees: float, device: torch.device) -> _Mixture:
+    edge = math.tan(math.radians(fov_degrees) / 2)
+    cameras = face_cameras(size, fov_degrees)
+    # A neighbour's edge, seen from here, lies as far from the middle as its cotangent.
+    near_edge = (_offsets(cameras[0], cameras[0].pixel_directions()) > 1 / edge).view(size, size)
+    cells = [camera.pixel_directions()[near_edge] for camera in cameras]
+    weights = [torch.stack([(edge - _offsets(other, vectors)).clamp_min(0) for other in cameras]) for vectors in cells]
+    weights = [weight.clamp_max(edge - 1 / edge) for weight in weights]
+    return _mixture(near_edge, list(zip(cells, weights, strict=True)), size, fov_degrees, device)
+
+
+def _offsets(camera: Camera, vectors: Float[Tensor, "*cells 3"]) -> Float[Tensor, "*cells"]:
+    """How far from a face's middle it shows directions, as a tangent: the larger of across and down; inf behind it."""
+    x, y, z = (vectors @ camera.rotation).unbind(-1)
+    return torch.where(z > 1e-9, torch.maximum(x.abs(), y.abs()) / z.clamp_min(1e-9), torch.inf)
+
+
+def _owners(vectors: Float[Tensor, "cells 3"]) -> Float[Tensor, "6 cells"]:
+    """1 for the face that shows a direction best; where two show it alike, 1 for both."""
+    nearness = torch.stack([camera.forward for camera in face_cameras(1)]) @ vectors.T
+    return (nearness > nearness.amax(0) - 1e-9).double()
+
+
+def _mixture(
+    chosen: Bool[Tensor, "rows columns"],
+    cells: Sequence[tuple[Tensor, Tensor]],
+    size: int,
+    fov_degrees: float,
+    device: torch.device,
+) -> _Mixture:
+    """``cells``: for each face the directions of the chosen pixels and how much each face counts there."""
+    taps = [_taps(vectors, weights, size, fov_degrees) for vectors, weights in cells]
     pixels, weights = (torch.stack(parts).to(device) for parts in zip(*taps, strict=True))
-    rows, columns = outside.nonzero().to(device).unbind(1)
-    return _Border(rows, columns, pixels, weights)
+    rows, columns = chosen.nonzero().to(device).unbind(1)
+    return _Mixture(rows, columns, pixels, weights)
 
 
 def _taps(
-    vectors: Float[Tensor, "cells 3"], size: int, fov_degrees: float
+    vectors: Float[Tensor, "cells 3"], weights: Float[Tensor, "6 cells"], size: int, fov_degrees: float
 ) -> tuple[Int64[Tensor, "cells taps"], Float[Tensor, "cells taps"]]:
-    """Which pixels of all faces show a direction, and how much of each: bilinear on the face that shows it best.
-
-    Where two faces show it alike, half of each.
-    """
-    nearness = vectors @ torch.stack([camera.forward for camera in face_cameras(1)]).T
-    best, owners = nearness.topk(2)
-    alike = (best[:, 0] - best[:, 1]).abs() < 1e-9
-    shares = torch.stack([1 - 0.5 * alike, 0.5 * alike])
+    """Which pixels of all faces make a direction's colour, and how much of each: bilinear on up to three faces."""
+    shares, owners = (weights / weights.sum(0)).topk(3, dim=0)
     positions = torch.stack([camera.image_positions(vectors)[0] for camera in face_cameras(size, fov_degrees)])
-    places = positions[owners.T, torch.arange(len(vectors))].clamp(0, size - 1)
+    places = positions[owners, torch.arange(len(vectors))].clamp(0, size - 1)
     first = places.floor().clamp(max=size - 2)
     corners = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
     columns, rows = (first[..., None, :].long() + corners).unbind(-1)
     rest = (places - first)[..., None, :]
     parts = torch.where(corners.bool(), rest, 1 - rest).prod(-1) * shares[..., None]
-    pixels = (owners.T[..., None] * size + rows) * size + columns
+    pixels = (owners[..., None] * size + rows) * size + columns
     return pixels.transpose(0, 1).flatten(1), parts.transpose(0, 1).flatten(1)

@@ -1,17 +1,19 @@
 """The cubemap both ways: on every face, across every edge, and against py360convert."""
 
+import math
+
 import py360convert
 import pytest
 import torch
 from torch.testing import assert_close
 
-from aognet.geometry.cubemap import FACES, YAW_PITCH, face_cameras, faces_of, pad_faces, panorama_of
-from aognet.geometry.sphere import pixel_directions
+from aognet.geometry.cubemap import FACES, YAW_PITCH, blend_faces, face_cameras, faces_of, pad_faces, panorama_of
+from aognet.geometry.sphere import pixel_directions, sample_grid
 from tests.smooth import colour, smooth_panorama, smooth_view
 
 
-def smooth_faces(size: int) -> torch.Tensor:
-    return torch.stack([smooth_view(camera) for camera in face_cameras(size)], dim=1)
+def smooth_faces(size: int, fov_degrees: float = 90.0) -> torch.Tensor:
+    return torch.stack([smooth_view(camera) for camera in face_cameras(size, fov_degrees)], dim=1)
 
 
 def test_faces_see_what_their_names_say():
@@ -68,6 +70,43 @@ def test_padding_continues_the_faces_where_the_sphere_goes_on():
         assert_close(face, colour(rays @ camera.rotation.T), atol=1.7 * 2 / size, rtol=0)
         inner = colour(rays @ camera.rotation.T)[:, 2:-2]
         assert_close(face[:, 2:-2], inner, atol=6e-3, rtol=0)
+
+
+@pytest.mark.parametrize("fov_degrees", [95.0, 110.0])
+def test_padding_of_overlapping_faces(fov_degrees: float):
+    size = 32
+    wider = 2 * math.degrees(math.atan(math.tan(math.radians(fov_degrees / 2)) * (size + 2) / size))
+    padded = pad_faces(smooth_faces(size, fov_degrees), 1, fov_degrees)
+    assert_close(padded, smooth_faces(size + 2, wider), atol=8e-3, rtol=0)
+
+
+def test_blending_leaves_what_agrees():
+    faces = smooth_faces(48, 95.0)
+    assert_close(blend_faces(faces, 95.0), faces, atol=4e-3, rtol=0)
+
+
+def test_blended_faces_agree_and_change_only_where_they_overlap():
+    size, fov_degrees = 64, 95.0
+    uneven = smooth_faces(size, fov_degrees) + torch.linspace(-0.5, 0.5, 6).view(1, 6, 1, 1, 1)
+    blended = blend_faces(uneven, fov_degrees)
+    cameras = face_cameras(size, fov_degrees)
+    checked = 0
+    for face, camera in enumerate(cameras):
+        for other, neighbour in enumerate(cameras):
+            places, inside = neighbour.image_positions(camera.pixel_directions())
+            if other != face and inside.any():
+                grid = ((places + 0.5) * 2 / size - 1)[None]
+                seen = sample_grid(blended[:, other], grid, "bilinear")
+                before = sample_grid(uneven[:, other], grid, "bilinear")
+                gap, gap_before = (
+                    (one[:, face] - shown)[..., inside].abs() for one, shown in ((blended, seen), (uneven, before))
+                )
+                assert gap.mean() < 0.1 * gap_before.mean()
+                checked += 1
+    assert checked == 24
+    inner = math.ceil(size / 2 * (1 - 1 / math.tan(math.radians(fov_degrees / 2)) ** 2))
+    kept = (..., slice(inner, -inner), slice(inner, -inner))
+    assert torch.equal(blended[kept], uneven[kept])
 
 
 def test_a_constant_stays_constant():
