@@ -74,7 +74,7 @@ class OneShot:
     def __call__(self, canvas, prompt: str):
         from torch.nn import functional
 
-        from aognet.models.painting import Conditioning, inpaint
+        from aognet.models.painting import Context, inpaint
         from aognet.sampling.noise import generators
 
         backbone, sampler, source = self.backbone, self.sampler, generators([self.seed])
@@ -82,8 +82,8 @@ class OneShot:
         known = functional.interpolate(canvas.known.float(), size, mode="area") > 0.999
         image = functional.interpolate(canvas.image, size, mode="bicubic", antialias=True).clamp(-1, 1)
         condition = backbone.prepare_condition(image * known, known, source)
-        given = Conditioning.of_prompts(backbone, [prompt], sampler.negative)
-        painted = inpaint(backbone, condition, given, sampler, source)
+        context = Context.of_prompts(backbone, [prompt], sampler.negative)
+        painted = inpaint(backbone, condition, context, sampler, source)
         return functional.interpolate(painted, canvas.image.shape[-2:], mode="bicubic").clamp(-1, 1)
 
 

@@ -4,7 +4,7 @@ Any diffusers inpainting model fits: 9-channel UNets (noisy latents, mask, laten
 4-channel UNets, whose known area is put back after every step; epsilon and v prediction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,10 @@ class InpaintCondition:
     def repeated(self, times: int) -> "InpaintCondition":
         """The batch ``times`` times in a row, as the branches of guidance need it."""
         return InpaintCondition(*(part.repeat(times, 1, 1, 1) for part in (self.mask, self.image, self.noise)))
+
+
+Predict = Callable[[Tensor, Tensor, Tensor, InpaintCondition], Tensor]
+"""``predict(latents, timesteps, context, condition)``: what a UNet makes of noisy latents, as `Backbone.predict`."""
 
 
 class Backbone(nn.Module):

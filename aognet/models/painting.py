@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aognet.models.backbone import Backbone, InpaintCondition
+from aognet.models.backbone import Backbone, InpaintCondition, Predict
 from aognet.sampling.denoise import denoise, guided
 from aognet.sampling.noise import Generators
 from aognet.sampling.sampler import SamplerConfig
@@ -15,15 +16,14 @@ from aognet.sampling.schedulers import make_scheduler
 
 
 @dataclass(frozen=True)
-class Conditioning:
-    """What the UNet is given: cross-attention tokens, those of the negative branch, and maps for its encoder."""
+class Context:
+    """The cross-attention tokens that a UNet is given, and those of guidance's negative branch."""
 
-    context: Float[Tensor, "batch tokens dim"]
+    positive: Float[Tensor, "batch tokens dim"]
     negative: Float[Tensor, "batch tokens dim"]
-    residuals: list[Tensor] | None = None
 
     @classmethod
-    def of_prompts(cls, backbone: Backbone, prompts: Sequence[str], negative: str = "") -> "Conditioning":
+    def of_prompts(cls, backbone: Backbone, prompts: Sequence[str], negative: str = "") -> "Context":
         """The prompts alone: how the backbone is used without a method around it."""
         return cls(backbone.encode_text(prompts), backbone.encode_text([negative] * len(prompts)))
 
@@ -32,21 +32,20 @@ class Conditioning:
 def inpaint(
     backbone: Backbone,
     condition: InpaintCondition,
-    given: Conditioning,
+    context: Context,
     sampler: SamplerConfig,
     source: Generators,
     progress: Callable[[int, int], None] | None = None,
+    predict: Predict | None = None,
 ) -> Float[Tensor, "batch 3 height width"]:
-    """Images in [-1, 1] that continue what ``condition`` knows; for ``source`` and ``progress`` see `denoise`."""
-    predict = guided(
-        lambda latents, timestep, context: backbone.predict(latents, timestep, context, condition, given.residuals),
-        given.context,
-        given.negative,
-        sampler.guidance,
-    )
+    """Images in [-1, 1] that continue what ``condition`` knows; for ``source`` and ``progress`` see `denoise`.
+
+    ``predict`` takes the place of `Backbone.predict`.
+    """
+    predict = predict or backbone.predict
     scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
     latents = denoise(
-        predict,
+        guided(partial(predict, condition=condition), context.positive, context.negative, sampler.guidance),
         scheduler,
         condition.noise,
         steps=sampler.steps,

@@ -1,13 +1,13 @@
 """The diffusion objective that the latent methods share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.errors import UserError
-from aognet.models.backbone import Backbone
+from aognet.models.backbone import Backbone, Predict
 from aognet.sampling.noise import generators, normal, uniform_timesteps
 
 # Streams of a sample's seed: what is drawn for one purpose never depends on what is drawn for another.
@@ -22,31 +22,35 @@ def diffusion_loss(
     known: Bool[Tensor, "batch 1 height width"],
     seeds: Int[Tensor, "batch"],
     context: Float[Tensor, "rows tokens dim"],
-    residuals: Sequence[Tensor] | None = None,
     noise_offset: float = 0.0,
     known_weight: float = 1.0,
+    predict: Predict | None = None,
+    together: int = 1,
 ) -> Float[Tensor, ""]:
     """Mean squared error of what the backbone predicts for noised views (Ho et al. 2020, eq. 14), with offset noise.
 
     ``context`` may hold the rows of ``views`` several times over (`drawn`): each time they are noised anew, with a
     timestep and noise of their own, while they are encoded only once. All randomness comes from ``seeds``: the order
     of samples in batches and processes changes nothing. ``known_weight`` is the weight of known pixels (1: as
-    published); they are put back afterwards, so less may be asked of them.
+    published); they are put back afterwards, so less may be asked of them. ``predict`` takes the place of
+    `Backbone.predict`. Of every ``together`` rows the first one's seed gives all their timestep and offset.
     """
+    predict, leaders = predict or backbone.predict, seeds[::together]
     condition = backbone.prepare_condition(views, known, generators(seeds, NOISE))
     latents = condition.image if not backbone.is_inpainting else backbone.encode_images(views)
     draws, device = len(context) // len(views), latents.device
-    timesteps = drawn(draws, lambda stream: uniform_timesteps(seeds, backbone.training_steps, device, stream), TIMESTEP)
+    count = backbone.training_steps
+    timesteps = drawn(draws, lambda stream: uniform_timesteps(leaders, count, device, stream), TIMESTEP)
+    timesteps = timesteps.repeat_interleave(together)
     fresh = [normal(latents.shape, generators(seeds, DRAW * draw + NOISE), device) for draw in range(1, draws)]
     noise = torch.cat([condition.noise, *fresh])
     if noise_offset:
-        size = (*latents.shape[:2], 1, 1)
-        noise = noise + noise_offset * drawn(
-            draws, lambda stream: normal(size, generators(seeds, stream), device), OFFSET
-        )
+        size = (len(leaders), latents.shape[1], 1, 1)
+        offsets = drawn(draws, lambda stream: normal(size, generators(leaders, stream), device), OFFSET)
+        noise = noise + noise_offset * offsets.repeat_interleave(together, 0)
     latents = latents.repeat(draws, 1, 1, 1)
     noisy = backbone.add_noise(latents, noise, timesteps)
-    predicted = backbone.predict(noisy, timesteps, context, condition, residuals)
+    predicted = predict(noisy, timesteps, context, condition)
     squared = (predicted.float() - backbone.target(latents, noise, timesteps)).square()
     mask = condition.mask.repeat(draws, 1, 1, 1)
     return (squared * (mask + known_weight * (1 - mask))).mean()

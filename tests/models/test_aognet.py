@@ -174,9 +174,9 @@ def seen_contexts(model: AOGNet, monkeypatch: pytest.MonkeyPatch) -> list[Tensor
     """The cross-attention inputs of every call of the UNet from now on."""
     contexts, predict = [], model.backbone.predict
 
-    def spy(latents: Tensor, timesteps: Tensor, context: Tensor, *rest: Any) -> Tensor:
+    def spy(latents: Tensor, timesteps: Tensor, context: Tensor, *others: Any, **rest: Any) -> Tensor:
         contexts.append(context.detach())
-        return predict(latents, timesteps, context, *rest)
+        return predict(latents, timesteps, context, *others, **rest)
 
     monkeypatch.setattr(model.backbone, "predict", spy)
     return contexts

@@ -1,7 +1,8 @@
 """AOG-Net (Lu et al., AAAI 2024, sec. 3): its parts, how they condition the backbone, how they are trained."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,9 +16,9 @@ from aognet.geometry.camera import Camera, positions_of
 from aognet.geometry.cubemap import face_cameras, panorama_of
 from aognet.models.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStream, LocalStreamConfig
-from aognet.models.backbone import Backbone, BackboneConfig, InpaintCondition
+from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
-from aognet.models.painting import Conditioning, inpaint
+from aognet.models.painting import Context, inpaint
 from aognet.models.pretrained import load_trained, save_trained
 from aognet.models.training import check_draws, diffusion_loss, drawn
 from aognet.sampling.noise import generators, uniform
@@ -38,6 +39,14 @@ class Surroundings:
     positions: Float[Tensor, "batch 3 size size"]
     faces: Float[Tensor, "batch 6 3 face face"]
     faces_known: Bool[Tensor, "batch 6 1 face face"]
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the streams tell the UNet: cross-attention tokens, and maps for its encoder."""
+
+    context: Context
+    residuals: list[Tensor] | None
 
 
 class AOGNet(nn.Module):
@@ -104,22 +113,26 @@ class AOGNet(nn.Module):
                 seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, face_positions
             )
         if self.global_stream is None:
-            return replace(Conditioning.of_prompts(self.backbone, prompts, negative), residuals=residuals)
+            return Conditioning(Context.of_prompts(self.backbone, prompts, negative), residuals)
         text = self.backbone.encode_text(prompts)
         faces = self.clip(surroundings.faces.flatten(0, 1)).unflatten(0, (-1, 6))
         view = self.clip(surroundings.view * surroundings.known)
         tokens = self.global_stream(faces, view, self.clip_text(prompts) if self.clip_text else text)
-        context = torch.cat([tokens.to(text.dtype), text], dim=1)
-        return Conditioning(context, self.unconditional.embedding.to(text.dtype).expand_as(context), residuals)
+        positive = torch.cat([tokens.to(text.dtype), text], dim=1)
+        without = self.unconditional.embedding.to(text.dtype).expand_as(positive)
+        return Conditioning(Context(positive, without), residuals)
 
     def forward(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
         """The diffusion loss of the view under the streams' conditioning (eq. 2 of Ho et al. with offset noise)."""
         given = self.conditioning(surroundings_of(batch), batch.prompts)
         draws, offset = self.config.draws, self.config.noise_offset
         dropped = drawn(draws, lambda stream: uniform(batch.seeds, stream) < self.config.drop_condition, DROP)
-        both = (value.repeat(draws, 1, 1) for value in (given.negative, given.context))
-        context = torch.where(dropped[:, None, None].to(given.context.device), *both)
-        loss = diffusion_loss(self.backbone, batch.view, batch.known, batch.seeds, context, given.residuals, offset)
+        both = (value.repeat(draws, 1, 1) for value in (given.context.negative, given.context.positive))
+        context = torch.where(dropped[:, None, None].to(given.context.positive.device), *both)
+        predict = partial(self.backbone.predict, residuals=given.residuals)
+        loss = diffusion_loss(
+            self.backbone, batch.view, batch.known, batch.seeds, context, noise_offset=offset, predict=predict
+        )
         return {"loss": loss}
 
     @torch.no_grad()
@@ -145,19 +158,28 @@ class AOGNet(nn.Module):
         )
         source = generators(seeds)
         given = self.conditioning(surroundings, prompts, sampler.negative)
-        return inpaint(self.backbone, self._condition(view, known, source), given, sampler, source, progress)
+        return self._inpaint(view, known, given, sampler, source, progress)
 
-    def _condition(self, view: Tensor, known: Tensor, source: Sequence[torch.Generator]) -> InpaintCondition:
+    def _inpaint(
+        self,
+        view: Tensor,
+        known: Tensor,
+        given: Conditioning,
+        sampler: SamplerConfig,
+        source: Sequence[torch.Generator],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Float[Tensor, "batch 3 size size"]:
         images = view if self.backbone.is_inpainting else filled(Glimpse(view, known))
-        return self.backbone.prepare_condition(images, known, source)
+        condition = self.backbone.prepare_condition(images, known, source)
+        predict = partial(self.backbone.predict, residuals=given.residuals)
+        return inpaint(self.backbone, condition, given.context, sampler, source, progress, predict)
 
     @torch.no_grad()
     def preview(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
         """Input, mask, target and output of the batch's painting steps, and the panorama with the output painted in."""
         source = generators(batch.seeds, DROP + 1)
         given = self.conditioning(surroundings_of(batch), batch.prompts)
-        condition = self._condition(batch.view * batch.known, batch.known, source)
-        output = inpaint(self.backbone, condition, given, SamplerConfig(steps=20), source)
+        output = self._inpaint(batch.view * batch.known, batch.known, given, SamplerConfig(steps=20), source)
         mask = batch.known.float().expand(-1, 3, -1, -1) * 2 - 1
         panorama = _painted(batch, output)
         return {

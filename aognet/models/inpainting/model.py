@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from aognet.errors import UserError
 from aognet.models.backbone import Backbone
 from aognet.models.loading import load_tokenizer, load_weights
-from aognet.models.painting import Conditioning, inpaint
+from aognet.models.painting import Context, inpaint
 from aognet.models.training import check_draws, diffusion_loss, drawn
 from aognet.sampling.noise import generators, uniform
 from aognet.sampling.sampler import SamplerConfig
@@ -100,8 +100,8 @@ class InpaintingTraining(nn.Module):
         backbone, known = self.backbone, batch.known
         source = generators(batch.seeds, 20)
         condition = backbone.prepare_condition(batch.view, known, source)
-        given = Conditioning.of_prompts(backbone, batch.prompts)
-        output = inpaint(backbone, condition, given, SamplerConfig(steps=20), source)
+        context = Context.of_prompts(backbone, batch.prompts)
+        output = inpaint(backbone, condition, context, SamplerConfig(steps=20), source)
         roundtrip = backbone.decode(backbone.encode_images(batch.view))
         return {"target": batch.view, "input": batch.view * known, "output": output, "decoded": roundtrip}
 
