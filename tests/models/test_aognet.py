@@ -188,7 +188,7 @@ def test_dropped_rows_get_the_learned_unconditional_embedding(make: Make, monkey
         model.unconditional.embedding.add_(1)
     contexts = seen_contexts(model, monkeypatch)
     model(batch)
-    given = model.conditioning(surroundings_of(batch), batch.prompts).context
+    given = model.conditioning(surroundings_of(batch), batch.prompts).context.positive
     rows = dropped(model, batch)
     assert 0 < rows.sum() < 12
     expected = torch.where(rows[:, None, None], model.unconditional.embedding, given)
@@ -220,7 +220,7 @@ def test_what_the_global_streams_tokens_depend_on(make: Make, text: bool) -> Non
     seen, other = surroundings_of(batch_of()), surroundings_of(batch_of(seed=1))
 
     def tokens(prompts: Sequence[str] = PROMPTS, **changes: Tensor) -> Tensor:
-        context = model.conditioning(replace(seen, **changes), prompts).context
+        context = model.conditioning(replace(seen, **changes), prompts).context.positive
         assert torch.equal(context[:, GLOBAL.tokens :], model.backbone.encode_text(prompts))
         return context[:, : GLOBAL.tokens]
 
@@ -259,7 +259,7 @@ def test_what_the_local_streams_maps_depend_on(make: Make, geometry: bool) -> No
 def test_switched_off_streams_are_not_there(make: Make) -> None:
     model = make(global_stream=replace(GLOBAL, enabled=False))
     assert list(model.trainable_parts()) == ["local_stream"] and model.clip is None
-    context = model.conditioning(surroundings_of(batch_of()), PROMPTS).context
+    context = model.conditioning(surroundings_of(batch_of()), PROMPTS).context.positive
     assert torch.equal(context, model.backbone.encode_text(PROMPTS))
     model = make(local_stream=replace(LOCAL, enabled=False))
     assert list(model.trainable_parts()) == ["global_stream", "unconditional"]

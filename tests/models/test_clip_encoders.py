@@ -131,7 +131,7 @@ def test_the_global_stream_reads_clips_own_words(whole_clip: Path, sd2_folder: P
     seen = Surroundings(image, known, image, image[:, None].repeat(1, 6, 1, 1, 1), known[:, None].repeat(1, 6, 1, 1, 1))
 
     def tokens(prompt: str, model: AOGNet = model) -> Tensor:
-        return model.conditioning(seen, [prompt]).context[:, :3]
+        return model.conditioning(seen, [prompt]).context.positive[:, :3]
 
     assert not torch.equal(tokens("a barn"), tokens("a pond"))
     model.save_pretrained(tmp_path / "streams")
