@@ -316,7 +316,9 @@ def test_the_loss_is_the_error_of_what_the_unet_predicts(make: Make, layout: Any
     batch, asked = batch_of(3), []
     target = model.backbone.target
     monkeypatch.setattr(model.backbone, "target", lambda *given: asked.append(given) or target(*given))
-    monkeypatch.setattr(model.backbone, "predict", lambda noisy, *given: asked.append(noisy) or torch.zeros_like(noisy))
+    monkeypatch.setattr(
+        model.backbone, "predict", lambda noisy, *given, **rest: asked.append(noisy) or torch.zeros_like(noisy)
+    )
     loss = model(batch)["loss"]
     noisy, (latents, noise, timesteps) = asked
     assert_close(loss, target(latents, noise, timesteps).square().mean())
