@@ -30,6 +30,8 @@ REGISTRY: dict[str, str] = {
     "aognet": "aognet.models.aognet:AOGNet",
     "autoencoder": "aognet.models.autoencoder:AutoencoderTraining",
     "clip": "aognet.models.clip:ClipTraining",
+    "cubediff": "aognet.models.cubediff:CubeDiff",
+    "cubes": "aognet.data.cubes:CubeSamples",
     "faed": "aognet.models.faed:FaedTraining",
     "inpainting": "aognet.models.inpainting:InpaintingTraining",
     "views": "aognet.data.views:ViewSamples",

@@ -21,7 +21,12 @@ from aognet.sampling.sampler import SamplerConfig
 
 @runtime_checkable
 class Outpainter(Protocol):
-    """A method that continues views of a canvas (`aognet.models.aognet.AOGNet` is one)."""
+    """A method that continues views of a canvas (`aognet.models.aognet.AOGNet` is one).
+
+    ``whole_waves``: the views of a wave belong together, whatever ``views_per_batch`` says.
+    """
+
+    whole_waves: bool
 
     def outpaint(
         self,
@@ -100,7 +105,7 @@ class Generator:
     ) -> None:
         """Records what is left of a wave; all its views see the canvas as it is before the first of them."""
         recorded = {entry.file for entry in journal.entries}
-        for batch in batched(wave, self.config.views_per_batch):
+        for batch in batched(wave, len(wave) if self.model.whole_waves else self.config.views_per_batch):
             new = [i for i, entry in enumerate(batch) if entry.file not in recorded]
             if new:
                 # Views of a batch that are recorded already are painted again with it: the others come out as before.

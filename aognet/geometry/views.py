@@ -1,6 +1,7 @@
 """Plans: the ordered views that paint what a canvas does not know yet.
 
-Views of one wave do not depend on each other: none of them shows a pixel that another one of its wave paints.
+Views of one wave do not depend on each other: none of them shows a pixel that another one of its wave paints; but the
+faces of a cube, which are painted together.
 """
 
 import math
@@ -17,6 +18,7 @@ from torch.nn import functional
 from aognet.errors import UserError
 from aognet.geometry import sphere
 from aognet.geometry.camera import Camera
+from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.perspective import footprint
 
 # Yaw and pitch of the 21 views in the order of the published AOG-Net code, which starts from a view at (0, 0).
@@ -34,20 +36,24 @@ LEVEL_PREFERENCE = 0.5
 class PlanConfig:
     """Which views to paint.
 
-    ``kind``: ``cover`` computes few views from what is known, ``published`` takes the 21 of the paper's code.
+    ``kind``: ``cover`` computes few views from what is known, ``published`` takes the 21 of the paper's code, ``cube``
+    the six faces of a level cube in one wave, for methods that paint them together; ``overlap`` and ``margin`` are not
+    for it.
     ``fov_degrees`` and ``size``: the square views. ``overlap``: the least known share of a view when it is painted.
     ``margin``: share of a view's size along each edge that is seen but not painted, so that no two views only touch.
     """
 
-    kind: Literal["cover", "published"] = "cover"
+    kind: Literal["cover", "published", "cube"] = "cover"
     fov_degrees: float = 90.0
     size: int = 512
     overlap: float = 0.3
     margin: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.kind not in ("cover", "published"):
-            raise UserError(f"kind must be cover or published, got {self.kind}")
+        if self.kind not in ("cover", "published", "cube"):
+            raise UserError(f"kind must be cover, published or cube, got {self.kind}")
+        if self.kind == "cube" and self.fov_degrees < 90:
+            raise UserError(f"fov_degrees must be at least 90 for the faces of a cube, got {self.fov_degrees}")
         if not 20 <= self.fov_degrees <= 150:
             raise UserError(f"fov_degrees must lie in [20, 150], got {self.fov_degrees}")
         if self.size < 8 or self.size % 8:
@@ -82,6 +88,9 @@ class Plan:
 def make_plan(config: PlanConfig, known: Bool[Tensor, "height width"]) -> Plan:
     """The plan that leaves nothing of a canvas unknown, given what is known of it."""
     known = known.cpu()
+    if config.kind == "cube":
+        faces = face_cameras(config.size, config.fov_degrees)
+        return Plan(tuple(Step(camera.turned(_heading(known)), wave=0) for camera in faces))
     if config.kind == "published":
         heading = _heading(known)
         cameras = [_camera(config, yaw, pitch).turned(heading) for yaw, pitch in PUBLISHED]

@@ -18,7 +18,7 @@ from aognet.nn.weights import copy_tensors, part_tensors, read_tensors, write_te
 
 CONFIG, WEIGHTS, PIPELINE = "config.json", "model.safetensors", "model_index.json"
 MOST_CONFIG_BYTES = 2**20
-METHODS = ("aognet",)
+METHODS = ("aognet", "cubediff")
 
 
 def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method: str) -> None:

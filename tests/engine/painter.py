@@ -20,6 +20,8 @@ QUIET = Listener()
 class Painter:
     """Waves over the sphere in colours drawn from seed, prompt and what is known; stops before view ``stop_at``."""
 
+    whole_waves = False
+
     def __init__(self, stop_at: int | None = None):
         self.stop_at, self.painted = stop_at, 0
         self.prompts: list[str] = []

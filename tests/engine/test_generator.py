@@ -121,6 +121,8 @@ def test_progress_is_told(tmp_path: Path) -> None:
 class Grey:
     """Paints everything in one grey."""
 
+    whole_waves = False
+
     def outpaint(self, canvas, cameras, prompts, seeds, sampler, face_size, progress=None) -> Tensor:
         return torch.full((len(cameras), 3, cameras[0].height, cameras[0].width), -0.5)
 

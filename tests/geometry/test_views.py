@@ -1,6 +1,7 @@
 """Law 6: a plan leaves nothing unknown, its waves are independent, and its views continue what is known."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,6 +35,19 @@ def test_a_90_degree_photo(kind: str, height: int):
     plan = make_plan(PlanConfig(kind=kind, size=64, margin=0.05 if kind == "cover" else 0.0), known)
     assert min(overlaps(plan, known)) > 0.27
     assert len(plan.steps) < 21 if kind == "cover" else len(plan.steps) >= 21
+
+
+@pytest.mark.parametrize("yaw", [0.0, 33.3, -120.0])
+def test_a_cube_is_six_level_faces_in_one_wave_that_face_the_photo(yaw: float):
+    known = known_by([replace(PHOTO, yaw_degrees=yaw)], 64)
+    plan = make_plan(PlanConfig(kind="cube", fov_degrees=95.0, size=32), known)
+    assert [step.wave for step in plan.steps] == [0] * 6
+    assert plan.steps[0].camera.forward @ Camera(yaw_degrees=yaw).forward > 0.999
+    cameras = [step.camera for step in plan.steps]
+    assert known_by(cameras, 128).all()
+    assert all(camera.margin == 0 and camera.fov_degrees == 95.0 for camera in cameras)
+    with pytest.raises(UserError, match="fov_degrees must be at least 90 for the faces of a cube, got 80"):
+        PlanConfig(kind="cube", fov_degrees=80.0)
 
 
 def random_cameras(seed: int) -> list[Camera]:

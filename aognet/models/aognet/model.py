@@ -52,6 +52,8 @@ class Conditioning:
 class AOGNet(nn.Module):
     """A frozen backbone and two trained streams; with both switched off it is the backbone's own inpainting."""
 
+    whole_waves = False
+
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """``backbone`` and ``clip`` are referenced and stay frozen; the rest is trained.

@@ -1,0 +1,121 @@
+"""The six faces of panoramas around a photograph: the samples CubeDiff trains on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from aognet.canvas import Canvas
+from aognet.data.augment import AugmentConfig, check_share, draw_prompt, light_curves
+from aognet.data.panorama import Panorama
+from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
+from aognet.data.viewing import view_all
+from aognet.data.views import directed_captions
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+from aognet.geometry.cubemap import LATERAL, face_cameras
+from aognet.geometry.views import known_by
+
+
+@dataclass(frozen=True)
+class CubeBatch:
+    """Faces in [-1, 1], what is known of them and a prompt for each: row ``6 i + j`` is face ``j`` of sample ``i``."""
+
+    faces: Float[Tensor, "rows 3 size size"]
+    known: Bool[Tensor, "rows 1 size size"]
+    prompts: list[str]
+    seeds: Int[Tensor, "batch"]
+
+    def to(self, device: torch.device) -> "CubeBatch":
+        """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in ("faces", "known")})
+
+
+@dataclass(frozen=True)
+class CubeSample:
+    """One panorama of a ``CubeBatch``."""
+
+    faces: Float[Tensor, "6 3 size size"]
+    known: Bool[Tensor, "6 1 size size"]
+    prompts: tuple[str, ...]
+    seed: int
+
+
+class CubeSamples(PanoramaSamples[CubeSample]):
+    """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``.
+
+    A random panorama is turned by a random whole number of columns (by moving the cameras, not the pixels); a
+    photograph in the middle of the front face is known.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(PanoramaConfig):
+        """``size`` and ``fov_degrees``: of the faces. ``input_fov_degrees`` and ``input_pitch_degrees``: of the known
+        photo, one of each drawn for a sample. ``directed``: how often every lateral face has the augmented caption of
+        the direction nearest to its own, where there is one, before the caption."""
+
+        size: int = 512
+        fov_degrees: float = 95.0
+        input_fov_degrees: tuple[float, ...] = (90.0,)
+        input_pitch_degrees: tuple[float, ...] = (0.0,)
+        directed: float = 0.0
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.size < 8 or self.size % 8:
+                raise UserError(f"size must be a multiple of 8, got {self.size}")
+            if not 90 <= self.fov_degrees <= 120:
+                raise UserError(f"fov_degrees must lie in [90, 120], got {self.fov_degrees}")
+            if not self.input_fov_degrees or not all(0 < fov < 180 for fov in self.input_fov_degrees):
+                fields = list(self.input_fov_degrees)
+                raise UserError(f"input_fov_degrees must be fields of view between 0 and 180, got {fields}")
+            if not self.input_pitch_degrees or not all(-90 <= pitch <= 90 for pitch in self.input_pitch_degrees):
+                pitches = list(self.input_pitch_degrees)
+                raise UserError(f"input_pitch_degrees must be pitches between -90 and 90, got {pitches}")
+            check_share("directed", self.directed)
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.cameras = face_cameras(config.size, config.fov_degrees)
+        self._known: dict[tuple[float, float], Bool[Tensor, "6 1 size size"]] = {}
+
+    def draw(self, panorama: Panorama, number: int) -> CubeSample:
+        config, rng = self.config, np.random.default_rng([self.config.seed, number])
+        columns = int(rng.integers(2 * config.height))
+        mirror = config.augment.mirror and rng.random() < 0.5
+        photo = float(rng.choice(config.input_fov_degrees)), float(rng.choice(config.input_pitch_degrees))
+        prompts = self._prompts(panorama, columns / config.height * 180, mirror, rng)
+        curves = light_curves(config.augment, rng)
+        faces = view_all(panorama.pixels, self.cameras, columns, mirror, curves)
+        return CubeSample(faces, self._known_by(*photo), prompts, int(rng.integers(2**62)))
+
+    def _prompts(self, panorama: Panorama, turn: float, mirror: bool, rng: np.random.Generator) -> tuple[str, ...]:
+        caption = draw_prompt(self.config.augment, panorama.captions, panorama.augmented, mirror, rng)
+        if not self.config.directed or rng.random() >= self.config.directed:
+            return (caption,) * len(self.cameras)
+        prompts = []
+        for number, camera in enumerate(self.cameras):
+            nearest = directed_captions(panorama, camera.yaw_degrees + turn, mirror) if number < len(LATERAL) else ()
+            first = draw_prompt(AugmentConfig(), nearest, (), mirror, rng).rstrip(".")
+            prompts.append(f"{first}, {caption}" if first and caption else first or caption)
+        return tuple(prompts)
+
+    def _known_by(self, fov: float, pitch: float) -> Bool[Tensor, "6 1 size size"]:
+        if (fov, pitch) not in self._known:
+            height = max(self.config.height, 2 * self.config.size)
+            photo = Camera(pitch_degrees=pitch, fov_degrees=fov, width=self.config.size, height=self.config.size)
+            canvas = Canvas.of(torch.zeros(1, 3, height, 2 * height), known_by([photo], height)[None, None])
+            self._known[fov, pitch] = torch.cat([canvas.look(camera).known for camera in self.cameras])
+        return self._known[fov, pitch]
+
+    def collate(self, samples: Sequence[CubeSample]) -> CubeBatch:
+        """Samples as a batch."""
+        return CubeBatch(
+            torch.cat([sample.faces for sample in samples]),
+            torch.cat([sample.known for sample in samples]),
+            [prompt for sample in samples for prompt in sample.prompts],
+            torch.tensor([sample.seed for sample in samples]),
+        )

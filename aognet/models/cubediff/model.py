@@ -1,0 +1,220 @@
+"""CubeDiff (Kalischek et al., arXiv 2501.17162): six faces of a cube, painted at once by a latent diffusion model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from aognet.canvas import Canvas, Glimpse, filled
+from aognet.data.cubes import CubeBatch
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+from aognet.geometry.cubemap import FACES, blend_faces, face_cameras
+from aognet.models.backbone import Backbone, BackboneConfig, InpaintCondition
+from aognet.models.cubediff.trained import Trained, WiderInput, open_parts
+from aognet.models.painting import Context, inpaint
+from aognet.models.pretrained import load_trained, save_trained
+from aognet.models.training import check_draws, diffusion_loss, drawn
+from aognet.nn.faces import Texts, see_all_faces
+from aognet.sampling.noise import generators, uniform
+from aognet.sampling.sampler import SamplerConfig
+
+# Streams of a sample's seed, beside those of `aognet.models.training`.
+HIDE, SILENCE, PREVIEW = 11, 12, 20
+COUNT = len(FACES)
+
+
+class CubeDiff(nn.Module):
+    """Any Stable Diffusion backbone, made to see six faces; what of it is trained, the configuration says.
+
+    An inpainting UNet is told the known pixels as ever. A text-to-image UNet gets their clean latents in place of noisy
+    ones, and a channel that says where (sec. 3.2).
+    """
+
+    whole_waves = True
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """``fov_degrees``: of the faces, more than 90 so that neighbours overlap. ``train``: what learns.
+
+        ``positions``: whether the UNet is told where on the cube each latent pixel lies. ``synchronise_norms`` and
+        ``synchronise_padding``: whether group norms take all faces together, and whether convolutions are padded with
+        what neighbours show. ``texts``: whose text a face attends to. ``drop_text`` and ``drop_known``: how often
+        training leaves out the texts and what is known. ``noise_offset``, ``known_weight``, ``draws``: see AOG-Net's.
+        """
+
+        backbone: BackboneConfig
+        fov_degrees: float = 95.0
+        train: Trained = "attention"
+        lora_rank: int = 16
+        positions: bool = True
+        synchronise_norms: bool = True
+        synchronise_padding: bool = False
+        texts: Texts = "own"
+        drop_text: float = 0.1
+        drop_known: float = 0.1
+        noise_offset: float = 0.0
+        known_weight: float = 1.0
+        draws: int = 1
+
+        def __post_init__(self) -> None:
+            if not 90 <= self.fov_degrees <= 120:
+                raise UserError(f"fov_degrees must lie in [90, 120], got {self.fov_degrees}")
+            if self.lora_rank < 1:
+                raise UserError(f"lora_rank must be at least 1, got {self.lora_rank}")
+            for name in ("drop_text", "drop_known"):
+                if not 0 <= getattr(self, name) < 1:
+                    raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+            check_draws(self.draws)
+
+    def __init__(self, config: Config, backbone: Backbone | None = None):
+        """Loads the backbone that ``config`` names, unless it is given, and changes it in place."""
+        super().__init__()
+        self.config = config
+        self.backbone = backbone or Backbone.load(config.backbone)
+        unet, vae, fov = self.backbone.unet, self.backbone.vae, config.fov_degrees
+        norms, padding = config.synchronise_norms, config.synchronise_padding
+        told = 3 * config.positions + (not self.backbone.is_inpainting)
+        if told:
+            unet.conv_in = WiderInput(unet.conv_in, told)
+        see_all_faces(unet, COUNT, fov, texts=config.texts, norms=norms, padding=padding)
+        # Faces are encoded one by one: what is known of one must not depend on how little is known of the others.
+        see_all_faces(vae.decoder, COUNT, fov, attention=False, norms=norms, padding=padding)
+        self._parts = open_parts(unet, config.train, config.lora_rank)
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        return self._parts
+
+    def predict(
+        self, latents: Tensor, timesteps: Tensor, context: Tensor, condition: InpaintCondition
+    ) -> Float[Tensor, "rows channels size size"]:
+        """What the UNet predicts for the six faces of each panorama, which lie one after the other."""
+        backbone, condition = self.backbone, condition.repeated(len(latents) // len(condition.mask))
+        if backbone.is_inpainting:
+            inputs = [latents, condition.mask, condition.image]
+        else:
+            inputs = [torch.where(condition.mask > 0.5, latents, condition.image), 1 - condition.mask]
+        if self.config.positions:
+            places = cube_positions(latents.shape[-1], self.config.fov_degrees).to(latents)
+            inputs.append(places.repeat(len(latents) // COUNT, 1, 1, 1))
+        joined = torch.cat([part.to(latents) for part in inputs], dim=1).to(backbone.dtype)
+        return backbone.unet(joined, timesteps, context.to(backbone.dtype), return_dict=False)[0].to(latents.dtype)
+
+    def forward(self, batch: CubeBatch) -> dict[str, Tensor]:
+        """The diffusion loss of all faces, which share a timestep."""
+        config, backbone = self.config, self.backbone
+        known = batch.known & ~self._chosen(batch.seeds, config.drop_known, HIDE, batch.known)
+        text = backbone.encode_text([*batch.prompts, ""])
+        silent = drawn(config.draws, lambda stream: self._chosen(batch.seeds, config.drop_text, stream, text), SILENCE)
+        context = torch.where(silent[:, 0], text[-1], text[:-1].repeat(config.draws, 1, 1))
+        known_weight = config.known_weight if backbone.is_inpainting else 0.0
+        loss = diffusion_loss(
+            backbone,
+            batch.faces,
+            known,
+            face_seeds(batch.seeds),
+            context,
+            noise_offset=config.noise_offset,
+            known_weight=known_weight,
+            predict=self.predict,
+            together=COUNT,
+        )
+        return {"loss": loss}
+
+    @staticmethod
+    def _chosen(seeds: Int[Tensor, "batch"], rate: float, stream: int, like: Tensor) -> Bool[Tensor, "rows 1 1 1"]:
+        """Which panoramas something happens to, for each of their faces."""
+        chosen = uniform(seeds, stream) < rate
+        return chosen.repeat_interleave(COUNT)[:, None, None, None].to(like.device)
+
+    @torch.no_grad()
+    def outpaint(
+        self,
+        canvas: Canvas,
+        cameras: Sequence[Camera],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        sampler: SamplerConfig,
+        face_size: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Float[Tensor, "views 3 size size"]:
+        """The faces of the level cube that the first camera faces, continued from what the canvas knows of them.
+
+        Cameras that are not these faces are shown what the cube shows them, painted with the first one's prompt.
+        """
+        first = cameras[0]
+        if first.fov_degrees != self.config.fov_degrees:
+            wanted = f"{self.config.fov_degrees:g}, what the faces of this checkpoint show"
+            raise UserError(f"plan.fov_degrees must be {wanted}; got {first.fov_degrees:g}")
+        cube = [camera.turned(first.yaw_degrees) for camera in face_cameras(first.width, self.config.fov_degrees)]
+        whole = list(cameras) == cube
+        if not whole:
+            prompts, seeds = [prompts[0]] * COUNT, face_seeds(torch.tensor(seeds[:1])).tolist()
+        seen = [canvas.look(camera) for camera in cube]
+        glimpse = Glimpse(torch.cat([one.image for one in seen]), torch.cat([one.known for one in seen]))
+        context = Context.of_prompts(self.backbone, prompts, sampler.negative)
+        faces = self._paint(glimpse, context, sampler, generators(seeds), progress)
+        if whole:
+            return faces
+        painted = canvas
+        for face, camera in zip(faces, cube, strict=True):
+            painted = painted.paint(face[None], camera)
+        return torch.cat([painted.look(camera).image for camera in cameras])
+
+    def _paint(
+        self,
+        glimpse: Glimpse,
+        context: Context,
+        sampler: SamplerConfig,
+        source: Sequence[torch.Generator],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Float[Tensor, "rows 3 size size"]:
+        images = glimpse.image if self.backbone.is_inpainting else filled(glimpse)
+        condition = self.backbone.prepare_condition(images, glimpse.known, source)
+        painted = inpaint(self.backbone, condition, context, sampler, source, progress, self.predict)
+        return blend_faces(painted.unflatten(0, (-1, COUNT)), self.config.fov_degrees).flatten(0, 1)
+
+    @torch.no_grad()
+    def preview(self, batch: CubeBatch) -> dict[str, Tensor]:
+        """What is known, the target and the output in 20 steps, as panoramas."""
+        glimpse = Glimpse(batch.faces * batch.known, batch.known)
+        context = Context.of_prompts(self.backbone, batch.prompts)
+        source = generators(face_seeds(batch.seeds), PREVIEW)
+        output = self._paint(glimpse, context, SamplerConfig(steps=20), source)
+        shown = {"input": glimpse.image, "target": batch.faces, "output": output}
+        return {name: self._panorama(faces) for name, faces in shown.items()}
+
+    def _panorama(self, faces: Float[Tensor, "rows 3 size size"]) -> Float[Tensor, "batch 3 _ _"]:
+        size = faces.shape[-1]
+        rows = faces.unflatten(0, (-1, COUNT))
+        canvas = Canvas.empty(2 * size, len(rows), faces.device)
+        for number, camera in enumerate(face_cameras(size, self.config.fov_degrees)):
+            canvas = canvas.paint(rows[:, number], camera)
+        return canvas.image
+
+    def enable_gradient_checkpointing(self) -> None:
+        self.backbone.enable_gradient_checkpointing()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes what was trained and a reference to the backbone (config.json, model.safetensors)."""
+        save_trained(Path(folder), self.config, self.trainable_parts(), "cubediff")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, revision: str | None = None, dtype: str | None = None) -> "CubeDiff":
+        """Reads what ``save_pretrained`` wrote, from a folder or the hub, and the backbone it refers to."""
+        return load_trained(cls, str(folder), "cubediff", revision, dtype)
+
+
+def face_seeds(seeds: Int[Tensor, "batch"]) -> Int[Tensor, "rows"]:
+    """A seed for every face of every panorama."""
+    return (seeds[:, None] + torch.arange(COUNT)).flatten()
+
+
+@lru_cache(maxsize=16)
+def cube_positions(size: int, fov_degrees: float) -> Float[Tensor, "6 3 size size"]:
+    """Where on the cube of half-width 1 each pixel of its faces lies, in 3D."""
+    return torch.stack([camera.pixel_directions() for camera in face_cameras(size, fov_degrees)]).permute(0, 3, 1, 2)

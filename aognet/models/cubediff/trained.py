@@ -1,0 +1,78 @@
+"""Which weights of a UNet CubeDiff trains, and how a UNet is told more than it was made for."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from aognet.errors import UserError
+
+Trained = Literal["attention", "all", "lora"]
+PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
+
+
+class WiderInput(nn.Module):
+    """A convolution that takes ``count`` more channels; their weights start at 0, so that at first nothing changes."""
+
+    def __init__(self, plain: nn.Conv2d, count: int):
+        super().__init__()
+        self.plain = plain
+        self.added = nn.Conv2d(count, plain.out_channels, plain.kernel_size, padding=plain.padding, bias=False)
+        nn.init.zeros_(self.added.weight)
+        self.added.to(plain.weight)
+
+    def forward(self, inputs: Float[Tensor, "rows channels height width"]) -> Tensor:
+        known, added = inputs.split([self.plain.in_channels, self.added.in_channels], dim=1)
+        return self.plain(known) + self.added(added)
+
+
+def open_parts(unet: nn.Module, train: Trained, lora_rank: int) -> dict[str, nn.Module]:
+    """Lets the chosen weights of a frozen UNet learn; returns them as a part under the UNet's own names."""
+    from diffusers.models.attention_processor import Attention
+
+    if train == "all":
+        unet.requires_grad_(True)
+        return {"unet": unet}
+    if train == "lora":
+        _add_lora(unet, lora_rank)
+        chosen = {name: weight for name, weight in unet.named_parameters() if "lora_" in name}
+    else:
+        chosen = {
+            f"{name}.{key}": weight
+            for name, module in unet.named_modules()
+            if isinstance(module, Attention)
+            for key, weight in module.named_parameters()
+        }
+    if isinstance(unet.conv_in, WiderInput):
+        chosen["conv_in.added.weight"] = unet.conv_in.added.weight
+    for weight in chosen.values():
+        weight.requires_grad_(True)
+    return {"unet": _tree(chosen)}
+
+
+def _add_lora(unet: nn.Module, rank: int) -> None:
+    try:
+        from peft import LoraConfig
+    except ImportError as error:
+        raise UserError("train: lora needs peft: pip install peft") from error
+    # The second matrix starts at 0 and the first is random: seeded, so that two processes start alike.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        targets = list(PROJECTIONS)
+        unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=targets))
+
+
+def _tree(weights: Mapping[str, nn.Parameter]) -> nn.Module:
+    """A module that holds the weights themselves, not copies, under their dotted names."""
+    root = nn.Module()
+    for name, weight in weights.items():
+        *path, last = name.split(".")
+        module = root
+        for step in path:
+            if step not in module._modules:
+                module.add_module(step, nn.Module())
+            module = module._modules[step]
+        module.register_parameter(last, weight)
+    return root
