@@ -27,7 +27,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--num_inference_step", "--num-inference-step", type=int, metavar="N", help="denoising steps of each view")
     add("--cfg_scale", "--cfg-scale", type=float, metavar="X", help="scale of classifier-free guidance")
     add("--scheduler", help="pndm, ddim, dpm-solver++, unipc, lcm, euler or euler-a")
-    add("--plan", help="cover or published")
+    add("--plan", help="cover, published or cube")
     add("--size", metavar="HxW", help="of the panorama, such as 512x1024")
     add("-s", "--seed", type=int)
     add("--image", action="append", default=[], metavar="FILE", help="a photograph; several need --poses")
@@ -46,6 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for angle in ("yaw", "pitch", "roll"):
         add(f"--{angle}", type=float, help=f"{angle} of the photograph in degrees")
     add("--fov", type=float, help="horizontal field of view of the photograph (default: EXIF focal length, else 90)")
+    add("--save_faces", "--save-faces", action="store_true", help="write the six faces of the cubemap, too")
     add("--name", help="name of the panorama's folder")
     add("--overwrite", action="store_true", help="paint again what is there with other settings")
     add("--undo", type=int, metavar="N", help="take the last N views of a run back (--inference_out_dir: its folder)")
@@ -83,6 +84,7 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "generator.height": None if options.size is None else panorama_height(options.size),
         "generator.seed": options.seed,
         "inputs.name": options.name,
+        "save_faces": options.save_faces or None,
     }
     settings = {key: value for key, value in settings.items() if value is not None} | input_settings(options)
     # JSON is YAML: quoting keeps a prompt with colons or braces a plain string.

@@ -16,7 +16,7 @@ from aognet.engine.auto_prompt import with_prompts
 from aognet.engine.generator import Generator, GeneratorConfig, Listener
 from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, read_start
 from aognet.engine.journal import Journal
-from aognet.engine.results import write_results, write_truth
+from aognet.engine.results import has_faces, write_faces, write_results, write_truth
 from aognet.errors import UserError
 from aognet.models.loading import check_dtype
 from aognet.processes import Processes
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 class InferenceConfig:
     """Everything ``inference.py`` reads from YAML. ``dtype``: precision of the frozen backbone.
 
+    ``save_faces``: write the cubemap of each panorama, too.
+
     ``captioner``: what finds the words where ``inputs.prompt`` is ``auto``.
     """
 
@@ -37,6 +39,7 @@ class InferenceConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: str | None = None
     out_dir: str = "outputs"
+    save_faces: bool = False
     inputs: InputsConfig = field(default_factory=InputsConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     captioner: CaptionerConfig = field(default_factory=lambda: CaptionerConfig(model=SMALL_MODEL))
@@ -117,6 +120,8 @@ class Painter:
             journal = Journal.create(folder, request, start.canvas, self._provenance())
             write_truth(folder, start)
         elif (folder / "result.png").is_file() and journal.finished:
+            if self.config.save_faces and not has_faces(folder):
+                write_faces(folder, journal.canvas())
             log.info("%s: painted already with these settings (--overwrite paints it again)", folder / "result.png")
             return
         else:
@@ -124,7 +129,7 @@ class Painter:
             log.info("%s: going on after %d views", folder, len(journal.entries))
         with progress_bars(job.name) as listener:
             canvas = generator.paint(journal, job.prompt, job.directed, listener)
-        write_results(folder, canvas, job.prompt, journal.photo_camera())
+        write_results(folder, canvas, job.prompt, journal.photo_camera(), self.config.save_faces)
         journal.finish()
         log.info("wrote %s (look around in %s)", folder / "result.png", folder / "viewer.html")
 

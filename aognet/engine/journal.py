@@ -22,10 +22,11 @@ from aognet.engine.inputs import as_canvas, stored
 from aognet.errors import UserError
 from aognet.files import write_atomically
 from aognet.geometry.camera import Camera
+from aognet.geometry.cubemap import FACES
 
 VERSION = 1
 MOST_BYTES = 16 * 2**20
-RESULTS = ("result.png", "viewer.html", "prompt.txt", "gt.png")
+RESULTS = ("result.png", "viewer.html", "prompt.txt", "gt.png", *(f"faces/{name}.png" for name in FACES))
 
 
 @dataclass(frozen=True)

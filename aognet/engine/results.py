@@ -9,6 +9,9 @@ from aognet.export.gpano import save_panorama
 from aognet.export.viewer import write_viewer
 from aognet.files import write_atomically
 from aognet.geometry.camera import Camera
+from aognet.geometry.cubemap import FACES, faces_of
+
+FOLDER = "faces"
 
 
 def write_truth(folder: Path, start: Start) -> None:
@@ -17,9 +20,27 @@ def write_truth(folder: Path, start: Start) -> None:
         save_image(start.truth[0], folder / "gt.png")
 
 
-def write_results(folder: Path, canvas: Canvas, prompt: str, camera: Camera | None) -> None:
-    """``result.png`` (with GPano metadata), ``viewer.html`` and ``prompt.txt`` of a canvas of one panorama."""
+def write_results(folder: Path, canvas: Canvas, prompt: str, camera: Camera | None, faces: bool = False) -> None:
+    """``result.png`` (with GPano metadata), ``viewer.html`` and ``prompt.txt`` of a canvas of one panorama.
+
+    ``faces``: the six of its cubemap, too; those that are there already are never left as they were.
+    """
     image = to_pil(canvas.image[0])
     save_panorama(image, folder / "result.png", description=prompt)
     write_viewer(image, folder / "viewer.html", title=prompt or folder.name, photo_camera=camera)
     write_atomically(folder / "prompt.txt", prompt + "\n")
+    if faces or has_faces(folder):
+        write_faces(folder, canvas)
+
+
+def has_faces(folder: Path) -> bool:
+    """Whether all faces of a result lie beside it."""
+    return all((folder / FOLDER / f"{name}.png").is_file() for name in FACES)
+
+
+def write_faces(folder: Path, canvas: Canvas) -> None:
+    """``faces/front.png``, ...: the cubemap of a canvas, 90 degrees each, half as many rows as the panorama."""
+    (folder / FOLDER).mkdir(exist_ok=True)
+    images = faces_of(canvas.image, canvas.height // 2)[0]
+    for name, image in zip(FACES, images, strict=True):
+        save_image(image, folder / FOLDER / f"{name}.png")
