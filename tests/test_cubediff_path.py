@@ -150,3 +150,13 @@ def test_stopped_before_the_cube_is_recorded_it_paints_it_again(paint, photo: Pa
 def test_a_plan_with_other_faces_is_refused_in_one_line(paint, photo: Path, capsys, caplog):
     with pytest.raises(ValueError, match="plan.fov_degrees must be 95, what the faces of this checkpoint show; got 90"):
         paint("--image", photo, "--prompt", "a yard", "generator.plan.fov_degrees=90")
+
+
+def test_a_backbone_alone_paints_a_cube_without_training(settings: Path, sd2_folder: Path, photo: Path, tmp_path: Path):
+    command = ["-b", str(settings / "infer.yaml"), "--checkpoint", str(sd2_folder), "method=cubediff"]
+    command += ["--image", str(photo), "--prompt", "a yard", "--fov", "70", "--inference_out_dir", str(tmp_path)]
+    assert inference.main(command) == 0
+    journal = Journal.open(tmp_path / "yard")
+    assert journal.request["method"] == "cubediff" and len(journal.entries) == 6
+    assert inference.main(["--inference_out_dir", str(tmp_path / "yard"), "--repaint", "180,0: a door"]) == 0
+    assert len(Journal.open(tmp_path / "yard").entries) == 7

@@ -19,9 +19,12 @@ from aognet.engine.journal import Journal
 from aognet.engine.results import has_faces, write_faces, write_results, write_truth
 from aognet.errors import UserError
 from aognet.models.loading import check_dtype
+from aognet.models.pretrained import Method, load_method
 from aognet.processes import Processes
 from aognet.provenance import provenance
 
+# What says which model paints.
+MODEL = ("checkpoint", "revision", "method", "dtype")
 log = logging.getLogger(__name__)
 
 
@@ -29,13 +32,14 @@ log = logging.getLogger(__name__)
 class InferenceConfig:
     """Everything ``inference.py`` reads from YAML. ``dtype``: precision of the frozen backbone.
 
-    ``save_faces``: write the cubemap of each panorama, too.
+    ``method``: how a checkpoint paints that is a backbone alone. ``save_faces``: write each panorama's cubemap, too.
 
     ``captioner``: what finds the words where ``inputs.prompt`` is ``auto``.
     """
 
     checkpoint: str = "assets/embedded/aognet"
     revision: str | None = None
+    method: Method = "aognet"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: str | None = None
     out_dir: str = "outputs"
@@ -90,9 +94,7 @@ class Painter:
     def generator(self) -> Generator:
         """The generator with its model on the device."""
         if self._generator is None:
-            from aognet.models.pretrained import load_method
-
-            model = load_method(self.config.checkpoint, self.config.revision, self.config.dtype)
+            model = load_method(self.config.checkpoint, self.config.revision, self.config.dtype, self.config.method)
             self._generator = Generator(model.eval().to(self.device), self.config.generator, self.device)
         return self._generator
 
@@ -149,7 +151,9 @@ class Painter:
             "files": _digests(job),
             "captioner": asdict(config.captioner) if job.captioned else None,
         }
-        model = {"checkpoint": config.checkpoint, "revision": config.revision, "dtype": config.dtype}
+        model = {key: getattr(config, key) for key in MODEL}
+        if config.method == "aognet":  # runs from before there were others do not name it
+            del model["method"]
         return {**model, "generator": asdict(config.generator), **described}
 
 
@@ -164,8 +168,7 @@ def edit_run(folder: Path, undo: int | None, repaint: str | None) -> int:
         log.info("%s: %d views left, %d pixels unknown", folder, len(journal.entries), canvas.unknown_pixels)
     else:
         at = DirectedPrompt.parse(repaint, "--repaint")
-        keys = ("checkpoint", "revision", "dtype", "generator")
-        settings = {key: journal.request[key] for key in keys if key in journal.request}
+        settings = {key: journal.request[key] for key in (*MODEL, "generator") if key in journal.request}
         config = build_config(LoadedConfig(settings, {"": str(folder / "run.json")}), InferenceConfig)
         painter = Painter(config, Processes.start("auto").device)
         with progress_bars(folder.name) as listener:

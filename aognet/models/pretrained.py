@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import nn
 
@@ -18,7 +18,13 @@ from aognet.nn.weights import copy_tensors, part_tensors, read_tensors, write_te
 
 CONFIG, WEIGHTS, PIPELINE = "config.json", "model.safetensors", "model_index.json"
 MOST_CONFIG_BYTES = 2**20
-METHODS = ("aognet", "cubediff")
+Method = Literal["aognet", "cubediff"]
+METHODS = get_args(Method)
+# What a method is set to where nothing of it is trained.
+UNTRAINED = {
+    "aognet": {"global_stream": {"enabled": False}, "local_stream": {"enabled": False}},
+    "cubediff": {"positions": False, "clean_known": False, "synchronise_padding": True},
+}
 
 
 def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method: str) -> None:
@@ -33,28 +39,29 @@ def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method:
     write_tensors(folder / WEIGHTS, part_tensors(parts))
 
 
-def load_method(model: str, revision: str | None = None, dtype: str | None = None) -> nn.Module:
+def load_method(
+    model: str, revision: str | None = None, dtype: str | None = None, alone: Method = "aognet"
+) -> nn.Module:
     """The trained model of a folder or hub id, whichever method it is; an experiment's folder means its ``final``.
 
-    A diffusers inpainting model (a folder with ``model_index.json``) is a backbone that paints without streams.
+    A diffusers model (a folder with ``model_index.json``) is a backbone that paints alone, as the method ``alone`` does
+    with it before any training.
     """
     if not (Path(model) / CONFIG).is_file() and (Path(model) / "final" / CONFIG).is_file():
         model = str(Path(model) / "final")
     path = resolve(model, (), revision) / CONFIG
     if not path.is_file() and path.with_name(PIPELINE).is_file():
-        return _backbone_alone(model, revision, dtype)
+        return _backbone_alone(model, revision, dtype, alone)
     method = _read(path).get("method")
     if method not in METHODS:
         raise UserError(f"{path}: method: unknown value {method!r}, known are {', '.join(METHODS)}")
     return target_class(LoadedConfig({"target": method}, {"": str(path)})).from_pretrained(model, revision, dtype)
 
 
-def _backbone_alone(model: str, revision: str | None, dtype: str | None) -> nn.Module:
-    off = {"enabled": False}
+def _backbone_alone(model: str, revision: str | None, dtype: str | None, name: Method) -> nn.Module:
     backbone = {"model": model, "revision": revision, "dtype": dtype or "float32"}
-    described = {"backbone": backbone, "global_stream": off, "local_stream": off}
-    method = target_class(LoadedConfig({"target": METHODS[0]}, {"": model}))
-    return method(build_config(LoadedConfig(described, {"": model}), method.Config))
+    method = target_class(LoadedConfig({"target": name}, {"": model}))
+    return method(build_config(LoadedConfig({"backbone": backbone, **UNTRAINED[name]}, {"": model}), method.Config))
 
 
 def load_trained(method_class: type, model: str, method: str, revision: str | None, dtype: str | None) -> nn.Module:

@@ -184,6 +184,21 @@ def test_a_text_to_image_unet_sees_clean_latents_where_something_is_known(make: 
     assert_close(inputs[:, 5:], cube_positions(inputs.shape[-1], FOV).float())
 
 
+def test_without_clean_latents_and_positions_nothing_is_added_and_the_known_is_put_back(make: Make, monkeypatch: Any):
+    model, seen = make(4, clean_known=False, positions=False), {}
+    assert type(model.backbone.unet.conv_in) is torch.nn.Conv2d
+    for name in ("prepare_condition", "decode"):
+        plain = getattr(model.backbone, name)
+        spy = lambda *given, name=name, plain=plain: seen.setdefault(name, (given, plain(*given)))[1]  # noqa: E731
+        monkeypatch.setattr(model.backbone, name, spy)
+    paint(model, photo_canvas())
+    condition, latents = seen["prepare_condition"][1], seen["decode"][0][0]
+    known = (condition.mask == 0).expand_as(latents)
+    assert 0 < known.float().mean() < 0.2
+    assert torch.equal(latents[known], condition.image[known])
+    assert not torch.equal(latents[~known], condition.image[~known])
+
+
 def test_positions_lie_on_the_cube():
     positions = cube_positions(8, 90.0)
     assert_close(positions.abs().amax(1), torch.ones(6, 8, 8, dtype=torch.float64))

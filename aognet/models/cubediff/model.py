@@ -32,7 +32,8 @@ class CubeDiff(nn.Module):
     """Any Stable Diffusion backbone, made to see six faces; what of it is trained, the configuration says.
 
     An inpainting UNet is told the known pixels as ever. A text-to-image UNet gets their clean latents in place of noisy
-    ones, and a channel that says where (sec. 3.2).
+    ones, and a channel that says where (sec. 3.2); without ``clean_known`` they are put back after each step instead,
+    which a UNet that was never trained for faces takes better.
     """
 
     whole_waves = True
@@ -41,7 +42,8 @@ class CubeDiff(nn.Module):
     class Config:
         """``fov_degrees``: of the faces, more than 90 so that neighbours overlap. ``train``: what learns.
 
-        ``positions``: whether the UNet is told where on the cube each latent pixel lies. ``synchronise_norms`` and
+        ``positions``: whether the UNet is told where on the cube each latent pixel lies. ``clean_known``: whether a
+        text-to-image UNet sees clean latents where something is known. ``synchronise_norms`` and
         ``synchronise_padding``: whether group norms take all faces together, and whether convolutions are padded with
         what neighbours show. ``texts``: whose text a face attends to. ``drop_text`` and ``drop_known``: how often
         training leaves out the texts and what is known. ``noise_offset``, ``known_weight``, ``draws``: see AOG-Net's.
@@ -52,6 +54,7 @@ class CubeDiff(nn.Module):
         train: Trained = "attention"
         lora_rank: int = 16
         positions: bool = True
+        clean_known: bool = True
         synchronise_norms: bool = True
         synchronise_padding: bool = False
         texts: Texts = "own"
@@ -78,7 +81,7 @@ class CubeDiff(nn.Module):
         self.backbone = backbone or Backbone.load(config.backbone)
         unet, vae, fov = self.backbone.unet, self.backbone.vae, config.fov_degrees
         norms, padding = config.synchronise_norms, config.synchronise_padding
-        told = 3 * config.positions + (not self.backbone.is_inpainting)
+        told = 3 * config.positions + self._replaces
         if told:
             unet.conv_in = WiderInput(unet.conv_in, told)
         see_all_faces(unet, COUNT, fov, texts=config.texts, norms=norms, padding=padding)
@@ -89,14 +92,20 @@ class CubeDiff(nn.Module):
     def trainable_parts(self) -> dict[str, nn.Module]:
         return self._parts
 
+    @property
+    def _replaces(self) -> bool:
+        """Whether the UNet sees clean latents in place of noisy ones where something is known."""
+        return self.config.clean_known and not self.backbone.is_inpainting
+
     def predict(
         self, latents: Tensor, timesteps: Tensor, context: Tensor, condition: InpaintCondition
     ) -> Float[Tensor, "rows channels size size"]:
         """What the UNet predicts for the six faces of each panorama, which lie one after the other."""
         backbone, condition = self.backbone, condition.repeated(len(latents) // len(condition.mask))
+        inputs = [latents]
         if backbone.is_inpainting:
             inputs = [latents, condition.mask, condition.image]
-        else:
+        elif self._replaces:
             inputs = [torch.where(condition.mask > 0.5, latents, condition.image), 1 - condition.mask]
         if self.config.positions:
             places = cube_positions(latents.shape[-1], self.config.fov_degrees).to(latents)
@@ -111,7 +120,7 @@ class CubeDiff(nn.Module):
         text = backbone.encode_text([*batch.prompts, ""])
         silent = drawn(config.draws, lambda stream: self._chosen(batch.seeds, config.drop_text, stream, text), SILENCE)
         context = torch.where(silent[:, 0], text[-1], text[:-1].repeat(config.draws, 1, 1))
-        known_weight = config.known_weight if backbone.is_inpainting else 0.0
+        known_weight = 0.0 if self._replaces else config.known_weight
         loss = diffusion_loss(
             backbone,
             batch.faces,
