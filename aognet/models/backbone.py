@@ -5,7 +5,7 @@ Any diffusers inpainting model fits: 9-channel UNets (noisy latents, mask, laten
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,7 +13,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aognet.data.cache import CacheConfig
 from aognet.errors import UserError
+from aognet.models.latents import LatentCache
 from aognet.models.loading import check_dtype, freeze, load_scheduler, load_tokenizer, load_weights, resolve
 from aognet.sampling.denoise import AfterStep
 from aognet.sampling.noise import Generators, normal
@@ -24,12 +26,16 @@ PREDICTION_TYPES = ("epsilon", "v_prediction")
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """Which diffusers model, and in which precision its weights are held."""
+    """Which diffusers model, and in which precision its weights are held.
+
+    ``latents``: where training keeps what the VAE makes of images, if they come again (a folder of null: nowhere).
+    """
 
     model: str  # hub id or local folder
     revision: str | None = None  # hub branch, tag or commit
     variant: str | None = None  # "fp16" reads *.fp16.safetensors
     dtype: str = "float32"
+    latents: CacheConfig = field(default_factory=lambda: CacheConfig(folder=None))
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -60,7 +66,14 @@ class Backbone(nn.Module):
     Config = BackboneConfig
 
     def __init__(
-        self, *, vae: nn.Module, unet: nn.Module, text_encoder: nn.Module, tokenizer: Any, scheduler: Any
+        self,
+        *,
+        vae: nn.Module,
+        unet: nn.Module,
+        text_encoder: nn.Module,
+        tokenizer: Any,
+        scheduler: Any,
+        latents: CacheConfig = CacheConfig(folder=None),  # noqa: B008 (frozen)
     ) -> None:
         """Takes diffusers and transformers objects; `load` reads them from a folder or the hub."""
         from diffusers import DDPMScheduler
@@ -73,6 +86,7 @@ class Backbone(nn.Module):
         self.scheduler = scheduler
         self.training_scheduler = DDPMScheduler.from_config(scheduler.config)
         self._check()
+        self._latents = LatentCache(latents, self.vae)
 
     @classmethod
     def load(cls, config: BackboneConfig) -> "Backbone":
@@ -89,7 +103,7 @@ class Backbone(nn.Module):
             "scheduler": load_scheduler(folder),
         }
         try:
-            return cls(**parts)
+            return cls(**parts, latents=config.latents)
         except UserError as error:
             raise UserError(f"{config.model}: {error}") from error
 
@@ -175,11 +189,14 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "batch channels rows columns"]:
         """Scaled latents of images in [-1, 1]: a sample drawn from ``source``, or the mode without one."""
         self._check_size(images)
-        posterior = self.vae.encode(images.to(self.device, self.dtype)).latent_dist
-        latents = posterior.mean.float()
+        latents, deviation = self._latents.moments(images, self._moments)
         if source is not None:
-            latents = latents + posterior.std.float() * normal(latents.shape, source, latents.device)
+            latents = latents + deviation * normal(latents.shape, source, latents.device)
         return latents * self.vae.config.scaling_factor
+
+    def _moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        posterior = self.vae.encode(images.to(self.device, self.dtype)).latent_dist
+        return posterior.mean.float(), posterior.std.float()
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch 3 height width"]:

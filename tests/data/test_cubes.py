@@ -73,6 +73,12 @@ def test_every_lateral_face_can_have_the_words_of_its_direction(folder: Path):
         assert all(prompt.startswith("scene") for prompt in prompts[4:])
 
 
+def test_few_turns_show_the_same_faces_again(folder: Path):
+    samples = cubes(folder, turns=2)
+    seen = {samples[number].faces.numpy().tobytes() for number in range(40)}
+    assert len(seen) == 6  # three panoramas, two turns
+
+
 def test_batches_and_the_same_sample_again(folder: Path):
     samples = cubes(folder)
     batch = samples.collate([samples[5], samples[6]])
@@ -89,6 +95,7 @@ def test_batches_and_the_same_sample_again(folder: Path):
         ({"fov_degrees": 80.0}, r"fov_degrees must lie in \[90, 120\], got 80"),
         ({"input_fov_degrees": (180.0,)}, "input_fov_degrees must be fields of view between 0 and 180"),
         ({"input_pitch_degrees": ()}, "input_pitch_degrees must be pitches between -90 and 90"),
+        ({"turns": 65}, r"turns must lie in \[0, 64\], the columns; got 65"),
         ({"directed": 2.0}, "directed"),
     ],
 )
