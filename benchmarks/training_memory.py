@@ -2,9 +2,9 @@
 
 python benchmarks/training_memory.py -b config/train_config.yaml [key.sub=value ...] [--size 512]
 
-Runs a training step and a preview of AOG-Net in the sizes of Stable Diffusion 2 inpainting and CLIP ViT-H/14 on tensors
-that have a shape and a type but no memory (torch's FakeTensorMode). After every operation it adds up the storages that
-are alive. What this cannot see is assumed: the constants below, and what ``cuda_rules`` says.
+Runs a training step and a preview of AOG-Net or CubeDiff in the sizes of Stable Diffusion 2 and CLIP ViT-H/14 on
+tensors that have a shape and a type but no memory (torch's FakeTensorMode). After every operation it adds up the
+storages that are alive. What this cannot see is assumed: the constants below, and what ``cuda_rules`` says.
 """
 
 import argparse
@@ -27,9 +27,10 @@ from aognet import cli
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
 
 if TYPE_CHECKING:
+    from aognet.config import LoadedConfig
+    from aognet.data.cubes import CubeBatch
     from aognet.data.outpainting import OutpaintingBatch
     from aognet.engine.setup import TrainerConfig
-    from aognet.models.aognet import AOGNet
     from aognet.models.backbone import Backbone
 
 CARD_GIGABYTES = 24.0
@@ -56,14 +57,14 @@ class Tokens:
         return BatchEncoding({"input_ids": tokens, "attention_mask": torch.ones_like(tokens)})
 
 
-def sd2_backbone() -> "Backbone":
-    """Stable Diffusion 2 inpainting in its published sizes, in torch's default type."""
+def sd2_backbone(channels: int) -> "Backbone":
+    """Stable Diffusion 2 (9 channels: inpainting) in its published sizes, in torch's default type."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
     from aognet.models.backbone import Backbone
 
     unet = UNet2DConditionModel(
-        in_channels=9, out_channels=4, sample_size=64, block_out_channels=(320, 640, 1280, 1280),
+        in_channels=channels, out_channels=4, sample_size=64, block_out_channels=(320, 640, 1280, 1280),
         cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True,
     )  # fmt: skip
     vae = AutoencoderKL(
@@ -96,21 +97,20 @@ def text_tower(layers: int) -> nn.Module:
     return CLIPTextModel(config)
 
 
-def sd2_model(config: "AOGNet.Config") -> "AOGNet":
-    """AOG-Net on both, whatever ``config`` names; call it where everything is pretended."""
-    from aognet.models.aognet import AOGNet
+def sd2_model(method: type[nn.Module], config: Any, channels: int = 9) -> nn.Module:
+    """A method on both, whatever ``config`` names; call it where everything is pretended."""
     from aognet.models.backbone import Backbone
     from aognet.models.clip_encoders import ClipImageEncoder, ClipTextEncoder
 
     loads: dict[type, Callable[[], nn.Module]] = {
-        Backbone: sd2_backbone,
+        Backbone: partial(sd2_backbone, channels),
         ClipImageEncoder: lambda: ClipImageEncoder(clip_image_tower()),
         ClipTextEncoder: lambda: ClipTextEncoder(text_tower(24), Tokens()),
     }
     with ExitStack() as stack:
         for kind, make in loads.items():
             stack.enter_context(mock.patch.object(kind, "load", partial(_make, make)))
-        return AOGNet(config)
+        return method(config)
 
 
 def _make(make: Callable[[], nn.Module], config: Any) -> nn.Module:
@@ -147,6 +147,16 @@ def make_batch(rows: int, view: int, face: int, mode: Pretended | None = None) -
     return OutpaintingBatch(**images, cameras=cameras, prompts=["a room"] * rows, seeds=torch.arange(rows))
 
 
+def make_cubes(rows: int, size: int, mode: Pretended | None = None) -> "CubeBatch":
+    """Black faces, fake ones with a ``mode``; the seeds are always numbers."""
+    from aognet.data.cubes import CubeBatch
+
+    with mode.everything() if mode else nullcontext():
+        faces = torch.zeros(6 * rows, 3, size, size)
+        known = torch.zeros(6 * rows, 1, size, size, dtype=torch.bool)
+    return CubeBatch(faces, known, ["a room"] * 6 * rows, torch.arange(rows))
+
+
 @dataclass(frozen=True)
 class Account:
     """Bytes of a training run: what is always there, and the most that comes on top in each phase."""
@@ -166,7 +176,10 @@ class Account:
 
 
 def measure(
-    config: "TrainerConfig", model: "AOGNet", batch: "OutpaintingBatch", shown: "OutpaintingBatch | None" = None
+    config: "TrainerConfig",
+    model: nn.Module,
+    batch: "OutpaintingBatch | CubeBatch",
+    shown: "OutpaintingBatch | CubeBatch | None" = None,
 ) -> Account:
     """Does what the trainer does in one step, then a preview of ``shown``; the tensors may be fake or real."""
     from aognet.engine.ema import WeightAverage
@@ -209,11 +222,13 @@ def measure(
     return Account(_frozen(model), ours, states, averages, gradients, activations, meter.phases)
 
 
-def _frozen(model: "AOGNet") -> dict[str, int]:
+def _frozen(model: nn.Module) -> dict[str, int]:
     parts = {"UNet": model.backbone.unet, "VAE": model.backbone.vae, "text encoder": model.backbone.text_encoder}
-    parts |= {"CLIP image tower": model.clip, "CLIP text tower": model.clip_text}
+    parts |= {"CLIP image tower": getattr(model, "clip", None), "CLIP text tower": getattr(model, "clip_text", None)}
     return {
-        f"{name}, {str(next(part.parameters()).dtype).removeprefix('torch.')}": _bytes(part.parameters())
+        f"{name}, {str(next(part.parameters()).dtype).removeprefix('torch.')}": _bytes(
+            weight for weight in part.parameters() if not weight.requires_grad
+        )
         for name, part in parts.items()
         if part is not None
     }
@@ -270,33 +285,46 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return cli.parse_with_overrides(parser, arguments)
 
 
+def pretend(
+    config: "LoadedConfig", size: int | None, mode: Pretended
+) -> "tuple[nn.Module, Callable[[int], OutpaintingBatch | CubeBatch], str]":
+    """The model that a config names, what makes batches of so many samples for it, and the two in words."""
+    from aognet.config import build_config, target_class
+    from aognet.errors import UserError
+
+    section, data = config.section("model"), config.section("data").section("train")
+    target = section.values.get("target")
+    if target not in ("aognet", "cubediff"):
+        raise UserError(f"{section.source('target')}: model.target must be aognet or cubediff here, got {target!r}")
+    method, samples = target_class(section), build_config(data, target_class(data).Config)
+    with mode.everything():
+        model = sd2_model(method, build_config(section, method.Config), channels=9 if target == "aognet" else 4)
+    if target == "cubediff":
+        size = size or samples.size
+        return model, partial(make_cubes, size=size, mode=mode), f"CubeDiff on Stable Diffusion 2: faces {size}x{size}"
+    view, face = size or samples.plan.size, size or samples.face_size
+    title = f"AOG-Net on Stable Diffusion 2: views {view}x{view}"
+    return model, partial(make_batch, view=view, face=face, mode=mode), title
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     from aognet.config import build_config, load_config
-    from aognet.data.outpainting import OutpaintingSamples
     from aognet.engine.setup import TrainerConfig
-    from aognet.errors import UserError
-    from aognet.models.aognet import AOGNet
 
     config = load_config(options.base, options.overrides)
-    target = config.section("model").values.get("target")
-    if target != "aognet":
-        raise UserError(f"{config.section('model').source('target')}: model.target must be aognet here, got {target!r}")
-    settings = build_config(config.section("trainer"), TrainerConfig)
-    data = build_config(config.section("data").section("train"), OutpaintingSamples.Config)
-    view, face = options.size or data.plan.size, options.size or data.face_size
     mode = Pretended()
-    with mode.everything():
-        model = sd2_model(build_config(config.section("model"), AOGNet.Config))
-    batch = make_batch(settings.batch_size, view, face, mode)
-    shown = make_batch(settings.image_samples, view, face, mode) if settings.images_every else None
+    model, make, title = pretend(config, options.size, mode)
+    settings = build_config(config.section("trainer"), TrainerConfig)
+    shown = make(settings.image_samples) if settings.images_every else None
+    batch = make(settings.batch_size)
     with mode:
         account = measure(settings, model, batch, shown)
     checkpointing = "with" if settings.gradient_checkpointing else "without"
     show(
         account,
-        f"AOG-Net on Stable Diffusion 2: views {view}x{view}, batch {settings.batch_size}, mixed precision "
-        f"{settings.mixed_precision}, {checkpointing} gradient checkpointing, {settings.optimizer}",
+        f"{title}, batch {settings.batch_size}, mixed precision {settings.mixed_precision}, {checkpointing} gradient "
+        f"checkpointing, {settings.optimizer}",
     )
     return 0
 

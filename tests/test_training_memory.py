@@ -1,6 +1,7 @@
 """The memory accounting agrees with what real runs of a tiny model allocate, and training in half precision works."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
@@ -15,6 +16,7 @@ from aognet.models.aognet.global_stream import GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStreamConfig
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder
+from aognet.models.cubediff import CubeDiff
 from aognet.sampling.sampler import SamplerConfig
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
 from benchmarks.training_memory import (
@@ -24,6 +26,7 @@ from benchmarks.training_memory import (
     eight_bit,
     main,
     make_batch,
+    make_cubes,
     measure,
     sd2_backbone,
     show,
@@ -97,6 +100,22 @@ def test_pretended_training_needs_what_real_training_needs(precision: str, check
     assert pretended.phases == pytest.approx(real.phases, rel=0.001, abs=squares)
 
 
+def test_pretended_training_of_a_cube_needs_what_real_training_needs():
+    def cube(mode: Pretended | None) -> Account:
+        with mode.everything() if mode else nullcontext():
+            parts = {name: part for name, part in tiny_components("sd2", 4).items() if name != "image_encoder"}
+            config = CubeDiff.Config(backbone=BackboneConfig("tiny"))
+            model = CubeDiff(config, Backbone(**parts))
+        batch, shown = make_cubes(1, 32, mode), make_cubes(1, 32, mode)
+        with mode or nullcontext():
+            return measure(TrainerConfig(gradient_checkpointing=True), model, batch, shown)
+
+    pretended, real = cube(Pretended()), cube(None)
+    assert pretended.always == real.always
+    assert pretended.activations == pytest.approx(real.activations, rel=0.02)
+    assert pretended.phases == pytest.approx(real.phases, rel=0.02)
+
+
 def test_checkpointing_and_half_precision_keep_less():
     plain, checkpointed, half = (
         account(TrainerConfig(**options), Pretended(), preview=False).activations
@@ -147,7 +166,7 @@ def _sums(profile: torch.profiler.profile) -> tuple[int, int]:
 
 def test_the_full_size_backbone_is_stable_diffusion_2():
     with Pretended().everything(), default_type("float16"):
-        backbone = sd2_backbone()
+        backbone = sd2_backbone(9)
     assert sum(weight.numel() for weight in backbone.unet.parameters()) == 865_925_124
     assert sum(weight.numel() for weight in backbone.vae.parameters()) == 83_653_863
     assert sum(weight.numel() for weight in backbone.text_encoder.parameters()) == 340_387_840
@@ -170,7 +189,7 @@ def test_the_table(gigabytes: int, verdict: str, capsys: pytest.CaptureFixture[s
 
 def test_other_methods_are_refused(tmp_path: Path):
     (tmp_path / "other.yaml").write_text("model: {target: inpainting}")
-    with pytest.raises(UserError, match=r"other\.yaml: model\.target must be aognet"):
+    with pytest.raises(UserError, match=r"other\.yaml: model\.target must be aognet or cubediff"):
         main(["-b", str(tmp_path / "other.yaml")])
 
 

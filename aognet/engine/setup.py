@@ -122,6 +122,10 @@ def prepare_parameters(config: TrainerConfig, model: Trainable, device: torch.de
     if config.compile:
         model.compile()
     trained = {name: parameter for name, parameter in named.values() if parameter.requires_grad}
+    low = [name for name, parameter in trained.items() if parameter.dtype in (torch.float16, torch.bfloat16)]
+    if low:
+        kind = str(trained[low[0]].dtype).removeprefix("torch.")
+        raise UserError(f"model.backbone.dtype must be float32, since {low[0]} is trained; got {kind}")
     if not trained:
         raise UserError(f"{type(model).__name__} has nothing to train: all its parts are frozen")
     return trained

@@ -19,9 +19,9 @@ class WiderInput(nn.Module):
     def __init__(self, plain: nn.Conv2d, count: int):
         super().__init__()
         self.plain = plain
-        self.added = nn.Conv2d(count, plain.out_channels, plain.kernel_size, padding=plain.padding, bias=False)
+        place = {"device": plain.weight.device, "dtype": plain.weight.dtype}
+        self.added = nn.Conv2d(count, plain.out_channels, plain.kernel_size, padding=plain.padding, bias=False, **place)
         nn.init.zeros_(self.added.weight)
-        self.added.to(plain.weight)
 
     def forward(self, inputs: Float[Tensor, "rows channels height width"]) -> Tensor:
         known, added = inputs.split([self.plain.in_channels, self.added.in_channels], dim=1)
