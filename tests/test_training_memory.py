@@ -17,6 +17,7 @@ from aognet.models.aognet.local_stream import LocalStreamConfig
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder
 from aognet.models.cubediff import CubeDiff
+from aognet.models.cubediff.model import cube_positions
 from aognet.sampling.sampler import SamplerConfig
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
 from benchmarks.training_memory import (
@@ -102,6 +103,7 @@ def test_pretended_training_needs_what_real_training_needs(precision: str, check
 
 def test_pretended_training_of_a_cube_needs_what_real_training_needs():
     def cube(mode: Pretended | None) -> Account:
+        cube_positions.cache_clear()
         with mode.everything() if mode else nullcontext():
             parts = {name: part for name, part in tiny_components("sd2", 4).items() if name != "image_encoder"}
             config = CubeDiff.Config(backbone=BackboneConfig("tiny"))
@@ -111,9 +113,10 @@ def test_pretended_training_of_a_cube_needs_what_real_training_needs():
             return measure(TrainerConfig(gradient_checkpointing=True), model, batch, shown)
 
     pretended, real = cube(Pretended()), cube(None)
+    cube_positions.cache_clear()
     assert pretended.always == real.always
-    assert pretended.activations == pytest.approx(real.activations, rel=0.02)
-    assert pretended.phases == pytest.approx(real.phases, rel=0.02)
+    assert pretended.activations == pytest.approx(real.activations, rel=0.01)
+    assert pretended.phases == pytest.approx(real.phases, rel=0.01)
 
 
 def test_checkpointing_and_half_precision_keep_less():
@@ -188,7 +191,7 @@ def test_the_table(gigabytes: int, verdict: str, capsys: pytest.CaptureFixture[s
 
 
 def test_other_methods_are_refused(tmp_path: Path):
-    (tmp_path / "other.yaml").write_text("model: {target: inpainting}")
+    (tmp_path / "other.yaml").write_text("model: {target: inpainting}\ndata: {train: {target: views}}")
     with pytest.raises(UserError, match=r"other\.yaml: model\.target must be aognet or cubediff"):
         main(["-b", str(tmp_path / "other.yaml")])
 
