@@ -110,6 +110,8 @@ def sd2_model(method: type[nn.Module], config: Any, channels: int = 9) -> nn.Mod
     with ExitStack() as stack:
         for kind, make in loads.items():
             stack.enter_context(mock.patch.object(kind, "load", partial(_make, make)))
+        # Torch cannot move pretended weights, as peft would; all are made where they belong.
+        stack.enter_context(mock.patch.object(nn.Module, "to", lambda module, *where, **how: module))
         return method(config)
 
 
