@@ -1,8 +1,9 @@
-r"""Puts separately trained parts together: a diffusers inpainting model in half precision, and the streams beside it.
+r"""Puts separately trained parts together: a diffusers inpainting model in half precision, and methods beside it.
 
 python misc/assemble_embedded.py --vae logs/vae/final --clip logs/clip/final --unet logs/unet/final \\
     --out_dir assets/embedded
 python misc/assemble_embedded.py --streams logs/streams/final --out_dir assets/embedded
+python misc/assemble_embedded.py --cubediff logs/cubediff/final --out_dir assets/embedded
 """
 
 import argparse
@@ -34,6 +35,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--clip", type=Path, help="final/ folder of the CLIP's training")
     parser.add_argument("--unet", type=Path, help="final/ folder of the UNet's training")
     parser.add_argument("--streams", type=Path, help="final/ folder of the streams' training")
+    parser.add_argument("--cubediff", type=Path, help="final/ folder of CubeDiff's training")
     parser.add_argument("--out_dir", type=Path, required=True)
     return parser.parse_args(argv)
 
@@ -48,14 +50,14 @@ def main(argv: list[str] | None = None) -> None:
         arguments.unet: ("unet", "scheduler"),
     }
     parts = {source / name: name for source, names in sources.items() if source is not None for name in names}
-    if arguments.streams is not None:
-        parts[arguments.streams] = "aognet"
+    methods = {arguments.streams: "aognet", arguments.cubediff: "cubediff"}
+    parts |= {source: name for source, name in methods.items() if source is not None}
     if missing := [str(path) for path in parts if not path.is_dir()]:
         raise UserError(f"no such folder: {missing[0]}")
     for source, name in parts.items():
         copy_in_half(source, arguments.out_dir / name)
-    if arguments.streams is not None:
-        refer_to_backbone(arguments.out_dir / "aognet" / "config.json")
+        if source in methods:
+            refer_to_backbone(arguments.out_dir / name / "config.json")
     pipeline = {"_diffusers_version": version("diffusers"), **PIPELINE}
     index = json.dumps(pipeline, indent=2) + "\n"
     (arguments.out_dir / "model_index.json").write_text(index, encoding="utf-8")
@@ -80,9 +82,9 @@ def copy_in_half(source: Path, target: Path) -> None:
 
 
 def refer_to_backbone(path: Path) -> None:
-    """Lets the streams refer to the parts they lie among, wherever the folder is moved."""
+    """Lets a method refer to the parts it lies among, wherever the folder is moved."""
     config = json.loads(path.read_text(encoding="utf-8"))
-    for name in ("backbone", "clip"):
+    for name in {"backbone", "clip"} & config.keys():
         config[name]["model"] = ".."
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 

@@ -15,7 +15,7 @@ from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import FACES, blend_faces, face_cameras
 from aognet.models.backbone import Backbone, BackboneConfig, InpaintCondition
-from aognet.models.cubediff.trained import Trained, WiderInput, open_parts
+from aognet.models.cubediff.trained import Layers, Trained, WiderInput, merge_lora, open_parts
 from aognet.models.painting import Context, inpaint
 from aognet.models.pretrained import load_trained, save_trained
 from aognet.models.training import check_draws, diffusion_loss, drawn
@@ -53,6 +53,7 @@ class CubeDiff(nn.Module):
         fov_degrees: float = 95.0
         train: Trained = "attention"
         lora_rank: int = 16
+        lora_layers: Layers = "attention"
         positions: bool = True
         clean_known: bool = True
         synchronise_norms: bool = True
@@ -84,10 +85,11 @@ class CubeDiff(nn.Module):
         told = 3 * config.positions + self._replaces
         if told:
             unet.conv_in = WiderInput(unet.conv_in, told)
+        # First, so that low-rank additions are changed like the layers they are added to.
+        self._parts = open_parts(unet, config.train, config.lora_rank, config.lora_layers)
         see_all_faces(unet, COUNT, fov, texts=config.texts, norms=norms, padding=padding)
         # Faces are encoded one by one: what is known of one must not depend on how little is known of the others.
         see_all_faces(vae.decoder, COUNT, fov, attention=False, norms=norms, padding=padding)
-        self._parts = open_parts(unet, config.train, config.lora_rank)
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return self._parts
@@ -215,7 +217,10 @@ class CubeDiff(nn.Module):
     @classmethod
     def from_pretrained(cls, folder: str | Path, revision: str | None = None, dtype: str | None = None) -> "CubeDiff":
         """Reads what ``save_pretrained`` wrote, from a folder or the hub, and the backbone it refers to."""
-        return load_trained(cls, str(folder), "cubediff", revision, dtype)
+        model = load_trained(cls, str(folder), "cubediff", revision, dtype)
+        if model.config.train == "lora":
+            merge_lora(model.backbone.unet)
+        return model
 
 
 def face_seeds(seeds: Int[Tensor, "batch"]) -> Int[Tensor, "rows"]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from aognet.errors import UserError
 
 Trained = Literal["attention", "all", "lora"]
+Layers = Literal["attention", "all"]
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
@@ -19,16 +20,17 @@ class WiderInput(nn.Module):
     def __init__(self, plain: nn.Conv2d, count: int):
         super().__init__()
         self.plain = plain
+        self.channels = [plain.in_channels, count]
         place = {"device": plain.weight.device, "dtype": plain.weight.dtype}
         self.added = nn.Conv2d(count, plain.out_channels, plain.kernel_size, padding=plain.padding, bias=False, **place)
         nn.init.zeros_(self.added.weight)
 
     def forward(self, inputs: Float[Tensor, "rows channels height width"]) -> Tensor:
-        known, added = inputs.split([self.plain.in_channels, self.added.in_channels], dim=1)
+        known, added = inputs.split(self.channels, dim=1)
         return self.plain(known) + self.added(added)
 
 
-def open_parts(unet: nn.Module, train: Trained, lora_rank: int) -> dict[str, nn.Module]:
+def open_parts(unet: nn.Module, train: Trained, lora_rank: int, lora_layers: Layers) -> dict[str, nn.Module]:
     """Lets the chosen weights of a frozen UNet learn; returns them as a part under the UNet's own names."""
     from diffusers.models.attention_processor import Attention
 
@@ -36,7 +38,7 @@ def open_parts(unet: nn.Module, train: Trained, lora_rank: int) -> dict[str, nn.
         unet.requires_grad_(True)
         return {"unet": unet}
     if train == "lora":
-        _add_lora(unet, lora_rank)
+        _add_lora(unet, lora_rank, lora_layers)
         chosen = {name: weight for name, weight in unet.named_parameters() if "lora_" in name}
     else:
         chosen = {
@@ -52,7 +54,7 @@ def open_parts(unet: nn.Module, train: Trained, lora_rank: int) -> dict[str, nn.
     return {"unet": _tree(chosen)}
 
 
-def _add_lora(unet: nn.Module, rank: int) -> None:
+def _add_lora(unet: nn.Module, rank: int, layers: Layers) -> None:
     try:
         from peft import LoraConfig
     except ImportError as error:
@@ -60,8 +62,23 @@ def _add_lora(unet: nn.Module, rank: int) -> None:
     # The second matrix starts at 0 and the first is random: seeded, so that two processes start alike.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        targets = list(PROJECTIONS)
+        targets = list(PROJECTIONS) if layers == "attention" else _matrices(unet)
         unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=targets))
+
+
+def merge_lora(unet: nn.Module) -> None:
+    """Adds low-rank additions into the layers they belong to: painting with them costs nothing more."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in unet.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+
+
+def _matrices(unet: nn.Module) -> list[str]:
+    """The names of all linear layers and convolutions of which something is left to learn."""
+    names = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return [name for name in names if name != "conv_in.added"]
 
 
 def _tree(weights: Mapping[str, nn.Parameter]) -> nn.Module:
