@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +79,7 @@ def train(folder: Path, backbone: Path) -> None:
     }
     model = tiny_streams(backbone).config
     settings = {
-        "model": {"target": "aognet", "backbone": vars(model.backbone), "clip": vars(model.clip)}
-        | {"global_stream": vars(model.global_stream), "local_stream": vars(model.local_stream)},
+        "model": {"target": "aognet", **asdict(model)},
         "data.train": data,
         "data.validation": None,
         "trainer.max_steps": STEPS,

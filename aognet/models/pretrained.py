@@ -35,7 +35,7 @@ def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method:
         if described.get(name) and Path(described[name]["model"]).is_dir():
             relative = os.path.relpath(Path(described[name]["model"]).resolve(), folder.resolve())
             described[name]["model"] = relative if relative.startswith(".") else f"./{relative}"
-    described["backbone"].pop("latents", None)  # how it was trained, not what it is
+    described.get("backbone", {}).pop("latents", None)  # how it was trained, not what it is
     (folder / CONFIG).write_text(json.dumps({"method": method, **described}, indent=2) + "\n", encoding="utf-8")
     write_tensors(folder / WEIGHTS, part_tensors(parts))
 

@@ -132,7 +132,7 @@ def edit_weights(tree: Path, change: Callable[[State], Any]) -> None:
         (None, "drop_conditon", 0.1, ["config.json", "drop_conditon", "did you mean 'drop_condition'"]),
         ("local_stream", "deph", 2, ["config.json", "local_stream.deph", "did you mean 'depth'"]),
         ("local_stream", "depth", "two", ["config.json", "local_stream.depth", "'two'"]),
-        (None, "method", "cubediff", ["config.json", "method", "'cubediff'"]),
+        (None, "method", "another", ["config.json", "method", "'another'"]),
         (None, "method", None, ["config.json", "method", "None"]),
         ("backbone", "model", "../nowhere", ["config.json", "backbone.model", "../nowhere"]),
         ("clip", "model", "/nowhere/at/all", ["config.json", "clip.model", "/nowhere/at/all"]),
