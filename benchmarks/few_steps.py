@@ -7,7 +7,6 @@ one after the other. Prints a Markdown table; the first row is the baseline of 5
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.held_out import COLUMNS, Way, add_arguments, chosen, measure, paint, table  # noqa: E402
+from benchmarks.held_out import COLUMNS, Way, add_arguments, chosen, measure, table  # noqa: E402
 
 BASELINE = ("ddim", 50)
 
@@ -32,12 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder = f"{name}-{steps}".replace("+", "p")
         settings = (f"generator.sampler.scheduler={name}", f"generator.sampler.steps={steps}")
         way = Way(name, folder, settings)
-        taken = options.out_dir / f"{folder}.seconds.json"
-        if not taken.exists():
-            taken.parent.mkdir(parents=True, exist_ok=True)
-            taken.write_text(json.dumps(paint(way, options, files, anew=True) / len(files)), encoding="utf-8")
-        values = measure(way, options, files)
-        rows.append([name, str(steps), json.loads(taken.read_text()), *(values.get(key) for key in COLUMNS)])
+        seconds, values = seconds_each(way, options, files), measure(way, options, files)
+        rows.append([name, str(steps), seconds, *(values.get(key) for key in COLUMNS)])
     sys.stdout.write(table(["scheduler", "steps", "seconds each", *COLUMNS.values()], rows))
 
 

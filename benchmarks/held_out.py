@@ -94,6 +94,15 @@ def paint(way: Way, options: argparse.Namespace, files: Sequence[Path], anew: bo
     return time.perf_counter() - started
 
 
+def seconds_each(way: Way, options: argparse.Namespace, files: Sequence[Path]) -> float:
+    """Paints all of a way in one process and tells what a panorama took, loading included; once, then it is known."""
+    taken = options.out_dir / f"{way.folder}.seconds.json"
+    if not taken.exists():
+        taken.parent.mkdir(parents=True, exist_ok=True)
+        taken.write_text(json.dumps(paint(way, options, files, anew=True) / len(files)), encoding="utf-8")
+    return json.loads(taken.read_text(encoding="utf-8"))
+
+
 def measure(way: Way, options: argparse.Namespace, references: Sequence[Path]) -> dict[str, float | None]:
     """The numbers of a way, from the report that `misc/evaluate.py` writes beside its folder."""
     truth = options.out_dir / "references"

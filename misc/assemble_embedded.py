@@ -3,11 +3,12 @@ r"""Puts separately trained parts together: a diffusers inpainting model in half
 python misc/assemble_embedded.py --vae logs/vae/final --clip logs/clip/final --unet logs/unet/final \\
     --out_dir assets/embedded
 python misc/assemble_embedded.py --streams logs/streams/final --out_dir assets/embedded
-python misc/assemble_embedded.py --cubediff logs/cubediff/final --out_dir assets/embedded
+python misc/assemble_embedded.py --cubediff logs/cubediff/final --rank 16 --out_dir assets/embedded   # beside it
 """
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from importlib.metadata import version
@@ -35,7 +36,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--clip", type=Path, help="final/ folder of the CLIP's training")
     parser.add_argument("--unet", type=Path, help="final/ folder of the UNet's training")
     parser.add_argument("--streams", type=Path, help="final/ folder of the streams' training")
-    parser.add_argument("--cubediff", type=Path, help="final/ folder of CubeDiff's training")
+    parser.add_argument("--cubediff", type=Path, help="final/ folder of CubeDiff's training; goes beside --out_dir")
+    parser.add_argument("--rank", type=int, help="to which CubeDiff's low-rank additions are cut")
     parser.add_argument("--out_dir", type=Path, required=True)
     return parser.parse_args(argv)
 
@@ -49,15 +51,18 @@ def main(argv: list[str] | None = None) -> None:
         arguments.clip: ("text_encoder", "tokenizer", "image_encoder", "feature_extractor"),
         arguments.unet: ("unet", "scheduler"),
     }
-    parts = {source / name: name for source, names in sources.items() if source is not None for name in names}
-    methods = {arguments.streams: "aognet", arguments.cubediff: "cubediff"}
-    parts |= {source: name for source, name in methods.items() if source is not None}
+    out = arguments.out_dir
+    parts = {source / name: out / name for source, names in sources.items() if source is not None for name in names}
+    methods = {arguments.streams: out / "aognet", arguments.cubediff: out.parent / "cubediff"}
+    parts |= {source: target for source, target in methods.items() if source is not None}
     if missing := [str(path) for path in parts if not path.is_dir()]:
         raise UserError(f"no such folder: {missing[0]}")
-    for source, name in parts.items():
-        copy_in_half(source, arguments.out_dir / name)
+    for source, target in parts.items():
+        copy_in_half(source, target)
         if source in methods:
-            refer_to_backbone(arguments.out_dir / name / "config.json")
+            refer_to_backbone(target / "config.json", out)
+    if arguments.cubediff is not None and arguments.rank:
+        cut(out.parent / "cubediff", arguments.rank)
     pipeline = {"_diffusers_version": version("diffusers"), **PIPELINE}
     index = json.dumps(pipeline, indent=2) + "\n"
     (arguments.out_dir / "model_index.json").write_text(index, encoding="utf-8")
@@ -81,11 +86,25 @@ def copy_in_half(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def refer_to_backbone(path: Path) -> None:
-    """Lets a method refer to the parts it lies among, wherever the folder is moved."""
+def refer_to_backbone(path: Path, backbone: Path) -> None:
+    """Lets a method refer to the model it lies in or beside, wherever both are moved."""
     config = json.loads(path.read_text(encoding="utf-8"))
-    for name in {"backbone", "clip"} & config.keys():
-        config[name]["model"] = ".."
+    for name in ("backbone", "clip"):
+        if name in config:
+            config[name]["model"] = os.path.relpath(backbone, path.parent)
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def cut(folder: Path, rank: int) -> None:
+    """Makes CubeDiff's low-rank additions smaller."""
+    from safetensors.torch import load_file, save_file
+
+    from aognet.models.cubediff.trained import cut_rank
+
+    weights = folder / "model.safetensors"
+    save_file(cut_rank(load_file(weights), rank), weights, metadata={"format": "pt"})
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"lora_rank": rank}
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 

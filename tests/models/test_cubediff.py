@@ -19,6 +19,7 @@ from aognet.geometry.views import PlanConfig, make_plan
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.cubediff import CubeDiff
 from aognet.models.cubediff.model import HIDE, SILENCE, cube_positions, face_seeds
+from aognet.models.cubediff.trained import cut_rank
 from aognet.models.pretrained import load_method
 from aognet.nn.faces import FacesAttention, FacesConv2d, FacesGroupNorm
 from aognet.sampling.noise import uniform
@@ -265,3 +266,18 @@ def test_faces_of_another_width_than_trained_are_refused(make: Make):
 
 def test_every_face_of_every_panorama_has_a_seed_of_its_own():
     assert len(set(face_seeds(torch.tensor([5, 2**61, 77])).tolist())) == 18
+
+
+@pytest.mark.parametrize("shape", [(8, 6, 3, 3), (4, 12, 1, 1), (12, 2, 3, 3)])
+def test_cut_additions_are_the_best_of_their_rank(shape: tuple[int, int, int, int]):
+    out, channels, *window = shape
+    torch.manual_seed(1)
+    first, second = torch.randn(6, channels, *window), torch.randn(out, 6, 1, 1)
+    weights = {"a.lora_A.default.weight": first, "a.lora_B.default.weight": second, "b": torch.ones(2)}
+    cut = cut_rank(weights, 3)
+    assert torch.equal(cut["b"], weights["b"])
+    rows, columns = cut["a.lora_A.default.weight"], cut["a.lora_B.default.weight"]
+    assert rows.shape == (3, channels, *window) and columns.shape == (out, 3, 1, 1)
+    whole, product = second.flatten(1) @ first.flatten(1), columns.flatten(1) @ rows.flatten(1)
+    left, sizes, right = torch.linalg.svd(whole, full_matrices=False)
+    assert_close(product, left[:, :3] * sizes[:3] @ right[:3], atol=1e-4, rtol=1e-4)

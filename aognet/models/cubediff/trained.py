@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from aognet.errors import UserError
 
@@ -73,6 +74,27 @@ def merge_lora(unet: nn.Module) -> None:
     for module in unet.modules():
         if isinstance(module, BaseTunerLayer):
             module.merge()
+
+
+def cut_rank(weights: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
+    """Trained weights with low-rank additions of ``rank``: of each product the best approximation (SVD)."""
+    cut = dict(weights)
+    for name, first in weights.items():
+        if "lora_A" not in name:
+            continue
+        partner = name.replace("lora_A", "lora_B")
+        outside, inside = weights[partner].float(), first.float()
+        # The product's singular vectors, from those of a small matrix.
+        left, upper = torch.linalg.qr(outside.flatten(1))
+        right, lower = torch.linalg.qr(inside.flatten(1).T)
+        turned, sizes, back = torch.linalg.svd(upper @ lower.T, full_matrices=False)
+        root = sizes[:rank].sqrt()
+        missing = rank - len(root)  # of a layer with fewer channels: zeros
+        columns = functional.pad(left @ turned[:, :rank] * root, (0, missing))
+        rows = functional.pad(right @ back[:rank].T * root, (0, missing)).T
+        cut[name] = rows.reshape(rank, *inside.shape[1:]).to(first.dtype).contiguous()
+        cut[partner] = columns.reshape(-1, rank, *outside.shape[2:]).to(first.dtype).contiguous()
+    return cut
 
 
 def _matrices(unet: nn.Module) -> list[str]:
