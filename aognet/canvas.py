@@ -27,66 +27,88 @@ class Glimpse:
 
 @dataclass(frozen=True)
 class Canvas:
-    """A panorama in [-1, 1] and the mask of its known pixels; unknown pixels are 0. Painting returns a new canvas."""
+    """A panorama in [-1, 1] and which of its pixels are known; unknown pixels are 0.
 
-    image: Float[Tensor, "batch 3 height width"]
-    known: Bool[Tensor, "batch 1 height width"]
+    ``pixels``: red, green, blue, and 1 or 0 for known or not, in one tensor, so that one pass shows both to a camera.
+    """
+
+    pixels: Float[Tensor, "batch 4 height width"]
 
     def __post_init__(self) -> None:
-        height, width = self.image.shape[-2:]
+        height, width = self.pixels.shape[-2:]
         if width != 2 * height:
             raise ValueError(f"a panorama is twice as wide as high, got {width}x{height}")
 
     @classmethod
     def empty(cls, height: int, batch: int = 1, device: torch.device | str = "cpu") -> "Canvas":
         """A canvas of ``height`` x ``2 height`` pixels of which nothing is known."""
-        image = torch.zeros(batch, 3, height, 2 * height, device=device)
-        return cls(image, torch.zeros_like(image[:, :1], dtype=torch.bool))
+        return cls(torch.zeros(batch, 4, height, 2 * height, device=device))
 
     @classmethod
     def of(cls, panorama: Tensor, known: Tensor | None = None) -> "Canvas":
         """A canvas that knows a panorama, wholly or where ``known`` says so."""
-        known = torch.ones_like(panorama[:, :1], dtype=torch.bool) if known is None else known
-        return cls(panorama * known, known)
+        known = torch.ones_like(panorama[:, :1]) if known is None else known.to(panorama.dtype)
+        return cls(torch.cat([panorama * known, known], dim=1))
+
+    @property
+    def image(self) -> Float[Tensor, "batch 3 height width"]:
+        return self.pixels[:, :3]
+
+    @property
+    def known(self) -> Bool[Tensor, "batch 1 height width"]:
+        return self.pixels[:, 3:] > 0.5
 
     @property
     def height(self) -> int:
-        return self.image.shape[-2]
+        return self.pixels.shape[-2]
 
     @property
     def unknown_pixels(self) -> int:
         """How many pixels of the whole batch are not painted yet."""
         return int((~self.known).sum())
 
+    def to(self, device: torch.device | str) -> "Canvas":
+        """The canvas on a device; itself if it is there."""
+        return Canvas(self.pixels.to(device))
+
+    def copy(self) -> "Canvas":
+        """A canvas of its own, to paint into."""
+        return Canvas(self.pixels.clone())
+
     def look(self, camera: Camera) -> Glimpse:
         """What a camera sees; a view pixel is known where every panorama pixel it is made of is known."""
-        both = self._look_all([camera])
+        both = self.look_all([camera])
         return Glimpse(both.image[:, 0], both.known[:, 0])
 
     def faces(self, size: int) -> Glimpse:
         """The six faces of the cubemap, [batch, 6, ...]."""
-        return self._look_all(face_cameras(size))
+        return self.look_all(face_cameras(size))
 
-    def _look_all(self, cameras: Sequence[Camera]) -> Glimpse:
-        both = torch.cat([self.image, self.known.to(self.image.dtype)], dim=1)
-        views = perspective.look_all(both, cameras)
+    def look_all(self, cameras: Sequence[Camera]) -> Glimpse:
+        """What cameras of one size see, [batch, views, ...]."""
+        views = perspective.look_all(self.pixels, cameras)
         known = views[:, :, 3:] > 0.999
         return Glimpse(views[:, :, :3] * known, known)
 
     def paint(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera) -> "Canvas":
-        """The canvas with the view in the unknown pixels of its footprint; every known pixel stays as it is."""
+        """A new canvas with the view in the unknown pixels of its footprint; every known pixel stays as it is."""
+        return self.copy().paint_(view, camera)
+
+    def paint_(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera) -> "Canvas":
+        """`paint` into this canvas: only the pixels of the footprint are touched."""
         index, values = perspective.project(view, camera, self.height)
-        image, known = self.image.flatten(-2), self.known.flatten(-2)
-        values = torch.where(known[..., index], image[..., index], values.to(image.dtype))
-        image = image.index_copy(-1, index, values).view_as(self.image)
-        return Canvas(image, known.index_fill(-1, index, True).view_as(self.known))
+        pixels = self.pixels.flatten(-2)
+        before = pixels.index_select(-1, index)
+        painted = torch.where(before[:, 3:] > 0.5, before[:, :3], values.to(pixels.dtype))
+        pixels[:, :3].index_copy_(-1, index, painted)
+        pixels[:, 3].index_fill_(-1, index, 1)
+        return self
 
     def erase(self, camera: Camera, keep: Bool[Tensor, "batch 1 height width"] | None = None) -> "Canvas":
-        """The canvas with the footprint of a camera unknown again, except where ``keep`` protects it."""
-        index = perspective.footprint(camera, self.height, 2 * self.height, 1, self.image.device).index
+        """A new canvas with the footprint of a camera unknown again, except where ``keep`` protects it."""
+        index = perspective.footprint(camera, self.height, 2 * self.height, 1, self.pixels.device).index
         known = self.known.flatten(-2).index_fill(-1, index, False).view_as(self.known)
-        known = known if keep is None else known | (keep & self.known)
-        return Canvas(self.image * known, known)
+        return Canvas.of(self.image, known if keep is None else known | (keep & self.known))
 
 
 def join(

@@ -137,7 +137,7 @@ class Generator:
         return journal.canvas()
 
     def _on_device(self, canvas: Canvas) -> Canvas:
-        return Canvas(canvas.image.to(self.device), canvas.known.to(self.device))
+        return canvas.to(self.device)
 
     def _views(self, canvas: Canvas, entries: list[Entry], listener: Listener) -> Float[Tensor, "views 3 rows columns"]:
         """Generated views joined with what is known, in the 256 levels their files keep."""

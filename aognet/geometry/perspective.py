@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from aognet.geometry import sphere
 from aognet.geometry.camera import Camera
-from aognet.geometry.sphere import Mode
+from aognet.geometry.sphere import Grid, Mode
 
 # A whole plan and the six faces stay cached, at a bounded price: a 512x512 grid weighs 2 MB in float32, the footprint
 # of a 90-degree view on 2048x4096 pixels 22 MB.
@@ -28,12 +28,12 @@ MOST_SUPERSAMPLING = 8
 class Footprint:
     """The pixels of a panorama whose centres a view shows.
 
-    ``index``: flat pixel numbers (row * width + column), increasing; ``positions``: fractional (column, row) in the
-    view of ``supersampling``^2 points inside each of those pixels.
+    ``index``: flat pixel numbers (row * width + column), increasing; ``grid``: where in the view ``supersampling``^2
+    points inside each of those pixels lie, as ``grid_sample`` wants it.
     """
 
     index: Int[Tensor, "pixels"]
-    positions: Float[Tensor, "pixels points 2"]
+    grid: Float[Tensor, "points pixels 2"]
 
 
 def minification(camera: Camera, height: int) -> int:
@@ -53,10 +53,10 @@ def magnification(camera: Camera, height: int) -> int:
 
 
 @lru_cache(maxsize=CACHED_GRIDS)
-def view_positions(camera: Camera, height: int, width: int, supersampling: int, device: torch.device) -> Tensor:
-    """Fractional (column, row) in the panorama of every point of a view, float32 [rows, columns, 2]."""
+def view_grid(camera: Camera, height: int, width: int, supersampling: int, device: torch.device) -> Grid:
+    """Where in the panorama the points of a view are, row by row."""
     positions = sphere.pixel_positions(camera.pixel_directions(supersampling), height, width)
-    return positions.to(device, torch.float32)
+    return sphere.grid_of(positions.to(device), height, width)
 
 
 def look(
@@ -77,23 +77,15 @@ def look_all(
     cameras: Sequence[Camera],
     mode: Mode = "bilinear",
     antialias: bool = True,
-    turn_columns: int = 0,
 ) -> Float[Tensor, "batch views channels rows columns"]:
-    """The views of several cameras of one size, in one pass over the panorama.
-
-    ``turn_columns`` turns all cameras right by whole columns: the same as rolling the panorama left, without moving it.
-    """
+    """The views of several cameras of one size."""
     height, width = panorama.shape[-2:]
     if len({(camera.width, camera.height) for camera in cameras}) != 1:
         raise ValueError(f"views of one pass must have one size, got {[(c.width, c.height) for c in cameras]}")
     points = max(minification(camera, height) for camera in cameras) if antialias and mode == "bilinear" else 1
-    positions = torch.cat([view_positions(camera, height, width, points, panorama.device) for camera in cameras])
-    if turn_columns:
-        columns = torch.remainder(positions[..., 0] + (turn_columns + 0.5), width) - 0.5
-        positions = torch.stack([columns, positions[..., 1]], dim=-1)
-    views = sphere.sample(panorama, positions, mode)
-    views = functional.avg_pool2d(views, points) if points > 1 else views
-    return torch.stack(views.chunk(len(cameras), dim=-2), dim=1)
+    grids = [view_grid(camera, height, width, points, panorama.device) for camera in cameras]
+    views = (sphere.sample(panorama, grid, mode) for grid in grids)
+    return torch.stack([functional.avg_pool2d(view, points) if points > 1 else view for view in views], dim=1)
 
 
 def bounds(camera: Camera, height: int, width: int) -> tuple[slice, Tensor]:
@@ -127,7 +119,9 @@ def footprint(camera: Camera, height: int, width: int, supersampling: int, devic
     points = sphere.directions(longitudes[:, None] + right.flatten(), latitudes[:, None] + down.flatten())
     positions, _ = camera.image_positions(points)
     index = (row + rows.start) * width + columns[column]
-    return Footprint(index.to(device), positions.to(device, torch.float32))
+    size = torch.tensor([camera.width, camera.height], dtype=torch.float64)
+    grid = ((positions + 0.5) * 2 / size - 1).transpose(0, 1)
+    return Footprint(index.to(device), grid.to(device, torch.float32).contiguous())
 
 
 def project(
@@ -144,9 +138,8 @@ def project(
         )
     points = magnification(camera, height) if antialias and mode == "bilinear" else 1
     print_ = footprint(camera, height, 2 * height, points, view.device)
-    size = torch.tensor([camera.width, camera.height], dtype=torch.float32, device=view.device)
-    grid = (print_.positions + 0.5) * 2 / size - 1
-    return print_.index, sphere.sample_grid(view, grid.expand(len(view), -1, -1, -1), mode).mean(-1)
+    values = sphere.sample_grid(view, print_.grid.expand(len(view), -1, -1, -1), mode)
+    return print_.index, values[:, :, 0] if points == 1 else values.mean(-2)
 
 
 def paint(

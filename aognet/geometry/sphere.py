@@ -6,15 +6,18 @@ at latitude ``(0.5 - (v + 0.5) / H) * 180`` degrees. Grids are computed in float
 """
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional
 
 Mode = Literal["bilinear", "nearest"]
+
+WORTH_PARTS = 2**16  # points from which on threads pay
 
 
 def pixel_longitudes(width: int) -> Float[Tensor, "width"]:
@@ -73,17 +76,61 @@ def pad_sphere(panorama: Shaped[Tensor, "batch channels height width"], margin: 
     return torch.cat([tall[..., -margin:], tall, tall[..., :margin]], dim=-1)
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Where panoramas of one size are sampled, prepared once.
+
+    ``grid``: as ``grid_sample`` wants it, float32. Few points lie between pixels that are neighbours on the sphere but
+    not in memory, across the wrap or a pole: ``across`` are their flat numbers, ``taps`` the flat numbers of the four
+    pixels around each and ``weights`` their bilinear weights.
+    """
+
+    grid: Float[Tensor, "rows columns 2"]
+    across: Int[Tensor, "points"]
+    taps: Int[Tensor, "points 4"]
+    weights: Float[Tensor, "points 4"]
+
+
+def grid_of(positions: Float[Tensor, "rows columns 2"], height: int, width: int) -> Grid:
+    """The grid of fractional (column, row) positions in a panorama."""
+    size = torch.tensor([width, height], dtype=torch.float64, device=positions.device)
+    # grid_sample wants -1 and 1 at the outer edges of the outer pixels.
+    grid = ((positions + 0.5) * 2 / size - 1).to(torch.float32)
+    across = ((positions < 0) | (positions > size - 1)).any(-1).flatten().nonzero()[:, 0]
+    corner = positions.flatten(0, 1)[across]
+    first = corner.floor()
+    share = corner - first
+    column, row = first.long().unbind(-1)
+    numbers, weights = [], []
+    for down in (0, 1):
+        for right in (0, 1):
+            numbers.append(_pixel_numbers(row + down, column + right, height, width))
+            weights.append((share[:, 1] if down else 1 - share[:, 1]) * (share[:, 0] if right else 1 - share[:, 0]))
+    return Grid(grid, across, torch.stack(numbers, -1), torch.stack(weights, -1).to(torch.float32))
+
+
+def _pixel_numbers(rows: Tensor, columns: Tensor, height: int, width: int) -> Int[Tensor, "points"]:
+    """Flat numbers of pixels of which some lie a row or a column outside, where the sphere goes on."""
+    beyond = (rows < 0) | (rows >= height)
+    columns = (columns + beyond * (width // 2)) % width
+    rows = torch.where(rows < 0, -1 - rows, torch.where(rows >= height, 2 * height - 1 - rows, rows))
+    return rows * width + columns
+
+
 def sample(
     panorama: Float[Tensor, "batch channels height width"],
-    positions: Float[Tensor, "rows columns 2"],
+    where: Float[Tensor, "rows columns 2"] | Grid,
     mode: Mode = "bilinear",
 ) -> Float[Tensor, "batch channels rows columns"]:
-    """The panorama at fractional (column, row) positions; differentiable in the panorama."""
+    """The panorama at fractional (column, row) positions, or at a grid of them; differentiable in the panorama."""
     batch, _, height, width = panorama.shape
-    size = torch.tensor([width + 2, height + 2], dtype=torch.float64, device=positions.device)
-    # The pad of one pixel moves every centre by one; grid_sample wants -1 and 1 at the outer edges of the outer pixels.
-    grid = (positions + 1.5) * 2 / size - 1
-    return sample_grid(pad_sphere(panorama, 1), grid.expand(batch, -1, -1, -1), mode)
+    at = where if isinstance(where, Grid) else grid_of(where, height, width)
+    sampled = sample_grid(panorama, at.grid.expand(batch, -1, -1, -1), mode)
+    if mode == "nearest" or len(at.across) == 0:
+        return sampled
+    precision = torch.promote_types(panorama.dtype, torch.float32)
+    values = (panorama.flatten(-2)[..., at.taps].to(precision) * at.weights).sum(-1)
+    return sampled.flatten(-2).index_copy(-1, at.across, values.to(sampled.dtype)).view_as(sampled)
 
 
 def sample_grid(
@@ -91,7 +138,23 @@ def sample_grid(
 ) -> Float[Tensor, "batch channels rows columns"]:
     """``grid_sample`` that never rounds the grid to half precision, which cannot tell neighbouring pixels apart."""
     precision = torch.promote_types(image.dtype, torch.float32)
-    sampled = functional.grid_sample(
-        image.to(precision), grid.to(precision), mode=mode, padding_mode="border", align_corners=False
-    )
+    wide, grid = image.to(precision), grid.to(precision)
+    many = image.device.type == "cpu" and len(image) == 1 and grid.shape[1] * grid.shape[2] >= WORTH_PARTS
+    sampled = _sample_in_parts(wide, grid, mode) if many and not image.requires_grad else _grid_sample(wide, grid, mode)
     return sampled.to(image.dtype)
+
+
+def _grid_sample(image: Tensor, grid: Tensor, mode: Mode) -> Tensor:
+    return functional.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+def _sample_in_parts(image: Tensor, grid: Tensor, mode: Mode) -> Tensor:
+    """One image sampled by all threads: ``grid_sample`` on the CPU has one for each image of a batch."""
+    parts, points = torch.get_num_threads(), grid.flatten(1, 2)
+    even = points.shape[1] // parts * parts
+    sampled = _grid_sample(image.expand(parts, -1, -1, -1), points[:, :even].view(parts, 1, -1, 2), mode)
+    sampled = sampled.transpose(0, 1).flatten(1)[None]
+    if even < points.shape[1]:
+        rest = _grid_sample(image, points[:, None, even:], mode)[:, :, 0]
+        sampled = torch.cat([sampled, rest], dim=-1)
+    return sampled.unflatten(-1, grid.shape[1:3])

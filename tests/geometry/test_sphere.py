@@ -113,3 +113,18 @@ def test_rotating_by_whole_columns_is_a_roll(columns: int):
 def test_rotating_moves_every_colour_with_the_sphere(angles):
     vectors = sphere.pixel_directions(128, 256) @ sphere.rotation(*angles).T
     assert_close(rotate(smooth_panorama(128), *angles)[0], colour(vectors), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_many_points_are_sampled_by_all_threads_alike(threads: int):
+    panorama, positions = torch.rand(1, 3, 32, 64), torch.rand(301, 311, 2) * torch.tensor([64.0, 32.0]) - 0.5
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, threads):
+            torch.set_num_threads(count)
+            found.append(sphere.sample(panorama, positions))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+    assert torch.equal(found[0][..., :2, :], sphere.sample(panorama, positions[:2]))

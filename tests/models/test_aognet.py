@@ -346,7 +346,7 @@ def test_a_view_depends_on_seed_prompt_canvas_and_direction(make: Make) -> None:
     assert torch.equal(plain, outpaint(model))
     assert not torch.equal(plain, outpaint(model, seeds=[9, 10]))
     assert not torch.equal(plain, outpaint(model, prompts=["a green door", "the sea"]))
-    turned = Canvas(*(part.roll(16, -1) for part in vars(half_known_canvas()).values()))
+    turned = Canvas(half_known_canvas().pixels.roll(16, -1))
     assert not torch.equal(plain, outpaint(model, turned))
     calls: list[tuple[int, int]] = []
     model.outpaint(half_known_canvas(), CAMERAS, PROMPTS, [7, 8], SAMPLER, FACE, lambda *count: calls.append(count))

@@ -218,7 +218,7 @@ def _painted(batch: OutpaintingBatch, output: Float[Tensor, "batch 3 size size"]
     images = panorama_of(batch.faces, height) * known
     views = join(output, Glimpse(batch.view * batch.known, batch.known))
     painted = [
-        Canvas(images[i : i + 1], known[i : i + 1]).paint(views[i : i + 1], camera).image
+        Canvas.of(images[i : i + 1], known[i : i + 1]).paint_(views[i : i + 1], camera).image
         for i, camera in enumerate(batch.cameras)
     ]
     return torch.cat(painted)
