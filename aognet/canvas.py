@@ -25,7 +25,7 @@ class Glimpse:
     known: Bool[Tensor, "*batch 1 rows columns"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Canvas:
     """A panorama in [-1, 1] and which of its pixels are known; unknown pixels are 0.
 

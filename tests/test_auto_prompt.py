@@ -52,9 +52,7 @@ def paint(streams_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             "sampler": {"steps": 1},
         },
     }  # fmt: skip
-    monkeypatch.setattr(
-        AOGNet, "outpaint", lambda model, canvas, cameras, *_, **__: torch.zeros(len(cameras), 3, 16, 16)
-    )
+    monkeypatch.setattr(AOGNet, "outpaint", lambda model, views, seen, *_, **__: torch.zeros_like(seen.image))
     (tmp_path / "tiny.yaml").write_text(json.dumps(settings))
     monkeypatch.setattr(inference, "DEFAULT_CONFIG", tmp_path / "tiny.yaml")
     return lambda *arguments: inference.main(list(map(str, arguments)))
@@ -101,7 +99,7 @@ def test_a_stopped_run_goes_on_with_its_caption(
     outpaint, calls = AOGNet.outpaint, []
 
     def stopped(*arguments: Any, **options: Any) -> Tensor:
-        calls.append(arguments[3])
+        calls.append([view.prompt for view in arguments[1]])
         if len(calls) == 3:
             raise KeyboardInterrupt
         return outpaint(*arguments, **options)

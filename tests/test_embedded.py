@@ -18,6 +18,8 @@ from aognet.geometry.perspective import look
 from aognet.metrics.clip_score import clip_score
 from aognet.metrics.seam import wrap_gradient_ratio
 from aognet.models.aognet import AOGNet
+from aognet.models.painting import View
+from aognet.models.painting import look as look_at
 from aognet.models.perception.clip import ClipNetwork
 from aognet.models.perception.network import NetworkConfig
 from aognet.sampling.sampler import SamplerConfig
@@ -69,8 +71,8 @@ def continued(model: AOGNet, held_out: list[HeldOut]) -> list[Float[Tensor, "2 3
 
 
 def paint(model: AOGNet, scene: HeldOut, prompts: list[str]) -> Float[Tensor, "views 3 size size"]:
-    sampler, views = SamplerConfig(steps=8, guidance=GUIDANCE), len(prompts)
-    return model.outpaint(scene.canvas, [BESIDE] * views, prompts, [7] * views, sampler, face_size=128)
+    views = [View(scene.canvas, BESIDE, prompt, seed=7) for prompt in prompts]
+    return model.outpaint(views, look_at(views), SamplerConfig(steps=8, guidance=GUIDANCE), face_size=128)
 
 
 @pytest.fixture(scope="module")

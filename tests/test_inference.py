@@ -85,11 +85,11 @@ class Stop:
         self.painted, self.before = 0, None
         outpaint = AOGNet.outpaint
 
-        def counted(model: AOGNet, canvas: Any, cameras: Any, *rest: Any, **options: Any) -> Any:
+        def counted(model: AOGNet, views: Any, *rest: Any, **options: Any) -> Any:
             if self.painted == self.before:
                 raise KeyboardInterrupt
-            self.painted += len(cameras)
-            return outpaint(model, canvas, cameras, *rest, **options)
+            self.painted += len(views)
+            return outpaint(model, views, *rest, **options)
 
         monkeypatch.setattr(AOGNet, "outpaint", counted)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -10,35 +9,37 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aognet.canvas import Canvas, Glimpse, join
-from aognet.data.images import from_uint8, to_uint8
 from aognet.engine.inputs import DirectedPrompt, prompt_for
 from aognet.engine.journal import Entry, Journal
+from aognet.engine.recorder import Recorder
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.views import PlanConfig, make_plan
+from aognet.models.painting import View, look
 from aognet.sampling.sampler import SamplerConfig
 
 
 @runtime_checkable
 class Outpainter(Protocol):
-    """A method that continues views of a canvas (`aognet.models.aognet.AOGNet` is one).
+    """A method that continues views of canvases (`aognet.models.aognet.AOGNet` is one).
 
-    ``whole_waves``: the views of a wave belong together, whatever ``views_per_batch`` says.
+    ``whole_waves``: the views of a panorama's wave belong together, whatever ``views_per_batch`` says.
     """
 
     whole_waves: bool
 
     def outpaint(
         self,
-        canvas: Canvas,
-        cameras: Sequence[Camera],
-        prompts: Sequence[str],
-        seeds: Sequence[int],
+        views: Sequence[View],
+        seen: Glimpse,
         sampler: SamplerConfig,
         face_size: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:
-        """Views [views, 3, size, size] in [-1, 1]; row i depends on ``seeds[i]`` and not on its batch."""
+        """Views [views, 3, size, size] in [-1, 1]; row i depends on ``views[i]`` and not on its batch.
+
+        ``seen``: what the views show before they are painted.
+        """
 
 
 @dataclass(frozen=True)
@@ -75,43 +76,91 @@ class Listener:
     steps: Callable[[int, int], None] = lambda done, total: None
 
 
+@dataclass(frozen=True)
+class Run:
+    """A panorama to paint: where it is recorded, its prompt, and those of single directions."""
+
+    journal: Journal
+    prompt: str
+    directed: tuple[DirectedPrompt, ...] = ()
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A run being painted: its canvas, which is painted into, and all views of its plan."""
+
+    journal: Journal
+    canvas: Canvas
+    entries: list[Entry]
+
+    def wave(self, number: int) -> list[Entry]:
+        """The views of a wave."""
+        return [entry for entry in self.entries if entry.wave == number]
+
+
 class Generator:
     """Paints panoramas with one model, in folders that can be continued, undone and repainted."""
 
     def __init__(self, model: Outpainter, config: GeneratorConfig, device: torch.device):
         self.model, self.config, self.device = model, config, device
 
-    def paint(self, journal: Journal, prompt: str, directed: tuple[DirectedPrompt, ...], listener: Listener) -> Canvas:
-        """Paints what the journal's plan has left; returns the finished canvas."""
-        canvas = journal.start()
-        steps = make_plan(self.config.plan, canvas.known[0, 0]).steps
-        seeds = [view_seed(self.config.seed, number) for number in range(len(steps))]
-        entries = [
-            Entry(f"{i:03d}.png", step.camera, step.wave, prompt_for(step.camera, prompt, directed), seeds[i])
-            for i, step in enumerate(steps)
-        ]
-        listener.views(min(len(journal.entries), len(steps)), len(steps))
-        for _, wave in groupby(entries, key=lambda entry: entry.wave):
-            wave = list(wave)
-            self._paint_wave(journal, canvas, wave, lambda done: listener.views(done, len(steps)), listener)
-            for entry in wave:
-                canvas = canvas.paint(journal.view(entry), entry.camera)
-        for entry in journal.entries[len(steps) :]:
-            canvas = journal.repeated(canvas, entry)
-        return canvas
+    def paint(self, runs: Sequence[Run], listener: Listener) -> list[Canvas]:
+        """Paints what the plans of the runs have left, side by side; returns the finished canvases, on the CPU."""
+        paintings = [self._begin(run) for run in runs]
+        total = sum(len(painting.entries) for painting in paintings)
+        done = sum(min(len(one.journal.entries), len(one.entries)) for one in paintings)
+        listener.views(done, total)
+        with Recorder() as recorder:
+            for wave in sorted({entry.wave for painting in paintings for entry in painting.entries}):
+                for batch in self._batches(paintings, wave):
+                    done += self._paint_batch(batch, recorder, listener)
+                    listener.views(done, total)
+                for one in paintings:
+                    recorder.paint(one.canvas, one.journal, one.wave(wave))
+        return [self._with_repainted(painting) for painting in paintings]
 
-    def _paint_wave(
-        self, journal: Journal, canvas: Canvas, wave: list[Entry], tell: Callable[[int], None], listener: Listener
-    ) -> None:
-        """Records what is left of a wave; all its views see the canvas as it is before the first of them."""
-        recorded = {entry.file for entry in journal.entries}
-        for batch in batched(wave, len(wave) if self.model.whole_waves else self.config.views_per_batch):
-            new = [i for i, entry in enumerate(batch) if entry.file not in recorded]
-            if new:
-                # Views of a batch that are recorded already are painted again with it: the others come out as before.
-                views = self._views(self._on_device(canvas), batch, listener)
-                journal.add(views[new], [batch[i] for i in new])
-                tell(len(journal.entries))
+    def _begin(self, run: Run) -> Painting:
+        canvas = run.journal.start()
+        steps = make_plan(self.config.plan, canvas.known[0, 0]).steps
+        entries = [
+            Entry(
+                f"{number:03d}.png",
+                step.camera,
+                step.wave,
+                prompt_for(step.camera, run.prompt, run.directed),
+                view_seed(self.config.seed, number),
+            )
+            for number, step in enumerate(steps)
+        ]
+        return Painting(run.journal, canvas.to(self.device), entries)
+
+    def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, Entry]]]:
+        """The views of a wave, as many together as may be."""
+        waves = [[(painting, entry) for entry in painting.wave(wave)] for painting in paintings]
+        inseparable = waves if self.model.whole_waves else [[view] for views in waves for view in views]
+        batch: list[tuple[Painting, Entry]] = []
+        for views in inseparable:
+            if batch and len(batch) + len(views) > self.config.views_per_batch:
+                yield batch
+                batch = []
+            batch = [*batch, *views]
+        if batch:
+            yield batch
+
+    def _paint_batch(self, batch: Sequence[tuple[Painting, Entry]], recorder: Recorder, listener: Listener) -> int:
+        """Records what is left of a batch; returns how many views that is. Their canvases stay as they are."""
+        new = [i for i, (painting, entry) in enumerate(batch) if not painting.journal.has(entry)]
+        if new:
+            # Views of a batch that are recorded already are painted again with it: the others come out as before.
+            views = self._views([View(one.canvas, e.camera, e.prompt, e.seed) for one, e in batch], listener)
+            recorder.add([(batch[i][0].journal, batch[i][1], views[i]) for i in new])
+        return len(new)
+
+    def _with_repainted(self, painting: Painting) -> Canvas:
+        canvas = painting.canvas.to("cpu")
+        for entry in painting.journal.entries[len(painting.entries) :]:
+            canvas = painting.journal.repeated(canvas, entry)
+        return canvas
 
     def repaint(self, journal: Journal, at: DirectedPrompt, prompt: str, listener: Listener) -> Canvas:
         """Clears the view in a direction (never the input's own pixels) and paints it anew with another prompt."""
@@ -132,30 +181,17 @@ class Generator:
                 f"--repaint {at.yaw:g},{at.pitch:g}: the input covers this direction wholly; nothing to paint"
             )
         listener.views(0, 1)
-        journal.add(self._views(self._on_device(canvas), [entry], listener), [entry])
+        view = self._views([View(canvas.to(self.device), camera, text, entry.seed)], listener)[0]
+        with Recorder() as recorder:
+            recorder.add([(journal, entry, view)])
         listener.views(1, 1)
         return journal.canvas()
 
-    def _on_device(self, canvas: Canvas) -> Canvas:
-        return canvas.to(self.device)
-
-    def _views(self, canvas: Canvas, entries: list[Entry], listener: Listener) -> Float[Tensor, "views 3 rows columns"]:
-        """Generated views joined with what is known, in the 256 levels their files keep."""
-        cameras = [entry.camera for entry in entries]
-        prompts, seeds = [entry.prompt for entry in entries], [entry.seed for entry in entries]
-        config = self.config
-        views = self.model.outpaint(
-            canvas, cameras, prompts, seeds, config.sampler, config.face_size, progress=listener.steps
-        )
-        glimpses = [canvas.look(camera) for camera in cameras]
-        known = Glimpse(torch.cat([seen.image for seen in glimpses]), torch.cat([seen.known for seen in glimpses]))
-        return from_uint8(to_uint8(join(views, known, config.feather))).cpu()
-
-
-def batched(entries: Sequence[Entry], size: int) -> Iterator[list[Entry]]:
-    """The entries in order, ``size`` at a time."""
-    for first in range(0, len(entries), size):
-        yield list(entries[first : first + size])
+    def _views(self, views: Sequence[View], listener: Listener) -> Float[Tensor, "views 3 rows columns"]:
+        """Generated views joined with what is known."""
+        seen, config = look(views), self.config
+        painted = self.model.outpaint(views, seen, config.sampler, config.face_size, progress=listener.steps)
+        return join(painted, seen, config.feather)
 
 
 def view_seed(seed: int, number: int) -> int:

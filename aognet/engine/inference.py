@@ -13,7 +13,7 @@ import torch
 from aognet.captioning.captioner import SMALL_MODEL, CaptionerConfig
 from aognet.config import LoadedConfig, build_config
 from aognet.engine.auto_prompt import with_prompts
-from aognet.engine.generator import Generator, GeneratorConfig, Listener
+from aognet.engine.generator import Generator, GeneratorConfig, Listener, Run
 from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, read_start
 from aognet.engine.journal import Journal
 from aognet.engine.results import has_faces, write_faces, write_results, write_truth
@@ -130,7 +130,7 @@ class Painter:
             generator = self.generator
             log.info("%s: going on after %d views", folder, len(journal.entries))
         with progress_bars(job.name) as listener:
-            canvas = generator.paint(journal, job.prompt, job.directed, listener)
+            canvas = generator.paint([Run(journal, job.prompt, job.directed)], listener)[0]
         write_results(folder, canvas, job.prompt, journal.photo_camera(), self.config.save_faces)
         journal.finish()
         log.info("wrote %s (look around in %s)", folder / "result.png", folder / "viewer.html")

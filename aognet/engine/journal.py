@@ -132,6 +132,10 @@ class Journal:
             canvas = self.repeated(canvas, entry)
         return canvas
 
+    def has(self, entry: Entry) -> bool:
+        """Whether a view of this name is recorded."""
+        return any(recorded.file == entry.file for recorded in self.entries)
+
     def repeated(self, canvas: Canvas, entry: Entry) -> Canvas:
         """The canvas after one more recorded view."""
         if entry.erased is not None:

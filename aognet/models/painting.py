@@ -8,11 +8,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aognet.canvas import Canvas, Glimpse
+from aognet.geometry.camera import Camera
 from aognet.models.backbone import Backbone, InpaintCondition, Predict
 from aognet.sampling.denoise import denoise, guided
 from aognet.sampling.noise import Generators
 from aognet.sampling.sampler import SamplerConfig
 from aognet.sampling.schedulers import make_scheduler
+
+
+@dataclass(frozen=True)
+class View:
+    """A view to paint: of which canvas, from where, with which words and which random numbers."""
+
+    canvas: Canvas
+    camera: Camera
+    prompt: str
+    seed: int
+
+
+def look(views: Sequence[View]) -> Glimpse:
+    """What the views, all of one size, show before they are painted: [views, ...]."""
+    seen = [view.canvas.look(view.camera) for view in views]
+    return Glimpse(torch.cat([one.image for one in seen]), torch.cat([one.known for one in seen]))
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from aognet.canvas import Canvas
+from aognet.canvas import Glimpse
 from aognet.engine.generator import Generator, GeneratorConfig, Listener
-from aognet.geometry.camera import Camera, positions_of
+from aognet.geometry.camera import positions_of
 from aognet.geometry.views import PlanConfig
+from aognet.models.painting import View
 from aognet.sampling.noise import generators
 from aognet.sampling.sampler import SamplerConfig
 
@@ -27,20 +28,20 @@ class Painter:
         self.prompts: list[str] = []
 
     def outpaint(
-        self, canvas: Canvas, cameras: Sequence[Camera], prompts: Sequence[str], seeds: Sequence[int],
-        sampler: SamplerConfig, face_size: int, progress: Callable[[int, int], None] | None = None,
+        self, views: Sequence[View], seen: Glimpse, sampler: SamplerConfig, face_size: int,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:  # fmt: skip
         if self.painted == self.stop_at:
             raise KeyboardInterrupt
-        self.painted += len(cameras)
-        self.prompts += prompts
-        views = []
-        for camera, prompt, source in zip(cameras, prompts, generators(seeds), strict=True):
-            phase = torch.rand(3, 1, 1, generator=source) * 6 + zlib.crc32(prompt.encode()) % 7
-            seen = canvas.look(camera).image.mean((-2, -1)).view(3, 1, 1)
-            views.append((positions_of(camera) * (2 + sampler.guidance) + phase + seen).sin())
+        self.painted += len(views)
+        self.prompts += [view.prompt for view in views]
+        painted = []
+        for view, image, source in zip(views, seen.image, generators([view.seed for view in views]), strict=True):
+            phase = torch.rand(3, 1, 1, generator=source) * 6 + zlib.crc32(view.prompt.encode()) % 7
+            mean = image.mean((-2, -1)).view(3, 1, 1)
+            painted.append((positions_of(view.camera) * (2 + sampler.guidance) + phase + mean).sin())
             progress(sampler.steps, sampler.steps)
-        return torch.stack(views)
+        return torch.stack(painted)
 
 
 def generator(stop_at: int | None = None, config: GeneratorConfig = CONFIG) -> Generator:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aognet.canvas import Canvas
 from aognet.data.images import save_image
-from aognet.engine.generator import GeneratorConfig, Listener, view_seed
+from aognet.engine.generator import GeneratorConfig, Listener, Run, view_seed
 from aognet.engine.inputs import DirectedPrompt, InputsConfig, PhotoConfig, list_jobs, prompt_for, read_start
 from aognet.engine.journal import Journal
 from aognet.engine.results import write_results
@@ -27,7 +27,7 @@ POSES = [(0.0, 0.0, 0.0, 90.0), (170.0, 20.0, 10.0, 60.0), (-40.0, -75.0, 0.0, 1
 
 def paint(folder: Path, start: Canvas, config: GeneratorConfig = CONFIG, directed: tuple = ()) -> Canvas:
     journal = Journal.create(folder, {}, start)
-    return generator(config=config).paint(journal, "a room", directed, QUIET)
+    return generator(config=config).paint([Run(journal, "a room", directed)], QUIET)[0]
 
 
 def projected(photo: np.ndarray, pose: tuple[float, ...], height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +100,7 @@ def test_from_nothing_and_from_everything(tmp_path: Path) -> None:
 def test_every_view_gets_the_prompt_of_its_direction(tmp_path: Path) -> None:
     painter = generator()
     directed = (DirectedPrompt(90.0, 0.0, "a barn"), DirectedPrompt(0.0, 90.0, "a kite"))
-    painter.paint(Journal.create(tmp_path / "run", {}, Canvas.empty(64)), "a field", directed, QUIET)
+    painter.paint([Run(Journal.create(tmp_path / "run", {}, Canvas.empty(64)), "a field", directed)], QUIET)
     entries = Journal.open(tmp_path / "run").entries
     assert painter.model.prompts == [entry.prompt for entry in entries]
     assert {entry.prompt for entry in entries} == {"a field", "a barn, a field", "a kite, a field"}
@@ -112,7 +112,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     views, steps = [], []
     listener = Listener(lambda *count: views.append(count), lambda *count: steps.append(count))
     journal = Journal.create(tmp_path / "run", {}, Canvas.empty(64))
-    generator().paint(journal, "", (), listener)
+    generator().paint([Run(journal, "")], listener)
     total = len(make_plan(CONFIG.plan, torch.zeros(64, 128, dtype=torch.bool)).steps)
     assert views == [(done, total) for done in range(total + 1)]
     assert steps == [(2, 2)] * total
@@ -123,15 +123,15 @@ class Grey:
 
     whole_waves = False
 
-    def outpaint(self, canvas, cameras, prompts, seeds, sampler, face_size, progress=None) -> Tensor:
-        return torch.full((len(cameras), 3, cameras[0].height, cameras[0].width), -0.5)
+    def outpaint(self, views, seen, sampler, face_size, progress=None) -> Tensor:
+        return torch.full_like(seen.image, -0.5)
 
 
 def test_what_is_painted_meets_the_photograph_softly(tmp_path: Path) -> None:
     start = Canvas.empty(64).paint(torch.full((1, 3, 32, 32), 0.5), Camera(width=32, height=32))
     painter = generator()
     painter.model = Grey()
-    canvas = painter.paint(Journal.create(tmp_path / "run", {}, start), "", (), QUIET)
+    canvas = painter.paint([Run(Journal.create(tmp_path / "run", {}, start), "")], QUIET)[0]
     equator = canvas.image[0, 0, 32]
     assert abs(equator[64] - 0.5) < 0.01 and abs(equator[0] + 0.5) < 0.01
     assert equator.diff().abs().max() < 0.5  # the border itself would be a step of 1
@@ -149,3 +149,19 @@ def test_what_is_painted_meets_the_photograph_softly(tmp_path: Path) -> None:
 def test_bad_settings_are_named(options: dict, said: str) -> None:
     with pytest.raises(UserError, match=said):
         GeneratorConfig(**options)
+
+
+@pytest.mark.parametrize("views_per_batch", [1, 3, 100])
+def test_runs_side_by_side_come_out_as_alone(tmp_path: Path, views_per_batch: int) -> None:
+    """However the views are batched; the plans differ, since what is known does."""
+    config = replace(CONFIG, views_per_batch=views_per_batch)
+    cameras = {"wide": Camera(fov_degrees=120.0, width=80, height=60), "small": Camera(40.0, width=80, height=60)}
+    starts = {name: Canvas.empty(64).paint(smooth_photo()[None], camera) for name, camera in cameras.items()}
+    alone = {name: paint(tmp_path / name, start) for name, start in starts.items()}
+    journals = [Journal.create(tmp_path / "both" / name, {}, start) for name, start in starts.items()]
+    together = generator(config=config).paint([Run(journal, "a room") for journal in journals], QUIET)
+    for (name, expected), found in zip(alone.items(), together, strict=True):
+        assert torch.equal(found.pixels, expected.pixels)
+        again = Journal.open(tmp_path / "both" / name)
+        assert again.entries == Journal.open(tmp_path / name).entries
+        assert torch.equal(again.canvas().pixels, expected.pixels)

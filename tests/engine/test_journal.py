@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aognet.canvas import Canvas
 from aognet.engine import journal as journal_module
-from aognet.engine.generator import GeneratorConfig
+from aognet.engine.generator import GeneratorConfig, Run
 from aognet.engine.inputs import DirectedPrompt
 from aognet.engine.journal import Entry, Journal
 from aognet.errors import UserError
@@ -34,7 +34,7 @@ def paint(folder: Path, stop_at: int | None = None, config: GeneratorConfig = CO
     """Goes on with the run in a folder, or begins it; may stop before a view."""
     journal = Journal.open(folder) if (folder / "run.json").is_file() else begin(folder)
     try:
-        generator(stop_at, config).paint(journal, "a room", (), QUIET)
+        generator(stop_at, config).paint([Run(journal, "a room")], QUIET)
         journal.finish()
     except KeyboardInterrupt:
         assert stop_at is not None
@@ -65,7 +65,7 @@ def same(one: Canvas, other: Canvas) -> bool:
 
 def test_replays_to_the_canvas_that_was_painted(tmp_path: Path) -> None:
     journal = begin(tmp_path / "run")
-    canvas = generator().paint(journal, "a room", (), QUIET)
+    canvas = generator().paint([Run(journal, "a room")], QUIET)[0]
     reopened = Journal.open(tmp_path / "run")
     assert same(reopened.canvas(), canvas)
     assert reopened.entries == journal.entries and len(journal.entries) > 5

@@ -19,6 +19,7 @@ from aognet.models.aognet.local_stream import LocalStreamConfig
 from aognet.models.aognet.model import DROP, surroundings_of
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder
+from aognet.models.painting import View, look
 from aognet.sampling.noise import generators, uniform
 from aognet.sampling.sampler import SamplerConfig
 from aognet.sampling.schedulers import make_scheduler
@@ -97,9 +98,15 @@ PROMPTS = ["a red barn", "the sky"]
 
 
 def outpaint(model: AOGNet, canvas: Canvas | None = None, rows: slice = slice(None), **options: Any) -> Tensor:
-    prompts, seeds = options.pop("prompts", PROMPTS)[rows], options.pop("seeds", [7, 8])[rows]
-    sampler = replace(SAMPLER, **options)
-    return model.outpaint(canvas or half_known_canvas(), CAMERAS[rows], prompts, seeds, sampler, FACE)
+    views = views_of(canvas, options.pop("prompts", PROMPTS), options.pop("seeds", [7, 8]))[rows]
+    return model.outpaint(views, look(views), replace(SAMPLER, **options), FACE)
+
+
+def views_of(
+    canvas: Canvas | None = None, prompts: Sequence[str] = PROMPTS, seeds: Sequence[int] = (7, 8)
+) -> list[View]:
+    canvas = canvas or half_known_canvas()
+    return [View(canvas, *which) for which in zip(CAMERAS, prompts, seeds, strict=True)]
 
 
 def pipeline_result(components: dict[str, Any], sampler: SamplerConfig, images: Tensor, known: Tensor) -> Tensor:
@@ -126,7 +133,8 @@ def test_with_both_streams_off_it_is_the_diffusers_pipeline(make: Make, layout: 
     images = glimpse.image if channels == 9 else filled(glimpse)
     expected = pipeline_result(components, sampler, images, glimpse.known)
     assert expected.std() > 0.05
-    found = model.outpaint(half_known_canvas(), CAMERAS[:1], PROMPTS[:1], [7], sampler, FACE)
+    views = views_of()[:1]
+    found = model.outpaint(views, look(views), sampler, FACE)
     assert_close(found, expected, atol=1e-4, rtol=0)
 
 
@@ -349,7 +357,7 @@ def test_a_view_depends_on_seed_prompt_canvas_and_direction(make: Make) -> None:
     turned = Canvas(half_known_canvas().pixels.roll(16, -1))
     assert not torch.equal(plain, outpaint(model, turned))
     calls: list[tuple[int, int]] = []
-    model.outpaint(half_known_canvas(), CAMERAS, PROMPTS, [7, 8], SAMPLER, FACE, lambda *count: calls.append(count))
+    model.outpaint(views_of(), look(views_of()), SAMPLER, FACE, lambda *count: calls.append(count))
     assert calls == [(1, 2), (2, 2)]
 
 

@@ -128,7 +128,14 @@ def test_both_towers_of_a_whole_clip(whole_clip: Path) -> None:
 def test_the_global_stream_reads_clips_own_words(whole_clip: Path, sd2_folder: Path, tmp_path: Path) -> None:
     model = tiny_streams(sd2_folder, clip=ClipConfig(str(whole_clip), text=True))
     image, known = torch.zeros(1, 3, 32, 32), torch.ones(1, 1, 32, 32, dtype=torch.bool)
-    seen = Surroundings(image, known, image, image[:, None].repeat(1, 6, 1, 1, 1), known[:, None].repeat(1, 6, 1, 1, 1))
+    seen = Surroundings(
+        image,
+        known,
+        image,
+        image[:, None].repeat(1, 6, 1, 1, 1),
+        known[:, None].repeat(1, 6, 1, 1, 1),
+        torch.arange(len(image)),
+    )
 
     def tokens(prompt: str, model: AOGNet = model) -> Tensor:
         return model.conditioning(seen, [prompt]).context.positive[:, :3]

@@ -20,6 +20,7 @@ from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.cubediff import CubeDiff
 from aognet.models.cubediff.model import HIDE, SILENCE, cube_positions, face_seeds
 from aognet.models.cubediff.trained import cut_rank
+from aognet.models.painting import View, look
 from aognet.models.pretrained import load_method
 from aognet.nn.faces import FacesAttention, FacesConv2d, FacesGroupNorm
 from aognet.sampling.noise import uniform
@@ -63,7 +64,8 @@ def paint(model: CubeDiff, canvas: Canvas, **options: Any) -> Tensor:
     plan = make_plan(PlanConfig(kind="cube", fov_degrees=FOV, size=SIZE), canvas.known[0, 0])
     cameras = [step.camera for step in plan.steps]
     prompts, seeds = options.pop("prompts", ["a hall"] * 6), options.pop("seeds", list(range(6)))
-    return model.outpaint(canvas, cameras, prompts, seeds, SAMPLER, 16, **options)
+    views = [View(canvas, *which) for which in zip(cameras, prompts, seeds, strict=True)]
+    return model.outpaint(views, look(views), SAMPLER, 16, **options)
 
 
 def told(model: CubeDiff, strength: float = 0.1) -> CubeDiff:
@@ -238,7 +240,8 @@ def test_a_direction_is_painted_anew_on_the_cube_that_faces_it(make: Make):
     canvas = Canvas.of(smooth_panorama(HEIGHT))
     camera = Camera(40.0, 20.0, fov_degrees=FOV, width=SIZE, height=SIZE)
     hole = canvas.erase(Camera(40.0, 20.0, fov_degrees=50.0, width=SIZE, height=SIZE))
-    view = make().outpaint(hole, [camera], ["a lamp"], [4], SAMPLER, 16)
+    views = [View(hole, camera, "a lamp", 4)]
+    view = make().outpaint(views, look(views), SAMPLER, 16)
     assert view.shape == (1, 3, SIZE, SIZE)
     known = hole.look(camera)
     assert_close(view * known.known, known.image, atol=0.02, rtol=0)
@@ -261,7 +264,8 @@ def test_what_cannot_be(options: dict, said: str):
 def test_faces_of_another_width_than_trained_are_refused(make: Make):
     plan = make_plan(PlanConfig(kind="cube", fov_degrees=90.0, size=SIZE), photo_canvas().known[0, 0])
     with pytest.raises(UserError, match="plan.fov_degrees must be 95, what the faces of this checkpoint show; got 90"):
-        make().outpaint(photo_canvas(), [s.camera for s in plan.steps], ["a"] * 6, [0] * 6, SAMPLER, 16)
+        views = [View(photo_canvas(), step.camera, "a", 0) for step in plan.steps]
+        make().outpaint(views, look(views), SAMPLER, 16)
 
 
 def test_every_face_of_every_panorama_has_a_seed_of_its_own():

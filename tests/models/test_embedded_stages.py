@@ -26,6 +26,7 @@ from aognet.models.clip import ClipTraining
 from aognet.models.clip.tokenizer import train_tokenizer
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder
 from aognet.models.inpainting import InpaintingTraining
+from aognet.models.painting import View, look
 from aognet.sampling.sampler import SamplerConfig
 from tests.tiny import tiny_streams
 
@@ -156,7 +157,8 @@ def test_the_folders_make_an_aognet_that_trains_and_paints(stages: Stages, tmp_p
     model.save_pretrained(tmp_path / "streams")
     loaded = AOGNet.from_pretrained(tmp_path / "streams")
     camera = Camera(width=32, height=32)
-    view = loaded.outpaint(Canvas.empty(32), [camera], TEXTS[:1], [0], SamplerConfig(steps=2), face_size=8)
+    views = [View(Canvas.empty(32), camera, TEXTS[0], 0)]
+    view = loaded.outpaint(views, look(views), SamplerConfig(steps=2), face_size=8)
     assert view.shape == (1, 3, 32, 32) and view.isfinite().all()
 
 

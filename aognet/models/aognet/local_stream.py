@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -65,17 +65,18 @@ class LocalStream(nn.Module):
         view: Float[Tensor, "batch 3 size size"],
         known: Bool[Tensor, "batch 1 size size"],
         positions: Float[Tensor, "batch 3 size size"],
-        faces: Float[Tensor, "batch 6 3 face face"],
-        faces_known: Bool[Tensor, "batch 6 1 face face"],
+        faces: Float[Tensor, "panoramas 6 3 face face"],
+        faces_known: Bool[Tensor, "panoramas 6 1 face face"],
         faces_positions: Float[Tensor, "6 3 face face"],
+        panorama: Int[Tensor, "batch"],
     ) -> list[Float[Tensor, "batch width rows columns"]]:
-        """One map for each down block of the UNet, finest first."""
+        """One map for each down block of the UNet, finest first. ``panorama``: which faces surround each view."""
         maps = self.adapter(self._input(view, known, positions))
         faces_positions = faces_positions.expand(len(faces), -1, -1, -1, -1).flatten(0, 1)
         face_maps = self.adapter(self._input(faces.flatten(0, 1), faces_known.flatten(0, 1), faces_positions))
         coarsest = maps[-1]
         tokens = coarsest.flatten(2).transpose(1, 2)
-        memory = face_maps[-1].unflatten(0, (-1, 6)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
+        memory = face_maps[-1].unflatten(0, (-1, 6)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)[panorama]
         for block in self.attention:
             tokens = block(tokens, memory)
         maps = [*maps[:-1], tokens.transpose(1, 2).reshape(coarsest.shape)]

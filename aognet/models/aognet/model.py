@@ -6,19 +6,19 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from aognet.canvas import Canvas, Glimpse, filled, join
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.errors import UserError
-from aognet.geometry.camera import Camera, positions_of
+from aognet.geometry.camera import positions_of
 from aognet.geometry.cubemap import face_cameras, panorama_of
 from aognet.models.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
-from aognet.models.painting import Context, inpaint
+from aognet.models.painting import Context, View, inpaint
 from aognet.models.pretrained import load_trained, save_trained
 from aognet.models.training import check_draws, diffusion_loss, drawn
 from aognet.sampling.noise import generators, uniform
@@ -29,16 +29,17 @@ DROP = 10
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the streams see of one painting step besides the prompt: the view, and the faces of the unfinished panorama.
+    """What the streams see of painting steps besides the prompts: the views, and the faces of unfinished panoramas.
 
-    Images in [-1, 1], unknown pixels 0; positions are unit vectors.
+    Images in [-1, 1], unknown pixels 0; positions are unit vectors. ``panorama``: which one each view belongs to.
     """
 
     view: Float[Tensor, "batch 3 size size"]
     known: Bool[Tensor, "batch 1 size size"]
     positions: Float[Tensor, "batch 3 size size"]
-    faces: Float[Tensor, "batch 6 3 face face"]
-    faces_known: Bool[Tensor, "batch 6 1 face face"]
+    faces: Float[Tensor, "panoramas 6 3 face face"]
+    faces_known: Bool[Tensor, "panoramas 6 1 face face"]
+    panorama: Int[Tensor, "batch"]
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,12 @@ class AOGNet(nn.Module):
             seen = surroundings
             face_positions = _face_positions(seen.faces.shape[-1]).to(seen.faces)
             residuals = self.local_stream(
-                seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, face_positions
+                seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, face_positions, seen.panorama
             )
         if self.global_stream is None:
             return Conditioning(Context.of_prompts(self.backbone, prompts, negative), residuals)
         text = self.backbone.encode_text(prompts)
-        faces = self.clip(surroundings.faces.flatten(0, 1)).unflatten(0, (-1, 6))
+        faces = self.clip(surroundings.faces.flatten(0, 1)).unflatten(0, (-1, 6))[surroundings.panorama]
         view = self.clip(surroundings.view * surroundings.known)
         tokens = self.global_stream(faces, view, self.clip_text(prompts) if self.clip_text else text)
         positive = torch.cat([tokens.to(text.dtype), text], dim=1)
@@ -140,27 +141,27 @@ class AOGNet(nn.Module):
     @torch.no_grad()
     def outpaint(
         self,
-        canvas: Canvas,
-        cameras: Sequence[Camera],
-        prompts: Sequence[str],
-        seeds: Sequence[int],
+        views: Sequence[View],
+        seen: Glimpse,
         sampler: SamplerConfig,
         face_size: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "views 3 size size"]:
-        """Views of a canvas of one panorama, continued from what it knows; each depends on its own seed alone."""
-        glimpses = [canvas.look(camera) for camera in cameras]
-        view = torch.cat([glimpse.image for glimpse in glimpses])
-        known = torch.cat([glimpse.known for glimpse in glimpses])
-        faces = canvas.faces(face_size)
-        positions = torch.stack([positions_of(camera) for camera in cameras]).to(view)
-        every_view = (len(cameras), -1, -1, -1, -1)
+        """The views, ``seen`` so far, continued from what is known; each depends on its own canvas and seed alone."""
+        canvases = list({id(view.canvas): view.canvas for view in views}.values())
+        numbers = {id(canvas): number for number, canvas in enumerate(canvases)}
+        faces = [canvas.faces(face_size) for canvas in canvases]
         surroundings = Surroundings(
-            view, known, positions, faces.image.expand(every_view), faces.known.expand(every_view)
+            seen.image,
+            seen.known,
+            torch.stack([positions_of(view.camera) for view in views]).to(seen.image),
+            torch.cat([each.image for each in faces]),
+            torch.cat([each.known for each in faces]),
+            torch.tensor([numbers[id(view.canvas)] for view in views], device=seen.image.device),
         )
-        source = generators(seeds)
-        given = self.conditioning(surroundings, prompts, sampler.negative)
-        return self._inpaint(view, known, given, sampler, source, progress)
+        source = generators([view.seed for view in views])
+        given = self.conditioning(surroundings, [view.prompt for view in views], sampler.negative)
+        return self._inpaint(seen.image, seen.known, given, sampler, source, progress)
 
     def _inpaint(
         self,
@@ -208,7 +209,8 @@ class AOGNet(nn.Module):
 def surroundings_of(batch: OutpaintingBatch) -> Surroundings:
     """What the streams may see of a training batch: the known pixels only."""
     positions = torch.stack([positions_of(camera) for camera in batch.cameras]).to(batch.view)
-    return Surroundings(batch.view * batch.known, batch.known, positions, batch.faces, batch.faces_known)
+    every = torch.arange(len(batch.view), device=batch.view.device)
+    return Surroundings(batch.view * batch.known, batch.known, positions, batch.faces, batch.faces_known, every)
 
 
 def _painted(batch: OutpaintingBatch, output: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 _ _"]:

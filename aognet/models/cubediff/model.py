@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,7 +18,7 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import FACES, blend_faces, face_cameras
 from aognet.models.backbone import Backbone, BackboneConfig, InpaintCondition
 from aognet.models.cubediff.trained import Layers, Trained, WiderInput, merge_lora, open_parts
-from aognet.models.painting import Context, inpaint
+from aognet.models.painting import Context, View, inpaint, look
 from aognet.models.pretrained import load_trained, save_trained
 from aognet.models.training import check_draws, diffusion_loss, drawn
 from aognet.nn.faces import Texts, see_all_faces
@@ -145,36 +147,44 @@ class CubeDiff(nn.Module):
     @torch.no_grad()
     def outpaint(
         self,
-        canvas: Canvas,
-        cameras: Sequence[Camera],
-        prompts: Sequence[str],
-        seeds: Sequence[int],
+        views: Sequence[View],
+        seen: Glimpse,
         sampler: SamplerConfig,
         face_size: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "views 3 size size"]:
-        """The faces of the level cube that the first camera faces, continued from what the canvas knows of them.
+        """The faces of level cubes, ``seen`` so far, continued from what is known of them, six after six.
 
-        Cameras that are not these faces are shown what the cube shows them, painted with the first one's prompt.
+        Views that are no faces are shown what a cube that faces the first of their canvas shows them, painted with its
+        prompt.
         """
-        first = cameras[0]
-        if first.fov_degrees != self.config.fov_degrees:
+        fov = views[0].camera.fov_degrees
+        if fov != self.config.fov_degrees:
             wanted = f"{self.config.fov_degrees:g}, what the faces of this checkpoint show"
-            raise UserError(f"plan.fov_degrees must be {wanted}; got {first.fov_degrees:g}")
-        cube = [camera.turned(first.yaw_degrees) for camera in face_cameras(first.width, self.config.fov_degrees)]
-        whole = list(cameras) == cube
-        if not whole:
-            prompts, seeds = [prompts[0]] * COUNT, face_seeds(torch.tensor(seeds[:1])).tolist()
-        seen = [canvas.look(camera) for camera in cube]
-        glimpse = Glimpse(torch.cat([one.image for one in seen]), torch.cat([one.known for one in seen]))
-        context = Context.of_prompts(self.backbone, prompts, sampler.negative)
-        faces = self._paint(glimpse, context, sampler, generators(seeds), progress)
-        if whole:
-            return faces
-        painted = canvas
-        for face, camera in zip(faces, cube, strict=True):
-            painted = painted.paint(face[None], camera)
-        return torch.cat([painted.look(camera).image for camera in cameras])
+            raise UserError(f"plan.fov_degrees must be {wanted}; got {fov:g}")
+        if not self._are_cubes(views):
+            each = groupby(views, key=lambda view: id(view.canvas))
+            return torch.cat([self._through_a_cube(list(of), sampler, face_size, progress) for _, of in each])
+        context = Context.of_prompts(self.backbone, [view.prompt for view in views], sampler.negative)
+        return self._paint(seen, context, sampler, generators([view.seed for view in views]), progress)
+
+    def _cube(self, towards: Camera) -> list[Camera]:
+        return [camera.turned(towards.yaw_degrees) for camera in face_cameras(towards.width, self.config.fov_degrees)]
+
+    def _are_cubes(self, views: Sequence[View]) -> bool:
+        cubes = [views[first : first + COUNT] for first in range(0, len(views), COUNT)]
+        return all([view.camera for view in cube] == self._cube(cube[0].camera) for cube in cubes)
+
+    def _through_a_cube(self, views: Sequence[View], *options: Any) -> Float[Tensor, "views 3 size size"]:
+        first, seeds = views[0], face_seeds(torch.tensor([views[0].seed])).tolist()
+        cube = [
+            View(first.canvas, camera, first.prompt, seed)
+            for camera, seed in zip(self._cube(first.camera), seeds, strict=True)
+        ]
+        painted = first.canvas.copy()
+        for face, view in zip(self.outpaint(cube, look(cube), *options), cube, strict=True):
+            painted.paint_(face[None], view.camera)
+        return torch.cat([painted.look(view.camera).image for view in views])
 
     def _paint(
         self,
@@ -204,7 +214,7 @@ class CubeDiff(nn.Module):
         rows = faces.unflatten(0, (-1, COUNT))
         canvas = Canvas.empty(2 * size, len(rows), faces.device)
         for number, camera in enumerate(face_cameras(size, self.config.fov_degrees)):
-            canvas = canvas.paint(rows[:, number], camera)
+            canvas.paint_(rows[:, number], camera)
         return canvas.image
 
     def enable_gradient_checkpointing(self) -> None:
