@@ -33,6 +33,8 @@ class InferenceConfig:
     """Everything ``inference.py`` reads from YAML. ``dtype``: precision of the frozen backbone.
 
     ``method``: how a checkpoint paints that is a backbone alone. ``save_faces``: write each panorama's cubemap, too.
+    ``panoramas_per_batch``: how many are painted side by side; their views share batches of
+    ``generator.views_per_batch``.
 
     ``captioner``: what finds the words where ``inputs.prompt`` is ``auto``.
     """
@@ -44,6 +46,7 @@ class InferenceConfig:
     dtype: str | None = None
     out_dir: str = "outputs"
     save_faces: bool = False
+    panoramas_per_batch: int = 1
     inputs: InputsConfig = field(default_factory=InputsConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     captioner: CaptionerConfig = field(default_factory=lambda: CaptionerConfig(model=SMALL_MODEL))
@@ -51,6 +54,8 @@ class InferenceConfig:
     def __post_init__(self) -> None:
         if self.dtype is not None:
             check_dtype(self.dtype)
+        if self.panoramas_per_batch < 1:
+            raise UserError(f"panoramas_per_batch must be at least 1, got {self.panoramas_per_batch}")
 
 
 def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
@@ -64,14 +69,17 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
     painter = Painter(config, processes.device)
     skipped = 0
     ours = painter.prompted(jobs[processes.number :: processes.count], out_dir, overwrite)
-    for job in ours:
-        try:
-            painter.paint(job, out_dir / job.name, overwrite)
-        except UnreadableInput as error:
-            if len(jobs) == 1:
-                raise
-            log.error("%s; left out", error)
-            skipped += 1
+    for first in range(0, len(ours), config.panoramas_per_batch):
+        runs = []
+        for job in ours[first : first + config.panoramas_per_batch]:
+            try:
+                runs += painter.begin(job, out_dir / job.name, overwrite)
+            except UnreadableInput as error:
+                if len(jobs) == 1:
+                    raise
+                log.error("%s; left out", error)
+                skipped += 1
+        painter.paint(runs)
     # Waits for the others too: the launcher ends them all when one leaves with an error.
     skipped = processes.total(skipped)
     if skipped and processes.first:
@@ -92,7 +100,7 @@ class Painter:
 
     @property
     def generator(self) -> Generator:
-        """The generator with its model on the device."""
+        """The generator with its model on the device, loaded when first asked for."""
         if self._generator is None:
             model = load_method(self.config.checkpoint, self.config.revision, self.config.dtype, self.config.method)
             self._generator = Generator(model.eval().to(self.device), self.config.generator, self.device)
@@ -111,13 +119,13 @@ class Painter:
 
         return with_prompts(jobs, self.config.captioner, self.device, self.config.generator.height, earlier)
 
-    def paint(self, job: Job, folder: Path, overwrite: bool) -> None:
-        """Paints one job into its folder, or what is left of it."""
+    def begin(self, job: Job, folder: Path, overwrite: bool) -> list[Run]:
+        """The run of a job in its folder, new or gone on with; none where all is painted."""
         request = self._request(job)
         journal = None if overwrite else _matching_run(folder, request)
         if journal is None:
             start = _read(job, self.config.generator.height)
-            generator = self.generator
+            _ = self.generator  # what cannot be loaded leaves no folder behind
             request["camera"] = asdict(start.camera) if start.camera else None
             journal = Journal.create(folder, request, start.canvas, self._provenance())
             write_truth(folder, start)
@@ -125,15 +133,23 @@ class Painter:
             if self.config.save_faces and not has_faces(folder):
                 write_faces(folder, journal.canvas())
             log.info("%s: painted already with these settings (--overwrite paints it again)", folder / "result.png")
-            return
+            return []
         else:
-            generator = self.generator
             log.info("%s: going on after %d views", folder, len(journal.entries))
-        with progress_bars(job.name) as listener:
-            canvas = generator.paint([Run(journal, job.prompt, job.directed)], listener)[0]
-        write_results(folder, canvas, job.prompt, journal.photo_camera(), self.config.save_faces)
-        journal.finish()
-        log.info("wrote %s (look around in %s)", folder / "result.png", folder / "viewer.html")
+        return [Run(journal, job.prompt, job.directed)]
+
+    def paint(self, runs: Sequence[Run]) -> None:
+        """Paints what is left of runs, side by side, and writes their results."""
+        if not runs:
+            return
+        name = runs[0].journal.folder.name if len(runs) == 1 else f"{len(runs)} panoramas"
+        with progress_bars(name) as listener:
+            canvases = self.generator.paint(runs, listener)
+        for run, canvas in zip(runs, canvases, strict=True):
+            journal = run.journal
+            write_results(journal.folder, canvas, run.prompt, journal.photo_camera(), self.config.save_faces)
+            journal.finish()
+            log.info("wrote %s (look around in %s)", journal.folder / "result.png", journal.folder / "viewer.html")
 
     def _provenance(self) -> dict[str, Any]:
         """What the pixels may depend on besides the request; no time, so that a repeated run writes the same bytes."""
