@@ -6,6 +6,7 @@ Any diffusers inpainting model fits: 9-channel UNets (noisy latents, mask, laten
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from aognet.sampling.noise import Generators, normal
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 PREDICTION_TYPES = ("epsilon", "v_prediction")
+MOST_TEXTS = 256
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,19 @@ class InpaintCondition:
     image: Float[Tensor, "batch channels height width"]  # scaled; of the masked image, 4-channel UNet: of the image
     noise: Float[Tensor, "batch channels height width"]  # standard normal, where sampling starts
 
-    def repeated(self, times: int) -> "InpaintCondition":
-        """The batch ``times`` times in a row, as the branches of guidance need it."""
-        return InpaintCondition(*(part.repeat(times, 1, 1, 1) for part in (self.mask, self.image, self.noise)))
+    def repeated(self, rows: int) -> "InpaintCondition":
+        """The batch over and over until it has so many rows, as the branches of guidance need it; made once."""
+        if rows == len(self.mask):
+            return self
+        if rows not in self._repeated:
+            times = (rows // len(self.mask), 1, 1, 1)
+            parts = (part.repeat(times) for part in (self.mask, self.image, self.noise))
+            self._repeated[rows] = InpaintCondition(*parts)
+        return self._repeated[rows]
+
+    @cached_property
+    def _repeated(self) -> dict[int, "InpaintCondition"]:
+        return {}
 
 
 Predict = Callable[[Tensor, Tensor, Tensor, InpaintCondition], Tensor]
@@ -87,6 +99,7 @@ class Backbone(nn.Module):
         self.training_scheduler = DDPMScheduler.from_config(scheduler.config)
         self._check()
         self._latents = LatentCache(latents, self.vae)
+        self._texts: dict[tuple, Tensor] = {}
 
     @classmethod
     def load(cls, config: BackboneConfig) -> "Backbone":
@@ -183,6 +196,18 @@ class Backbone(nn.Module):
         mask = tokens.attention_mask if uses_mask else None
         return self.text_encoder(tokens.input_ids, attention_mask=mask)[0].float()
 
+    def known_text(self, prompts: Sequence[str]) -> Float[Tensor, "batch tokens dim"]:
+        """`encode_text` for painting, where the same few prompts come again and again: each is encoded once."""
+        encoded = []
+        for prompt in prompts:
+            key = (prompt, self.text_encoder.device, self.text_encoder.dtype)
+            if key not in self._texts:
+                if len(self._texts) >= MOST_TEXTS:
+                    del self._texts[next(iter(self._texts))]
+                self._texts[key] = self.encode_text([prompt])[0]
+            encoded.append(self._texts[key])
+        return torch.stack(encoded)
+
     @torch.no_grad()
     def encode_images(
         self, images: Float[Tensor, "batch 3 height width"], source: Generators | None = None
@@ -249,10 +274,11 @@ class Backbone(nn.Module):
             raise ValueError(f"{len(residuals)} residuals for a UNet with {blocks} down blocks")
         inputs = latents
         if self.is_inpainting:
-            condition = condition.repeated(rows // len(condition.mask))
+            condition = condition.repeated(rows)
             inputs = torch.cat([latents, condition.mask.to(latents), condition.image.to(latents)], dim=1)
         if residuals is not None:  # a new list: the UNet empties it
-            residuals = [part.repeat(rows // len(part), 1, 1, 1).to(self.dtype) for part in residuals]
+            residuals = [part if len(part) == rows else part.repeat(rows // len(part), 1, 1, 1) for part in residuals]
+            residuals = [part.to(self.dtype) for part in residuals]
         output = self.unet(
             inputs.to(self.dtype),
             timesteps,

@@ -11,6 +11,7 @@ from torch import Tensor
 from aognet.canvas import Canvas, Glimpse
 from aognet.geometry.camera import Camera
 from aognet.models.backbone import Backbone, InpaintCondition, Predict
+from aognet.nn.constant_context import constant_context
 from aognet.sampling.denoise import denoise, guided
 from aognet.sampling.noise import Generators
 from aognet.sampling.sampler import SamplerConfig
@@ -43,7 +44,7 @@ class Context:
     @classmethod
     def of_prompts(cls, backbone: Backbone, prompts: Sequence[str], negative: str = "") -> "Context":
         """The prompts alone: how the backbone is used without a method around it."""
-        return cls(backbone.encode_text(prompts), backbone.encode_text([negative] * len(prompts)))
+        return cls(backbone.known_text(prompts), backbone.known_text([negative] * len(prompts)))
 
 
 @torch.no_grad()
@@ -62,13 +63,15 @@ def inpaint(
     """
     predict = predict or backbone.predict
     scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
-    latents = denoise(
-        guided(partial(predict, condition=condition), context.positive, context.negative, sampler.guidance),
-        scheduler,
-        condition.noise,
-        steps=sampler.steps,
-        generators=source,
-        after_step=backbone.keep_known(condition, scheduler),
-        progress=progress,
-    )
+    tokens = (part.to(backbone.dtype) for part in (context.positive, context.negative))
+    with constant_context(backbone.unet):
+        latents = denoise(
+            guided(partial(predict, condition=condition), *tokens, sampler.guidance),
+            scheduler,
+            condition.noise,
+            steps=sampler.steps,
+            generators=source,
+            after_step=backbone.keep_known(condition, scheduler),
+            progress=progress,
+        )
     return backbone.decode(latents)

@@ -117,7 +117,7 @@ class AOGNet(nn.Module):
             )
         if self.global_stream is None:
             return Conditioning(Context.of_prompts(self.backbone, prompts, negative), residuals)
-        text = self.backbone.encode_text(prompts)
+        text = (self.backbone.encode_text if self.training else self.backbone.known_text)(prompts)
         faces = self.clip(surroundings.faces.flatten(0, 1)).unflatten(0, (-1, 6))[surroundings.panorama]
         view = self.clip(surroundings.view * surroundings.known)
         tokens = self.global_stream(faces, view, self.clip_text(prompts) if self.clip_text else text)

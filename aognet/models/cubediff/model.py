@@ -105,7 +105,7 @@ class CubeDiff(nn.Module):
         self, latents: Tensor, timesteps: Tensor, context: Tensor, condition: InpaintCondition
     ) -> Float[Tensor, "rows channels size size"]:
         """What the UNet predicts for the six faces of each panorama, which lie one after the other."""
-        backbone, condition = self.backbone, condition.repeated(len(latents) // len(condition.mask))
+        backbone, condition = self.backbone, condition.repeated(len(latents))
         inputs = [latents]
         if backbone.is_inpainting:
             inputs = [latents, condition.mask, condition.image]
