@@ -6,6 +6,7 @@ generated side only, their colour matched), so that no border shows.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
@@ -86,9 +87,19 @@ class Canvas:
 
     def look_all(self, cameras: Sequence[Camera]) -> Glimpse:
         """What cameras of one size see, [batch, views, ...]."""
-        views = perspective.look_all(self.pixels, cameras)
+        views = perspective.look_all(self._shrunk(perspective.shrinkage(cameras, self.height)), cameras)
         known = views[:, :, 3:] > 0.999
         return Glimpse(views[:, :, :3] * known, known)
+
+    def _shrunk(self, by: int) -> Tensor:
+        """The pixels made smaller, kept until something is painted."""
+        if by not in self._smaller:
+            self._smaller[by] = perspective.shrunk(self.pixels, by)
+        return self._smaller[by]
+
+    @cached_property
+    def _smaller(self) -> dict[int, Tensor]:
+        return {}
 
     def paint(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera) -> "Canvas":
         """A new canvas with the view in the unknown pixels of its footprint; every known pixel stays as it is."""
@@ -97,6 +108,7 @@ class Canvas:
     def paint_(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera) -> "Canvas":
         """`paint` into this canvas: only the pixels of the footprint are touched."""
         index, values = perspective.project(view, camera, self.height)
+        self._smaller.clear()
         pixels = self.pixels.flatten(-2)
         before = pixels.index_select(-1, index)
         painted = torch.where(before[:, 3:] > 0.5, before[:, :3], values.to(pixels.dtype))

@@ -36,13 +36,30 @@ class Footprint:
     grid: Float[Tensor, "points pixels 2"]
 
 
-def minification(camera: Camera, height: int) -> int:
-    """How many panorama rows fall on one view pixel at the view's centre, as a whole number in [1, 8].
+def minification(camera: Camera, height: int) -> float:
+    """How many panorama rows fall on one view pixel at the view's centre."""
+    return height / math.pi / camera.focal_pixels
 
-    Up to 1.3 counts as one: bilinear sampling spans that far, and supersampling costs its square.
+
+def shrinkage(cameras: Sequence[Camera], height: int) -> int:
+    """By how much a panorama is shrunk before such views are taken of it, a power of 2.
+
+    At least a minification of 2 is left: means of squares of its pixels alone would be too coarse.
     """
-    rows_per_pixel = height / math.pi / camera.focal_pixels
-    return min(max(math.ceil(rows_per_pixel - 0.3), 1), MOST_SUPERSAMPLING)
+    most = min(minification(camera, height) for camera in cameras)
+    by = 1
+    while 4 * by <= most and height % (2 * by) == 0:
+        by *= 2
+    return by
+
+
+def points_across(cameras: Sequence[Camera], height: int) -> int:
+    """How many points are averaged across a view pixel.
+
+    A minification up to 1.3 needs one: bilinear sampling spans that far, and more points cost their square.
+    """
+    most = max(minification(camera, height) for camera in cameras)
+    return min(max(math.ceil(most - 0.3), 1), MOST_SUPERSAMPLING)
 
 
 def magnification(camera: Camera, height: int) -> int:
@@ -79,13 +96,21 @@ def look_all(
     antialias: bool = True,
 ) -> Float[Tensor, "batch views channels rows columns"]:
     """The views of several cameras of one size."""
-    height, width = panorama.shape[-2:]
     if len({(camera.width, camera.height) for camera in cameras}) != 1:
         raise ValueError(f"views of one pass must have one size, got {[(c.width, c.height) for c in cameras]}")
-    points = max(minification(camera, height) for camera in cameras) if antialias and mode == "bilinear" else 1
+    points = 1
+    if antialias and mode == "bilinear":
+        panorama = shrunk(panorama, shrinkage(cameras, panorama.shape[-2]))
+        points = points_across(cameras, panorama.shape[-2])
+    height, width = panorama.shape[-2:]
     grids = [view_grid(camera, height, width, points, panorama.device) for camera in cameras]
     views = (sphere.sample(panorama, grid, mode) for grid in grids)
     return torch.stack([functional.avg_pool2d(view, points) if points > 1 else view for view in views], dim=1)
+
+
+def shrunk(panorama: Float[Tensor, "batch channels height width"], by: int) -> Tensor:
+    """A panorama of which each pixel is the mean of ``by`` x ``by``."""
+    return functional.avg_pool2d(panorama, by) if by > 1 else panorama
 
 
 def bounds(camera: Camera, height: int, width: int) -> tuple[slice, Tensor]:
@@ -110,18 +135,28 @@ def footprint(camera: Camera, height: int, width: int, supersampling: int, devic
     rows, columns = bounds(camera, height, width)
     latitudes = sphere.pixel_latitudes(height)[rows]
     longitudes = sphere.pixel_longitudes(width)[columns]
-    latitudes, longitudes = torch.meshgrid(latitudes, longitudes, indexing="ij")
-    _, inside = camera.image_positions(sphere.directions(longitudes, latitudes))
+    positions, inside = _positions_of_box(camera, latitudes, longitudes)
     row, column = inside.nonzero(as_tuple=True)
-    latitudes, longitudes = latitudes[inside], longitudes[inside]
-    offsets = ((torch.arange(supersampling, dtype=torch.float64) + 0.5) / supersampling - 0.5) * (math.pi / height)
-    down, right = torch.meshgrid(-offsets, offsets, indexing="ij")
-    points = sphere.directions(longitudes[:, None] + right.flatten(), latitudes[:, None] + down.flatten())
-    positions, _ = camera.image_positions(points)
+    if supersampling == 1:
+        positions = positions[inside][:, None]
+    else:
+        offsets = ((torch.arange(supersampling, dtype=torch.float64) + 0.5) / supersampling - 0.5) * (math.pi / height)
+        down, right = torch.meshgrid(-offsets, offsets, indexing="ij")
+        turned, lifted = longitudes[column][:, None] + right.flatten(), latitudes[row][:, None] + down.flatten()
+        positions, _ = camera.image_positions(sphere.directions(turned, lifted))
     index = (row + rows.start) * width + columns[column]
     size = torch.tensor([camera.width, camera.height], dtype=torch.float64)
     grid = ((positions + 0.5) * 2 / size - 1).transpose(0, 1)
     return Footprint(index.to(device), grid.to(device, torch.float32).contiguous())
+
+
+def _positions_of_box(
+    camera: Camera, latitudes: Float[Tensor, "rows"], longitudes: Float[Tensor, "columns"]
+) -> tuple[Float[Tensor, "rows columns 2"], Tensor]:
+    """`Camera.image_positions` of all latitudes and longitudes: sines and cosines once for a row and for a column."""
+    across, up, turn = latitudes.cos()[:, None], latitudes.sin()[:, None], camera.rotation
+    ahead = [longitudes.sin() * turn[0, axis] + longitudes.cos() * turn[2, axis] for axis in range(3)]
+    return camera.project(*(across * ahead[axis] + up * turn[1, axis] for axis in range(3)))
 
 
 def project(
