@@ -279,14 +279,19 @@ class Backbone(nn.Module):
         if residuals is not None:  # a new list: the UNet empties it
             residuals = [part if len(part) == rows else part.repeat(rows // len(part), 1, 1, 1) for part in residuals]
             residuals = [part.to(self.dtype) for part in residuals]
-        output = self.unet(
+        return self.run_unet(inputs, timesteps, context, residuals).to(latents.dtype)
+
+    def run_unet(
+        self, inputs: Tensor, timesteps: Tensor, context: Tensor, residuals: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """The UNet on its whole input, in its own precision."""
+        return self.unet(
             inputs.to(self.dtype),
-            timesteps,
+            timesteps.to(self.device, non_blocking=True),
             encoder_hidden_states=context.to(self.dtype),
             down_intrablock_additional_residuals=residuals,
             return_dict=False,
         )[0]
-        return output.to(latents.dtype)
 
     def keep_known(self, condition: InpaintCondition, scheduler: Any) -> AfterStep | None:
         """What `denoise` must do after each step: nothing (None) if the UNet sees the mask itself.

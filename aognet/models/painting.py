@@ -64,9 +64,10 @@ def inpaint(
     predict = predict or backbone.predict
     scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
     tokens = (part.to(backbone.dtype) for part in (context.positive, context.negative))
+    between = sampler.guided_between(backbone.training_steps)
     with constant_context(backbone.unet):
         latents = denoise(
-            guided(partial(predict, condition=condition), *tokens, sampler.guidance),
+            guided(partial(predict, condition=condition), *tokens, sampler.guidance, between),
             scheduler,
             condition.noise,
             steps=sampler.steps,

@@ -1,6 +1,7 @@
 """The denoising loop and classifier-free guidance. Any model that predicts from (latents, timestep) fits."""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,17 +22,21 @@ def guided(
     context: Float[Tensor, "batch tokens dim"],
     negative: Float[Tensor, "batch tokens dim"],
     scale: float,
+    between: tuple[float, float] = (-math.inf, math.inf),
 ) -> Predict:
     """Classifier-free guidance (Ho and Salimans 2022, eq. 6) with both branches in one batch, the negative one first.
 
-    ``predict(latents, timestep, context)`` is called with twice the rows. At ``scale`` <= 1 the negative branch is
-    skipped and the plain prediction is returned, as the diffusers pipelines do.
+    ``predict(latents, timestep, context)`` is called with twice the rows. At ``scale`` <= 1, and at timesteps that are
+    not ``between`` these two (Kynkäänniemi et al. 2024), the negative branch is skipped and the plain prediction
+    returned, as the diffusers pipelines do.
     """
     if scale <= 1:
         return lambda latents, timestep: predict(latents, timestep, context)
     both_contexts = torch.cat([negative, context])
 
     def predict_guided(latents: Tensor, timestep: Tensor) -> Tensor:
+        if not between[0] <= float(timestep) <= between[1]:
+            return predict(latents, timestep, context)
         without, with_context = predict(torch.cat([latents, latents]), timestep, both_contexts).chunk(2)
         return without + scale * (with_context - without)
 
@@ -56,7 +61,7 @@ def denoise(
     ``next_timestep`` is None after the last step. ``progress(done, total)`` counts model calls (PNDM makes one more
     than ``steps``). Raises UserError when the scheduler cannot take that many steps.
     """
-    start(scheduler, steps, noise.device)
+    start(scheduler, steps)
     latents = noise * scheduler.init_noise_sigma
     options = random_options(scheduler, generators)
     timesteps = scheduler.timesteps
@@ -71,12 +76,13 @@ def denoise(
     return latents
 
 
-def start(scheduler: Any, steps: int, device: torch.device) -> None:
-    """Put a scheduler before the first of ``steps`` steps."""
+def start(scheduler: Any, steps: int) -> None:
+    """Put a scheduler before the first of ``steps`` steps. Its timesteps stay on the CPU: to read one there must not
+    make the CPU wait for the device."""
     if steps < 1:
         raise UserError(f"steps must be at least 1, got {steps}")
     try:
-        scheduler.set_timesteps(steps, device=device)
+        scheduler.set_timesteps(steps, device="cpu")
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"steps: {type(scheduler).__name__} cannot take {steps} steps: {reason}") from error

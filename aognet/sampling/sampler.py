@@ -8,13 +8,21 @@ from aognet.sampling.schedulers import SCHEDULERS
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """``guidance``: scale of classifier-free guidance (1 or less: none); ``negative``: prompt of the negative branch,
+    """``guidance``: scale of classifier-free guidance (1 or less: none); ``guided_from`` and ``guided_until``: the part
+    of the noise schedule that is guided, 0 its noisy beginning, 1 its end; ``negative``: prompt of the negative branch,
     for models without an unconditional embedding of their own."""
 
     scheduler: str = "ddim"
     steps: int = 50
     guidance: float = 2.5
+    guided_from: float = 0.0
+    guided_until: float = 1.0
     negative: str = ""
+
+    def guided_between(self, training_steps: int) -> tuple[float, float]:
+        """The least and the greatest timestep that is guided."""
+        least, greatest = ((1 - share) * training_steps for share in (self.guided_until, self.guided_from))
+        return round(least, 6), round(greatest, 6)
 
     def __post_init__(self) -> None:
         if self.scheduler not in SCHEDULERS:
@@ -23,3 +31,6 @@ class SamplerConfig:
             raise UserError(f"steps must lie in [1, 1000], got {self.steps}")
         if not 0 <= self.guidance <= 100:
             raise UserError(f"guidance must lie in [0, 100], got {self.guidance}")
+        if not 0 <= self.guided_from <= self.guided_until <= 1:
+            interval = f"{self.guided_from} and {self.guided_until}"
+            raise UserError(f"guided_from and guided_until must lie in [0, 1], in this order; got {interval}")

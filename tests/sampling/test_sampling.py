@@ -8,6 +8,7 @@ from torch.testing import assert_close
 from aognet.errors import UserError
 from aognet.sampling.denoise import denoise, guided
 from aognet.sampling.noise import generators, noise_like, normal, uniform, uniform_timesteps
+from aognet.sampling.sampler import SamplerConfig
 from aognet.sampling.schedulers import SCHEDULERS, make_scheduler
 from tests.tiny import tiny_scheduler
 
@@ -125,3 +126,25 @@ def test_steps_that_cannot_be_taken_are_named() -> None:
     for name, steps in (("ddim", 0), ("ddim", 5000), ("lcm", 60)):
         with pytest.raises(UserError, match=f"steps.*{steps}"):
             denoise(lambda latents, t: latents, make_scheduler(name, CONFIG), noise, steps=steps)
+
+
+def test_guidance_in_a_part_of_the_schedule():
+    text, empty = torch.ones(1, 2, 4), torch.zeros(1, 2, 4)
+    rows = []
+
+    def predict(latents, timestep, context):
+        rows.append(len(latents))
+        return latents + context.mean()
+
+    between = SamplerConfig(guided_from=0.2, guided_until=0.7).guided_between(1000)
+    assert between == pytest.approx((300, 800))
+    at = guided(predict, text, empty, 3.0, between)
+    for timestep in (999, 801, 800, 500, 300, 299, 1):
+        at(torch.zeros(1, 4, 8, 8), torch.tensor(timestep))
+    assert rows == [1, 1, 2, 2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("interval", [(0.5, 0.4), (-0.1, 1.0), (0.0, 1.1)])
+def test_a_guided_part_that_is_none(interval: tuple[float, float]):
+    with pytest.raises(UserError, match=r"guided_from and guided_until must lie in \[0, 1\], in this order"):
+        SamplerConfig(guided_from=interval[0], guided_until=interval[1])

@@ -115,7 +115,7 @@ class CubeDiff(nn.Module):
             places = cube_positions(latents.shape[-1], self.config.fov_degrees).to(latents)
             inputs.append(places.repeat(len(latents) // COUNT, 1, 1, 1))
         joined = torch.cat([part.to(latents) for part in inputs], dim=1).to(backbone.dtype)
-        return backbone.unet(joined, timesteps, context.to(backbone.dtype), return_dict=False)[0].to(latents.dtype)
+        return backbone.run_unet(joined, timesteps, context).to(latents.dtype)
 
     def forward(self, batch: CubeBatch) -> dict[str, Tensor]:
         """The diffusion loss of all faces, which share a timestep."""
