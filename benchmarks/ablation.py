@@ -15,7 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.held_out import COLUMNS, Way, absolute, add_arguments, chosen, measure, paint, table  # noqa: E402
+from benchmarks.held_out import COLUMNS, Way, absolute, add_arguments, chosen, measure, paint  # noqa: E402
+from benchmarks.tables import table  # noqa: E402# noqa: E402
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.held_out import COLUMNS, Way, add_arguments, chosen, measure, seconds_each, table  # noqa: E402
+from benchmarks.held_out import COLUMNS, Way, add_arguments, chosen, measure, seconds_each  # noqa: E402
+from benchmarks.tables import table  # noqa: E402
 
 BASELINE = ("ddim", 50)
 

@@ -124,12 +124,3 @@ def height_of(options: argparse.Namespace) -> int:
 
     config = load_config([ROOT / "config" / "inference_config.yaml"], options.set)
     return config.values["generator"]["height"]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; numbers with three digits."""
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    for row in rows:
-        cells = [cell if isinstance(cell, str) else "-" if cell is None else f"{cell:.3g}" for cell in row]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from aognet.canvas import Canvas, Glimpse, join
@@ -121,17 +121,7 @@ class Generator:
 
     def _begin(self, run: Run) -> Painting:
         canvas = run.journal.start()
-        steps = make_plan(self.config.plan, canvas.known[0, 0]).steps
-        entries = [
-            Entry(
-                f"{number:03d}.png",
-                step.camera,
-                step.wave,
-                prompt_for(step.camera, run.prompt, run.directed),
-                view_seed(self.config.seed, number),
-            )
-            for number, step in enumerate(steps)
-        ]
+        entries = planned(self.config, canvas.known[0, 0], run.prompt, run.directed)
         return Painting(run.journal, canvas.to(self.device), entries)
 
     def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, Entry]]]:
@@ -192,6 +182,18 @@ class Generator:
         seen, config = look(views), self.config
         painted = self.model.outpaint(views, seen, config.sampler, config.face_size, progress=listener.steps)
         return join(painted, seen, config.feather)
+
+
+def planned(
+    config: GeneratorConfig, known: Bool[Tensor, "height width"], prompt: str, directed: Sequence[DirectedPrompt]
+) -> list[Entry]:
+    """The views that paint what is not known, each with the prompt of its direction and a seed of its own."""
+    steps = make_plan(config.plan, known).steps
+    prompts = [prompt_for(step.camera, prompt, directed) for step in steps]
+    return [
+        Entry(f"{number:03d}.png", step.camera, step.wave, text, view_seed(config.seed, number))
+        for number, (step, text) in enumerate(zip(steps, prompts, strict=True))
+    ]
 
 
 def view_seed(seed: int, number: int) -> int:

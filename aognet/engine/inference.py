@@ -18,6 +18,7 @@ from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, r
 from aognet.engine.journal import Journal
 from aognet.engine.results import has_faces, write_faces, write_results, write_truth
 from aognet.errors import UserError
+from aognet.models.execution import ExecutionConfig, place
 from aognet.models.loading import check_dtype
 from aognet.models.pretrained import Method, load_method
 from aognet.processes import Processes
@@ -49,6 +50,7 @@ class InferenceConfig:
     panoramas_per_batch: int = 1
     inputs: InputsConfig = field(default_factory=InputsConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     captioner: CaptionerConfig = field(default_factory=lambda: CaptionerConfig(model=SMALL_MODEL))
 
     def __post_init__(self) -> None:
@@ -103,7 +105,8 @@ class Painter:
         """The generator with its model on the device, loaded when first asked for."""
         if self._generator is None:
             model = load_method(self.config.checkpoint, self.config.revision, self.config.dtype, self.config.method)
-            self._generator = Generator(model.eval().to(self.device), self.config.generator, self.device)
+            placed = place(model, self.config.execution, self.device)
+            self._generator = Generator(placed, self.config.generator, self.device)
         return self._generator
 
     def prompted(self, jobs: Sequence[Job], out_dir: Path, overwrite: bool) -> list[Job]:

@@ -208,6 +208,10 @@ class Backbone(nn.Module):
             encoded.append(self._texts[key])
         return torch.stack(encoded)
 
+    def forget_texts(self) -> None:
+        """Encodes every prompt anew from here on."""
+        self._texts.clear()
+
     @torch.no_grad()
     def encode_images(
         self, images: Float[Tensor, "batch 3 height width"], source: Generators | None = None
@@ -285,13 +289,15 @@ class Backbone(nn.Module):
         self, inputs: Tensor, timesteps: Tensor, context: Tensor, residuals: Sequence[Tensor] | None = None
     ) -> Tensor:
         """The UNet on its whole input, in its own precision."""
-        return self.unet(
+        output = self.unet(
             inputs.to(self.dtype),
             timesteps.to(self.device, non_blocking=True),
             encoder_hidden_states=context.to(self.dtype),
             down_intrablock_additional_residuals=residuals,
             return_dict=False,
         )[0]
+        # A replayed graph writes its next output over this one.
+        return output if self.unet._compiled_call_impl is None else output.clone()
 
     def keep_known(self, condition: InpaintCondition, scheduler: Any) -> AfterStep | None:
         """What `denoise` must do after each step: nothing (None) if the UNet sees the mask itself.

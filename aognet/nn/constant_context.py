@@ -22,10 +22,13 @@ class _Remembered:
 def constant_context(unet: nn.Module) -> Iterator[None]:
     """While it lasts, a diffusers UNet projects the cross-attention tokens it is given once, not in every call.
 
-    The tokens must be one tensor from call to call, and no gradient may be wanted.
+    The tokens must be one tensor from call to call, and no gradient may be wanted. A compiled UNet is left as it is.
     """
     from diffusers.models.attention_processor import Attention
 
+    if unet._compiled_call_impl is not None:
+        yield
+        return
     attentions = [module for module in unet.modules() if isinstance(module, Attention) and module.is_cross_attention]
     layers = [layer for attention in attentions for layer in (attention.to_k, attention.to_v)]
     before = [vars(layer).get("forward") for layer in layers]

@@ -1,0 +1,61 @@
+"""How a method's networks are run when it paints: memory layout, compilation, what waits off the device.
+
+None of it changes what is painted but by rounding.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class ExecutionConfig:
+    """``channels_last``: convolutions on interleaved channels, as the fast kernels want them. ``compile``: the UNet
+    through ``torch.compile``, on CUDA as a graph that is replayed; the first panorama waits for it, the kernels are
+    kept on disk. ``save_memory``: text and image encoders wait on the CPU while the UNet works, and the VAE takes one
+    image at a time, large ones in tiles."""
+
+    channels_last: bool = True
+    compile: bool = False
+    save_memory: bool = False
+
+
+def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> nn.Module:
+    """A method in evaluation mode on a device, run as the configuration says."""
+    backbone = method.eval().to(device).backbone
+    if config.save_memory:
+        backbone.save_memory()
+        towers = [getattr(method, name).tower for name in ("clip", "clip_text") if getattr(method, name, None)]
+        wait_on_cpu([backbone.text_encoder, *towers], backbone.unet, device)
+    if config.channels_last:
+        backbone.unet.to(memory_format=torch.channels_last)
+        backbone.vae.to(memory_format=torch.channels_last)
+    if config.compile:
+        # Kernels that outlive a restart of the machine, unlike the default folder's.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "aognet" / "kernels"))
+        backbone.unet.compile(mode="reduce-overhead" if device.type == "cuda" else "default")
+    return method
+
+
+def wait_on_cpu(encoders: Sequence[nn.Module], unet: nn.Module, device: torch.device) -> None:
+    """Lets encoders come to the device when they are called, and leave it when the UNet is."""
+    from accelerate.utils import send_to_device
+
+    def come(encoder: nn.Module, args: tuple, options: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        encoder.to(device)
+        return send_to_device(args, device), send_to_device(options, device)
+
+    def leave(*_: Any) -> None:
+        for encoder in encoders:
+            if encoder.device.type != "cpu":
+                encoder.to("cpu")
+
+    for encoder in encoders:
+        encoder.to("cpu")
+        encoder.register_forward_pre_hook(come, with_kwargs=True)
+    unet.register_forward_pre_hook(leave)

@@ -1,0 +1,93 @@
+"""The published way to paint a panorama, with the parts of this repository: what end_to_end.py compares with.
+
+View after view, each alone: grids computed anew, everything encoded anew, the faces one by one, the branches of
+guidance one after the other, the view pasted back by projecting every pixel of the panorama, images written in between.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aognet.canvas import Canvas, Glimpse, join
+from aognet.data.images import from_uint8, save_image, to_uint8
+from aognet.engine.journal import Entry
+from aognet.geometry.camera import positions_of
+from aognet.models.aognet import AOGNet
+from aognet.models.aognet.model import Surroundings
+from aognet.models.painting import Context
+from aognet.sampling.denoise import denoise
+from aognet.sampling.noise import generators
+from aognet.sampling.sampler import SamplerConfig
+from aognet.sampling.schedulers import make_scheduler
+from benchmarks.geometry import forgetting, paste
+
+
+class OneByOne(torch.nn.Module):
+    """An encoder that is given images one by one."""
+
+    def __init__(self, encoder: torch.nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([self.encoder(image[None]) for image in images])
+
+
+@torch.no_grad()
+def paint(
+    model: AOGNet,
+    start: Canvas,
+    entries: Sequence[Entry],
+    sampler: SamplerConfig,
+    face_size: int,
+    feather: float,
+    folder: Path,
+) -> np.ndarray:
+    """The finished panorama [height, width, 3] in [-1, 1]; views and result are written into ``folder``."""
+    device = model.backbone.device
+    image = start.image[0].permute(1, 2, 0).contiguous().numpy()
+    known = start.known[0, 0].numpy().copy()
+    encoder, model.clip = model.clip, OneByOne(model.clip)
+    for entry in entries:
+        canvas = Canvas.of(torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(known)[None, None])
+        glimpse, faces = forgetting(partial(_seen, canvas, entry, face_size))
+        glimpse = Glimpse(glimpse.image.to(device), glimpse.known.to(device))
+        view = _paint_view(model, glimpse, Glimpse(faces.image.to(device), faces.known.to(device)), entry, sampler)
+        levels = to_uint8(join(view, glimpse, feather)[0]).cpu()
+        save_image(from_uint8(levels), folder / entry.file)
+        paste(from_uint8(levels).permute(1, 2, 0).numpy(), entry.camera, image, known)
+    model.clip = encoder
+    save_image(torch.from_numpy(image).permute(2, 0, 1), folder / "result.png")
+    return image
+
+
+def _seen(canvas: Canvas, entry: Entry, face_size: int) -> tuple[Glimpse, Glimpse]:
+    return canvas.look(entry.camera), canvas.faces(face_size)
+
+
+def _paint_view(model: AOGNet, glimpse: Glimpse, faces: Glimpse, entry: Entry, sampler: SamplerConfig) -> Tensor:
+    backbone, source = model.backbone, generators([entry.seed])
+    backbone.forget_texts()
+    positions = positions_of(entry.camera)[None].to(glimpse.image)
+    one = torch.zeros(1, dtype=torch.long, device=backbone.device)
+    surroundings = Surroundings(glimpse.image, glimpse.known, positions, faces.image, faces.known, one)
+    given = model.conditioning(surroundings, [entry.prompt], sampler.negative)
+    condition = backbone.prepare_condition(glimpse.image, glimpse.known, source)
+    scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
+
+    def predict(latents: Tensor, timestep: Tensor) -> Tensor:
+        return _guided(model, latents, timestep, given.context, replace(condition), given.residuals, sampler.guidance)
+
+    latents = denoise(predict, scheduler, condition.noise, steps=sampler.steps, generators=source)
+    return backbone.decode(latents)
+
+
+def _guided(model, latents, timestep, context: Context, condition, residuals, scale: float) -> Tensor:
+    ask = partial(model.backbone.predict, latents, timestep, condition=condition, residuals=residuals)
+    without, told = ask(context=context.negative), ask(context=context.positive)
+    return without + scale * (told - without)

@@ -1,0 +1,55 @@
+"""However the networks are run, they paint the same."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from aognet.canvas import Canvas
+from aognet.geometry.camera import Camera
+from aognet.models.aognet import AOGNet
+from aognet.models.execution import ExecutionConfig, place, wait_on_cpu
+from aognet.models.painting import View, look
+from aognet.sampling.sampler import SamplerConfig
+from tests.tiny import tiny_streams
+
+CPU = torch.device("cpu")
+PLAIN = ExecutionConfig(channels_last=False)
+
+
+def painted(model: AOGNet) -> Tensor:
+    torch.manual_seed(0)
+    canvas = Canvas.empty(32).paint(torch.rand(1, 3, 32, 32) * 2 - 1, Camera(width=32, height=32))
+    views = [View(canvas, Camera(yaw, width=32, height=32), "a barn", 3) for yaw in (50.0, 160.0)]
+    return model.outpaint(views, look(views), SamplerConfig(steps=3), 16)
+
+
+@pytest.mark.parametrize("option", ["channels_last", "save_memory"])
+def test_painted_alike(sd2_folder: Any, option: str):
+    expected = painted(place(tiny_streams(sd2_folder), PLAIN, CPU))
+    found = painted(place(tiny_streams(sd2_folder), replace(PLAIN, **{option: True}), CPU))
+    assert expected.std() > 0.05
+    assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_encoders_are_on_the_device_only_while_they_work():
+    class Encoder(nn.Linear):
+        device = CPU
+
+        def to(self, device: Any) -> nn.Module:
+            moves.append(str(device))
+            self.device = torch.device(device)
+            return self
+
+    moves: list[str] = []
+    encoder, unet = Encoder(2, 2), nn.Linear(2, 2)
+    wait_on_cpu([encoder], unet, torch.device("meta"))
+    assert moves == ["cpu"]
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        encoder(torch.zeros(1, 2))  # its input came to the device, its weights only say so
+    unet(torch.zeros(1, 2))
+    unet(torch.zeros(1, 2))
+    assert moves == ["cpu", "meta", "cpu"]
