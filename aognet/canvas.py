@@ -134,7 +134,7 @@ def join(
     """
     known = glimpse.known.to(generated.dtype)
     unknown = 1 - known
-    beside = unknown * functional.max_pool2d(known, 3, stride=1, padding=1)
+    beside = unknown * _box_max(known, 3)
     near, far = (_local_mean(glimpse.image, known, size) - _local_mean(generated, unknown, size) for size in (5, 9))
     # The means lie 2.5 and 4.5 pixels apart across the border; a colour that changes evenly has no jump at distance 0.
     # Its mean along the border: single pixels would draw a line where textures meet.
@@ -167,8 +167,19 @@ def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, sim
 
 def _local_mean(image: Tensor, weight: Tensor, size: int) -> Tensor:
     """Mean colour around each pixel, of those pixels alone whose weight is 1 (0 where there are none)."""
-    total = functional.avg_pool2d(image * weight, size, stride=1, padding=size // 2)
-    return total / functional.avg_pool2d(weight, size, stride=1, padding=size // 2).clamp_min(1e-4)
+    return _box_mean(image * weight, size) / _box_mean(weight, size).clamp_min(1e-4)
+
+
+def _box_mean(image: Tensor, size: int) -> Tensor:
+    """Mean of the ``size`` x ``size`` pixels around each, zeros beyond the edges: along rows, then along columns."""
+    along = functional.avg_pool2d(image, (1, size), stride=1, padding=(0, size // 2))
+    return functional.avg_pool2d(along, (size, 1), stride=1, padding=(size // 2, 0))
+
+
+def _box_max(image: Tensor, size: int) -> Tensor:
+    """The greatest of the ``size`` x ``size`` pixels around each."""
+    along = functional.max_pool2d(image, (1, size), stride=1, padding=(0, size // 2))
+    return functional.max_pool2d(along, (size, 1), stride=1, padding=(size // 2, 0))
 
 
 def filled(glimpse: Glimpse) -> Float[Tensor, "batch 3 rows columns"]:
@@ -194,7 +205,7 @@ def _reach(weight: Tensor, pixels: float) -> Tensor:
     """1 beside the known area, falling to 0 ``pixels`` away from it."""
     reach, step = weight, max(round(pixels / 16), 1)
     for distance in torch.arange(step, pixels + step, step):
-        grown = functional.max_pool2d(weight if distance == step else grown, 2 * step + 1, stride=1, padding=step)
+        grown = _box_max(weight if distance == step else grown, 2 * step + 1)
         level = (0.5 + 0.5 * torch.cos(torch.pi * distance / (pixels + step))).item()
         reach = torch.maximum(reach, grown * level)
     return functional.avg_pool2d(reach, 3, stride=1, padding=1, count_include_pad=False)

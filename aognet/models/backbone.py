@@ -179,12 +179,12 @@ class Backbone(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.unet.device
+        return next(self.unet.parameters()).device  # `unet.device` looks through all modules each time
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the weights. Latents, context and images come out in float32 whatever it is."""
-        return self.unet.dtype
+        return next(self.unet.parameters()).dtype
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "batch tokens dim"]:
