@@ -12,7 +12,7 @@ from aognet.data.images import load_image, save_image
 from aognet.geometry.camera import Camera
 from aognet.metrics.seam import wrap_gradient_ratio
 from benchmarks import baselines
-from benchmarks.held_out import table
+from benchmarks.tables import table
 from tests.smooth import smooth_panorama
 
 HEIGHT = 64
