@@ -92,10 +92,18 @@ class Canvas:
         return Glimpse(views[:, :, :3] * known, known)
 
     def _shrunk(self, by: int) -> Tensor:
-        """The pixels made smaller, kept until something is painted."""
+        """The pixels made smaller, kept, and made again where something is painted."""
         if by not in self._smaller:
             self._smaller[by] = perspective.shrunk(self.pixels, by)
         return self._smaller[by]
+
+    def _shrink_again(self, camera: Camera) -> None:
+        """Follows with the smaller pixels what was painted where a camera looks."""
+        for by, smaller in self._smaller.items():
+            rows, runs = perspective.box(camera, *smaller.shape[-2:])
+            for columns in runs if by > 1 else ():
+                below, right = (slice(part.start * by, part.stop * by) for part in (rows, columns))
+                smaller[..., rows, columns] = perspective.shrunk(self.pixels[..., below, right], by)
 
     @cached_property
     def _smaller(self) -> dict[int, Tensor]:
@@ -107,13 +115,16 @@ class Canvas:
 
     def paint_(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera) -> "Canvas":
         """`paint` into this canvas: only the pixels of the footprint are touched."""
-        index, values = perspective.project(view, camera, self.height)
-        self._smaller.clear()
         pixels = self.pixels.flatten(-2)
-        before = pixels.index_select(-1, index)
-        painted = torch.where(before[:, 3:] > 0.5, before[:, :3], values.to(pixels.dtype))
-        pixels[:, :3].index_copy_(-1, index, painted)
+        unknown = (pixels[:, 3] < 0.5).any(0)
+        index, values = perspective.project(view, camera, self.height, wanted=unknown)
+        values = values.to(pixels.dtype)
+        if len(pixels) > 1:
+            before = pixels.index_select(-1, index)
+            values = torch.where(before[:, 3:] > 0.5, before[:, :3], values)
+        pixels[:, :3].index_copy_(-1, index, values)
         pixels[:, 3].index_fill_(-1, index, 1)
+        self._shrink_again(camera)
         return self
 
     def erase(self, camera: Camera, keep: Bool[Tensor, "batch 1 height width"] | None = None) -> "Canvas":
@@ -134,7 +145,7 @@ def join(
     """
     known = glimpse.known.to(generated.dtype)
     unknown = 1 - known
-    beside = unknown * _box_max(known, 3)
+    beside = unknown * _grown(known, 3)
     near, far = (_local_mean(glimpse.image, known, size) - _local_mean(generated, unknown, size) for size in (5, 9))
     # The means lie 2.5 and 4.5 pixels apart across the border; a colour that changes evenly has no jump at distance 0.
     # Its mean along the border: single pixels would draw a line where textures meet.
@@ -156,10 +167,11 @@ def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, sim
     distance = torch.cdist(places, places).square()
     carried = []
     for weight, jumps, colour in zip(share.flatten(2), mean_jump.flatten(2), coarse.flatten(2), strict=True):
-        unlike = torch.cdist(colour.T, colour.T).square() / (2 * similar**2)
-        weights = (weight > 0) * torch.exp(-unlike) / (1 + distance)
+        border = (weight[0] > 0).nonzero()[:, 0]
+        unlike = torch.cdist(colour.T, colour.T[border]).square() / (2 * similar**2)
+        weights = torch.exp(-unlike) / (1 + distance[:, border])
         # Where nothing alike lies at the border, nothing is carried.
-        carried.append(jumps @ weights.T / (weights.sum(-1) + 1e-3))
+        carried.append(jumps[:, border] @ weights.T / (weights.sum(-1) + 1e-3))
     return functional.interpolate(
         torch.stack(carried).unflatten(-1, size), size=jump.shape[-2:], mode="bilinear", align_corners=False
     )
@@ -172,14 +184,15 @@ def _local_mean(image: Tensor, weight: Tensor, size: int) -> Tensor:
 
 def _box_mean(image: Tensor, size: int) -> Tensor:
     """Mean of the ``size`` x ``size`` pixels around each, zeros beyond the edges: along rows, then along columns."""
-    along = functional.avg_pool2d(image, (1, size), stride=1, padding=(0, size // 2))
-    return functional.avg_pool2d(along, (size, 1), stride=1, padding=(size // 2, 0))
+    half, channels = size // 2, image.flatten(0, 1)[:, None]
+    kernel = torch.full((1, 1, 1, size), 1 / size, dtype=image.dtype, device=image.device)
+    along = functional.conv2d(channels, kernel, padding=(0, half))
+    return functional.conv2d(along, kernel.transpose(2, 3), padding=(half, 0)).view_as(image)
 
 
-def _box_max(image: Tensor, size: int) -> Tensor:
-    """The greatest of the ``size`` x ``size`` pixels around each."""
-    along = functional.max_pool2d(image, (1, size), stride=1, padding=(0, size // 2))
-    return functional.max_pool2d(along, (size, 1), stride=1, padding=(size // 2, 0))
+def _grown(mask: Tensor, size: int) -> Tensor:
+    """1 where any of the ``size`` x ``size`` pixels around is 1, of pixels that are 0 or 1."""
+    return (_box_mean(mask, size) > 0.5 / size**2).to(mask.dtype)
 
 
 def filled(glimpse: Glimpse) -> Float[Tensor, "batch 3 rows columns"]:
@@ -205,7 +218,7 @@ def _reach(weight: Tensor, pixels: float) -> Tensor:
     """1 beside the known area, falling to 0 ``pixels`` away from it."""
     reach, step = weight, max(round(pixels / 16), 1)
     for distance in torch.arange(step, pixels + step, step):
-        grown = _box_max(weight if distance == step else grown, 2 * step + 1)
+        grown = _grown(weight if distance == step else grown, 2 * step + 1)
         level = (0.5 + 0.5 * torch.cos(torch.pi * distance / (pixels + step))).item()
         reach = torch.maximum(reach, grown * level)
     return functional.avg_pool2d(reach, 3, stride=1, padding=1, count_include_pad=False)

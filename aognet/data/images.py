@@ -15,9 +15,10 @@ from torch.nn import functional
 from aognet.data.hdr import LIGHT_SUFFIXES, MOST_PIXELS, read_radiance
 from aognet.data.tonemap import tone_map
 from aognet.errors import UserError
-from aognet.files import write_atomically
+from aognet.files import PNG, write_atomically
 from aognet.geometry.sphere import sample
 
+CACHED_VALUES = 2**18  # as many as a core's cache holds
 SUFFIXES = (".png", ".jpg", ".jpeg", *LIGHT_SUFFIXES)
 
 
@@ -117,7 +118,12 @@ def _averaged(values: Float[Tensor, "*rows length"], count: int) -> Float[Tensor
 
 def to_uint8(image: Float[Tensor, "*channels height width"]) -> Tensor:
     """[-1, 1] floats as the bytes a file holds."""
-    return ((image.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    levels = torch.empty(image.shape, dtype=torch.uint8, device=image.device)
+    # A few rows at a time on a CPU: fresh memory for whole panoramas takes longer than the arithmetic.
+    rows = image.shape[-2] if image.is_cuda else max(CACHED_VALUES * image.shape[-2] // max(image.numel(), 1), 1)
+    for some, bytes_ in zip(image.detach().split(rows, -2), levels.split(rows, -2), strict=True):
+        bytes_.copy_(some.float().clamp(-1, 1).add_(1).mul_(127.5).round_())
+    return levels
 
 
 def from_uint8(pixels: Tensor) -> Float[Tensor, "*channels height width"]:
@@ -127,7 +133,7 @@ def from_uint8(pixels: Tensor) -> Float[Tensor, "*channels height width"]:
 
 def to_pil(image: Float[Tensor, "3 height width"]) -> Image.Image:
     """A [-1, 1] image as a Pillow image."""
-    return Image.fromarray(to_uint8(image).permute(1, 2, 0).cpu().numpy())
+    return Image.merge("RGB", [Image.fromarray(channel.numpy()) for channel in to_uint8(image).cpu()])
 
 
 def save_image(image: Float[Tensor, "3 height width"], path: Path) -> None:
@@ -139,7 +145,7 @@ def save_image(image: Float[Tensor, "3 height width"], path: Path) -> None:
 def png_bytes(image: Image.Image) -> bytes:
     """An image as the content of a PNG file."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", **PNG)
     return buffer.getvalue()
 
 

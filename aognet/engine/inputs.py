@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -243,7 +244,6 @@ def read_photo(photo: PhotoConfig, height: int) -> tuple[Float[Tensor, "1 3 rows
 
 def exif_fov(path: Path, width: int, height: int) -> float | None:
     """Horizontal field of view in degrees from the EXIF 35 mm focal length (which speaks of the diagonal), or None."""
-    from PIL import Image
 
     if path.suffix.lower() == ".exr":
         return None
@@ -287,9 +287,10 @@ def as_canvas(rgba: Float[Tensor, "4 height width"]) -> Canvas:
     return Canvas.of(rgba[None, :3], rgba[None, 3:] > 0)
 
 
-def stored(canvas: Canvas) -> Tensor:
-    """Colours and mask of a canvas of one panorama as an RGBA image of bytes [height, width, 4]."""
-    from aognet.data.images import to_uint8
+def stored(canvas: Canvas) -> Image.Image:
+    """Colours and mask of a canvas of one panorama as an RGBA image."""
+    from aognet.data.images import to_pil
 
-    alpha = canvas.known[0].to(torch.uint8) * 255
-    return torch.cat([to_uint8(canvas.image[0]), alpha]).permute(1, 2, 0).cpu()
+    image = to_pil(canvas.image[0])
+    image.putalpha(Image.fromarray(canvas.known[0, 0].cpu().to(torch.uint8).mul_(255).numpy()))
+    return image

@@ -68,8 +68,7 @@ class Journal:
                 leftover.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot make this output folder ({error.strerror})") from error
-        image = Image.fromarray(stored(start).numpy())
-        write_atomically(folder / "input.png", png_bytes(image))
+        write_atomically(folder / "input.png", png_bytes(stored(start)))
         journal = cls(folder, json.loads(json.dumps(request)), [], provenance=provenance)
         journal.write()
         return journal

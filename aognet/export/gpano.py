@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 from PIL import Image, PngImagePlugin
 
 from aognet.errors import UserError
-from aognet.files import write_atomically
+from aognet.files import PNG, write_atomically
 
 _GPANO = "http://ns.google.com/photos/1.0/panorama/"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -61,7 +61,7 @@ def save_panorama(image: Image.Image, path: Path, *, description: str = "") -> N
     if file_format == "PNG":
         chunks = PngImagePlugin.PngInfo()
         chunks.add_itxt("XML:com.adobe.xmp", packet)
-        image.convert("RGB").save(buffer, "PNG", pnginfo=chunks)
+        image.convert("RGB").save(buffer, "PNG", pnginfo=chunks, **PNG)
     else:
         image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0, xmp=packet.encode())
     write_atomically(path, buffer.getvalue())

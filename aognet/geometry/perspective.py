@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,6 +21,7 @@ from aognet.geometry.sphere import Grid, Mode
 # of a 90-degree view on 2048x4096 pixels 22 MB.
 CACHED_GRIDS = 128
 CACHED_FOOTPRINTS = 32
+CACHED_VALUES = 2**17  # numbers that a core's cache holds, some of them at a time
 MOST_SUPERSAMPLING = 8
 
 
@@ -34,6 +35,11 @@ class Footprint:
 
     index: Int[Tensor, "pixels"]
     grid: Float[Tensor, "points pixels 2"]
+
+    def of(self, wanted: Bool[Tensor, "all"]) -> "Footprint":
+        """The part of it that lies on wanted pixels of the panorama."""
+        chosen = wanted[self.index].nonzero()[:, 0]
+        return self if len(chosen) == len(self.index) else Footprint(self.index[chosen], self.grid[:, chosen])
 
 
 def minification(camera: Camera, height: int) -> float:
@@ -113,6 +119,13 @@ def shrunk(panorama: Float[Tensor, "batch channels height width"], by: int) -> T
     return functional.avg_pool2d(panorama, by) if by > 1 else panorama
 
 
+def box(camera: Camera, height: int, width: int) -> tuple[slice, list[slice]]:
+    """Rows and columns of a panorama around a view, as slices: two of columns where it lies across the wrap."""
+    rows, columns = bounds(camera, height, width)
+    breaks = (columns.diff() > 1).nonzero()[:, 0] + 1
+    return rows, [slice(int(run[0]), int(run[-1]) + 1) for run in columns.tensor_split(breaks)]
+
+
 def bounds(camera: Camera, height: int, width: int) -> tuple[slice, Tensor]:
     """Rows and columns of a panorama around a view: the box of the spherical cap that contains it."""
     pitch, radius = math.radians(camera.pitch_degrees), camera.radius_radians
@@ -135,19 +148,32 @@ def footprint(camera: Camera, height: int, width: int, supersampling: int, devic
     rows, columns = bounds(camera, height, width)
     latitudes = sphere.pixel_latitudes(height)[rows]
     longitudes = sphere.pixel_longitudes(width)[columns]
+    # A few rows at a time: fresh memory for all of them takes longer than the arithmetic.
+    few = max(CACHED_VALUES // len(columns), 1)
+    parts = [
+        _footprint_of_rows(camera, band, longitudes, math.pi / height, supersampling) for band in latitudes.split(few)
+    ]
+    down = torch.cat([row + few * number for number, (row, _, _) in enumerate(parts)])
+    index = (down + rows.start) * width + columns[torch.cat([column for _, column, _ in parts])]
+    grid = torch.cat([places for _, _, places in parts], dim=1)
+    return Footprint(index.to(device), grid.to(device))
+
+
+def _footprint_of_rows(
+    camera: Camera, latitudes: Tensor, longitudes: Tensor, pixel: float, supersampling: int
+) -> tuple[Int[Tensor, "pixels"], Int[Tensor, "pixels"], Float[Tensor, "points pixels 2"]]:
+    """Numbers of rows and columns of the pixels inside, and their places in the view; ``pixel``: radians of one."""
     positions, inside = _positions_of_box(camera, latitudes, longitudes)
     row, column = inside.nonzero(as_tuple=True)
     if supersampling == 1:
         positions = positions[inside][:, None]
     else:
-        offsets = ((torch.arange(supersampling, dtype=torch.float64) + 0.5) / supersampling - 0.5) * (math.pi / height)
+        offsets = ((torch.arange(supersampling, dtype=torch.float64) + 0.5) / supersampling - 0.5) * pixel
         down, right = torch.meshgrid(-offsets, offsets, indexing="ij")
         turned, lifted = longitudes[column][:, None] + right.flatten(), latitudes[row][:, None] + down.flatten()
         positions, _ = camera.image_positions(sphere.directions(turned, lifted))
-    index = (row + rows.start) * width + columns[column]
     size = torch.tensor([camera.width, camera.height], dtype=torch.float64)
-    grid = ((positions + 0.5) * 2 / size - 1).transpose(0, 1)
-    return Footprint(index.to(device), grid.to(device, torch.float32).contiguous())
+    return row, column, ((positions + 0.5) * 2 / size - 1).transpose(0, 1).to(torch.float32)
 
 
 def _positions_of_box(
@@ -165,14 +191,20 @@ def project(
     height: int,
     mode: Mode = "bilinear",
     antialias: bool = True,
+    wanted: Bool[Tensor, "all"] | None = None,
 ) -> tuple[Int[Tensor, "pixels"], Float[Tensor, "batch channels pixels"]]:
-    """Flat numbers and new values of the pixels that a view covers of a ``height`` x ``2 height`` panorama."""
+    """Flat numbers and new values of the pixels that a view covers of a ``height`` x ``2 height`` panorama.
+
+    ``wanted``: of which of the panorama's pixels, flat; others are left out.
+    """
     if tuple(view.shape[-2:]) != (camera.height, camera.width):
         raise ValueError(
             f"the view has {tuple(view.shape[-2:])} rows and columns, its camera {camera.height, camera.width}"
         )
     points = magnification(camera, height) if antialias and mode == "bilinear" else 1
     print_ = footprint(camera, height, 2 * height, points, view.device)
+    if wanted is not None:
+        print_ = print_.of(wanted)
     values = sphere.sample_grid(view, print_.grid.expand(len(view), -1, -1, -1), mode)
     return print_.index, values[:, :, 0] if points == 1 else values.mean(-2)
 

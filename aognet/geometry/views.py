@@ -7,7 +7,7 @@ faces of a cube, which are painted together.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import torch
@@ -112,12 +112,15 @@ def known_before(plan: Plan, known: Bool[Tensor, "height width"], step: int) -> 
 
 def _heading(known: Bool[Tensor, "height width"]) -> float:
     """Yaw in degrees of the middle of what is known; 0 where nothing or everything round about is."""
-    latitudes = sphere.pixel_latitudes(known.shape[0])
-    middle = (sphere.pixel_directions(*known.shape) * (known * latitudes.cos()[:, None])[..., None]).mean((0, 1))
-    if math.hypot(float(middle[0]), float(middle[2])) < 1e-3:
+    longitudes, across = sphere.pixel_longitudes(known.shape[1]), sphere.pixel_latitudes(known.shape[0]).cos()
+    # Of the mean direction, weighted with solid angles: latitudes and longitudes can be summed apart.
+    sideways, ahead = (
+        across.square() @ (known.double() @ around) / known.numel() for around in (longitudes.sin(), longitudes.cos())
+    )
+    if math.hypot(sideways, ahead) < 1e-3:
         return 0.0
     # Rounded, so that a photograph at yaw 0 gets exactly the published angles.
-    return round(math.degrees(math.atan2(float(middle[0]), float(middle[2]))), 1)
+    return round(math.degrees(math.atan2(sideways, ahead)), 1)
 
 
 def _camera(config: PlanConfig, yaw: float | int, pitch: float | int) -> Camera:
@@ -161,6 +164,15 @@ class Candidates:
     seen: Bool[Tensor, "cameras cells"]
     reach: Bool[Tensor, "cameras cells"]
 
+    @cached_property
+    def painted_area(self) -> Float[Tensor, "cameras cells"]:
+        """Solid angles of what each paints, a cell's up to a factor."""
+        return self.painted * _areas()
+
+    @cached_property
+    def seen_area(self) -> Float[Tensor, "cameras cells"]:
+        return self.seen * _areas()
+
 
 @lru_cache(maxsize=8)
 def _candidates(config: PlanConfig) -> Candidates:
@@ -174,8 +186,22 @@ def _candidates(config: PlanConfig) -> Candidates:
     narrower = [replace(camera, fov_degrees=camera.fov_degrees - cell) for camera in cameras]
     whole = [replace(camera, margin=0) for camera in cameras]
     wider = [replace(camera, fov_degrees=camera.fov_degrees + 2 * cell) for camera in whole]
-    masks = (torch.stack([_mask(camera, PLANNING_HEIGHT) for camera in group]) for group in (narrower, whole, wider))
-    return Candidates(cameras, *masks)
+    return Candidates(cameras, *(_turned_masks(group) for group in (narrower, whole, wider)))
+
+
+def _turned_masks(cameras: Sequence[Camera]) -> Bool[Tensor, "cameras cells"]:
+    """What cameras cover at the planning size: turned by eighths (whole cells) and mirrored from a few of them."""
+    found: dict[Camera, Tensor] = {}
+    masks = []
+    for camera in cameras:
+        eighths = round(camera.yaw_degrees / 45)
+        rest = camera.yaw_degrees - 45 * eighths
+        first = replace(camera, yaw_degrees=abs(rest))
+        if first not in found:
+            found[first] = _mask(first, PLANNING_HEIGHT).view(PLANNING_HEIGHT, -1)
+        mask = found[first] if rest >= 0 else found[first].flip(-1)
+        masks.append(mask.roll(eighths * PLANNING_HEIGHT // 4, -1).flatten())
+    return torch.stack(masks)
 
 
 def _cover(config: PlanConfig, known: Tensor) -> list[Step]:
@@ -195,14 +221,18 @@ def _cover(config: PlanConfig, known: Tensor) -> list[Step]:
     return steps
 
 
+def _areas() -> Float[Tensor, "cells"]:
+    return sphere.pixel_latitudes(PLANNING_HEIGHT).cos().float().repeat_interleave(2 * PLANNING_HEIGHT)
+
+
 def _choose_wave(config: PlanConfig, covered: Bool[Tensor, "cells"], seen: Bool[Tensor, "cells"]) -> list[int]:
     candidates = _candidates(config)
-    area = sphere.pixel_latitudes(PLANNING_HEIGHT).cos().float().repeat_interleave(2 * PLANNING_HEIGHT)
-    gain = (candidates.painted & ~covered).float() @ area
-    strange = (candidates.seen & ~covered).float() @ area / (candidates.seen.float() @ area)
+    rest = (~covered).float()
+    gain = candidates.painted_area @ rest
+    strange = candidates.seen_area @ rest / candidates.seen_area.sum(-1)
     overlapping = (1 - strange >= config.overlap) & (gain > 0)
     if not bool(overlapping.any()):
-        return _nearest(config, area * seen, gain > 0)
+        return _nearest(config, _areas() * seen, gain > 0)
     gain = gain * overlapping * _preference(config)
     best, chosen = gain.max(), []
     while bool(gain.max() > 0.6 * best) and bool(gain.max() > 0):
@@ -253,9 +283,10 @@ def _completed(steps: list[Step], config: PlanConfig, known: Bool[Tensor, "heigh
         if not bool(known[index].all()):
             kept.append(step)
         known[index] = True
-    vectors = sphere.pixel_directions(height, width).reshape(-1, 3)
+    longitudes, latitudes = sphere.pixel_longitudes(width), sphere.pixel_latitudes(height)
     while not bool(known.all()):
-        rest = vectors[~known]
+        row, column = (~known).view(height, width).nonzero(as_tuple=True)
+        rest = sphere.directions(longitudes[column], latitudes[row])
         # Aim at the unknown pixel that has most of the others near, and the camera there sees them all at once.
         aim = rest[int((rest[:: max(len(rest) // 512, 1)] @ rest.sum(0)).argmax()) * max(len(rest) // 512, 1)]
         yaw = math.degrees(math.atan2(float(aim[0]), float(aim[2])))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from aognet.errors import UserError
+from aognet.geometry import views
 from aognet.geometry.camera import Camera
 from aognet.geometry.views import PUBLISHED, Plan, PlanConfig, Step, known_before, known_by, make_plan, overlap_of
 
@@ -205,3 +206,10 @@ def test_the_published_plan_starts_at_the_photo(yaw: float):
     first = [step.camera for step in plan.steps if step.wave == 0]
     assert all(abs((camera.yaw_degrees - yaw + 180) % 360 - 180) < 1.5 for camera in first[:2])
     assert all(overlap_of(camera, known) > 0.5 for camera in first[:2])
+
+
+def test_candidates_that_are_turned_and_mirrored_are_those_computed_one_by_one():
+    config = PlanConfig(size=32, fov_degrees=60)
+    candidates = views._candidates(config)
+    alone = torch.stack([views._mask(replace(one, margin=0), views.PLANNING_HEIGHT) for one in candidates.cameras])
+    assert len(alone) > 200 and torch.equal(candidates.seen, alone)
