@@ -209,7 +209,7 @@ def test_the_published_plan_starts_at_the_photo(yaw: float):
 
 
 def test_candidates_that_are_turned_and_mirrored_are_those_computed_one_by_one():
-    config = PlanConfig(size=32, fov_degrees=60)
+    config = PlanConfig(size=32, fov_degrees=60.0)
     candidates = views._candidates(config)
     alone = torch.stack([views._mask(replace(one, margin=0), views.PLANNING_HEIGHT) for one in candidates.cameras])
     assert len(alone) > 200 and torch.equal(candidates.seen, alone)
