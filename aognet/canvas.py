@@ -49,7 +49,9 @@ class Canvas:
     def of(cls, panorama: Tensor, known: Tensor | None = None) -> "Canvas":
         """A canvas that knows a panorama, wholly or where ``known`` says so."""
         known = torch.ones_like(panorama[:, :1]) if known is None else known.to(panorama.dtype)
-        return cls(torch.cat([panorama * known, known], dim=1))
+        pixels = torch.cat([panorama, known], dim=1)
+        pixels[:, :3].mul_(known)
+        return cls(pixels)
 
     @property
     def image(self) -> Float[Tensor, "batch 3 height width"]:
@@ -94,20 +96,21 @@ class Canvas:
     def _shrunk(self, by: int) -> Tensor:
         """The pixels made smaller, kept, and made again where something is painted."""
         if by not in self._smaller:
-            self._smaller[by] = perspective.shrunk(self.pixels, by)
+            self._smaller[by] = perspective.shrunk(self._shrunk(by // 2), 2)
         return self._smaller[by]
 
     def _shrink_again(self, camera: Camera) -> None:
         """Follows with the smaller pixels what was painted where a camera looks."""
-        for by, smaller in self._smaller.items():
+        for by in sorted(self._smaller.keys() - {1}):
+            larger, smaller = self._smaller[by // 2], self._smaller[by]
             rows, runs = perspective.box(camera, *smaller.shape[-2:])
-            for columns in runs if by > 1 else ():
-                below, right = (slice(part.start * by, part.stop * by) for part in (rows, columns))
-                smaller[..., rows, columns] = perspective.shrunk(self.pixels[..., below, right], by)
+            for columns in runs:
+                below, right = (slice(2 * part.start, 2 * part.stop) for part in (rows, columns))
+                smaller[..., rows, columns] = perspective.shrunk(larger[..., below, right], 2)
 
     @cached_property
     def _smaller(self) -> dict[int, Tensor]:
-        return {}
+        return {1: self.pixels}
 
     def paint(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera) -> "Canvas":
         """A new canvas with the view in the unknown pixels of its footprint; every known pixel stays as it is."""

@@ -128,7 +128,7 @@ def to_uint8(image: Float[Tensor, "*channels height width"]) -> Tensor:
 
 def from_uint8(pixels: Tensor) -> Float[Tensor, "*channels height width"]:
     """Bytes of a file as floats in [-1, 1]; the inverse of ``to_uint8``."""
-    return pixels.float() / 127.5 - 1
+    return pixels.float().div_(127.5).sub_(1)
 
 
 def to_pil(image: Float[Tensor, "3 height width"]) -> Image.Image:

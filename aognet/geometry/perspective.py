@@ -115,8 +115,12 @@ def look_all(
 
 
 def shrunk(panorama: Float[Tensor, "batch channels height width"], by: int) -> Tensor:
-    """A panorama of which each pixel is the mean of ``by`` x ``by``."""
-    return functional.avg_pool2d(panorama, by) if by > 1 else panorama
+    """A panorama of which each pixel is the mean of ``by`` x ``by``, a power of 2."""
+    if by == 1:
+        return panorama
+    larger = shrunk(panorama, by // 2)
+    rows = larger[..., ::2, :] + larger[..., 1::2, :]  # several times as fast as pooling on a CPU
+    return (rows[..., ::2] + rows[..., 1::2]) * 0.25
 
 
 def box(camera: Camera, height: int, width: int) -> tuple[slice, list[slice]]:
