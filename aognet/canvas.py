@@ -149,11 +149,13 @@ def join(
     known = glimpse.known.to(generated.dtype)
     unknown = 1 - known
     beside = unknown * _grown(known, 3)
-    near, far = (_local_mean(glimpse.image, known, size) - _local_mean(generated, unknown, size) for size in (5, 9))
+    both = torch.cat([glimpse.image * known, known, generated * unknown, unknown], dim=1)
+    (near_known, near), (far_known, far) = (_local_means(both, size) for size in (5, 9))
     # The means lie 2.5 and 4.5 pixels apart across the border; a colour that changes evenly has no jump at distance 0.
     # Its mean along the border: single pixels would draw a line where textures meet.
-    jump = _local_mean(near + (near - far) * (2.5 / 2), beside, 7)
-    hue = _carried(jump - jump.mean(1, keepdim=True), beside, _local_mean(generated, unknown, 5))
+    step, wider = near_known - near, far_known - far
+    jump = _local_means(torch.cat([(step + (step - wider) * (2.5 / 2)) * beside, beside], dim=1), 7)[0]
+    hue = _carried(jump - jump.mean(1, keepdim=True), beside, near)
     reach = _reach(known, max(feather * generated.shape[-2], 1.0))
     correction = hue + (_extend(jump * beside, beside) - hue) * reach
     return torch.where(glimpse.known, glimpse.image, (generated + correction).clamp(-1, 1))
@@ -180,17 +182,21 @@ def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, sim
     )
 
 
-def _local_mean(image: Tensor, weight: Tensor, size: int) -> Tensor:
-    """Mean colour around each pixel, of those pixels alone whose weight is 1 (0 where there are none)."""
-    return _box_mean(image * weight, size) / _box_mean(weight, size).clamp_min(1e-4)
+def _local_means(weighted: Float[Tensor, "batch channels rows columns"], size: int) -> list[Tensor]:
+    """Mean colours around each pixel of those pixels alone whose weight is 1 (0 where there are none).
+
+    ``weighted``: for each mean three channels, 0 where the weight is 0, and the weight as a fourth.
+    """
+    means = _box_mean(weighted, size).split(4, dim=1)
+    return [mean[:, :3] / mean[:, 3:].clamp_min(1e-4) for mean in means]
 
 
 def _box_mean(image: Tensor, size: int) -> Tensor:
     """Mean of the ``size`` x ``size`` pixels around each, zeros beyond the edges: along rows, then along columns."""
-    half, channels = size // 2, image.flatten(0, 1)[:, None]
-    kernel = torch.full((1, 1, 1, size), 1 / size, dtype=image.dtype, device=image.device)
-    along = functional.conv2d(channels, kernel, padding=(0, half))
-    return functional.conv2d(along, kernel.transpose(2, 3), padding=(half, 0)).view_as(image)
+    half, channels = size // 2, image.shape[1]
+    kernel = torch.full((channels, 1, 1, size), 1 / size, dtype=image.dtype, device=image.device)
+    along = functional.conv2d(image, kernel, padding=(0, half), groups=channels)
+    return functional.conv2d(along, kernel.transpose(2, 3), padding=(half, 0), groups=channels)
 
 
 def _grown(mask: Tensor, size: int) -> Tensor:

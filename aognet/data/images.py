@@ -133,7 +133,12 @@ def from_uint8(pixels: Tensor) -> Float[Tensor, "*channels height width"]:
 
 def to_pil(image: Float[Tensor, "3 height width"]) -> Image.Image:
     """A [-1, 1] image as a Pillow image."""
-    return Image.merge("RGB", [Image.fromarray(channel.numpy()) for channel in to_uint8(image).cpu()])
+    return merged(to_uint8(image))
+
+
+def merged(levels: UInt8[Tensor, "3 height width"]) -> Image.Image:
+    """Red, green and blue as a Pillow image."""
+    return Image.merge("RGB", [Image.fromarray(channel.numpy()) for channel in levels.cpu()])
 
 
 def save_image(image: Float[Tensor, "3 height width"], path: Path) -> None:

@@ -6,18 +6,19 @@ killed goes on where its journal ends, and views can be taken back. Everything i
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.data.images import from_uint8, load_image, png_bytes, save_image
+from aognet.data.images import from_uint8, load_image, merged, png_bytes
 from aognet.engine.inputs import as_canvas, stored
 from aognet.errors import UserError
 from aognet.files import write_atomically
@@ -152,10 +153,10 @@ class Journal:
             )
         return image[None]
 
-    def add(self, views: Float[Tensor, "views 3 rows columns"], entries: list[Entry]) -> None:
+    def add(self, views: Sequence[UInt8[Tensor, "3 rows columns"]], entries: list[Entry]) -> None:
         """Records views painted together: all of them or, if the process dies meanwhile, none."""
         for view, entry in zip(views, entries, strict=True):
-            save_image(view, self.folder / "steps" / entry.file)
+            write_atomically(self.folder / "steps" / entry.file, png_bytes(merged(view)))
         self.entries = [*self.entries, *entries]
         self.write()
 

@@ -59,10 +59,11 @@ class Recorder:
         if self._broken:  # a view that was lost has no followers: a run goes on from where it ends
             return
         try:
-            views = from_uint8(levels.cpu())
+            # Nothing here may be arithmetic of torch: its threads would slow down those of the networks.
+            levels = levels.cpu()
             for _, group in groupby(enumerate(named), key=lambda item: id(item[1][0])):
                 rows, members = zip(*group, strict=True)
-                members[0][0].add(views[list(rows)], [entry for _, entry in members])
+                members[0][0].add([levels[row] for row in rows], [entry for _, entry in members])
         except BaseException:
             self._broken = True
             raise

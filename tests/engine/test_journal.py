@@ -303,14 +303,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_views_written_together_are_all_recorded_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = begin(tmp_path / "run")
     entries = [Entry(f"{i:03d}.png", Camera(width=8, height=8), 0, "", i) for i in range(2)]
-    save = journal_module.save_image
+    write = journal_module.write_atomically
 
-    def save_first(view: Tensor, path: Path) -> None:
+    def write_first(path: Path, content: bytes | str) -> None:
         if path.name == "001.png":
             raise KeyboardInterrupt
-        save(view, path)
+        write(path, content)
 
-    monkeypatch.setattr(journal_module, "save_image", save_first)
+    monkeypatch.setattr(journal_module, "write_atomically", write_first)
     with pytest.raises(KeyboardInterrupt):
-        journal.add(torch.zeros(2, 3, 8, 8), entries)
+        journal.add(list(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)), entries)
     assert Journal.open(tmp_path / "run").entries == []
