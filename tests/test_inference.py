@@ -43,7 +43,7 @@ def settings(streams_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "inputs": {"photos": ["assets/demo"], "captions": ["assets/demo/captions.jsonl"]},
         "generator": {
             "height": HEIGHT, "plan": {"size": VIEW, "fov_degrees": 110, "overlap": 0.2}, "face_size": 16,
-            "sampler": {"steps": 2, "guidance": 2.5},
+            "sampler": {"steps": 2, "guidance": 2.5}, "views_per_batch": 1,
         },
     }  # fmt: skip
     path.write_text(json.dumps(content))

@@ -54,7 +54,7 @@ class GeneratorConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     face_size: int = 512
     feather: float = 0.1
-    views_per_batch: int = 1
+    views_per_batch: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -14,7 +14,9 @@ from aognet.models.painting import View
 from aognet.sampling.noise import generators
 from aognet.sampling.sampler import SamplerConfig
 
-CONFIG = GeneratorConfig(height=64, plan=PlanConfig(size=32), sampler=SamplerConfig(steps=2), face_size=16)
+CONFIG = GeneratorConfig(
+    height=64, plan=PlanConfig(size=32), sampler=SamplerConfig(steps=2), face_size=16, views_per_batch=1
+)
 QUIET = Listener()
 
 
