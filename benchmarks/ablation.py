@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.held_out import COLUMNS, Way, absolute, add_arguments, chosen, measure, paint  # noqa: E402
-from benchmarks.tables import table  # noqa: E402# noqa: E402
+from benchmarks.tables import table  # noqa: E402
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.tables import table  # noqa: E402# noqa: E402
+from benchmarks.tables import table  # noqa: E402
 
 CONFIG = ROOT / "config" / "embedded" / "vae.yaml"
 VIEWS = 64  # fitted to and measured on so many views

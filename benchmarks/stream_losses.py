@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.ablation import add_models, ways  # noqa: E402
 from benchmarks.held_out import add_set_arguments  # noqa: E402
-from benchmarks.tables import table  # noqa: E402# noqa: E402
+from benchmarks.tables import table  # noqa: E402
 
 CONFIG = ROOT / "config" / "train_embedded.yaml"
 DRAWS = 4  # noise and timesteps of each painting step
