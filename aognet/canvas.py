@@ -118,14 +118,13 @@ class Canvas:
 
     def paint_(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera) -> "Canvas":
         """`paint` into this canvas: only the pixels of the footprint are touched."""
-        pixels = self.pixels.flatten(-2)
-        unknown = (pixels[:, 3] < 0.5).any(0)
-        index, values = perspective.project(view, camera, self.height, wanted=unknown)
-        values = values.to(pixels.dtype)
-        if len(pixels) > 1:
-            before = pixels.index_select(-1, index)
-            values = torch.where(before[:, 3:] > 0.5, before[:, :3], values)
-        pixels[:, :3].index_copy_(-1, index, values)
+        index, values = perspective.project(view, camera, self.height)
+        values, pixels = values.to(self.pixels.dtype), self.pixels.flatten(-2)
+        before = pixels[:, 3].index_select(-1, index) > 0.5
+        for number in range(3):  # one after the other: the memory for one is at hand again for the next
+            colour = pixels[:, number]
+            kept = torch.where(before, colour.index_select(-1, index), values[:, number])
+            colour.index_copy_(-1, index, kept)
         pixels[:, 3].index_fill_(-1, index, 1)
         self._shrink_again(camera)
         return self
@@ -167,19 +166,23 @@ def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, sim
     share = functional.adaptive_avg_pool2d(beside, size)
     mean_jump = functional.adaptive_avg_pool2d(jump * beside, size) / share.clamp_min(1e-6)
     coarse = functional.adaptive_avg_pool2d(colours, size)
-    rows, columns = torch.meshgrid(*(torch.arange(side, device=jump.device) for side in size), indexing="ij")
-    places = torch.stack([rows, columns], dim=-1).flatten(0, 1).to(jump.dtype)
-    distance = torch.cdist(places, places).square()
+    nearness = _nearness(*size, jump.device).to(jump.dtype)
     carried = []
     for weight, jumps, colour in zip(share.flatten(2), mean_jump.flatten(2), coarse.flatten(2), strict=True):
-        border = (weight[0] > 0).nonzero()[:, 0]
-        unlike = torch.cdist(colour.T, colour.T[border]).square() / (2 * similar**2)
-        weights = torch.exp(-unlike) / (1 + distance[:, border])
+        border = (weight > 0).to(jump.dtype)
+        unlike = torch.cdist(colour.T, colour.T).square() / (2 * similar**2)
+        weights = torch.exp(-unlike).mul_(nearness)
         # Where nothing alike lies at the border, nothing is carried.
-        carried.append(jumps[:, border] @ weights.T / (weights.sum(-1) + 1e-3))
+        carried.append((jumps * border) @ weights / (border @ weights + 1e-3))
     return functional.interpolate(
         torch.stack(carried).unflatten(-1, size), size=jump.shape[-2:], mode="bilinear", align_corners=False
     )
+
+
+def _nearness(rows: int, columns: int, device: torch.device) -> Float[Tensor, "cells cells"]:
+    """How much the cells of a grid count for each other: less with the square of their distance."""
+    places = torch.cartesian_prod(torch.arange(rows, device=device), torch.arange(columns, device=device)).float()
+    return 1 / (1 + torch.cdist(places, places).square())
 
 
 def _local_means(weighted: Float[Tensor, "batch channels rows columns"], size: int) -> list[Tensor]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,11 +35,6 @@ class Footprint:
 
     index: Int[Tensor, "pixels"]
     grid: Float[Tensor, "points pixels 2"]
-
-    def of(self, wanted: Bool[Tensor, "all"]) -> "Footprint":
-        """The part of it that lies on wanted pixels of the panorama."""
-        chosen = wanted[self.index].nonzero()[:, 0]
-        return self if len(chosen) == len(self.index) else Footprint(self.index[chosen], self.grid[:, chosen])
 
 
 def minification(camera: Camera, height: int) -> float:
@@ -195,20 +190,14 @@ def project(
     height: int,
     mode: Mode = "bilinear",
     antialias: bool = True,
-    wanted: Bool[Tensor, "all"] | None = None,
 ) -> tuple[Int[Tensor, "pixels"], Float[Tensor, "batch channels pixels"]]:
-    """Flat numbers and new values of the pixels that a view covers of a ``height`` x ``2 height`` panorama.
-
-    ``wanted``: of which of the panorama's pixels, flat; others are left out.
-    """
+    """Flat numbers and new values of the pixels that a view covers of a ``height`` x ``2 height`` panorama."""
     if tuple(view.shape[-2:]) != (camera.height, camera.width):
         raise ValueError(
             f"the view has {tuple(view.shape[-2:])} rows and columns, its camera {camera.height, camera.width}"
         )
     points = magnification(camera, height) if antialias and mode == "bilinear" else 1
     print_ = footprint(camera, height, 2 * height, points, view.device)
-    if wanted is not None:
-        print_ = print_.of(wanted)
     values = sphere.sample_grid(view, print_.grid.expand(len(view), -1, -1, -1), mode)
     return print_.index, values[:, :, 0] if points == 1 else values.mean(-2)
 
