@@ -50,8 +50,8 @@ def main() -> None:
         sys.stdout.write("\n" + table(("levels apart, of 255", "mean", "most"), [("", gap.mean(), gap.max())]))
 
 
-def run(name: str, options: argparse.Namespace) -> dict:
-    """One panorama: seconds, those inside networks, and the result."""
+def run(name: str, options: argparse.Namespace, count: int = 1) -> dict:
+    """``count`` panoramas side by side: seconds, those inside networks, how many views, and the first result."""
     from aognet.config import LoadedConfig, build_config, load_config
     from aognet.engine.inference import InferenceConfig
     from aognet.models.execution import place
@@ -63,26 +63,30 @@ def run(name: str, options: argparse.Namespace) -> dict:
     model = load_method(str(ROOT / config.checkpoint), config.revision, config.dtype, config.method)
     model = place(model, config.execution, torch.device(options.device))
     with tempfile.TemporaryDirectory() as folder, clocks(model) as spent:
-        paint = by_recipe if name == "recipe" else here
-        waited = time.perf_counter()
-        result = paint(model, config, Path(folder), torch.device(options.device))
-        seconds = time.perf_counter() - waited
-    return {"seconds": seconds, "networks": sum(spent.values()), "parts": spent, "result": result}
+        began = time.perf_counter()
+        if name == "recipe":
+            result, views = by_recipe(model, config, Path(folder), torch.device(options.device))
+        else:
+            result, views = here(model, config, Path(folder), torch.device(options.device), count)
+        seconds = time.perf_counter() - began
+    return {"seconds": seconds, "networks": sum(spent.values()), "parts": spent, "views": views, "result": result}
 
 
-def here(model: nn.Module, config, folder: Path, device: torch.device) -> torch.Tensor:
-    """What inference.py does with a photograph."""
+def here(model: nn.Module, config, folder: Path, device: torch.device, count: int = 1) -> tuple[torch.Tensor, int]:
+    """What inference.py does with a photograph, or with several side by side."""
     from aognet.engine.generator import Generator, Listener, Run
     from aognet.engine.journal import Journal
     from aognet.engine.results import write_results
 
-    journal = Journal.create(folder, {}, photograph(config))
-    canvas = Generator(model, config.generator, device).paint([Run(journal, PROMPT)], Listener())[0]
-    write_results(folder, canvas, PROMPT, None)
-    return canvas.image
+    folders = [folder / str(number) for number in range(count)]
+    runs = [Run(Journal.create(one, {}, photograph(config)), PROMPT) for one in folders]
+    canvases = Generator(model, config.generator, device).paint(runs, Listener())
+    for one, canvas in zip(folders, canvases, strict=True):
+        write_results(one, canvas, PROMPT, None)
+    return canvases[0].image, sum(len(run.journal.entries) for run in runs)
 
 
-def by_recipe(model: nn.Module, config, folder: Path, device: torch.device) -> torch.Tensor:
+def by_recipe(model: nn.Module, config, folder: Path, device: torch.device) -> tuple[torch.Tensor, int]:
     """What the published code does with it."""
     from aognet.engine.generator import planned
     from benchmarks.recipe import paint
@@ -90,7 +94,7 @@ def by_recipe(model: nn.Module, config, folder: Path, device: torch.device) -> t
     generator, start = config.generator, photograph(config)
     entries = planned(generator, start.known[0, 0], PROMPT, ())
     image = paint(model, start, entries, generator.sampler, generator.face_size, generator.feather, folder)
-    return torch.from_numpy(image).permute(2, 0, 1)[None]
+    return torch.from_numpy(image).permute(2, 0, 1)[None], len(entries)
 
 
 def photograph(config):
