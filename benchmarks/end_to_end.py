@@ -1,13 +1,20 @@
 """A panorama from end to end: here and by the published recipe, with the same weights, plan, steps and noise.
 
 python benchmarks/end_to_end.py [--height 2048] [--steps 32] [--runs here recipe] [--set generator.plan.size=256 ...]
+python benchmarks/end_to_end.py --layout sd2 --device cuda --steps 50
 
 Seconds without loading the model, results written. *Networks*: seconds inside of UNet, VAE, encoders and streams;
-*outside* is the share of the rest. Every run starts with a model and grids that were not used before. The photograph is
-the demo's village. Prints Markdown tables, the last of them how far the results lie apart.
+*outside* is the share of the rest. *Of the matmul rate*: the UNet's operations (counted, multiplications and additions)
+in its seconds, as a share of what large matrix products reach on this machine in the same type. Every run starts with
+a model and grids that were not used before. The photograph is the demo's village. Prints Markdown tables, the last of
+them how far the results lie apart.
+
+--layout sd2: AOG-Net on Stable Diffusion 2 in full size with random weights, as config/inference_sd2.yaml paints;
+the recipe in single precision, as published, here in --dtype. --layout tiny: the same with tiny networks.
 """
 
 import argparse
+import resource
 import sys
 import tempfile
 import time
@@ -21,8 +28,10 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-from benchmarks.tables import table  # noqa: E402
+from benchmarks.tables import measured, table  # noqa: E402
 
+HEAD = ("way", "seconds", "times as fast", "networks, seconds", "outside, share", "UNet, of the matmul rate", "peak GB")
+Asked = dict[int, tuple[int, tuple, dict]]  # by rows of a batch: how many calls, and the first one's arguments
 PHOTO, PROMPT = ROOT / "assets" / "demo" / "village.jpg", "A village in winter with snow on the roofs, in sunlight."
 
 
@@ -33,14 +42,17 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", default=["recipe", "here"], choices=["recipe", "here"])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of inference.py")
+    parser.add_argument("--layout", default="embedded", choices=["embedded", "sd2", "tiny"])
+    parser.add_argument("--dtype", default="float32", choices=["float32", "float16", "bfloat16"], help="here, for sd2")
     options = parser.parse_args()
     found = {name: run(name, options) for name in options.runs}
     slowest = max(one["seconds"] for one in found.values())
     rows = [
         (name, one["seconds"], slowest / one["seconds"], one["networks"], 1 - one["networks"] / one["seconds"])
+        + (one["rate"], one["gigabytes"])
         for name, one in found.items()
     ]
-    sys.stdout.write(table(("way", "seconds", "times as fast", "networks, seconds", "outside, share"), rows))
+    sys.stdout.write(table(HEAD, rows))
     parts = sorted({part for one in found.values() for part in one["parts"]})
     lines = [(part, *(one["parts"].get(part) for one in found.values())) for part in parts]
     sys.stdout.write("\n" + table(("seconds in", *found), lines))
@@ -52,24 +64,85 @@ def main() -> None:
 
 def run(name: str, options: argparse.Namespace, count: int = 1) -> dict:
     """``count`` panoramas side by side: seconds, those inside networks, how many views, and the first result."""
-    from aognet.config import LoadedConfig, build_config, load_config
-    from aognet.engine.inference import InferenceConfig
     from aognet.models.execution import place
-    from aognet.models.pretrained import load_method
 
-    settings = [f"generator.height={options.height}", f"generator.sampler.steps={options.steps}", *options.set]
-    loaded = load_config([ROOT / "config" / "inference_config.yaml"], settings)
-    config = build_config(LoadedConfig(loaded.values, loaded.sources), InferenceConfig)
-    model = load_method(str(ROOT / config.checkpoint), config.revision, config.dtype, config.method)
-    model = place(model, config.execution, torch.device(options.device))
-    with tempfile.TemporaryDirectory() as folder, clocks(model) as spent:
+    device = torch.device(options.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    config, model = embedded(options) if options.layout == "embedded" else full_size(name, options)
+    model = place(model, config.execution, device)
+    with tempfile.TemporaryDirectory() as folder, clocks(model) as (spent, asked):
         began = time.perf_counter()
         if name == "recipe":
-            result, views = by_recipe(model, config, Path(folder), torch.device(options.device))
+            result, views = by_recipe(model, config, Path(folder), device)
         else:
-            result, views = here(model, config, Path(folder), torch.device(options.device), count)
+            result, views = here(model, config, Path(folder), device, count)
         seconds = time.perf_counter() - began
-    return {"seconds": seconds, "networks": sum(spent.values()), "parts": spent, "views": views, "result": result}
+    found = {"seconds": seconds, "networks": sum(spent.values()), "parts": spent, "views": views, "result": result}
+    rate = operations(model.backbone.unet, asked) / spent["UNet"] / matmul_rate(model.backbone.dtype, device)
+    return found | {"rate": rate, "gigabytes": peak_gigabytes(device)}
+
+
+def embedded(options: argparse.Namespace):
+    """The settings of inference.py and the embedded model."""
+    from aognet.models.pretrained import load_method
+
+    config = settings_of("inference_config.yaml", options)
+    model = load_method(str(ROOT / config.checkpoint), config.revision, config.dtype, config.method)
+    return config, model
+
+
+def full_size(name: str, options: argparse.Namespace):
+    """The settings for Stable Diffusion 2 and AOG-Net on it, with random weights."""
+    from aognet.config import build_config, load_config, target_class
+    from aognet.models.loading import DTYPES
+    from benchmarks.sd2 import SD2, TINY, sd2_model
+
+    types = ["model.backbone.dtype=float32", "model.clip.dtype=float32"]
+    section = load_config([ROOT / "config" / "train_config.yaml"], types).section("model")
+    method = target_class(section)
+    torch.manual_seed(0)
+    with torch.device(options.device):
+        model = sd2_model(method, build_config(section, method.Config), sizes=SD2 if options.layout == "sd2" else TINY)
+    if name == "here":
+        model.to(DTYPES[options.dtype])
+    return settings_of("inference_sd2.yaml", options), model
+
+
+def settings_of(file: str, options: argparse.Namespace):
+    """A configuration of inference.py."""
+    from aognet.config import LoadedConfig, build_config, load_config
+    from aognet.engine.inference import InferenceConfig
+
+    settings = [f"generator.height={options.height}", f"generator.sampler.steps={options.steps}", *options.set]
+    loaded = load_config([ROOT / "config" / file], settings)
+    return build_config(LoadedConfig(loaded.values, loaded.sources), InferenceConfig)
+
+
+def operations(unet: nn.Module, asked: Asked) -> float:
+    """Floating-point operations of all calls of the UNet: counted once for each size of a batch."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    total = 0.0
+    for calls, args, named in asked.values():
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            unet(*args, **named)
+        total += counter.get_total_flops() * calls
+    return total
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device) -> float:
+    """Operations a second of large matrix products."""
+    size = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / measured(lambda: left @ right)[0]
+
+
+def peak_gigabytes(device: torch.device) -> float:
+    """Most memory of the device so far; of the process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def here(model: nn.Module, config, folder: Path, device: torch.device, count: int = 1) -> tuple[torch.Tensor, int]:
@@ -106,9 +179,9 @@ def photograph(config):
 
 
 @contextmanager
-def clocks(model: nn.Module) -> Iterator[dict[str, float]]:
-    """Seconds spent inside the networks, part by part; on CUDA the device is waited for."""
-    backbone, spent, began = model.backbone, {}, {}
+def clocks(model: nn.Module) -> Iterator[tuple[dict[str, float], Asked]]:
+    """Seconds inside the networks, part by part (on CUDA the device is waited for), and what the UNet is asked."""
+    backbone, spent, began, asked = model.backbone, {}, {}, {}
     parts = {"UNet": backbone.unet, "text encoder": backbone.text_encoder, "CLIP": model.clip.tower}
     parts |= {"VAE encoder": backbone.vae.encoder, "VAE decoder": backbone.vae.decoder}
     parts |= {"global stream": model.global_stream, "local stream": model.local_stream}
@@ -128,7 +201,13 @@ def clocks(model: nn.Module) -> Iterator[dict[str, float]]:
     for part, network in parts.items():
         handles.append(network.register_forward_pre_hook(lambda *_, part=part: start(part)))
         handles.append(network.register_forward_hook(lambda *_, part=part: stop(part)))
-    yield spent
+
+    def remember(_: nn.Module, args: tuple, named: dict) -> None:
+        calls, *first = asked.get(len(args[0]), (0, args, named))
+        asked[len(args[0])] = (calls + 1, *first)
+
+    handles.append(backbone.unet.register_forward_pre_hook(remember, with_kwargs=True))
+    yield spent, asked
     for handle in handles:
         handle.remove()
 

@@ -10,12 +10,12 @@ storages that are alive. What this cannot see is assumed: the constants below, a
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -25,13 +25,13 @@ from torch import Tensor, nn
 
 from aognet import cli
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
+from benchmarks.sd2 import sd2_model
 
 if TYPE_CHECKING:
     from aognet.config import LoadedConfig
     from aognet.data.cubes import CubeBatch
     from aognet.data.outpainting import OutpaintingBatch
     from aognet.engine.setup import TrainerConfig
-    from aognet.models.backbone import Backbone
 
 CARD_GIGABYTES = 24.0
 # Only a GPU could tell these two: the driver's context with the workspaces of cuDNN and cuBLAS, and how much of the
@@ -40,97 +40,6 @@ CONTEXT_GIGABYTES = 1.0
 FRAGMENTATION = 0.1
 LOSS_SCALE = 65536.0  # torch's gradient scaler starts with it
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-class Tokens:
-    """Stands for CLIP's tokenizer, whose vocabulary is not here: the same 77 tokens for every prompt."""
-
-    model_max_length = 77
-
-    def __len__(self) -> int:
-        return 49408
-
-    def __call__(self, prompts: list[str], **options: Any) -> Any:
-        from transformers import BatchEncoding
-
-        tokens = torch.zeros(len(prompts), self.model_max_length, dtype=torch.long)
-        return BatchEncoding({"input_ids": tokens, "attention_mask": torch.ones_like(tokens)})
-
-
-def sd2_backbone(channels: int) -> "Backbone":
-    """Stable Diffusion 2 (9 channels: inpainting) in its published sizes, in torch's default type."""
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-
-    from aognet.models.backbone import Backbone
-
-    unet = UNet2DConditionModel(
-        in_channels=channels, out_channels=4, sample_size=64, block_out_channels=(320, 640, 1280, 1280),
-        cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True,
-    )  # fmt: skip
-    vae = AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2, latent_channels=4, sample_size=768,
-    )  # fmt: skip
-    scheduler = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
-    return Backbone(vae=vae, unet=unet, text_encoder=text_tower(23), tokenizer=Tokens(), scheduler=scheduler)
-
-
-def clip_image_tower() -> nn.Module:
-    """The image tower of CLIP ViT-H/14, in torch's default type."""
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    config = CLIPVisionConfig(
-        hidden_size=1280, intermediate_size=5120, projection_dim=1024, num_hidden_layers=32, num_attention_heads=16,
-        patch_size=14, hidden_act="gelu",
-    )  # fmt: skip
-    return CLIPVisionModelWithProjection(config)
-
-
-def text_tower(layers: int) -> nn.Module:
-    """The text tower of CLIP ViT-H/14 in torch's default type: 24 layers, of which Stable Diffusion 2 uses 23."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    config = CLIPTextConfig(
-        vocab_size=49408, hidden_size=1024, intermediate_size=4096, projection_dim=1024, num_hidden_layers=layers,
-        num_attention_heads=16, hidden_act="gelu",
-    )  # fmt: skip
-    return CLIPTextModel(config)
-
-
-def sd2_model(method: type[nn.Module], config: Any, channels: int = 9) -> nn.Module:
-    """A method on both, whatever ``config`` names; call it where everything is pretended."""
-    from aognet.models.backbone import Backbone
-    from aognet.models.clip_encoders import ClipImageEncoder, ClipTextEncoder
-
-    loads: dict[type, Callable[[], nn.Module]] = {
-        Backbone: partial(sd2_backbone, channels),
-        ClipImageEncoder: lambda: ClipImageEncoder(clip_image_tower()),
-        ClipTextEncoder: lambda: ClipTextEncoder(text_tower(24), Tokens()),
-    }
-    with ExitStack() as stack:
-        for kind, make in loads.items():
-            stack.enter_context(mock.patch.object(kind, "load", partial(_make, make)))
-        # Torch cannot move pretended weights, as peft would; all are made where they belong.
-        stack.enter_context(mock.patch.object(nn.Module, "to", lambda module, *where, **how: module))
-        return method(config)
-
-
-def _make(make: Callable[[], nn.Module], config: Any) -> nn.Module:
-    with default_type(config.dtype):
-        return make()
-
-
-@contextmanager
-def default_type(name: str) -> Iterator[None]:
-    """New parameters are of this type."""
-    from aognet.models.loading import DTYPES
-
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(DTYPES[name])
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def make_batch(rows: int, view: int, face: int, mode: Pretended | None = None) -> "OutpaintingBatch":
@@ -299,7 +208,9 @@ def pretend(
     if target not in ("aognet", "cubediff"):
         raise UserError(f"{section.source('target')}: model.target must be aognet or cubediff here, got {target!r}")
     method, samples = target_class(section), build_config(data, target_class(data).Config)
-    with mode.everything():
+    # Torch cannot move pretended weights, as peft would; all are made where they belong.
+    stay = mock.patch.object(nn.Module, "to", lambda module, *where, **how: module)
+    with mode.everything(), stay:
         model = sd2_model(method, build_config(section, method.Config), channels=9 if target == "aognet" else 4)
     if target == "cubediff":
         size = size or samples.size

@@ -20,16 +20,15 @@ from aognet.models.cubediff import CubeDiff
 from aognet.models.cubediff.model import cube_positions
 from aognet.sampling.sampler import SamplerConfig
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
+from benchmarks.sd2 import default_type, sd2_backbone
 from benchmarks.training_memory import (
     AUTOCAST,
     Account,
-    default_type,
     eight_bit,
     main,
     make_batch,
     make_cubes,
     measure,
-    sd2_backbone,
     show,
 )
 from tests.tiny import tiny_components

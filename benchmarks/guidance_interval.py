@@ -1,0 +1,37 @@
+"""What it costs and saves to guide in a part of the noise schedule alone: quality and time of held-out panoramas.
+
+python benchmarks/guidance_interval.py --panoramas DIR ... --captions FILE ... --limit 3 --out_dir outputs/guidance
+
+Outside of the part the UNet is asked once a step and not twice. The baseline guides everywhere. Prints a Markdown table.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.held_out import COLUMNS, Way, add_arguments, chosen, measure, seconds_each  # noqa: E402
+from benchmarks.tables import table  # noqa: E402
+
+PARTS = ((0.0, 1.0), (0.0, 0.75), (0.0, 0.5), (0.25, 0.75), (0.25, 1.0))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    options = parser.parse_args(argv)
+    files = chosen(options)
+    rows = []
+    for first, last in PARTS:
+        settings = (f"generator.sampler.guided_from={first}", f"generator.sampler.guided_until={last}")
+        way = Way(f"{first:g} to {last:g}", f"guided_{100 * first:.0f}_{100 * last:.0f}", settings)
+        seconds, values = seconds_each(way, options, files), measure(way, options, files)
+        rows.append([way.title, seconds, *(values.get(key) for key in COLUMNS)])
+    sys.stdout.write(table(["guided part", "seconds each", *COLUMNS.values()], rows))
+
+
+if __name__ == "__main__":
+    main()
