@@ -2,7 +2,7 @@
 
 python benchmarks/guidance_interval.py --panoramas DIR ... --captions FILE ... --limit 3 --out_dir outputs/guidance
 
-Outside of the part the UNet is asked once a step and not twice. The baseline guides everywhere. Prints a Markdown table.
+Outside of the part the UNet is asked once a step, not twice. The baseline guides everywhere. Prints a Markdown table.
 """
 
 import argparse
