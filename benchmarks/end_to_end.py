@@ -1,7 +1,7 @@
 """A panorama from end to end: here and by the published recipe, with the same weights, plan, steps and noise.
 
 python benchmarks/end_to_end.py [--height 2048] [--steps 32] [--runs here recipe] [--set generator.plan.size=256 ...]
-python benchmarks/end_to_end.py --layout sd2 --device cuda --steps 50
+python benchmarks/end_to_end.py --layout sd2 --device cuda --steps 50 [--method cubediff --runs here]
 
 Seconds without loading the model, results written. *Networks*: seconds inside of UNet, VAE, encoders and streams;
 *outside* is the share of the rest. *Of the matmul rate*: the UNet's operations (counted, multiplications and additions)
@@ -9,8 +9,8 @@ in its seconds, as a share of what large matrix products reach on this machine i
 a model and grids that were not used before. The photograph is the demo's village. Prints Markdown tables, the last of
 them how far the results lie apart.
 
---layout sd2: AOG-Net on Stable Diffusion 2 in full size with random weights, as config/inference_sd2.yaml paints;
-the recipe in single precision, as published, here in --dtype. --layout tiny: the same with tiny networks.
+--layout sd2: the method on Stable Diffusion 2 in full size with random weights, with the settings of its configuration;
+the recipe (of AOG-Net) in single precision, as published, here in --dtype. --layout tiny: the same with tiny networks.
 """
 
 import argparse
@@ -18,8 +18,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,10 +33,15 @@ from benchmarks.tables import measured, table  # noqa: E402
 
 HEAD = ("way", "seconds", "times as fast", "networks, seconds", "outside, share", "UNet, of the matmul rate", "peak GB")
 Asked = dict[int, tuple[int, tuple, dict]]  # by rows of a batch: how many calls, and the first one's arguments
+# For the embedded model, for Stable Diffusion 2, and how the model of the latter is trained.
+CONFIGS = {
+    "aognet": ("inference_config.yaml", "inference_sd2.yaml", "train_config.yaml"),
+    "cubediff": ("inference_embedded_cubediff.yaml", "inference_cubediff.yaml", "train_cubediff.yaml"),
+}
 PHOTO, PROMPT = ROOT / "assets" / "demo" / "village.jpg", "A village in winter with snow on the roofs, in sunlight."
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--height", type=int, default=2048, help="rows of the panorama")
     parser.add_argument("--steps", type=int, default=32)
@@ -44,7 +50,10 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of inference.py")
     parser.add_argument("--layout", default="embedded", choices=["embedded", "sd2", "tiny"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "float16", "bfloat16"], help="here, for sd2")
-    options = parser.parse_args()
+    parser.add_argument("--method", default="aognet", choices=list(CONFIGS))
+    options = parser.parse_args(argv)
+    if options.method != "aognet" and "recipe" in options.runs:
+        parser.error("the recipe paints with AOG-Net; add --runs here")
     found = {name: run(name, options) for name in options.runs}
     slowest = max(one["seconds"] for one in found.values())
     rows = [
@@ -87,26 +96,30 @@ def embedded(options: argparse.Namespace):
     """The settings of inference.py and the embedded model."""
     from aognet.models.pretrained import load_method
 
-    config = settings_of("inference_config.yaml", options)
+    config = settings_of(CONFIGS[options.method][0], options)
     model = load_method(str(ROOT / config.checkpoint), config.revision, config.dtype, config.method)
     return config, model
 
 
 def full_size(name: str, options: argparse.Namespace):
-    """The settings for Stable Diffusion 2 and AOG-Net on it, with random weights."""
+    """The settings for Stable Diffusion 2 and the method on it, with random weights."""
     from aognet.config import build_config, load_config, target_class
     from aognet.models.loading import DTYPES
     from benchmarks.sd2 import SD2, TINY, sd2_model
 
-    types = ["model.backbone.dtype=float32", "model.clip.dtype=float32"]
-    section = load_config([ROOT / "config" / "train_config.yaml"], types).section("model")
+    _, painting, training = CONFIGS[options.method]
+    section = load_config([ROOT / "config" / training]).section("model")
     method = target_class(section)
+    described = build_config(section, method.Config)
+    parts = {name: getattr(described, name, None) for name in ("backbone", "clip")}
+    described = replace(described, **{name: replace(part, dtype="float32") for name, part in parts.items() if part})
+    sizes, channels = SD2 if options.layout == "sd2" else TINY, 9 if options.method == "aognet" else 4
     torch.manual_seed(0)
     with torch.device(options.device):
-        model = sd2_model(method, build_config(section, method.Config), sizes=SD2 if options.layout == "sd2" else TINY)
+        model = sd2_model(method, described, channels, sizes)
     if name == "here":
         model.to(DTYPES[options.dtype])
-    return settings_of("inference_sd2.yaml", options), model
+    return settings_of(painting, options), model
 
 
 def settings_of(file: str, options: argparse.Namespace):
@@ -182,9 +195,10 @@ def photograph(config):
 def clocks(model: nn.Module) -> Iterator[tuple[dict[str, float], Asked]]:
     """Seconds inside the networks, part by part (on CUDA the device is waited for), and what the UNet is asked."""
     backbone, spent, began, asked = model.backbone, {}, {}, {}
-    parts = {"UNet": backbone.unet, "text encoder": backbone.text_encoder, "CLIP": model.clip.tower}
+    parts = {"UNet": backbone.unet, "text encoder": backbone.text_encoder}
     parts |= {"VAE encoder": backbone.vae.encoder, "VAE decoder": backbone.vae.decoder}
-    parts |= {"global stream": model.global_stream, "local stream": model.local_stream}
+    if hasattr(model, "clip"):
+        parts |= {"CLIP": model.clip.tower, "global stream": model.global_stream, "local stream": model.local_stream}
 
     def now() -> float:
         if backbone.device.type == "cuda":
