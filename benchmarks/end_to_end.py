@@ -134,10 +134,13 @@ def settings_of(file: str, options: argparse.Namespace):
 
 def operations(unet: nn.Module, asked: Asked) -> float:
     """Floating-point operations of all calls of the UNet: counted once for each size of a batch."""
+    from torch.utils._pytree import tree_map_only
     from torch.utils.flop_counter import FlopCounterMode
 
     total = 0.0
-    for calls, args, named in asked.values():
+    for calls, *given in asked.values():
+        # The counter follows what wants gradients, which there are none of.
+        args, named = tree_map_only(torch.Tensor, torch.Tensor.detach, given)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             unet(*args, **named)
         total += counter.get_total_flops() * calls

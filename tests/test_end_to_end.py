@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import end_to_end
 
-TINY = ["--layout", "tiny", "--height", "128", "--steps", "2", "--set"]
+TINY = ["--layout", "tiny", "--height", "256", "--steps", "2", "--set"]
 TINY += ["generator.plan.size=64", "generator.sampler.scheduler=ddim"]
 
 
