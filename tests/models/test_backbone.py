@@ -26,7 +26,7 @@ from tests.tiny import tiny_components, tiny_image_encoder, tiny_pipeline, tiny_
 
 PROMPTS = ["a red barn under a wide sky", "a kitchen"]
 STEPS = 4
-PIXELS = 1e-4  # the tolerance; images are in [-1, 1]
+PIXELS = 1e-4  # images are in [-1, 1]
 
 
 def backbone_of(components: dict[str, Any]) -> Backbone:
