@@ -9,7 +9,6 @@ The first row of each table is the baseline of the others. Prints Markdown table
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.end_to_end import add_model_arguments, run  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 
 HEAD = ("views", "seconds", "networks, seconds", "outside, seconds", "outside per million pixels", "peak GB")
@@ -31,8 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--panoramas", type=int, nargs="*", default=[1, 2, 4], help="painted side by side")
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of inference.py")
+    add_model_arguments(parser)
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.one is not None:
@@ -53,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measured_apart(options: argparse.Namespace, change: dict) -> list[object]:
     """The numbers of a row, found in a process of its own."""
-    given = ["--one", json.dumps(change), "--steps", str(options.steps), "--device", options.device]
+    given = ["--one", json.dumps(change)]
+    given += [f"--{name}={getattr(options, name)}" for name in ("steps", "device", "layout", "dtype", "method")]
+    given += ["--again"] if options.again else []
     given += ["--set", *options.set] if options.set else []
     command = [sys.executable, str(Path(__file__)), *given]
     found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT).stdout.splitlines()[-1])
@@ -64,22 +65,15 @@ def measured_apart(options: argparse.Namespace, change: dict) -> list[object]:
 
 def one_row(options: argparse.Namespace) -> dict[str, float]:
     """Paints once and measures."""
-    import torch
-
-    from benchmarks.end_to_end import run
-
     options.height, count = options.one.get("height", 1024), options.one.get("panoramas", 1)
     options.set = [*options.set, *options.one.get("set", [])]
     found = run("here", options, count)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    if options.device == "cuda":
-        peak = torch.cuda.max_memory_allocated() / 2**30
     return {
         "seconds": found["seconds"],
         "networks": found["networks"],
         "views": found["views"],
         "pixels": count * 2 * options.height**2,
-        "gigabytes": peak,
+        "gigabytes": found["gigabytes"],
     }
 
 

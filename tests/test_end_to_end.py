@@ -29,3 +29,9 @@ def test_cubediff_has_rows_beside_it(capsys: pytest.CaptureFixture[str]):
     end_to_end.main([*TINY, "--method", "cubediff", "--runs", "here"])
     found = rows(capsys.readouterr().out)
     assert float(found["here"][0]) > 0 and "local stream" not in found
+
+
+def test_little_memory_and_half_precision_go_together(capsys: pytest.CaptureFixture[str]):
+    settings = ["generator.face_size=32", "execution.save_memory=true", "generator.views_per_batch=1"]
+    end_to_end.main([*TINY, *settings, "--dtype", "bfloat16", "--runs", "here"])
+    assert float(rows(capsys.readouterr().out)["here"][0]) > 0

@@ -3,6 +3,7 @@
 import io
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +40,7 @@ def load_image(path: Path) -> Float[Tensor, "3 height width"]:
 def _decode(file: Path | io.BytesIO, name: str) -> np.ndarray:
     """Pixels [height, width, 3] of a PNG or JPEG, in the range of uint8; ``name`` is what errors say."""
     try:
-        # Pillow warns of half the pixels that are allowed here, and refuses on its own twice as many as it warns of.
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            opened = Image.open(file, formats=("PNG", "JPEG"))
-        with opened as image:
+        with open_image(file) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise UserError(f"{name}: {image.width}x{image.height} pixels are more than the limit of {MOST_PIXELS}")
             return _rgb(ImageOps.exif_transpose(image))
@@ -51,6 +49,13 @@ def _decode(file: Path | io.BytesIO, name: str) -> np.ndarray:
     # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
     except Exception as error:
         raise UserError(f"{name}: not a readable PNG or JPEG image ({error})") from error
+
+
+def open_image(file: Path | io.BytesIO, formats: Sequence[str] = ("PNG", "JPEG")) -> Image.Image:
+    """An image that is not decoded yet. Raises what Pillow raises, above twice the pixels that it warns of, too."""
+    # Pillow warns of half the pixels that are allowed here.
+    with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+        return Image.open(file, formats=formats)
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.data.images import from_uint8, load_image, merged, png_bytes
+from aognet.data.images import from_uint8, load_image, merged, open_image, png_bytes
 from aognet.engine.inputs import as_canvas, stored
 from aognet.errors import UserError
 from aognet.files import write_atomically
@@ -116,7 +115,7 @@ class Journal:
         """What was known at the beginning."""
         path = self.folder / "input.png"
         try:
-            with Image.open(path, formats=("PNG",)) as image:
+            with open_image(path, ("PNG",)) as image:
                 pixels = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)
         except (OSError, ValueError, SyntaxError) as error:
             raise UserError(f"{path}: not readable ({error})") from error

@@ -314,3 +314,14 @@ def test_views_written_together_are_all_recorded_or_none(tmp_path: Path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         journal.add(list(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)), entries)
     assert Journal.open(tmp_path / "run").entries == []
+
+
+def test_the_largest_panoramas_are_read_without_a_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    journal = begin(tmp_path / "run")
+    small = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = 64 * 128 - 1
+    try:
+        journal.start()
+    finally:
+        Image.MAX_IMAGE_PIXELS = small
+    assert not [warning for warning in recwarn if "bomb" in str(warning.message)]
