@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.held_out import COLUMNS, Way, add_arguments, chosen, measure, seconds_each  # noqa: E402
+from benchmarks.held_out import TIMED, Way, add_arguments, chosen, timed_numbers  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 
 BASELINE = ("ddim", 50)
@@ -31,10 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, steps in [BASELINE, *((name, steps) for name in options.schedulers for steps in options.steps)]:
         folder = f"{name}-{steps}".replace("+", "p")
         settings = (f"generator.sampler.scheduler={name}", f"generator.sampler.steps={steps}")
-        way = Way(name, folder, settings)
-        seconds, values = seconds_each(way, options, files), measure(way, options, files)
-        rows.append([name, str(steps), seconds, *(values.get(key) for key in COLUMNS)])
-    sys.stdout.write(table(["scheduler", "steps", "seconds each", *COLUMNS.values()], rows))
+        rows.append([name, str(steps), *timed_numbers(Way(name, folder, settings), options, files)])
+    sys.stdout.write(table(["scheduler", "steps", *TIMED], rows))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.held_out import COLUMNS, Way, add_arguments, chosen, measure, seconds_each  # noqa: E402
+from benchmarks.held_out import TIMED, Way, add_arguments, chosen, timed_numbers  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 
 PARTS = ((0.0, 1.0), (0.0, 0.75), (0.0, 0.5), (0.25, 0.75), (0.25, 1.0))
@@ -28,9 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for first, last in PARTS:
         settings = (f"generator.sampler.guided_from={first}", f"generator.sampler.guided_until={last}")
         way = Way(f"{first:g} to {last:g}", f"guided_{100 * first:.0f}_{100 * last:.0f}", settings)
-        seconds, values = seconds_each(way, options, files), measure(way, options, files)
-        rows.append([way.title, seconds, *(values.get(key) for key in COLUMNS)])
-    sys.stdout.write(table(["guided part", "seconds each", *COLUMNS.values()], rows))
+        rows.append([way.title, *timed_numbers(way, options, files)])
+    sys.stdout.write(table(["guided part", *TIMED], rows))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ COLUMNS = {
     "pole_gradient": "poles",
     "cube_edges": "cube edges",
 }
+TIMED = ("seconds each", *COLUMNS.values())
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,12 @@ def measure(way: Way, options: argparse.Namespace, references: Sequence[Path]) -
     subprocess.run([*command, f"--height={height_of(options)}"], check=True, cwd=ROOT)
     values = json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))["values"]
     return {value["key"]: value["value"] for value in values}
+
+
+def timed_numbers(way: Way, options: argparse.Namespace, files: Sequence[Path]) -> list[float | None]:
+    """A way's cells under ``TIMED``: it is painted if it was not, and measured."""
+    seconds, values = seconds_each(way, options, files), measure(way, options, files)
+    return [seconds, *(values.get(key) for key in COLUMNS)]
 
 
 def height_of(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.held_out import COLUMNS, Way, add_arguments, chosen, measure, seconds_each  # noqa: E402
+from benchmarks.held_out import TIMED, Way, add_arguments, chosen, timed_numbers  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 
 EMBEDDED = ROOT / "assets" / "embedded"
@@ -31,11 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_arguments(parser)
     options = parser.parse_args(argv)
     files = chosen(options)
-    rows = []
-    for way in WAYS:
-        seconds, values = seconds_each(way, options, files), measure(way, options, files)
-        rows.append([way.title, seconds, *(values.get(key) for key in COLUMNS)])
-    sys.stdout.write(table(["method", "seconds each", *COLUMNS.values()], rows))
+    rows = [[way.title, *timed_numbers(way, options, files)] for way in WAYS]
+    sys.stdout.write(table(["method", *TIMED], rows))
 
 
 if __name__ == "__main__":
