@@ -131,7 +131,7 @@ def to_uint8(image: Float[Tensor, "*channels height width"]) -> Tensor:
     return levels
 
 
-def from_uint8(pixels: Tensor) -> Float[Tensor, "*channels height width"]:
+def from_uint8(pixels: UInt8[Tensor, "*channels height width"]) -> Float[Tensor, "*channels height width"]:
     """Bytes of a file as floats in [-1, 1]; the inverse of ``to_uint8``."""
     return pixels.float().div_(127.5).sub_(1)
 
