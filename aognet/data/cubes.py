@@ -54,16 +54,14 @@ class CubeSamples(PanoramaSamples[CubeSample]):
     @dataclass(frozen=True, kw_only=True)
     class Config(PanoramaConfig):
         """``size`` and ``fov_degrees``: of the faces. ``input_fov_degrees`` and ``input_pitch_degrees``: of the known
-        photo, one of each drawn for a sample. ``turns``: by how many yaws panoramas are turned (0: by any column), few
-        so that frozen encoders see the same images again. ``directed``: how often every lateral face has the augmented
-        caption of the direction nearest to its own, where there is one, before the caption.
+        photo, one of each drawn for a sample. ``directed``: how often every lateral face has the augmented caption of
+        the direction nearest to its own, where there is one, before the caption.
         """
 
         size: int = 512
         fov_degrees: float = 95.0
         input_fov_degrees: tuple[float, ...] = (90.0,)
         input_pitch_degrees: tuple[float, ...] = (0.0,)
-        turns: int = 0
         directed: float = 0.0
 
         def __post_init__(self) -> None:
@@ -78,8 +76,6 @@ class CubeSamples(PanoramaSamples[CubeSample]):
             if not self.input_pitch_degrees or not all(-90 <= pitch <= 90 for pitch in self.input_pitch_degrees):
                 pitches = list(self.input_pitch_degrees)
                 raise UserError(f"input_pitch_degrees must be pitches between -90 and 90, got {pitches}")
-            if not 0 <= self.turns <= 2 * self.height:
-                raise UserError(f"turns must lie in [0, {2 * self.height}], the columns; got {self.turns}")
             check_share("directed", self.directed)
 
     def __init__(self, config: Config):
@@ -89,20 +85,13 @@ class CubeSamples(PanoramaSamples[CubeSample]):
 
     def draw(self, panorama: Panorama, number: int) -> CubeSample:
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
-        columns = self._turn(rng)
+        columns = self.draw_turn(rng)
         mirror = config.augment.mirror and rng.random() < 0.5
         photo = float(rng.choice(config.input_fov_degrees)), float(rng.choice(config.input_pitch_degrees))
         prompts = self._prompts(panorama, columns / config.height * 180, mirror, rng)
         curves = light_curves(config.augment, rng)
         faces = view_all(panorama.pixels, self.cameras, columns, mirror, curves)
         return CubeSample(faces, self._known_by(*photo), prompts, int(rng.integers(2**62)))
-
-    def _turn(self, rng: np.random.Generator) -> int:
-        """By how many columns a panorama is turned."""
-        width = 2 * self.config.height
-        if not self.config.turns:
-            return int(rng.integers(width))
-        return int(rng.integers(self.config.turns)) * width // self.config.turns
 
     def _prompts(self, panorama: Panorama, turn: float, mirror: bool, rng: np.random.Generator) -> tuple[str, ...]:
         caption = draw_prompt(self.config.augment, panorama.captions, panorama.augmented, mirror, rng)

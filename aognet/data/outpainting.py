@@ -107,7 +107,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         which = int(rng.integers(len(self.plans)))
         situation = self._situation(which, self.steps[which][rng.integers(len(self.steps[which]))])
-        columns = int(rng.integers(2 * config.height))
+        columns = self.draw_turn(rng)
         mirror = config.augment.mirror and rng.random() < 0.5
         prompt = self._prompt(panorama, situation.camera.yaw_degrees + columns / config.height * 180, mirror, rng)
         curves = light_curves(config.augment, rng)

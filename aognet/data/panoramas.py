@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 
 from aognet.data.augment import AugmentConfig
@@ -25,13 +26,15 @@ class PanoramaConfig(SourceConfig):
     """Where panoramas come from, or ``stream``, and what is made of them.
 
     ``height``: panoramas are resized to ``height`` x ``2 height``. ``cache``: decoded panoramas kept on disk.
-    ``augment``: what is changed at random. ``seed``: of everything drawn at random.
+    ``augment``: what is changed at random. ``turns``: by how many yaws panoramas are turned (0: by any column), few so
+    that frozen encoders see the same images again. ``seed``: of everything drawn at random.
     """
 
     stream: StreamConfig | None = None
     height: int = 512
     cache: CacheConfig = field(default_factory=CacheConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    turns: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -42,6 +45,8 @@ class PanoramaConfig(SourceConfig):
             raise UserError(f"stream excludes folders and manifests, got {[*self.folders, *self.manifests]}")
         if self.height < 16:
             raise UserError(f"height must be at least 16, got {self.height}")
+        if not 0 <= self.turns <= 2 * self.height:
+            raise UserError(f"turns must lie in [0, {2 * self.height}], the columns; got {self.turns}")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must lie in [0, 2^32), got {self.seed}")
 
@@ -96,6 +101,11 @@ class PanoramaSamples(ABC, Generic[Sample]):
 
     def __getitem__(self, number: int) -> Sample:
         return self.draw(self.panoramas.pick(number), number)
+
+    def draw_turn(self, rng: np.random.Generator) -> int:
+        """By how many columns a panorama is turned."""
+        width, turns = 2 * self.config.height, self.config.turns
+        return int(rng.integers(turns)) * width // turns if turns else int(rng.integers(width))
 
     @abstractmethod
     def draw(self, panorama: Panorama, number: int) -> Sample:

@@ -67,7 +67,7 @@ class ViewSamples(PanoramaSamples[ViewSample]):
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         pitch, fov = rng.uniform(*config.pitch_degrees), rng.uniform(*config.fov_degrees)
         camera = Camera(pitch_degrees=pitch, fov_degrees=fov, width=config.size, height=config.size)
-        columns = int(rng.integers(2 * config.height))
+        columns = self.draw_turn(rng)
         mirror = config.augment.mirror and rng.random() < 0.5
         captions = panorama.captions
         if config.directed and rng.random() < config.directed:

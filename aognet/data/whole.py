@@ -46,7 +46,7 @@ class PanoramaImages(PanoramaSamples[PanoramaSample]):
 
     def draw(self, panorama: Panorama, number: int) -> PanoramaSample:
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
-        columns = int(rng.integers(2 * config.height))
+        columns = self.draw_turn(rng)
         mirror = config.augment.mirror and rng.random() < 0.5
         prompt = draw_prompt(config.augment, panorama.captions, panorama.augmented, mirror, rng)
         image = turned(panorama.pixels, columns, mirror, light_curves(config.augment, rng))

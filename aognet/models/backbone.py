@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from aognet.data.cache import CacheConfig
 from aognet.errors import UserError
-from aognet.models.latents import LatentCache
+from aognet.models.encodings import EncodingCache
 from aognet.models.loading import check_dtype, freeze, load_scheduler, load_tokenizer, load_weights, resolve
+from aognet.models.texts import hidden_states
 from aognet.sampling.denoise import AfterStep
 from aognet.sampling.noise import Generators, normal
 
@@ -30,14 +31,15 @@ MOST_TEXTS = 256
 class BackboneConfig:
     """Which diffusers model, and in which precision its weights are held.
 
-    ``latents``: where training keeps what the VAE makes of images, if they come again (a folder of null: nowhere).
+    ``encodings``: where training keeps what the VAE makes of images and the text encoder of texts, if they come again
+    (a folder of null: nowhere).
     """
 
     model: str  # hub id or local folder
     revision: str | None = None  # hub branch, tag or commit
     variant: str | None = None  # "fp16" reads *.fp16.safetensors
     dtype: str = "float32"
-    latents: CacheConfig = field(default_factory=lambda: CacheConfig(folder=None))
+    encodings: CacheConfig = field(default_factory=lambda: CacheConfig(folder=None))
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -85,7 +87,7 @@ class Backbone(nn.Module):
         text_encoder: nn.Module,
         tokenizer: Any,
         scheduler: Any,
-        latents: CacheConfig = CacheConfig(folder=None),  # noqa: B008 (frozen)
+        encodings: CacheConfig = CacheConfig(folder=None),  # noqa: B008 (frozen)
     ) -> None:
         """Takes diffusers and transformers objects; `load` reads them from a folder or the hub."""
         from diffusers import DDPMScheduler
@@ -98,7 +100,8 @@ class Backbone(nn.Module):
         self.scheduler = scheduler
         self.training_scheduler = DDPMScheduler.from_config(scheduler.config)
         self._check()
-        self._latents = LatentCache(latents, self.vae)
+        self._kept_latents = EncodingCache(encodings, self.vae)
+        self._kept_texts = EncodingCache(encodings, self.text_encoder)
         self._texts: dict[tuple, Tensor] = {}
 
     @classmethod
@@ -116,7 +119,7 @@ class Backbone(nn.Module):
             "scheduler": load_scheduler(folder),
         }
         try:
-            return cls(**parts, latents=config.latents)
+            return cls(**parts, encodings=config.encodings)
         except UserError as error:
             raise UserError(f"{config.model}: {error}") from error
 
@@ -186,15 +189,9 @@ class Backbone(nn.Module):
         """Precision of the weights. Latents, context and images come out in float32 whatever it is."""
         return next(self.unet.parameters()).dtype
 
-    @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "batch tokens dim"]:
         """Last hidden state of the text encoder; longer prompts are cut at `text_length` tokens."""
-        tokens = self.tokenizer(
-            list(prompts), padding="max_length", max_length=self.text_length, truncation=True, return_tensors="pt"
-        ).to(self.device)
-        uses_mask = getattr(self.text_encoder.config, "use_attention_mask", False)
-        mask = tokens.attention_mask if uses_mask else None
-        return self.text_encoder(tokens.input_ids, attention_mask=mask)[0].float()
+        return hidden_states(self.text_encoder, self.tokenizer, self.text_length, prompts, self._kept_texts)
 
     def known_text(self, prompts: Sequence[str]) -> Float[Tensor, "batch tokens dim"]:
         """`encode_text` for painting, where the same few prompts come again and again: each is encoded once."""
@@ -218,7 +215,7 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "batch channels rows columns"]:
         """Scaled latents of images in [-1, 1]: a sample drawn from ``source``, or the mode without one."""
         self._check_size(images)
-        latents, deviation = self._latents.moments(images, self._moments)
+        latents, deviation = self._kept_latents.encoded(images, self._moments, self.device)
         if source is not None:
             latents = latents + deviation * normal(latents.shape, source, latents.device)
         return latents * self.vae.config.scaling_factor

@@ -32,10 +32,10 @@ def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method:
     folder.mkdir(parents=True, exist_ok=True)
     described = asdict(config)
     for name in ("backbone", "clip"):
+        (described.get(name) or {}).pop("encodings", None)  # how it was trained, not what it is
         if described.get(name) and Path(described[name]["model"]).is_dir():
             relative = os.path.relpath(Path(described[name]["model"]).resolve(), folder.resolve())
             described[name]["model"] = relative if relative.startswith(".") else f"./{relative}"
-    described.get("backbone", {}).pop("latents", None)  # how it was trained, not what it is
     (folder / CONFIG).write_text(json.dumps({"method": method, **described}, indent=2) + "\n", encoding="utf-8")
     write_tensors(folder / WEIGHTS, part_tensors(parts))
 

@@ -235,6 +235,12 @@ def test_a_sample_is_a_step_of_a_painted_canvas(folder: Path, kind: str):
     assert len({turn for turn, _ in found}) > 6 and len({step for _, step in found}) > 4
 
 
+def test_few_turns_are_whole_shares_of_a_turn(folder: Path):
+    samples = outpainting_samples(folder, turns=2)
+    found = [explained(samples[n], panorama_of(samples, samples[n]), "cover", 90.0) for n in range(12)]
+    assert {turn for turn, _ in found} == {0, samples.config.height}
+
+
 def test_mirrored_samples_are_samples_of_the_mirrored_panorama(folder: Path):
     plain, mirrored = outpainting_samples(folder), outpainting_samples(folder, augment=AugmentConfig(mirror=True))
     changed = 0

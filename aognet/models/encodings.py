@@ -1,20 +1,19 @@
-"""Encode once: what a frozen autoencoder makes of images, kept on disk.
+"""Encode once: what frozen encoders make of images and texts, kept on disk.
 
-A file is named by what it was made of, a digest of the image's pixels and of the autoencoder's weights, so that nothing
-stale is ever read. It pays where the same images come again: without random light, with a limited number of turns.
-Several processes may share a folder.
+A file is named by what it was made of, a digest of the image's pixels (or the text's tokens) and of the encoder's
+weights, so that nothing stale is ever read. Texts come again in every epoch; images without random light and with a
+limited number of turns. Several processes may share a folder.
 """
 
 import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -26,47 +25,44 @@ from aognet.nn.weights import read_tensors
 log = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
-Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
+Encode = Callable[[Tensor], tuple[Tensor, ...]]
 
 
-class LatentCache:
-    """Means and deviations of the latents of images."""
+class EncodingCache:
+    """What one encoder makes of the rows of its input."""
 
-    def __init__(self, config: CacheConfig, vae: nn.Module):
+    def __init__(self, config: CacheConfig, encoder: nn.Module):
         self.folder = None if config.folder is None else Path(config.folder).expanduser()
         self.most_bytes = int(config.gigabytes * 2**30)
         self.started = time.time()
-        self.recipe = b"" if self.folder is None else _digest(*vae.state_dict().values())
+        self.recipe = b"" if self.folder is None else _digest(*encoder.state_dict().values(), *encoder.buffers())
         self._room = 0  # bytes that may be written before the folder is measured again
 
-    def moments(
-        self, images: Float[Tensor, "batch 3 height width"], encode: Encode
-    ) -> tuple[Float[Tensor, "batch channels rows columns"], Float[Tensor, "batch channels rows columns"]]:
-        """``encode(images)``, a mean and a deviation, of which only new images are encoded."""
+    def encoded(self, inputs: Tensor, encode: Encode, device: torch.device) -> tuple[Tensor, ...]:
+        """``encode(inputs)``, tensors on ``device`` with as many rows, of which only new rows are encoded."""
         if self.folder is None:
-            return encode(images)
-        kept = [self.folder / f"{_digest(image, recipe=self.recipe).hex()}{SUFFIX}" for image in images]
+            return encode(inputs)
+        kept = [self.folder / f"{_digest(row, recipe=self.recipe).hex()}{SUFFIX}" for row in inputs]
         found = [self._read(path) for path in kept]
-        if new := [row for row, moments in enumerate(found) if moments is None]:
-            means, deviations = encode(images[new])
-            for row, mean, deviation in zip(new, means, deviations, strict=True):
-                found[row] = (mean, deviation)
-                self._write(kept[row], mean, deviation)
-        return tuple(torch.stack([moment.to(images.device) for moment in part]) for part in zip(*found, strict=True))
+        if new := [number for number, encoding in enumerate(found) if encoding is None]:
+            for number, *encoding in zip(new, *encode(inputs[new]), strict=True):
+                found[number] = encoding
+                self._write(kept[number], encoding)
+        return tuple(torch.stack([row.to(device) for row in part]) for part in zip(*found, strict=True))
 
-    def _read(self, path: Path) -> tuple[Tensor, Tensor] | None:
+    def _read(self, path: Path) -> list[Tensor] | None:
         if not path.is_file():
             return None
         try:
-            moments = read_tensors(path)
+            encoding = read_tensors(path)
         except UserError:  # removed meanwhile, or torn
             return None
         with suppress(OSError):  # a folder that may only be read
             os.utime(path)  # what was used last goes last
-        return moments["mean"], moments["deviation"]
+        return [encoding[name] for name in sorted(encoding)]
 
-    def _write(self, path: Path, mean: Tensor, deviation: Tensor) -> None:
-        content = save({"mean": mean.cpu().contiguous(), "deviation": deviation.cpu().contiguous()})
+    def _write(self, path: Path, encoding: Sequence[Tensor]) -> None:
+        content = save({str(number): part.cpu().contiguous() for number, part in enumerate(encoding)})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if self._room < len(content):
@@ -78,7 +74,7 @@ class LatentCache:
                 write_atomically(path, content)
                 self._room -= len(content)
         except (OSError, UserError) as error:
-            log.warning("latents.folder: images will be encoded each time: %s", error)
+            log.warning("encodings.folder: images and texts will be encoded each time: %s", error)
             self.folder = None
 
 
