@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,15 +28,11 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
+from benchmarks.models import PAINTING, add_model_arguments, load, untrained  # noqa: E402
 from benchmarks.tables import measured, table  # noqa: E402
 
 HEAD = ("way", "seconds", "times as fast", "networks, seconds", "outside, share", "UNet, of the matmul rate", "peak GB")
 Asked = dict[int, tuple[int, tuple, dict]]  # by rows of a batch: how many calls, and the first one's arguments
-# For the embedded model, for Stable Diffusion 2, and how the model of the latter is trained.
-CONFIGS = {
-    "aognet": ("inference_config.yaml", "inference_sd2.yaml", "train_config.yaml"),
-    "cubediff": ("inference_embedded_cubediff.yaml", "inference_cubediff.yaml", "train_cubediff.yaml"),
-}
 PHOTO, PROMPT = ROOT / "assets" / "demo" / "village.jpg", "A village in winter with snow on the roofs, in sunlight."
 
 
@@ -47,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--runs", nargs="+", default=["here", "recipe"], choices=["recipe", "here"])
     add_model_arguments(parser)
+    add_again(parser)
     options = parser.parse_args(argv)
     if options.method != "aognet" and "recipe" in options.runs:
         parser.error("the recipe paints with AOG-Net; add --runs here")
@@ -67,13 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.write("\n" + table(("levels apart, of 255", "mean", "most"), [("", gap.mean(), gap.max())]))
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """What paints, and where."""
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of inference.py")
-    parser.add_argument("--layout", default="embedded", choices=["embedded", "sd2", "tiny"])
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float16", "bfloat16"], help="here, for sd2")
-    parser.add_argument("--method", default="aognet", choices=list(CONFIGS))
+def add_again(parser: argparse.ArgumentParser) -> None:
+    """Whether the first panorama counts."""
     parser.add_argument("--again", action="store_true", help="measure the second panorama of the process, here")
 
 
@@ -84,7 +75,7 @@ def run(name: str, options: argparse.Namespace, count: int = 1) -> dict:
     device = torch.device(options.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    config, model = embedded(options) if options.layout == "embedded" else full_size(name, options)
+    model, config = model_and_settings(name, options)
     model = place(model, config.execution, device)
     if options.again and name == "here":
         with tempfile.TemporaryDirectory() as folder:
@@ -101,47 +92,18 @@ def run(name: str, options: argparse.Namespace, count: int = 1) -> dict:
     return found | {"rate": rate, "gigabytes": peak_gigabytes(device)}
 
 
-def embedded(options: argparse.Namespace):
-    """The settings of inference.py and the embedded model."""
+def model_and_settings(name: str, options: argparse.Namespace):
+    """What paints, and the settings of inference.py for it."""
+    from aognet.config import LoadedConfig, build_config
+    from aognet.engine.inference import InferenceConfig
     from aognet.models.pretrained import load_method
 
-    config = settings_of(CONFIGS[options.method][0], options)
-    model = load_method(str(ROOT / config.checkpoint), config.revision, config.dtype, config.method)
-    return config, model
-
-
-def full_size(name: str, options: argparse.Namespace):
-    """The settings for Stable Diffusion 2 and the method on it, with random weights."""
-    from aognet.config import build_config, load_config, target_class
-    from aognet.models.loading import DTYPES
-    from benchmarks.sd2 import SD2, TINY, sd2_model
-
-    _, painting, training = CONFIGS[options.method]
-    section = load_config([ROOT / "config" / training]).section("model")
-    method = target_class(section)
-    described = build_config(section, method.Config)
-    parts = {name: getattr(described, name, None) for name in ("backbone", "clip")}
-    described = replace(described, **{name: replace(part, dtype="float32") for name, part in parts.items() if part})
-    sizes, channels = SD2 if options.layout == "sd2" else TINY, 9 if options.method == "aognet" else 4
-    torch.manual_seed(0)
-    with torch.device(options.device):
-        model = sd2_model(method, described, channels, sizes)
-    if name == "here":
-        # As inference.py does: the frozen parts in the type that is asked for, the streams as trained.
-        for part in ("backbone", "clip", "clip_text"):
-            if getattr(model, part, None) is not None:
-                getattr(model, part).to(DTYPES[options.dtype])
-    return settings_of(painting, options), model
-
-
-def settings_of(file: str, options: argparse.Namespace):
-    """A configuration of inference.py."""
-    from aognet.config import LoadedConfig, build_config, load_config
-    from aognet.engine.inference import InferenceConfig
-
     settings = [f"generator.height={options.height}", f"generator.sampler.steps={options.steps}", *options.set]
-    loaded = load_config([ROOT / "config" / file], settings)
-    return build_config(LoadedConfig(loaded.values, loaded.sources), InferenceConfig)
+    loaded = load(PAINTING, options, settings)
+    config = build_config(LoadedConfig(loaded.values, loaded.sources), InferenceConfig)
+    if options.layout != "embedded":
+        return untrained(options, options.dtype if name == "here" else "float32"), config
+    return load_method(str(ROOT / config.checkpoint), config.revision, config.dtype, config.method), config
 
 
 def operations(unet: nn.Module, asked: Asked) -> float:

@@ -17,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.end_to_end import add_model_arguments, run  # noqa: E402
+from benchmarks.end_to_end import add_again, run  # noqa: E402
+from benchmarks.models import add_model_arguments  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 
 HEAD = ("views", "seconds", "networks, seconds", "outside, seconds", "outside per million pixels", "peak GB")
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--panoramas", type=int, nargs="*", default=[1, 2, 4], help="painted side by side")
     parser.add_argument("--steps", type=int, default=4)
     add_model_arguments(parser)
+    add_again(parser)
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.one is not None:

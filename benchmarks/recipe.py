@@ -1,10 +1,12 @@
-"""The published way to paint a panorama, with the parts of this repository: what end_to_end.py compares with.
+"""The published way to paint a panorama and to train, with the parts of this repository: a baseline.
 
-View after view, each alone: grids computed anew, everything encoded anew, the faces one by one, the branches of
-guidance one after the other, the view pasted back by projecting every pixel of the panorama, images written in between.
+Painting: view after view, each alone; grids computed anew, everything encoded anew, the faces one by one, the branches
+of guidance one after the other, the view pasted back by projecting every pixel of the panorama, images written in
+between. Training: sample after sample in single precision, each panorama decoded and turned as a whole.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from aognet.sampling.denoise import denoise
 from aognet.sampling.noise import generators
 from aognet.sampling.sampler import SamplerConfig
 from aognet.sampling.schedulers import make_scheduler
+from benchmarks.data_loading import baseline
 from benchmarks.geometry import forgetting, paste
 
 
@@ -91,3 +94,39 @@ def _guided(model, latents, timestep, context: Context, condition, residuals, sc
     ask = partial(model.backbone.predict, latents, timestep, condition=condition, residuals=residuals)
     without, told = ask(context=context.negative), ask(context=context.positive)
     return without + scale * (told - without)
+
+
+class PreparedAnew(torch.utils.data.Dataset):
+    """Training samples of here, each with the time that the published code takes to prepare one."""
+
+    def __init__(self, samples, size: int):
+        self.samples = samples
+        paths = [entry.path for entry in samples.panoramas.entries]
+        self.prepare = baseline(paths, samples.config.height, size, "torch")
+
+    def __getitem__(self, number: int):
+        self.prepare(number)
+        return self.samples[number]
+
+
+def train(
+    model: AOGNet, samples, size: int, count: int, workers: int, learning_rate: float
+) -> Iterator[tuple[float, float]]:
+    """Trains on samples one by one; for each gives the seconds, waiting for it included, and the loss."""
+    model.clip, device = OneByOne(model.clip), model.backbone.device
+    trained = [parameter for part in model.trainable_parts().values() for parameter in part.parameters()]
+    optimizer = torch.optim.AdamW(trained, learning_rate, weight_decay=0.0)
+    numbers = [[number] for number in range(count)]
+    batches = torch.utils.data.DataLoader(
+        PreparedAnew(samples, size), batch_sampler=numbers, num_workers=workers, collate_fn=samples.collate
+    )
+    model.train()
+    began = time.perf_counter()
+    for batch in batches:
+        loss = model(batch.to(device))["loss"]
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        value = float(loss.detach())
+        yield time.perf_counter() - began, value
+        began = time.perf_counter()
