@@ -142,7 +142,9 @@ def here(model: nn.Module, config, folder: Path, device: torch.device, count: in
     from aognet.engine.results import write_results
 
     folders = [folder / str(number) for number in range(count)]
-    runs = [Run(Journal.create(one, {}, photograph(config)), PROMPT) for one in folders]
+    starts = [photograph(config) for _ in folders]
+    journals = [Journal.create(one, {}, start) for one, start in zip(folders, starts, strict=True)]
+    runs = [Run(journal, PROMPT, start=start) for journal, start in zip(journals, starts, strict=True)]
     canvases = Generator(model, config.generator, device).paint(runs, Listener())
     for one, canvas in zip(folders, canvases, strict=True):
         write_results(one, canvas, PROMPT, None)

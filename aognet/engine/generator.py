@@ -78,11 +78,15 @@ class Listener:
 
 @dataclass(frozen=True)
 class Run:
-    """A panorama to paint: where it is recorded, its prompt, and those of single directions."""
+    """A panorama to paint: where it is recorded, its prompt, and those of single directions.
+
+    ``start``: what the journal was created with, to be painted into; without it the journal's file is read.
+    """
 
     journal: Journal
     prompt: str
     directed: tuple[DirectedPrompt, ...] = ()
+    start: Canvas | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Generator:
         return [self._with_repainted(painting) for painting in paintings]
 
     def _begin(self, run: Run) -> Painting:
-        canvas = run.journal.start()
+        canvas = run.journal.start() if run.start is None else run.start
         entries = planned(self.config, canvas.known[0, 0], run.prompt, run.directed)
         return Painting(run.journal, canvas.to(self.device), entries)
 

@@ -125,12 +125,13 @@ class Painter:
     def begin(self, job: Job, folder: Path, overwrite: bool) -> list[Run]:
         """The run of a job in its folder, new or gone on with; none where all is painted."""
         request = self._request(job)
-        journal = None if overwrite else _matching_run(folder, request)
+        journal, canvas = None if overwrite else _matching_run(folder, request), None
         if journal is None:
             start = _read(job, self.config.generator.height)
             _ = self.generator  # what cannot be loaded leaves no folder behind
             request["camera"] = asdict(start.camera) if start.camera else None
-            journal = Journal.create(folder, request, start.canvas, self._provenance())
+            canvas = start.canvas
+            journal = Journal.create(folder, request, canvas, self._provenance())
             write_truth(folder, start)
         elif (folder / "result.png").is_file() and journal.finished:
             if self.config.save_faces and not has_faces(folder):
@@ -139,7 +140,7 @@ class Painter:
             return []
         else:
             log.info("%s: going on after %d views", folder, len(journal.entries))
-        return [Run(journal, job.prompt, job.directed)]
+        return [Run(journal, job.prompt, job.directed, canvas)]
 
     def paint(self, runs: Sequence[Run]) -> None:
         """Paints what is left of runs, side by side, and writes their results."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from aognet.canvas import Canvas
 from aognet.data.captions import load_captions
-from aognet.data.images import SUFFIXES, load_image, load_panorama, resize_panorama
+from aognet.data.images import SUFFIXES, from_uint8, load_image, load_panorama, resize_panorama, to_pil, to_uint8
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 # Photographs are shrunk to at most this many of their pixels per panorama pixel; more would only cost time.
 MOST_PHOTO_DENSITY = 2.0
 AUTO = "auto"
+ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,18 @@ def _with_unique_names(jobs: list[Job]) -> list[Job]:
 
 
 def read_start(job: Job, height: int) -> Start:
-    """Reads a job's files onto a canvas of ``height`` rows. Raises UserError naming the file."""
+    """Reads a job's files onto a canvas of ``height`` rows, in the 256 levels of a file that `stored` is written to.
+
+    Raises UserError naming the file.
+    """
+    start = _read_start(job, height)
+    # A few rows at a time: fresh memory for whole panoramas takes longer than the arithmetic.
+    for colours, known in zip(*(part.split(ROWS, -2) for part in start.canvas.pixels.split([3, 1], 1)), strict=True):
+        colours.copy_(from_uint8(to_uint8(colours)).mul_(known))
+    return start
+
+
+def _read_start(job: Job, height: int) -> Start:
     if job.truth is not None:
         truth = load_panorama(job.truth, height)[None]
         camera = job.pose.camera(height // 2, height // 2, 90.0)
@@ -218,10 +230,9 @@ def read_start(job: Job, height: int) -> Start:
     canvas, first = Canvas.empty(height), None
     for photo in job.photos:
         image, camera = read_photo(photo, height)
-        painted = canvas.paint(image, camera)
-        if canvas.unknown_pixels == canvas.known.numel() == painted.unknown_pixels:
+        if not canvas.paint_(image, camera).known.any():
             raise UserError(f"{photo.image}: with fov {camera.fov_degrees:g} it covers no pixel of {height} rows")
-        canvas, first = painted, first or camera
+        first = first or camera
     return Start(canvas, camera=first)
 
 
@@ -289,8 +300,6 @@ def as_canvas(rgba: Float[Tensor, "4 height width"]) -> Canvas:
 
 def stored(canvas: Canvas) -> Image.Image:
     """Colours and mask of a canvas of one panorama as an RGBA image."""
-    from aognet.data.images import to_pil
-
     image = to_pil(canvas.image[0])
     image.putalpha(Image.fromarray(canvas.known[0, 0].cpu().to(torch.uint8).mul_(255).numpy()))
     return image

@@ -23,6 +23,7 @@ CACHED_GRIDS = 128
 CACHED_FOOTPRINTS = 32
 CACHED_VALUES = 2**17  # numbers that a core's cache holds, some of them at a time
 MOST_SUPERSAMPLING = 8
+SPAN = 1.3  # panorama rows that one point stands for
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ def shrinkage(cameras: Sequence[Camera], height: int) -> int:
 def points_across(cameras: Sequence[Camera], height: int) -> int:
     """How many points are averaged across a view pixel.
 
-    A minification up to 1.3 needs one: bilinear sampling spans that far, and more points cost their square.
+    Bilinear sampling of a point spans a minification up to 1.3, and more points cost their square.
     """
     most = max(minification(camera, height) for camera in cameras)
-    return min(max(math.ceil(most - 0.3), 1), MOST_SUPERSAMPLING)
+    return min(max(math.ceil(most / SPAN), 1), MOST_SUPERSAMPLING)
 
 
 def magnification(camera: Camera, height: int) -> int:
