@@ -18,9 +18,10 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, one in found.items()
     ]
     sys.stdout.write(table(HEAD, rows))
-    parts = sorted({part for one in found.values() for part in one["parts"]})
+    parts = dict.fromkeys(part for one in found.values() for part in one["parts"])
     lines = [(part, *(one["parts"].get(part) for one in found.values())) for part in parts]
     sys.stdout.write("\n" + table(("seconds in", *found), lines))
     if len(found) == 2:
@@ -80,14 +81,16 @@ def run(name: str, options: argparse.Namespace, count: int = 1) -> dict:
     if options.again and name == "here":
         with tempfile.TemporaryDirectory() as folder:
             here(model, config, Path(folder), device, count)
-    with tempfile.TemporaryDirectory() as folder, clocks(model) as (spent, asked):
+    with tempfile.TemporaryDirectory() as folder, clocks(model, name) as (spent, outside, asked):
         began = time.perf_counter()
         if name == "recipe":
             result, views = by_recipe(model, config, Path(folder), device)
         else:
             result, views = here(model, config, Path(folder), device, count)
         seconds = time.perf_counter() - began
-    found = {"seconds": seconds, "networks": sum(spent.values()), "parts": spent, "views": views, "result": result}
+    networks = sum(spent.values())
+    parts = spent | outside | {"the rest": seconds - networks - sum(outside.values())}
+    found = {"seconds": seconds, "networks": networks, "parts": parts, "views": views, "result": result}
     rate = operations(model.backbone.unet, asked) / spent["UNet"] / matmul_rate(model.backbone.dtype, device)
     return found | {"rate": rate, "gigabytes": peak_gigabytes(device)}
 
@@ -137,9 +140,9 @@ def peak_gigabytes(device: torch.device) -> float:
 
 def here(model: nn.Module, config, folder: Path, device: torch.device, count: int = 1) -> tuple[torch.Tensor, int]:
     """What inference.py does with a photograph, or with several side by side."""
+    from aognet.engine import results
     from aognet.engine.generator import Generator, Listener, Run
     from aognet.engine.journal import Journal
-    from aognet.engine.results import write_results
 
     folders = [folder / str(number) for number in range(count)]
     starts = [photograph(config) for _ in folders]
@@ -147,62 +150,114 @@ def here(model: nn.Module, config, folder: Path, device: torch.device, count: in
     runs = [Run(journal, PROMPT, start=start) for journal, start in zip(journals, starts, strict=True)]
     canvases = Generator(model, config.generator, device).paint(runs, Listener())
     for one, canvas in zip(folders, canvases, strict=True):
-        write_results(one, canvas, PROMPT, None)
+        results.write_results(one, canvas, PROMPT, None)
     return canvases[0].image, sum(len(run.journal.entries) for run in runs)
 
 
 def by_recipe(model: nn.Module, config, folder: Path, device: torch.device) -> tuple[torch.Tensor, int]:
     """What the published code does with it."""
-    from aognet.engine.generator import planned
+    from aognet.engine import generator as painting
     from benchmarks.recipe import paint
 
     generator, start = config.generator, photograph(config)
-    entries = planned(generator, start.known[0, 0], PROMPT, ())
+    entries = painting.planned(generator, start.known[0, 0], PROMPT, ())
     image = paint(model, start, entries, generator.sampler, generator.face_size, generator.feather, folder)
     return torch.from_numpy(image).permute(2, 0, 1)[None], len(entries)
 
 
 def photograph(config):
     """The canvas that knows the photograph."""
-    from aognet.engine.inputs import InputsConfig, list_jobs, read_start
+    from aognet.engine import inputs
 
-    job = list_jobs(InputsConfig(photos=[str(PHOTO)], prompt=PROMPT))[0]
-    return read_start(job, config.generator.height).canvas
+    job = inputs.list_jobs(inputs.InputsConfig(photos=[str(PHOTO)], prompt=PROMPT))[0]
+    return inputs.read_start(job, config.generator.height).canvas
 
 
 @contextmanager
-def clocks(model: nn.Module) -> Iterator[tuple[dict[str, float], Asked]]:
-    """Seconds inside the networks, part by part (on CUDA the device is waited for), and what the UNet is asked."""
-    backbone, spent, began, asked = model.backbone, {}, {}, {}
-    parts = {"UNet": backbone.unet, "text encoder": backbone.text_encoder}
-    parts |= {"VAE encoder": backbone.vae.encoder, "VAE decoder": backbone.vae.decoder}
-    if hasattr(model, "clip"):
-        parts |= {"CLIP": model.clip.tower, "global stream": model.global_stream, "local stream": model.local_stream}
+def clocks(model: nn.Module, name: str) -> Iterator[tuple[dict[str, float], dict[str, float], Asked]]:
+    """Seconds in the networks and in what lies between them, part by part, and what the UNet is asked.
 
-    def now() -> float:
-        if backbone.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    def start(part: str) -> None:
-        began[part] = now()
-
-    def stop(part: str) -> None:
-        spent[part] = spent.get(part, 0.0) + now() - began[part]
-
-    handles = []
-    for part, network in parts.items():
-        handles.append(network.register_forward_pre_hook(lambda *_, part=part: start(part)))
-        handles.append(network.register_forward_hook(lambda *_, part=part: stop(part)))
+    On CUDA the device is waited for.
+    """
+    clock, outside, asked = Clock(model.backbone.device), Clock(model.backbone.device), {}
+    handles = [handle for part, network in networks_of(model).items() for handle in clock.watch(part, network)]
 
     def remember(_: nn.Module, args: tuple, named: dict) -> None:
         calls, *first = asked.get(len(args[0]), (0, args, named))
         asked[len(args[0])] = (calls + 1, *first)
 
-    handles.append(backbone.unet.register_forward_pre_hook(remember, with_kwargs=True))
-    yield spent, asked
+    handles.append(model.backbone.unet.register_forward_pre_hook(remember, with_kwargs=True))
+    with ExitStack() as stack:
+        for part, places in between_networks(name).items():
+            for owner, function in places:
+                timed = outside.timed(part, getattr(owner, function))
+                stack.enter_context(mock.patch.object(owner, function, timed))
+        yield clock.spent, outside.spent, asked
     for handle in handles:
         handle.remove()
+
+
+def networks_of(model: nn.Module) -> dict[str, nn.Module]:
+    """The networks of a method."""
+    backbone = model.backbone
+    parts = {"UNet": backbone.unet, "text encoder": backbone.text_encoder}
+    parts |= {"VAE encoder": backbone.vae.encoder, "VAE decoder": backbone.vae.decoder}
+    if hasattr(model, "clip"):
+        parts |= {"CLIP": model.clip.tower, "global stream": model.global_stream, "local stream": model.local_stream}
+    return parts
+
+
+def between_networks(name: str) -> dict[str, list[tuple[object, str]]]:
+    """The functions that do what is done between networks."""
+    from aognet.canvas import Canvas
+    from aognet.engine import generator, inputs, results
+    from aognet.engine.journal import Journal
+    from aognet.engine.recorder import Recorder
+    from benchmarks import recipe
+
+    shared = {"reading the photograph": [(inputs, "read_start")], "planning": [(generator, "planned")]}
+    if name == "recipe":
+        steps = {"looking": (recipe, "_seen"), "painting": (recipe, "paste"), "joining": (recipe, "join")}
+        return shared | {part: [place] for part, place in steps.items()} | {"writing": [(recipe, "save_image")]}
+    return shared | {
+        "looking": [(generator, "look"), (Canvas, "faces")],
+        "painting": [(Recorder, "paint")],
+        "joining": [(generator, "join")],
+        "writing": [(Journal, "create"), (Recorder, "add"), (results, "write_results")],
+    }
+
+
+class Clock:
+    """Adds up seconds, part by part."""
+
+    def __init__(self, device: torch.device):
+        self.device, self.spent = device, {}
+
+    def now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def timed(self, part: str, function: Callable) -> Callable:
+        """The function, whose time counts."""
+
+        def run(*args: object, **named: object) -> object:
+            began = self.now()
+            found = function(*args, **named)
+            self.spent[part] = self.spent.get(part, 0.0) + self.now() - began
+            return found
+
+        return run
+
+    def watch(self, part: str, network: nn.Module) -> list:
+        """Lets the time of a network count, until the handles are removed."""
+        began: list[float] = []
+
+        def stop(*_: object) -> None:
+            self.spent[part] = self.spent.get(part, 0.0) + self.now() - began.pop()
+
+        start = network.register_forward_pre_hook(lambda *_: began.append(self.now()))
+        return [start, network.register_forward_hook(stop)]
 
 
 if __name__ == "__main__":

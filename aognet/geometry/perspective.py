@@ -106,8 +106,9 @@ def look_all(
         points = points_across(cameras, panorama.shape[-2])
     height, width = panorama.shape[-2:]
     grids = [view_grid(camera, height, width, points, panorama.device) for camera in cameras]
-    views = (sphere.sample(panorama, grid, mode) for grid in grids)
-    return torch.stack([functional.avg_pool2d(view, points) if points > 1 else view for view in views], dim=1)
+    views = [sphere.sample(panorama, grid, mode) for grid in grids]
+    views = [functional.avg_pool2d(view, points) if points > 1 else view for view in views]
+    return torch.stack(views, dim=1) if len(views) > 1 else views[0][:, None]  # a stack of one is a copy
 
 
 def shrunk(panorama: Float[Tensor, "batch channels height width"], by: int) -> Tensor:

@@ -130,7 +130,8 @@ def sample(
         return sampled
     precision = torch.promote_types(panorama.dtype, torch.float32)
     values = (panorama.flatten(-2)[..., at.taps].to(precision) * at.weights).sum(-1)
-    return sampled.flatten(-2).index_copy(-1, at.across, values.to(sampled.dtype)).view_as(sampled)
+    sampled.flatten(-2).index_copy_(-1, at.across, values.to(sampled.dtype))
+    return sampled
 
 
 def sample_grid(
