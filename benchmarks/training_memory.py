@@ -128,16 +128,17 @@ def measure(
     states = sum(value.nbytes for state in optimizer.state.values() for value in state.values())
     if config.optimizer == "adamw8bit":
         states = eight_bit(trained)
-    ours = {name: _bytes(part.parameters()) for name, part in model.trainable_parts().items()}
-    averages = _bytes(average.average.values()) if average else 0
-    return Account(_frozen(model), ours, states, averages, gradients, activations, meter.phases)
+    ours = {name: total_bytes(part.parameters()) for name, part in model.trainable_parts().items()}
+    averages = total_bytes(average.average.values()) if average else 0
+    return Account(frozen_bytes(model), ours, states, averages, gradients, activations, meter.phases)
 
 
-def _frozen(model: nn.Module) -> dict[str, int]:
+def frozen_bytes(model: nn.Module) -> dict[str, int]:
+    """Bytes of the frozen parts, by name and type."""
     parts = {"UNet": model.backbone.unet, "VAE": model.backbone.vae, "text encoder": model.backbone.text_encoder}
     parts |= {"CLIP image tower": getattr(model, "clip", None), "CLIP text tower": getattr(model, "clip_text", None)}
     return {
-        f"{name}, {str(next(part.parameters()).dtype).removeprefix('torch.')}": _bytes(
+        f"{name}, {str(next(part.parameters()).dtype).removeprefix('torch.')}": total_bytes(
             weight for weight in part.parameters() if not weight.requires_grad
         )
         for name, part in parts.items()
@@ -145,7 +146,8 @@ def _frozen(model: nn.Module) -> dict[str, int]:
     }
 
 
-def _bytes(tensors: Iterable[Tensor]) -> int:
+def total_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of tensors."""
     return sum(tensor.nbytes for tensor in tensors)
 
 

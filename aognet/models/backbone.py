@@ -103,6 +103,7 @@ class Backbone(nn.Module):
         self._kept_latents = EncodingCache(encodings, self.vae)
         self._kept_texts = EncodingCache(encodings, self.text_encoder)
         self._texts: dict[tuple, Tensor] = {}
+        self._encoded = self._decoded = 0  # images together; 0: all
 
     @classmethod
     def load(cls, config: BackboneConfig) -> "Backbone":
@@ -221,14 +222,17 @@ class Backbone(nn.Module):
         return latents * self.vae.config.scaling_factor
 
     def _moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        posterior = self.vae.encode(images.to(self.device, self.dtype)).latent_dist
-        return posterior.mean.float(), posterior.std.float()
+        parts = images.to(self.device, self.dtype).split(self._encoded or len(images))
+        posteriors = [self.vae.encode(part).latent_dist for part in parts]
+        means, deviations = ([getattr(one, name).float() for one in posteriors] for name in ("mean", "std"))
+        return torch.cat(means), torch.cat(deviations)
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch 3 height width"]:
         """Images in [-1, 1] of scaled latents."""
         scaled = latents.to(self.device, self.dtype) / self.vae.config.scaling_factor
-        return self.vae.decode(scaled).sample.float().clamp(-1, 1)
+        parts = scaled.split(self._decoded or len(scaled))
+        return torch.cat([self.vae.decode(part).sample.float().clamp(-1, 1) for part in parts])
 
     def prepare_condition(
         self,
@@ -337,10 +341,11 @@ class Backbone(nn.Module):
         """Recompute the UNet's activations in the backward pass: less memory, about a third more time."""
         self.unet.enable_gradient_checkpointing()
 
-    def save_memory(self) -> None:
-        """Encode and decode one image at a time, large ones in tiles."""
-        self.vae.enable_slicing()
-        self.vae.enable_tiling()
+    def save_memory(self, inseparable: int = 1) -> None:
+        """Encode one image at a time and decode ``inseparable`` ones; those that are decoded alone in tiles if large."""
+        self._encoded, self._decoded = 1, inseparable
+        if inseparable == 1:
+            self.vae.enable_tiling()
 
     def _check_size(self, images: Tensor) -> None:
         height, width = images.shape[-2:]

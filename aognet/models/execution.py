@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from aognet.geometry.cubemap import FACES
+
 
 @dataclass(frozen=True)
 class ExecutionConfig:
     """``channels_last``: convolutions on interleaved channels, as the fast kernels want them. ``compile``: the UNet
     through ``torch.compile``, on CUDA as a graph that is replayed; the first panorama waits for it, the kernels are
-    kept on disk. ``save_memory``: text and image encoders wait on the CPU while the UNet works, and the VAE takes one
-    image at a time, large ones in tiles."""
+    kept on disk. ``save_memory``: text and image encoders wait on the CPU while another or the UNet works, and the VAE
+    takes one image at a time, large ones in tiles (CubeDiff's decoder: the six faces of a cube)."""
 
     channels_last: bool = True
     compile: bool = False
@@ -29,7 +31,7 @@ def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> n
     """A method in evaluation mode on a device, run as the configuration says."""
     backbone = method.eval().to(device).backbone
     if config.save_memory:
-        backbone.save_memory()
+        backbone.save_memory(len(FACES) if method.whole_waves else 1)
         towers = [getattr(method, name).tower for name in ("clip", "clip_text") if getattr(method, name, None)]
         wait_on_cpu([backbone.text_encoder, *towers], backbone.unet, device)
     if config.channels_last:
@@ -43,19 +45,20 @@ def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> n
 
 
 def wait_on_cpu(encoders: Sequence[nn.Module], unet: nn.Module, device: torch.device) -> None:
-    """Lets encoders come to the device when they are called, and leave it when the UNet is."""
+    """Lets encoders come to the device when they are called, and leave it when another of them or the UNet is."""
     from accelerate.utils import send_to_device
 
     def come(encoder: nn.Module, args: tuple, options: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        leave(*(other for other in encoders if other is not encoder))
         encoder.to(device)
         return send_to_device(args, device), send_to_device(options, device)
 
-    def leave(*_: Any) -> None:
-        for encoder in encoders:
+    def leave(*those: nn.Module) -> None:
+        for encoder in those:
             if encoder.device.type != "cpu":
                 encoder.to("cpu")
 
     for encoder in encoders:
         encoder.to("cpu")
         encoder.register_forward_pre_hook(come, with_kwargs=True)
-    unet.register_forward_pre_hook(leave)
+    unet.register_forward_pre_hook(lambda *_: leave(*encoders))

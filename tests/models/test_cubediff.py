@@ -20,6 +20,7 @@ from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.cubediff import CubeDiff
 from aognet.models.cubediff.model import HIDE, SILENCE, cube_positions, face_seeds
 from aognet.models.cubediff.trained import cut_rank
+from aognet.models.execution import ExecutionConfig, place
 from aognet.models.painting import View, look
 from aognet.models.pretrained import load_method
 from aognet.nn.faces import FacesAttention, FacesConv2d, FacesGroupNorm
@@ -74,6 +75,12 @@ def told(model: CubeDiff, strength: float = 0.1) -> CubeDiff:
     with torch.no_grad():
         model.backbone.unet.conv_in.added.weight.normal_(std=strength)
     return model
+
+
+def test_with_little_memory_it_paints_alike(make: Make):
+    expected = paint(place(told(make()), ExecutionConfig(channels_last=False), torch.device("cpu")), photo_canvas())
+    model = place(told(make()), ExecutionConfig(channels_last=False, save_memory=True), torch.device("cpu"))
+    assert_close(paint(model, photo_canvas()), expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("channels", [9, 4])

@@ -45,11 +45,12 @@ def test_encoders_are_on_the_device_only_while_they_work():
             return self
 
     moves: list[str] = []
-    encoder, unet = Encoder(2, 2), nn.Linear(2, 2)
-    wait_on_cpu([encoder], unet, torch.device("meta"))
-    assert moves == ["cpu"]
-    with pytest.raises((RuntimeError, NotImplementedError)):
-        encoder(torch.zeros(1, 2))  # its input came to the device, its weights only say so
+    encoder, other, unet = Encoder(2, 2), Encoder(2, 2), nn.Linear(2, 2)
+    wait_on_cpu([encoder, other], unet, torch.device("meta"))
+    assert moves == ["cpu", "cpu"]
+    for one in (encoder, other):  # the second sends the first away
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            one(torch.zeros(1, 2))  # its input came to the device, its weights only say so
     unet(torch.zeros(1, 2))
     unet(torch.zeros(1, 2))
-    assert moves == ["cpu", "meta", "cpu"]
+    assert moves == ["cpu", "cpu", "meta", "cpu", "meta", "cpu"]
