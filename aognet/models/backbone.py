@@ -342,7 +342,7 @@ class Backbone(nn.Module):
         self.unet.enable_gradient_checkpointing()
 
     def save_memory(self, inseparable: int = 1) -> None:
-        """Encode one image at a time and decode ``inseparable`` ones; those that are decoded alone in tiles if large."""
+        """Encode images one by one; decode ``inseparable`` ones together, or large ones in tiles if that is 1."""
         self._encoded, self._decoded = 1, inseparable
         if inseparable == 1:
             self.vae.enable_tiling()

@@ -159,8 +159,10 @@ class AOGNet(nn.Module):
             torch.cat([each.known for each in faces]),
             torch.tensor([numbers[id(view.canvas)] for view in views], device=seen.image.device),
         )
-        source = generators([view.seed for view in views])
-        given = self.conditioning(surroundings, [view.prompt for view in views], sampler.negative)
+        source, dtype = generators([view.seed for view in views]), self.backbone.dtype
+        # With a backbone in half precision the streams compute in it too, as they do in training.
+        with torch.autocast(seen.image.device.type, dtype, enabled=dtype != torch.float32):
+            given = self.conditioning(surroundings, [view.prompt for view in views], sampler.negative)
         return self._inpaint(seen.image, seen.known, given, sampler, source, progress)
 
     def _inpaint(
