@@ -80,10 +80,7 @@ class Camera:
 
     def image_positions(self, vectors: Float[Tensor, "*grid 3"]) -> tuple[Float[Tensor, "*grid 2"], Tensor]:
         """Fractional (column, row) at which the view shows each world direction, and whether it paints there."""
-        return self.project(*(vectors @ self.rotation).unbind(-1))
-
-    def project(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Float[Tensor, "*grid 2"], Tensor]:
-        """`image_positions` of directions in the camera's own axes (right, up, forward)."""
+        x, y, z = (vectors @ self.rotation).unbind(-1)
         ahead = z > 1e-9
         depth = torch.where(ahead, z, 1.0)
         columns = x / depth * self.focal_pixels + self.width / 2 - 0.5

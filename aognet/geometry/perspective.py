@@ -23,6 +23,7 @@ CACHED_GRIDS = 128
 CACHED_FOOTPRINTS = 32
 CACHED_VALUES = 2**17  # numbers that a core's cache holds, some of them at a time
 MOST_SUPERSAMPLING = 8
+LEAST = 1e-9  # how far ahead a view shows anything
 SPAN = 1.3  # panorama rows that one point stands for
 
 
@@ -151,39 +152,50 @@ def footprint(camera: Camera, height: int, width: int, supersampling: int, devic
     longitudes = sphere.pixel_longitudes(width)[columns]
     # A few rows at a time: fresh memory for all of them takes longer than the arithmetic.
     few = max(CACHED_VALUES // len(columns), 1)
+    numbers = torch.arange(rows.start, rows.stop) * width
     parts = [
-        _footprint_of_rows(camera, band, longitudes, math.pi / height, supersampling) for band in latitudes.split(few)
+        _footprint_of_rows(camera, band, longitudes, math.pi / height, supersampling, first[:, None] + columns)
+        for band, first in zip(latitudes.split(few), numbers.split(few), strict=True)
     ]
-    down = torch.cat([row + few * number for number, (row, _, _) in enumerate(parts)])
-    index = (down + rows.start) * width + columns[torch.cat([column for _, column, _ in parts])]
-    grid = torch.cat([places for _, _, places in parts], dim=1)
+    index, grid = torch.cat([part.index for part in parts]), torch.cat([part.grid for part in parts], dim=1)
     return Footprint(index.to(device), grid.to(device))
 
 
 def _footprint_of_rows(
-    camera: Camera, latitudes: Tensor, longitudes: Tensor, pixel: float, supersampling: int
-) -> tuple[Int[Tensor, "pixels"], Int[Tensor, "pixels"], Float[Tensor, "points pixels 2"]]:
-    """Numbers of rows and columns of the pixels inside, and their places in the view; ``pixel``: radians of one."""
-    positions, inside = _positions_of_box(camera, latitudes, longitudes)
-    row, column = inside.nonzero(as_tuple=True)
-    if supersampling == 1:
-        positions = positions[inside][:, None]
-    else:
-        offsets = ((torch.arange(supersampling, dtype=torch.float64) + 0.5) / supersampling - 0.5) * pixel
-        down, right = torch.meshgrid(-offsets, offsets, indexing="ij")
-        turned, lifted = longitudes[column][:, None] + right.flatten(), latitudes[row][:, None] + down.flatten()
-        positions, _ = camera.image_positions(sphere.directions(turned, lifted))
-    size = torch.tensor([camera.width, camera.height], dtype=torch.float64)
-    return row, column, ((positions + 0.5) * 2 / size - 1).transpose(0, 1).to(torch.float32)
+    camera: Camera, latitudes: Tensor, longitudes: Tensor, pixel: float, supersampling: int, numbers: Tensor
+) -> Footprint:
+    """The footprint in a few rows; ``pixel``: radians of one; ``numbers``: theirs in the panorama."""
+    centres = _image_axes(camera, latitudes, longitudes)
+    right, down, ahead = centres
+    # Where the view ends, as it is painted; without a division, which only the pixels inside need.
+    across, along = (1 - 2 * camera.margin / side for side in (camera.width, camera.height))
+    inside = (right.abs() <= ahead * across) & (down.abs() <= ahead * along) & (ahead > LEAST)
+    chosen = inside.flatten().nonzero()[:, 0]
+    offsets = [((number + 0.5) / supersampling - 0.5) * pixel for number in range(supersampling)]
+    points = (
+        [centres]
+        if supersampling == 1
+        else (_image_axes(camera, latitudes + lifted, longitudes + turned) for lifted in offsets for turned in offsets)
+    )
+    places = []
+    for point in points:
+        right, down, ahead = (values.flatten().index_select(0, chosen) for values in point)
+        ahead = ahead.clamp_min(LEAST)  # of a pixel at the edge of a very wide view a point may lie behind it
+        places.append(torch.stack([right / ahead, down / ahead], -1).to(torch.float32))
+    return Footprint(numbers.flatten().index_select(0, chosen), torch.stack(places))
 
 
-def _positions_of_box(
+def _image_axes(
     camera: Camera, latitudes: Float[Tensor, "rows"], longitudes: Float[Tensor, "columns"]
-) -> tuple[Float[Tensor, "rows columns 2"], Tensor]:
-    """`Camera.image_positions` of all latitudes and longitudes: sines and cosines once for a row and for a column."""
-    across, up, turn = latitudes.cos()[:, None], latitudes.sin()[:, None], camera.rotation
-    ahead = [longitudes.sin() * turn[0, axis] + longitudes.cos() * turn[2, axis] for axis in range(3)]
-    return camera.project(*(across * ahead[axis] + up * turn[1, axis] for axis in range(3)))
+) -> list[Float[Tensor, "rows columns"]]:
+    """All their directions along the view's axes: the third, ahead, is what the first two, right and down, are divided
+    by to be -1 and 1 at the view's edges."""
+    scales = (2 * camera.focal_pixels / camera.width, -2 * camera.focal_pixels / camera.height, 1.0)
+    axes = camera.rotation * torch.tensor(scales, dtype=torch.float64)
+    # Sines and cosines once for a row and for a column.
+    level = (longitudes.sin()[:, None] * axes[0] + longitudes.cos()[:, None] * axes[2]).T
+    across, up = latitudes.cos()[:, None], latitudes.sin()[:, None]
+    return [torch.addcmul(up * axes[1, number], across, level[number]) for number in range(3)]
 
 
 def project(
