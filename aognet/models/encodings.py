@@ -1,7 +1,7 @@
 """Encode once: what frozen encoders make of images and texts, kept on disk.
 
-A file is named by what it was made of, a digest of the image's pixels (or the text's tokens) and of the encoder's
-weights, so that nothing stale is ever read. Texts come again in every epoch; images without random light and with a
+A file is named by what it was made of, a digest of the image's pixels (or the text's tokens), of the encoder's weights
+and of the precision, so that nothing stale is ever read. Texts come again in every epoch; images without random light and with a
 limited number of turns. Several processes may share a folder.
 """
 
@@ -42,7 +42,8 @@ class EncodingCache:
         """``encode(inputs)``, tensors on ``device`` with as many rows, of which only new rows are encoded."""
         if self.folder is None:
             return encode(inputs)
-        kept = [self.folder / f"{_digest(row, recipe=self.recipe).hex()}{SUFFIX}" for row in inputs]
+        recipe = self.recipe + _precision(device.type).encode()
+        kept = [self.folder / f"{_digest(row, recipe=recipe).hex()}{SUFFIX}" for row in inputs]
         found = [self._read(path) for path in kept]
         if new := [number for number, encoding in enumerate(found) if encoding is None]:
             for number, *encoding in zip(new, *encode(inputs[new]), strict=True):
@@ -76,6 +77,11 @@ class EncodingCache:
         except (OSError, UserError) as error:
             log.warning("encodings.folder: images and texts will be encoded each time: %s", error)
             self.folder = None
+
+
+def _precision(device: str) -> str:
+    """What autocast computes in there."""
+    return str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else ""
 
 
 def _digest(*tensors: Tensor, recipe: bytes = b"") -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -111,7 +111,7 @@ class AOGNet(nn.Module):
         residuals = None
         if self.local_stream is not None:
             seen = surroundings
-            face_positions = _face_positions(seen.faces.shape[-1]).to(seen.faces)
+            face_positions = _face_positions(seen.faces.shape[-1], seen.faces.device)
             residuals = self.local_stream(
                 seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, face_positions, seen.panorama
             )
@@ -228,5 +228,6 @@ def _painted(batch: OutpaintingBatch, output: Float[Tensor, "batch 3 size size"]
     return torch.cat(painted)
 
 
-def _face_positions(size: int) -> Float[Tensor, "6 3 size size"]:
-    return torch.stack([positions_of(camera) for camera in face_cameras(size)])
+@lru_cache(maxsize=4)
+def _face_positions(size: int, device: torch.device) -> Float[Tensor, "6 3 size size"]:
+    return torch.stack([positions_of(camera) for camera in face_cameras(size)]).to(device)
