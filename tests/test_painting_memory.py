@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from aognet.geometry import camera, perspective
+from aognet.models.aognet.model import face_positions
 from aognet.models.cubediff.model import cube_positions
 from benchmarks.memory_meter import Pretended
 from benchmarks.painting_memory import ENCODED, ENCODING, WAYS, account, main
@@ -17,8 +18,9 @@ SMALL = ["generator.height=64", "generator.plan.size=32", "generator.face_size=1
 @pytest.fixture(autouse=True)
 def nothing_kept():
     """Grids, which are computed once and kept, are made anew."""
-    for kept in (perspective.view_grid, perspective.footprint, camera.positions_of, cube_positions):
-        kept.cache_clear()
+    kept = (perspective.view_grid, perspective.footprint, camera.positions_of, cube_positions, face_positions)
+    for function in kept:
+        function.cache_clear()
     yield
 
 

@@ -111,9 +111,9 @@ class AOGNet(nn.Module):
         residuals = None
         if self.local_stream is not None:
             seen = surroundings
-            face_positions = _face_positions(seen.faces.shape[-1], seen.faces.device)
+            places = face_positions(seen.faces.shape[-1], seen.faces.device)
             residuals = self.local_stream(
-                seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, face_positions, seen.panorama
+                seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, places, seen.panorama
             )
         if self.global_stream is None:
             return Conditioning(Context.of_prompts(self.backbone, prompts, negative), residuals)
@@ -229,5 +229,6 @@ def _painted(batch: OutpaintingBatch, output: Float[Tensor, "batch 3 size size"]
 
 
 @lru_cache(maxsize=4)
-def _face_positions(size: int, device: torch.device) -> Float[Tensor, "6 3 size size"]:
+def face_positions(size: int, device: torch.device) -> Float[Tensor, "6 3 size size"]:
+    """`positions_of` the faces of the cubemap."""
     return torch.stack([positions_of(camera) for camera in face_cameras(size)]).to(device)
