@@ -1,8 +1,8 @@
 """Encode once: what frozen encoders make of images and texts, kept on disk.
 
 A file is named by what it was made of, a digest of the image's pixels (or the text's tokens), of the encoder's weights
-and of the precision, so that nothing stale is ever read. Texts come again in every epoch; images without random light and with a
-limited number of turns. Several processes may share a folder.
+and of the precision, so that nothing stale is ever read. Texts come again in every epoch; images without random light
+and with a limited number of turns. Several processes may share a folder.
 """
 
 import hashlib
