@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -77,7 +78,8 @@ def run(name: str, options: argparse.Namespace, count: int = 1) -> dict:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     model, config = model_and_settings(name, options)
-    model = place(model, config.execution, device)
+    plain = replace(config.execution, compile=False, save_memory=False)
+    model = place(model, config.execution if name == "here" else plain, device)
     if options.again and name == "here":
         with tempfile.TemporaryDirectory() as folder:
             here(model, config, Path(folder), device, count)
