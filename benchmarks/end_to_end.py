@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from aognet import cli  # noqa: E402
 from benchmarks.models import PAINTING, add_model_arguments, load, untrained  # noqa: E402
 from benchmarks.tables import measured, table  # noqa: E402
 
@@ -267,4 +268,4 @@ class Clock:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from aognet import cli  # noqa: E402
 from benchmarks.end_to_end import add_again, run  # noqa: E402
 from benchmarks.models import add_model_arguments  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
@@ -80,4 +81,4 @@ def one_row(options: argparse.Namespace) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

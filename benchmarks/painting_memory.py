@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
+from aognet import cli  # noqa: E402
 from aognet.geometry.cubemap import FACES  # noqa: E402
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules  # noqa: E402
 from benchmarks.models import PAINTING, TRAINING, load  # noqa: E402
@@ -159,4 +160,4 @@ def noted(meter: MemoryMeter, phase: str, function: Callable) -> Callable:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

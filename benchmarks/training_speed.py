@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
+from aognet import cli  # noqa: E402
 from benchmarks.data_loading import make_panoramas  # noqa: E402
 from benchmarks.end_to_end import peak_gigabytes  # noqa: E402
 from benchmarks.models import PAINTING, TRAINING, add_model_arguments, load, untrained  # noqa: E402
@@ -164,4 +165,4 @@ def forget_peak(device: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)
