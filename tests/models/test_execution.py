@@ -1,6 +1,7 @@
 """However the networks are run, they paint the same."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,20 @@ def test_painted_alike(sd2_folder: Any, option: str):
     found = painted(place(tiny_streams(sd2_folder), replace(PLAIN, **{option: True}), CPU))
     assert expected.std() > 0.05
     assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_painted_alike_with_a_compiled_unet(sd2_folder: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    expected = painted(place(tiny_streams(sd2_folder), PLAIN, CPU))
+    # Traced as ever, but without making kernels, which takes a minute.
+    monkeypatch.setattr(nn.Module, "compile", lambda self, mode: compile_eagerly(self))
+    compiled = place(tiny_streams(sd2_folder), replace(PLAIN, compile=True), CPU)
+    assert_close(painted(compiled), expected, atol=1e-4, rtol=0)
+    assert compiled.backbone.unet._compiled_call_impl is not None
+
+
+def compile_eagerly(module: nn.Module) -> None:
+    module._compiled_call_impl = torch.compile(module._call_impl, backend="eager")
 
 
 def test_encoders_are_on_the_device_only_while_they_work():
