@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aognet.engine.trainable import Trainable
 from aognet.errors import UserError
+from aognet.models.execution import keep_kernels
 
 _COUNTS = (
     *("max_steps", "batch_size", "gradient_accumulation", "log_every", "image_samples", "threads"),
@@ -120,6 +121,7 @@ def prepare_parameters(config: TrainerConfig, model: Trainable, device: torch.de
     if config.channels_last:
         model.to(memory_format=torch.channels_last)
     if config.compile:
+        keep_kernels()
         model.compile()
     trained = {name: parameter for name, parameter in named.values() if parameter.requires_grad}
     low = [name for name, parameter in trained.items() if parameter.dtype in (torch.float16, torch.bfloat16)]

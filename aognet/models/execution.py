@@ -12,7 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from aognet.data.cache import default_folder
 from aognet.geometry.cubemap import FACES
+
+KERNELS = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,17 @@ def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> n
         backbone.unet.to(memory_format=torch.channels_last)
         backbone.vae.to(memory_format=torch.channels_last)
     if config.compile:
-        # Kernels that outlive a restart of the machine, unlike the default folder's.
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "aognet" / "kernels"))
+        keep_kernels()
         backbone.unet.compile(mode="reduce-overhead" if device.type == "cuda" else "default")
     return method
+
+
+def keep_kernels() -> None:
+    """Lets compiled kernels outlive a restart of the machine, unless the user says where they are to be kept."""
+    chosen = os.environ.get(KERNELS)
+    # Torch has written down its own choice by now, a folder of this name among the temporary ones.
+    if chosen is None or Path(chosen).name.startswith("torchinductor_"):
+        os.environ[KERNELS] = default_folder("kernels")
 
 
 def wait_on_cpu(encoders: Sequence[nn.Module], unet: nn.Module, device: torch.device) -> None:

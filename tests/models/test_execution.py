@@ -1,5 +1,6 @@
 """However the networks are run, they paint the same."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch.testing import assert_close
 from aognet.canvas import Canvas
 from aognet.geometry.camera import Camera
 from aognet.models.aognet import AOGNet
-from aognet.models.execution import ExecutionConfig, place, wait_on_cpu
+from aognet.models.execution import KERNELS, ExecutionConfig, keep_kernels, place, wait_on_cpu
 from aognet.models.painting import View, look
 from aognet.sampling.sampler import SamplerConfig
 from tests.tiny import tiny_streams
@@ -44,6 +45,21 @@ def test_painted_alike_with_a_compiled_unet(sd2_folder: Any, monkeypatch: pytest
     compiled = place(tiny_streams(sd2_folder), replace(PLAIN, compile=True), CPU)
     assert_close(painted(compiled), expected, atol=1e-4, rtol=0)
     assert compiled.backbone.unet._compiled_call_impl is not None
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [(None, "cache/kernels"), ("/tmp/torchinductor_me", "cache/kernels"), ("/fast/kernels", "/fast/kernels")],
+)
+def test_kernels_are_kept_where_the_user_keeps_things(
+    before: str | None, kept: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("AOGNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(KERNELS, before or "")
+    if before is None:
+        monkeypatch.delenv(KERNELS)
+    keep_kernels()
+    assert os.environ[KERNELS] == str(tmp_path / kept)  # an absolute path stays as it is
 
 
 def compile_eagerly(module: nn.Module) -> None:
