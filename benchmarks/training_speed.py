@@ -148,7 +148,8 @@ def model_of(dtype: str, options: argparse.Namespace) -> nn.Module:
     from aognet.models.pretrained import load_method
 
     if options.layout != "embedded":
-        return untrained(options, dtype)
+        # What is trained stays in single precision, and of CubeDiff that lies in the backbone.
+        return untrained(options, dtype if options.method == "aognet" else "float32")
     model = load_method(str(ROOT / load(PAINTING, options, []).values["checkpoint"])).to(options.device)
     for part in model.trainable_parts().values():
         part.requires_grad_(True)

@@ -92,9 +92,10 @@ class AOGNet(nn.Module):
             words = (self.clip_text.dim, self.clip_text.length) if self.clip_text else (context_dim, length)
             self.global_stream = GlobalStream(config.global_stream, context_dim, self.clip.dim, *words)
             # Starts as the empty prompt behind silent tokens: what the backbone already takes for "unconditional".
-            tokens = torch.zeros(config.global_stream.tokens, context_dim)
+            empty = self.backbone.encode_text([""])[0]
+            silent = empty.new_zeros(config.global_stream.tokens, context_dim)
             self.unconditional = nn.Module()
-            self.unconditional.embedding = nn.Parameter(torch.cat([tokens, self.backbone.encode_text([""])[0].cpu()]))
+            self.unconditional.embedding = nn.Parameter(torch.cat([silent, empty]))
         if config.local_stream.enabled:
             unet = self.backbone.unet
             channels, scale = unet.config.block_out_channels, self.backbone.vae_scale
