@@ -4,9 +4,13 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from benchmarks.sd2 import Sizes
 
 ROOT = Path(__file__).resolve().parents[1]
 # By method and layout: how it paints, and how it is trained.
@@ -37,21 +41,27 @@ def load(configs: dict[str, dict[str, str]], options: argparse.Namespace, settin
     return load_config([ROOT / "config" / configs[options.method][layout]], settings)
 
 
-def untrained(options: argparse.Namespace, dtype: str) -> nn.Module:
-    """The method on Stable Diffusion 2, frozen parts of this type and streams in single precision, random weights."""
+def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> nn.Module:
+    """The method on Stable Diffusion 2 in the given sizes, its frozen parts made in this type."""
     from aognet.config import build_config, target_class
-    from aognet.models.loading import DTYPES
-    from benchmarks.sd2 import SD2, TINY, sd2_model
+    from benchmarks.sd2 import sd2_model
 
     section = load(TRAINING, options, []).section("model")
     method = target_class(section)
-    described = build_config(section, method.Config)
-    parts = {name: getattr(described, name, None) for name in ("backbone", "clip")}
-    described = replace(described, **{name: replace(part, dtype="float32") for name, part in parts.items() if part})
-    sizes, channels = SD2 if options.layout == "sd2" else TINY, 9 if options.method == "aognet" else 4
+    config = build_config(section, method.Config)
+    parts = {name: getattr(config, name, None) for name in ("backbone", "clip")}
+    config = replace(config, **{name: replace(part, dtype=dtype) for name, part in parts.items() if part})
+    return sd2_model(method, config, 9 if options.method == "aognet" else 4, sizes)
+
+
+def untrained(options: argparse.Namespace, dtype: str) -> nn.Module:
+    """The method on Stable Diffusion 2, frozen parts of this type and streams in single precision, random weights."""
+    from aognet.models.loading import DTYPES
+    from benchmarks.sd2 import SD2, TINY
+
     torch.manual_seed(0)
     with torch.device(options.device):
-        model = sd2_model(method, described, channels, sizes)
+        model = made(options, "float32", SD2 if options.layout == "sd2" else TINY)
     for part in ("backbone", "clip", "clip_text"):
         if getattr(model, part, None) is not None:
             getattr(model, part).to(DTYPES[dtype])

@@ -12,7 +12,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -24,8 +23,8 @@ from torch import nn  # noqa: E402
 from aognet import cli  # noqa: E402
 from aognet.geometry.cubemap import FACES  # noqa: E402
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules  # noqa: E402
-from benchmarks.models import PAINTING, TRAINING, load  # noqa: E402
-from benchmarks.sd2 import SD2, Sizes, sd2_model  # noqa: E402
+from benchmarks.models import PAINTING, load, made  # noqa: E402
+from benchmarks.sd2 import SD2, Sizes  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 from benchmarks.training_memory import CONTEXT_GIGABYTES, FRAGMENTATION, frozen_bytes, total_bytes  # noqa: E402
 
@@ -62,8 +61,10 @@ def account(
 
     loaded = load(PAINTING, options, [f"generator.sampler.steps={STEPS}", *given])
     config = build_config(LoadedConfig(loaded.values, loaded.sources), InferenceConfig)
-    with mode.everything() if mode else nullcontext():
-        model = fake_model(options, sizes).eval()
+    # Torch cannot move pretended weights, as peft would; all are made where they belong.
+    stay = mock.patch.object(nn.Module, "to", lambda module, *where, **how: module)
+    with mode.everything() if mode else nullcontext(), stay:
+        model = made(options, "float16", sizes).eval()
     if config.execution.save_memory:
         model.backbone.save_memory(len(FACES) if model.whole_waves else 1)
     with mode or nullcontext(), MemoryMeter([*model.parameters(), *model.buffers()]) as meter, cuda_rules():
@@ -78,20 +79,6 @@ def account(
     if config.execution.save_memory:  # one encoder after the other
         there = dict.fromkeys(ENCODING, staying + max(encoders)) | dict.fromkeys(ENCODED, staying)
     return {phase: (there[phase], meter.phases.get(phase, 0)) for phase in PHASES}
-
-
-def fake_model(options: argparse.Namespace, sizes: Sizes) -> nn.Module:
-    """The method on Stable Diffusion 2 in float16, its streams in float32."""
-    from aognet.config import build_config, target_class
-
-    section = load(TRAINING, options, []).section("model")
-    method = target_class(section)
-    config = build_config(section, method.Config)
-    parts = {name: getattr(config, name, None) for name in ("backbone", "clip")}
-    config = replace(config, **{name: replace(part, dtype="float16") for name, part in parts.items() if part})
-    # Torch cannot move pretended weights, as peft would; all are made where they belong.
-    with mock.patch.object(nn.Module, "to", lambda module, *where, **how: module):
-        return sd2_model(method, config, 9 if options.method == "aognet" else 4, sizes)
 
 
 def trained_apart(model: nn.Module) -> list[nn.Module]:

@@ -130,7 +130,7 @@ def sample(
         return sampled
     precision = torch.promote_types(panorama.dtype, torch.float32)
     values = (panorama.flatten(-2)[..., at.taps].to(precision) * at.weights).sum(-1)
-    sampled.flatten(-2).index_copy_(-1, at.across, values.to(sampled.dtype))
+    sampled.view(*sampled.shape[:-2], -1).index_copy_(-1, at.across, values.to(sampled.dtype))
     return sampled
 
 
