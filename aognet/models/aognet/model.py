@@ -162,7 +162,8 @@ class AOGNet(nn.Module):
         )
         source, dtype = generators([view.seed for view in views]), self.backbone.dtype
         # With a backbone in half precision the streams compute in it too, as they do in training.
-        with torch.autocast(seen.image.device.type, dtype, enabled=dtype != torch.float32):
+        half = torch.autocast(seen.image.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
+        with half:
             given = self.conditioning(surroundings, [view.prompt for view in views], sampler.negative)
         return self._inpaint(seen.image, seen.known, given, sampler, source, progress)
 
