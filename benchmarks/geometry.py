@@ -82,6 +82,7 @@ def painting(camera: Camera, height: int, threads: int) -> str:
         "recipe: grid of the whole canvas, NumPy": measured(lambda: paste(picture, camera, image, known), 1, 0.1),
         "here, first": measured(lambda: forgetting(lambda: canvas.paint_(view, camera)), threads),
         "here, again": measured(lambda: canvas.paint_(view, camera), threads),
+        "here, again: sampling the view alone": measured(lambda: perspective.project(view, camera, height), threads),
         f"a copy of {touched / 1e6:.0f} MB": measured(copy_of(touched), threads),
     }
     (recipe, _), (limit, _) = list(times.values())[0], list(times.values())[-1]
