@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -31,8 +31,9 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from aognet import cli  # noqa: E402
-from benchmarks.models import PAINTING, add_model_arguments, load, untrained  # noqa: E402
+from benchmarks.models import add_model_arguments, painting_config, untrained  # noqa: E402
 from benchmarks.tables import measured, table  # noqa: E402
+from benchmarks.watching import Places, watched  # noqa: E402
 
 HEAD = ("way", "seconds", "times as fast", "networks, seconds", "outside, share", "UNet, of the matmul rate", "peak GB")
 Asked = dict[int, tuple[int, tuple]]  # by rows of a batch: how many calls, and the first one's arguments
@@ -100,13 +101,10 @@ def run(name: str, options: argparse.Namespace, count: int = 1) -> dict:
 
 def model_and_settings(name: str, options: argparse.Namespace):
     """What paints, and the settings of inference.py for it."""
-    from aognet.config import LoadedConfig, build_config
-    from aognet.engine.inference import InferenceConfig
     from aognet.models.pretrained import load_method
 
     settings = [f"generator.height={options.height}", f"generator.sampler.steps={options.steps}", *options.set]
-    loaded = load(PAINTING, options, settings)
-    config = build_config(LoadedConfig(loaded.values, loaded.sources), InferenceConfig)
+    config = painting_config(options, settings)
     if options.layout != "embedded":
         return untrained(options, options.dtype if name == "here" else "float32"), config
     return load_method(str(ROOT / config.checkpoint), config.revision, config.dtype, config.method), config
@@ -192,13 +190,8 @@ def clocks(model: nn.Module, name: str) -> Iterator[tuple[dict[str, float], dict
         asked[len(args[0])] = (calls + 1, first)
         return run_unet(*args)
 
-    with ExitStack() as stack:
-        # Not as a hook of the UNet: a hook would be compiled with it.
-        stack.enter_context(mock.patch.object(backbone, "run_unet", remember))
-        for part, places in between_networks(name).items():
-            for owner, function in places:
-                timed = outside.timed(part, getattr(owner, function))
-                stack.enter_context(mock.patch.object(owner, function, timed))
+    # Not as a hook of the UNet: a hook would be compiled with it.
+    with mock.patch.object(backbone, "run_unet", remember), watched(between_networks(name), outside.timed):
         yield clock.spent, outside.spent, asked
     for handle in handles:
         handle.remove()
@@ -214,7 +207,7 @@ def networks_of(model: nn.Module) -> dict[str, nn.Module]:
     return parts
 
 
-def between_networks(name: str) -> dict[str, list[tuple[object, str]]]:
+def between_networks(name: str) -> Places:
     """The functions that do what is done between networks."""
     from aognet.canvas import Canvas
     from aognet.engine import generator, inputs, results

@@ -2,12 +2,12 @@
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -80,6 +80,11 @@ class MemoryMeter(TorchDispatchMode):
     def _change(self, size: int) -> None:
         self.now += size
         self.peak = max(self.peak, self.now)
+
+
+def nothing_moves() -> AbstractContextManager:
+    """While it lasts, modules stay where they were made: torch cannot move pretended weights."""
+    return mock.patch.object(nn.Module, "to", lambda module, *where, **how: module)
 
 
 @contextmanager

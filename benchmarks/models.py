@@ -41,6 +41,14 @@ def load(configs: dict[str, dict[str, str]], options: argparse.Namespace, settin
     return load_config([ROOT / "config" / configs[options.method][layout]], settings)
 
 
+def painting_config(options: argparse.Namespace, settings: Sequence[str]):
+    """The settings of inference.py."""
+    from aognet.config import build_config
+    from aognet.engine.inference import InferenceConfig
+
+    return build_config(load(PAINTING, options, settings), InferenceConfig)
+
+
 def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> nn.Module:
     """The method on Stable Diffusion 2 in the given sizes, its frozen parts made in this type."""
     from aognet.config import build_config, target_class
@@ -51,7 +59,7 @@ def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> nn.Module:
     config = build_config(section, method.Config)
     parts = {name: getattr(config, name, None) for name in ("backbone", "clip")}
     config = replace(config, **{name: replace(part, dtype=dtype) for name, part in parts.items() if part})
-    return sd2_model(method, config, 9 if options.method == "aognet" else 4, sizes)
+    return sd2_model(method, config, sizes)
 
 
 def untrained(options: argparse.Namespace, dtype: str) -> nn.Module:

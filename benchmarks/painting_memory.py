@@ -10,10 +10,10 @@ that phase this is what the phase takes. Prints a Markdown table in gigabytes (1
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -21,12 +21,12 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from aognet import cli  # noqa: E402
-from aognet.geometry.cubemap import FACES  # noqa: E402
-from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules  # noqa: E402
-from benchmarks.models import PAINTING, load, made  # noqa: E402
+from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules, nothing_moves  # noqa: E402
+from benchmarks.models import PAINTING, made, painting_config  # noqa: E402
 from benchmarks.sd2 import SD2, Sizes  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 from benchmarks.training_memory import CONTEXT_GIGABYTES, FRAGMENTATION, frozen_bytes, total_bytes  # noqa: E402
+from benchmarks.watching import watched  # noqa: E402
 
 STEPS = 2  # every step takes the same
 WAYS = {
@@ -56,17 +56,13 @@ def account(
     options: argparse.Namespace, given: Sequence[str], sizes: Sizes, mode: Pretended | None
 ) -> dict[str, tuple[int, int]]:
     """For each phase the bytes of the weights that are there, and the most on top; tensors fake, with a ``mode``."""
-    from aognet.config import LoadedConfig, build_config
-    from aognet.engine.inference import InferenceConfig
+    from aognet.models.execution import save_vae_memory
 
-    loaded = load(PAINTING, options, [f"generator.sampler.steps={STEPS}", *given])
-    config = build_config(LoadedConfig(loaded.values, loaded.sources), InferenceConfig)
-    # Torch cannot move pretended weights, as peft would; all are made where they belong.
-    stay = mock.patch.object(nn.Module, "to", lambda module, *where, **how: module)
-    with mode.everything() if mode else nullcontext(), stay:
+    config = painting_config(options, [f"generator.sampler.steps={STEPS}", *given])
+    with mode.everything() if mode else nullcontext(), nothing_moves():  # peft would
         model = made(options, "float16", sizes).eval()
     if config.execution.save_memory:
-        model.backbone.save_memory(len(FACES) if model.whole_waves else 1)
+        save_vae_memory(model)
     with mode or nullcontext(), MemoryMeter([*model.parameters(), *model.buffers()]) as meter, cuda_rules():
         with phases(meter, model):
             paint_batch(model, config.generator, mode)
@@ -110,8 +106,7 @@ def paint_batch(model: nn.Module, config, mode: Pretended | None) -> None:
         canvas.paint_(view[None], camera)
 
 
-@contextmanager
-def phases(meter: MemoryMeter, model: nn.Module) -> Iterator[None]:
+def phases(meter: MemoryMeter, model: nn.Module) -> AbstractContextManager:
     """Notes the most bytes in each of the phases."""
     from aognet.canvas import Canvas
     from aognet.engine import generator
@@ -126,11 +121,7 @@ def phases(meter: MemoryMeter, model: nn.Module) -> Iterator[None]:
         PHASES[3]: [(Backbone, "decode")],
         PHASES[4]: [(generator, "join"), (Canvas, "paint_")],
     }
-    with ExitStack() as stack:
-        for phase, functions in places.items():
-            for owner, name in functions:
-                stack.enter_context(mock.patch.object(owner, name, noted(meter, phase, getattr(owner, name))))
-        yield
+    return watched(places, partial(noted, meter))
 
 
 def noted(meter: MemoryMeter, phase: str, function: Callable) -> Callable:

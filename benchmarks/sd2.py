@@ -95,13 +95,14 @@ def text_tower(sizes: Sizes, layers: int) -> nn.Module:
     return CLIPTextModel(config)
 
 
-def sd2_model(method: type[nn.Module], config: Any, channels: int = 9, sizes: Sizes = SD2) -> nn.Module:
-    """A method on both, whatever ``config`` names, in the types it wants."""
+def sd2_model(method: type[nn.Module], config: Any, sizes: Sizes = SD2) -> nn.Module:
+    """A method on both, whatever ``config`` names, in the types it wants; CubeDiff on the text-to-image model."""
     from aognet.models.backbone import Backbone
     from aognet.models.clip_encoders import ClipImageEncoder, ClipTextEncoder
+    from aognet.models.cubediff import CubeDiff
 
     loads: dict[type, Callable[[], nn.Module]] = {
-        Backbone: partial(sd2_backbone, channels, sizes),
+        Backbone: partial(sd2_backbone, 4 if method is CubeDiff else 9, sizes),
         ClipImageEncoder: lambda: ClipImageEncoder(clip_image_tower(sizes)),
         ClipTextEncoder: lambda: ClipTextEncoder(text_tower(sizes, sizes.text_layers), Tokens()),
     }

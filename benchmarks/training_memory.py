@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from aognet import cli
-from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
+from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules, nothing_moves
 from benchmarks.sd2 import sd2_model
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def measure(
     from aognet.engine.ema import WeightAverage
     from aognet.engine.setup import make_optimizer, prepare_parameters
 
-    with mock.patch.object(nn.Module, "to", lambda module, *_, **__: module):  # fake weights cannot be moved
+    with nothing_moves():
         parameters = prepare_parameters(config, model, torch.device("cpu"))
     trained = list(parameters.values())
     autocast = torch.autocast("cpu", dtype=AUTOCAST.get(config.mixed_precision), enabled=config.mixed_precision != "no")
@@ -210,10 +209,8 @@ def pretend(
     if target not in ("aognet", "cubediff"):
         raise UserError(f"{section.source('target')}: model.target must be aognet or cubediff here, got {target!r}")
     method, samples = target_class(section), build_config(data, target_class(data).Config)
-    # Torch cannot move pretended weights, as peft would; all are made where they belong.
-    stay = mock.patch.object(nn.Module, "to", lambda module, *where, **how: module)
-    with mode.everything(), stay:
-        model = sd2_model(method, build_config(section, method.Config), channels=9 if target == "aognet" else 4)
+    with mode.everything(), nothing_moves():  # peft would
+        model = sd2_model(method, build_config(section, method.Config))
     if target == "cubediff":
         size = size or samples.size
         return model, partial(make_cubes, size=size, mode=mode), f"CubeDiff on Stable Diffusion 2: faces {size}x{size}"

@@ -36,6 +36,7 @@ from benchmarks.tables import table  # noqa: E402
 HEAD = ("way", "samples a second", "times the recipe", "peak GB", "mean loss", "loss, from the first row's")
 PRECISION = {"float32": "no", "float16": "fp16", "bfloat16": "bf16"}
 RATE = 1e-12
+Found = tuple[float, list[float], float]  # samples a second, the loss of every sample (of a step: their mean), peak GB
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -65,9 +66,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.stdout.write(table(HEAD, rows))
 
 
-Found = tuple[float, list[float], float]  # samples a second, the loss of every sample (of a step: their mean), peak GB
-
-
 def loss_gap(losses: list[float], others: list[float]) -> float:
     """How far the means lie apart over the samples that both have seen."""
     count = min(len(losses), len(others))
@@ -76,13 +74,12 @@ def loss_gap(losses: list[float], others: list[float]) -> float:
 
 def here(folder: Path, batch: int, options: argparse.Namespace) -> Found:
     """What main.py does."""
-    from aognet.config import build_config, target_class
+    from aognet.config import build, build_config
     from aognet.engine.trainer import Trainer
 
-    steps = options.steps * max(options.batches) // batch
-    config, dtype = settings(folder, options, batch, steps), options.dtype
-    trained, data = config.section("trainer"), config.section("data").section("train")
-    model, samples = model_of(dtype, options), target_class(data)(build_config(data, target_class(data).Config))
+    config = settings(folder, options, batch, steps=options.steps * max(options.batches) // batch)
+    trained, samples = config.section("trainer"), build(config.section("data").section("train"))
+    model = model_of(options.dtype, options)
     forget_peak(options.device)
     logs = folder / f"logs-{batch}"
     logs.mkdir()
@@ -92,18 +89,15 @@ def here(folder: Path, batch: int, options: argparse.Namespace) -> Found:
     speeds = [line["train/samples_per_second"] for line in steps_seen]
     losses = [line["train/loss"] for line in steps_seen for _ in range(batch)]
     gigabytes = peak_gigabytes(torch.device(options.device))
-    del model
     return statistics.harmonic_mean(speeds[len(speeds) // 4 :]), losses, gigabytes
 
 
 def by_recipe(folder: Path, options: argparse.Namespace) -> Found:
     """What the published code does."""
-    from aognet.config import build_config, target_class
+    from aognet.config import build
     from benchmarks import recipe
 
-    config = settings(folder, options, 1, 1)
-    data = config.section("data").section("train")
-    samples = target_class(data)(build_config(data, target_class(data).Config))
+    samples = build(settings(folder, options, 1, 1).section("data").section("train"))
     model = model_of("float32", options)
     forget_peak(options.device)
     steps = list(recipe.train(model, samples, options.size, options.recipe_samples, options.num_workers, RATE))

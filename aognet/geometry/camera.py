@@ -11,6 +11,8 @@ from torch import Tensor
 from aognet.errors import UserError
 from aognet.geometry.sphere import rotation
 
+LEAST_AHEAD = 1e-9  # of a direction along the view's axis; others are not shown
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -81,7 +83,7 @@ class Camera:
     def image_positions(self, vectors: Float[Tensor, "*grid 3"]) -> tuple[Float[Tensor, "*grid 2"], Tensor]:
         """Fractional (column, row) at which the view shows each world direction, and whether it paints there."""
         x, y, z = (vectors @ self.rotation).unbind(-1)
-        ahead = z > 1e-9
+        ahead = z > LEAST_AHEAD
         depth = torch.where(ahead, z, 1.0)
         columns = x / depth * self.focal_pixels + self.width / 2 - 0.5
         rows = self.height / 2 - 0.5 - y / depth * self.focal_pixels

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from aognet.geometry import sphere
-from aognet.geometry.camera import Camera
+from aognet.geometry.camera import LEAST_AHEAD, Camera
 from aognet.geometry.sphere import Grid, Mode
 
 # A whole plan and the six faces stay cached, at a bounded price: a 512x512 grid weighs 2 MB in float32, the footprint
@@ -23,7 +23,6 @@ CACHED_GRIDS = 128
 CACHED_FOOTPRINTS = 32
 CACHED_VALUES = 2**17  # numbers that a core's cache holds, some of them at a time
 MOST_SUPERSAMPLING = 8
-LEAST = 1e-9  # how far ahead a view shows anything
 SPAN = 1.3  # panorama rows that one point stands for
 
 
@@ -169,7 +168,7 @@ def _footprint_of_rows(
     right, down, ahead = centres
     # Where the view ends, as it is painted; without a division, which only the pixels inside need.
     across, along = (1 - 2 * camera.margin / side for side in (camera.width, camera.height))
-    inside = (right.abs() <= ahead * across) & (down.abs() <= ahead * along) & (ahead > LEAST)
+    inside = (right.abs() <= ahead * across) & (down.abs() <= ahead * along) & (ahead > LEAST_AHEAD)
     chosen = inside.flatten().nonzero()[:, 0]
     offsets = [((number + 0.5) / supersampling - 0.5) * pixel for number in range(supersampling)]
     points = (
@@ -180,7 +179,7 @@ def _footprint_of_rows(
     places = []
     for point in points:
         right, down, ahead = (values.flatten().index_select(0, chosen) for values in point)
-        ahead = ahead.clamp_min(LEAST)  # of a pixel at the edge of a very wide view a point may lie behind it
+        ahead = ahead.clamp_min(LEAST_AHEAD)  # of a pixel at the edge of a very wide view a point may lie behind it
         places.append(torch.stack([right / ahead, down / ahead], -1).to(torch.float32))
     return Footprint(numbers.flatten().index_select(0, chosen), torch.stack(places))
 

@@ -35,7 +35,7 @@ class EncodingCache:
         self.folder = None if config.folder is None else Path(config.folder).expanduser()
         self.most_bytes = int(config.gigabytes * 2**30)
         self.started = time.time()
-        self.recipe = b"" if self.folder is None else _digest(*encoder.state_dict().values(), *encoder.buffers())
+        self.recipe = b"" if self.folder is None else _digest(*encoder.parameters(), *encoder.buffers())
         self._room = 0  # bytes that may be written before the folder is measured again
 
     def encoded(self, inputs: Tensor, encode: Encode, device: torch.device) -> tuple[Tensor, ...]:

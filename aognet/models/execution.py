@@ -34,7 +34,7 @@ def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> n
     """A method in evaluation mode on a device, run as the configuration says."""
     backbone = method.eval().to(device).backbone
     if config.save_memory:
-        backbone.save_memory(len(FACES) if method.whole_waves else 1)
+        save_vae_memory(method)
         towers = [getattr(method, name).tower for name in ("clip", "clip_text") if getattr(method, name, None)]
         wait_on_cpu([backbone.text_encoder, *towers], backbone.unet, device)
     if config.channels_last:
@@ -44,6 +44,11 @@ def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> n
         keep_kernels()
         backbone.unet.compile(mode="reduce-overhead" if device.type == "cuda" else "default")
     return method
+
+
+def save_vae_memory(method: nn.Module) -> None:
+    """Lets the VAE take images one by one; the decoder of a method of whole cubes needs their faces together."""
+    method.backbone.save_memory(len(FACES) if method.whole_waves else 1)
 
 
 def keep_kernels() -> None:
