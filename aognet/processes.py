@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -12,7 +13,10 @@ from aognet.errors import UserError
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this is, and its device."""
+    """Which of how many processes this is, and its device; in a ``with``, whose end all reach together or by an error.
+
+    Without it, what still connects a process with the others may abort it when its interpreter ends.
+    """
 
     number: int
     count: int
@@ -31,6 +35,16 @@ class Processes:
         # They wait for the slowest at the end; one that fails ends the others through the launcher.
         state = PartialState(cpu=on_cpu, timeout=timedelta(days=30))
         return cls(state.process_index, state.num_processes, state.device)
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        # After an error the others may still be waiting for this one: the launcher ends them.
+        if self.count > 1 and error is None:
+            from accelerate import PartialState
+
+            PartialState().destroy_process_group()
 
     @property
     def first(self) -> bool:

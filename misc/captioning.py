@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     captioner, config = (
         schema(**{one.name: flags[one.name] for one in fields(schema)}) for schema in (CaptionerConfig, RunConfig)
     )
-    return 1 if caption_folder(config, captioner, Processes.start(options.device)) else 0
+    with Processes.start(options.device) as processes:
+        return 1 if caption_folder(config, captioner, processes) else 0
 
 
 if __name__ == "__main__":

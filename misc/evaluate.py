@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     models = {kind: flags[kind] for kind in NETWORK_KINDS}
     protocol = load_protocol(options.protocol, overrides, models, options.embedded)
     config = EvaluationConfig(**{one.name: flags[one.name] for one in fields(EvaluationConfig)})
-    evaluate(config, protocol, Processes.start(options.device))
+    with Processes.start(options.device) as processes:
+        evaluate(config, protocol, processes)
     return 0
 
 

@@ -67,7 +67,18 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
     config = build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
     jobs = list_jobs(config.inputs)
     out_dir = writable(Path(config.out_dir))
-    processes = Processes.start(config.device)
+    with Processes.start(config.device) as processes:
+        # Waits for the others too: the launcher ends them all when one leaves with an error.
+        skipped = processes.total(_paint_ours(config, jobs, out_dir, overwrite, processes))
+    if skipped and processes.first:
+        log.error("%d of %d inputs could not be read and were left out", skipped, len(jobs))
+    return 1 if skipped else 0
+
+
+def _paint_ours(
+    config: InferenceConfig, jobs: Sequence[Job], out_dir: Path, overwrite: bool, processes: Processes
+) -> int:
+    """Paints this process's part of the jobs; returns how many had to be skipped."""
     painter = Painter(config, processes.device)
     skipped = 0
     ours = painter.prompted(jobs[processes.number :: processes.count], out_dir, overwrite)
@@ -82,11 +93,7 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
                 log.error("%s; left out", error)
                 skipped += 1
         painter.paint(runs)
-    # Waits for the others too: the launcher ends them all when one leaves with an error.
-    skipped = processes.total(skipped)
-    if skipped and processes.first:
-        log.error("%d of %d inputs could not be read and were left out", skipped, len(jobs))
-    return 1 if skipped else 0
+    return skipped
 
 
 class UnreadableInput(UserError):
