@@ -1,0 +1,67 @@
+"""A folder belongs to one process at a time, and to none once that process is gone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aognet.errors import UserError
+from aognet.locking import FolderInUseError, exclusive
+
+HOLD = "import sys, time; from pathlib import Path; from aognet.locking import exclusive\n"
+HOLD += "with exclusive(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+
+
+def holder(folder: Path, code: str = HOLD) -> subprocess.Popen:
+    """Another process that holds the folder."""
+    root = Path(__file__).parents[1]
+    process = subprocess.Popen([sys.executable, "-c", code, folder], cwd=root, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path):
+    process = holder(tmp_path)
+    try:
+        with pytest.raises(FolderInUseError, match=str(tmp_path)), exclusive(tmp_path):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+    with exclusive(tmp_path):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_second_holder_in_the_same_process_is_refused(tmp_path: Path):
+    with exclusive(tmp_path), pytest.raises(FolderInUseError), exclusive(tmp_path):
+        pass
+    with exclusive(tmp_path):
+        pass
+
+
+def test_a_forked_child_that_outlives_its_parent_does_not_hold_the_folder(tmp_path: Path):
+    child = "import os, time\n" + HOLD.replace("print('held'", "child = os.fork()\n    child and print('held'")
+    process = holder(tmp_path, child.replace("flush=True)", "flush=True)\n    child and print(child, flush=True)"))
+    orphan = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    try:
+        deadline = time.monotonic() + 5  # the fork may still be on its way to close its copy
+        while True:
+            try:
+                with exclusive(tmp_path):
+                    break
+            except FolderInUseError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+
+
+def test_a_folder_that_is_not_there_is_the_users_mistake(tmp_path: Path):
+    with pytest.raises(UserError, match="missing"), exclusive(tmp_path / "missing"):
+        pass
