@@ -13,6 +13,7 @@ def test_there_are_notebooks():
     assert "cubediff.ipynb" in {path.name for path in NOTEBOOKS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path: Path):
     notebook = nbformat.read(path, as_version=4)
