@@ -119,7 +119,7 @@ def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, obj
     """Each image with its pose from a YAML that maps file names to yaw, pitch, roll and fov."""
     if poses is None:
         raise UserError(f"{len(images)} images need --poses, a YAML file with yaw, pitch, roll and fov by file name")
-    from aognet.engine.inputs import Pose
+    from aognet.engine.photos import Pose
 
     table = load_config([Path(poses)])
     missing = [image for image in images if Path(image).name not in table.values]

@@ -95,7 +95,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from aognet.data.captions import captions_for, load_captions
     from aognet.data.images import save_image
     from aognet.engine.inference import InferenceConfig
-    from aognet.engine.inputs import Job, Pose, read_start
+    from aognet.engine.inputs import Job, read_start
+    from aognet.engine.photos import Pose
 
     config = build_config(load_config([ROOT / "config" / "inference_config.yaml"], options.set), InferenceConfig)
     captions = {name: texts for path in options.captions for name, texts in load_captions(path).items()}

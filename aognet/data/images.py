@@ -2,17 +2,16 @@
 
 import io
 import math
-import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from aognet.data.decoding import decode_file
 from aognet.data.hdr import LIGHT_SUFFIXES, MOST_PIXELS, read_radiance
 from aognet.data.tonemap import tone_map
 from aognet.errors import UserError
@@ -34,36 +33,7 @@ def load_image(path: Path) -> Float[Tensor, "3 height width"]:
         raise UserError(f"{path}: no such image file")
     if path.suffix.lower() in LIGHT_SUFFIXES:
         return torch.from_numpy(tone_map(read_radiance(path, MOST_PIXELS))).permute(2, 0, 1) * 2 - 1
-    return torch.from_numpy(_decode(path, str(path))).permute(2, 0, 1).float() / 127.5 - 1
-
-
-def _decode(file: Path | io.BytesIO, name: str) -> np.ndarray:
-    """Pixels [height, width, 3] of a PNG or JPEG, in the range of uint8; ``name`` is what errors say."""
-    try:
-        with open_image(file) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise UserError(f"{name}: {image.width}x{image.height} pixels are more than the limit of {MOST_PIXELS}")
-            return _rgb(ImageOps.exif_transpose(image))
-    except UserError:
-        raise
-    # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
-    except Exception as error:
-        raise UserError(f"{name}: not a readable PNG or JPEG image ({error})") from error
-
-
-def open_image(file: Path | io.BytesIO, formats: Sequence[str] = ("PNG", "JPEG")) -> Image.Image:
-    """An image that is not decoded yet. Raises what Pillow raises, above twice the pixels that it warns of, too."""
-    # Pillow warns of half the pixels that are allowed here.
-    with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-        return Image.open(file, formats=formats)
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    """The image as uint8-scaled [height, width, 3]; 16-bit grey keeps its range (Pillow would clip it)."""
-    if image.mode in ("I", "I;16", "I;16B", "F"):
-        grey = np.asarray(image, dtype=np.float32) / 257
-        return np.repeat(grey[..., None], 3, axis=-1)
-    return np.array(image.convert("RGB"))
+    return torch.from_numpy(decode_file(path, str(path))).permute(2, 0, 1).float() / 127.5 - 1
 
 
 def load_panorama(path: Path, height: int) -> Float[Tensor, "3 height width"]:
@@ -75,7 +45,7 @@ def decode_panorama(content: bytes, name: str, height: int) -> UInt8[np.ndarray,
     """As ``load_panorama``, of the content of a PNG or JPEG file and as bytes; ``name`` is what errors say."""
     import cv2
 
-    pixels = _decode(io.BytesIO(content), name)
+    pixels = decode_file(io.BytesIO(content), name)
     if pixels.dtype == np.uint8 and len(pixels) >= height:
         check_shape(len(pixels), pixels.shape[1], name)
         return cv2.resize(pixels, (2 * height, height), interpolation=cv2.INTER_AREA)

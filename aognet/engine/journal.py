@@ -17,7 +17,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.data.images import from_uint8, load_image, merged, open_image, png_bytes
+from aognet.data.decoding import open_image
+from aognet.data.images import from_uint8, load_image, merged, png_bytes
 from aognet.engine.inputs import as_canvas, stored
 from aognet.errors import UserError
 from aognet.files import write_atomically

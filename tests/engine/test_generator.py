@@ -13,8 +13,9 @@ from torch import Tensor
 from aognet.canvas import Canvas
 from aognet.data.images import save_image
 from aognet.engine.generator import GeneratorConfig, Listener, Run, view_seed
-from aognet.engine.inputs import DirectedPrompt, InputsConfig, PhotoConfig, list_jobs, prompt_for, read_start
+from aognet.engine.inputs import DirectedPrompt, InputsConfig, list_jobs, prompt_for, read_start
 from aognet.engine.journal import Journal
+from aognet.engine.photos import PhotoConfig
 from aognet.engine.results import write_results
 from aognet.errors import UserError
 from aognet.export.gpano import read_gpano

@@ -19,14 +19,11 @@ from aognet.engine.inputs import (
     DirectedPrompt,
     InputsConfig,
     Job,
-    PhotoConfig,
-    Pose,
-    exif_fov,
     list_jobs,
     prompt_for,
-    read_photo,
     read_start,
 )
+from aognet.engine.photos import PhotoConfig, Pose, exif_fov, read_photo
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
