@@ -1,10 +1,14 @@
 """Files that a kill at any moment leaves whole: as they were before, or as they are after."""
 
 import os
+import re
 import threading
 import time
 import zlib
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from errno import ENOTDIR
+from itertools import takewhile
 from pathlib import Path
 
 from aognet.errors import UserError
@@ -12,6 +16,7 @@ from aognet.errors import UserError
 ABANDONED_SECONDS = 3600.0
 # Pillow's settings for PNG files: panoramas come out as small as with its defaults, in a quarter of the time.
 PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
+_UNFINISHED = re.compile(r"\.(?P<name>.+)\.\d+-\d+\.tmp", re.DOTALL)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -31,21 +36,74 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             unfinished.unlink()
 
 
-def make_room(folder: Path, suffix: str, most_bytes: int, wanted: int, started: float) -> int:
+@contextmanager
+def made_folder(folder: Path, option: str = "") -> Iterator[None]:
+    """``folder`` and those above it, made if missing. However the ``with`` ends, those that it made and that are still
+    empty go again: a command that failed leaves nothing behind.
+
+    :raises UserError: naming ``option`` (such as ``--out_dir``) and the folder, if it cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        try:
+            for path in [*reversed(_missing(folder)), folder]:
+                with suppress(FileExistsError):
+                    path.mkdir()
+                    made.append(path)
+            if not folder.is_dir():
+                raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+        except (OSError, ValueError) as error:  # ValueError: a name that no folder can have
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{option} {folder}: cannot make this folder ({reason})".lstrip()) from error
+        yield
+    finally:
+        with suppress(OSError):  # the first that is not empty keeps those above it, too
+            for path in reversed(made):
+                path.rmdir()
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folders above ``folder`` that are not there, the nearest first."""
+    return list(takewhile(lambda path: not path.exists(), folder.parents))
+
+
+def clear_unfinished(folder: Path, ours: Callable[[str], bool]) -> None:
+    """Remove what killed writers of ``folder``'s files left: of the files whose name ``ours`` says yes to.
+
+    To be called by whoever holds the folder (`aognet.locking.exclusive`): else it may be a living writer's.
+    """
+    with suppress(OSError):  # not there, or not to be read: nothing to remove
+        for path in folder.iterdir():
+            name = unfinished_of(path.name)
+            if name is not None and ours(name):
+                with suppress(OSError):
+                    path.unlink()
+
+
+def unfinished_of(name: str) -> str | None:
+    """Of which file a hidden neighbour of that ``name`` is the unfinished content; None if it is no such neighbour."""
+    found = _UNFINISHED.fullmatch(name)
+    return found and found["name"]
+
+
+def make_room(folder: Path, ours: re.Pattern[str], most_bytes: int, wanted: int, started: float) -> int:
     """Bytes that a folder may still take, after files that were not used since ``started`` made room for ``wanted``.
 
-    Only files with that suffix go, those used longest ago first, and what writers that were killed left behind.
+    Only files whose whole name is one of ``ours`` count and go, those used longest ago first, and what writers of such
+    files that were killed left behind. A folder may hold anything else.
     """
     files = []
     with suppress(OSError):
         for entry in os.scandir(folder):
-            with suppress(OSError):
-                status = entry.stat()
-                files.append((status.st_mtime, status.st_size, Path(entry.path)))
-    used = sum(size for _, size, _ in files)
-    for used_last, size, path in sorted(files):
-        abandoned = path.suffix == ".tmp" and used_last < time.time() - ABANDONED_SECONDS
-        unused = path.suffix == suffix and used_last < started and used + wanted > most_bytes
+            unfinished = unfinished_of(entry.name)
+            if ours.fullmatch(unfinished or entry.name):
+                with suppress(OSError):
+                    status = entry.stat()
+                    files.append((status.st_mtime, status.st_size, Path(entry.path), unfinished is not None))
+    used = sum(size for _, size, _, _ in files)
+    for used_last, size, path, unfinished in sorted(files):
+        abandoned = unfinished and used_last < time.time() - ABANDONED_SECONDS
+        unused = not unfinished and used_last < started and used + wanted > most_bytes
         if abandoned or unused:
             with suppress(OSError):
                 path.unlink()

@@ -7,6 +7,7 @@ changed is decoded anew and nothing stale is ever read. Several processes may sh
 import hashlib
 import logging
 import os
+import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 # Part of every name: to be changed with anything that changes the bytes, such as the tone mapping.
 RECIPE = b"1"
+OURS = re.compile(r"[0-9a-f]{32}-\d+\.bin")
 
 
 def default_folder(name: str = "panoramas") -> str:
@@ -125,4 +127,4 @@ class PanoramaCache:
     def _make_room(self) -> int:
         """Bytes still free, after what this run has not used made room for some new panoramas."""
         wanted = min(8 * self.bytes_each, self.most_bytes // 4)
-        return make_room(self.folder, ".bin", self.most_bytes, wanted, self.started)
+        return make_room(self.folder, OURS, self.most_bytes, wanted, self.started)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from aognet.errors import UserError
 from aognet.files import make_room, write_atomically
 
 SUFFIX = ".safetensors"
+OURS = re.compile(r"[0-9a-f]{24}\.safetensors")  # `aognet.evaluation.protocol.digest_of`
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Store:
 
     def prune(self) -> None:
         """Removes what this run did not use, as far as the folder is too full."""
-        make_room(self.folder, SUFFIX, int(self.gigabytes * 2**30), 0, self.started)
+        make_room(self.folder, OURS, int(self.gigabytes * 2**30), 0, self.started)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{SUFFIX}"

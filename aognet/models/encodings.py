@@ -8,6 +8,7 @@ and with a limited number of turns. Several processes may share a folder.
 import hashlib
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from aognet.nn.weights import read_tensors
 log = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
+OURS = re.compile(r"[0-9a-f]{32}\.safetensors")
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
 
 
@@ -68,7 +70,7 @@ class EncodingCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             if self._room < len(content):
                 wanted = min(8 * len(content), self.most_bytes // 4)
-                free = make_room(self.folder, SUFFIX, self.most_bytes, wanted, self.started)
+                free = make_room(self.folder, OURS, self.most_bytes, wanted, self.started)
                 # Other processes fill the folder too: a part of what is free, before it is measured again.
                 self._room = max(free // 4, min(free, len(content)))
             if self._room >= len(content):

@@ -166,12 +166,13 @@ def test_broken_and_missing_images_are_named(tmp_path: Path):
 def test_what_a_killed_process_left_goes_away(tmp_path: Path, image: Path):
     folder = tmp_path / "cache"
     folder.mkdir()
-    for name, age in (("old", 2 * ABANDONED_SECONDS), ("new", 10)):
-        path = folder / f".{name}.bin.7.tmp"
+    old, new = (f".{digit * 32}-32.bin.7-1.tmp" for digit in "01")
+    for name, age in ((old, 2 * ABANDONED_SECONDS), (new, 10)):
+        path = folder / name
         path.write_bytes(b"half")
         os.utime(path, (time.time() - age, time.time() - age))
     cache_in(folder).get(image)
-    assert [path.name for path in folder.glob(".*.tmp")] == [".new.bin.7.tmp"]
+    assert [path.name for path in folder.glob(".*.tmp")] == [new]
 
 
 def test_several_processes_at_once(tmp_path: Path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from aognet.errors import UserError
+from aognet.evaluation.protocol import digest_of
 from aognet.evaluation.store import Store, digest_of_content
 
 TENSORS = {"a": torch.arange(6).view(2, 3), "b": torch.tensor(0.25, dtype=torch.float64)}
@@ -43,16 +44,16 @@ def test_threads_may_put_one_name_at_once(tmp_path: Path) -> None:
 
 
 def test_pruning_takes_what_this_run_did_not_use_oldest_first(tmp_path: Path) -> None:
-    before = Store(tmp_path)
+    before, keys = Store(tmp_path), {name: digest_of(name) for name in ("newest", "used", "old", "older", "own")}
     for age, name in enumerate(("newest", "used", "old", "older")):
-        before.put(name, {"a": torch.zeros(2500)})
-        os.utime(tmp_path / f"{name}.safetensors", (1e9 - age, 1e9 - age))
+        before.put(keys[name], {"a": torch.zeros(2500)})
+        os.utime(tmp_path / f"{keys[name]}.safetensors", (1e9 - age, 1e9 - age))
     (tmp_path / "mine.txt").write_text("not of the store")
     store = Store(tmp_path, gigabytes=25_000 / 2**30)
-    assert store.get("used") is not None
-    store.put("own", TENSORS)
+    assert store.get(keys["used"]) is not None
+    store.put(keys["own"], TENSORS)
     store.prune()
-    assert {path.stem for path in tmp_path.iterdir()} == {"newest", "used", "own", "mine"}
+    assert {path.stem for path in tmp_path.iterdir()} == {keys["newest"], keys["used"], keys["own"], "mine"}
     Store(tmp_path, gigabytes=0.0).prune()
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
