@@ -118,3 +118,19 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; a name that no folder can have (too long, with a NUL) names none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have (too long, with a NUL) names none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -106,3 +106,20 @@ def test_help_loads_nothing_heavy():
     loaded = json.loads(ran.stderr.splitlines()[-1])
     assert loaded == {script: [0, []] for script in scripts}
     assert "--checkpoint" in ran.stdout and "--prompt" in ran.stdout
+
+
+WALKS = {"rglob", "walk", "scandir", "listdir", "fwalk"}
+# The one place that lists a user's folders, and the one that keeps caches to their size.
+MAY_WALK = {"aognet/data/listing.py", "aognet/files.py"}
+
+
+@pytest.mark.parametrize("folder", ["aognet", "misc", "benchmarks", "."])
+def test_one_place_walks_through_folders(folder: str):
+    """What another place found, it would find by another rule: hidden files, links, kinds of images."""
+    files = (ROOT / folder).glob("*.py") if folder == "." else (ROOT / folder).rglob("*.py")
+    for path in files:
+        tree, name = ast.parse(path.read_text(encoding="utf-8")), path.relative_to(ROOT).as_posix()
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+        found = {call.func.attr for call in calls if ast.unparse(call.func.value) != "ast"} & WALKS
+        found |= {"glob" for call in calls if call.func.attr == "glob" and "**" in ast.unparse(call)}
+        assert name in MAY_WALK or not found, f"{name} walks ({', '.join(found)}): aognet.data.listing does"

@@ -198,8 +198,8 @@ def square(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (cut, "p3.png: not a readable PNG or JPEG image"),
-        (headless, "p3.png: not a readable PNG or JPEG image"),
+        (cut, "p3.png: not a readable image"),
+        (headless, "p3.png: not a readable image"),
         (square, "p3.png: a panorama is twice as wide as high, this image is 32x32"),
         (lambda path: shutil.copy(path, path.with_suffix(".jpg")), "several images of one name: p3"),
     ],

@@ -15,7 +15,9 @@ from torch.nn import functional
 from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
 from aognet.captioning.parts import CaptionsFile
 from aognet.data.captions import CaptionRecord, check_captions, fold, load_captions
-from aognet.data.images import SUFFIXES, load_image, resize_panorama
+from aognet.data.formats import KINDS
+from aognet.data.images import load_image, resize_panorama
+from aognet.data.listing import find_images
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look_all
@@ -151,11 +153,10 @@ def caption_folder(config: RunConfig, captioner: CaptionerConfig, processes: Pro
 
 
 def image_names(folder: Path) -> list[str]:
-    """Paths of the images below a folder, relative to it with ``/``, in order; hidden ones are left out."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    names = sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
+    """Paths of the images below a folder, relative to it with ``/``, in order."""
+    names = [path.relative_to(folder).as_posix() for path in find_images(folder, "--image_dir")]
     if not names:
-        raise UserError(f"--image_dir: no image (PNG, JPEG, EXR or HDR) in {folder}")
+        raise UserError(f"--image_dir: no image ({KINDS}) in {folder}")
     return names
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aognet.data.hdr import LIGHT_SUFFIXES
+from aognet.data.formats import LIGHT_SUFFIXES
 from aognet.data.images import decode_panorama, load_panorama, to_uint8
 from aognet.data.viewing import Pyramid, bordered, level_heights
 from aognet.errors import UserError

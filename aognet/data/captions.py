@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from aognet.data.images import SUFFIXES
+from aognet.data.formats import SUFFIXES
 from aognet.errors import UserError
 from aognet.files import write_atomically
 

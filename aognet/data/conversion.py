@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from aognet.data.hdr import LIGHT_SUFFIXES, MOST_PIXELS, read_light
+from aognet.data.formats import LIGHT_SUFFIXES
+from aognet.data.hdr import MOST_PIXELS, read_light
+from aognet.data.listing import find_images
 from aognet.data.tonemap import ToneMap, clean, tone_map_to_levels
 from aognet.errors import UserError
 from aognet.files import write_atomically
@@ -148,13 +150,12 @@ def encode(levels: Integer[np.ndarray, "height width 3"], suffix: str) -> bytes:
 
 
 def find_jobs(image_dir: Path, out_dir: Path, suffix: str) -> list[Job]:
-    """Every EXR and HDR file below ``image_dir``, through links too, and its image. Hidden files are left out.
+    """Every EXR and HDR file below ``image_dir`` (`aognet.data.listing`), and its image.
 
     :raises UserError: if there is no such folder or file, or two files would become one image.
     """
-    if not image_dir.is_dir():
-        raise UserError(f"{image_dir}: no such folder")
-    jobs = [Job(path, out_dir / path.relative_to(image_dir).with_suffix(suffix)) for path in _light_files(image_dir)]
+    sources = find_images(image_dir, "--image_dir", LIGHT_SUFFIXES)
+    jobs = [Job(path, out_dir / path.relative_to(image_dir).with_suffix(suffix)) for path in sources]
     if not jobs:
         raise UserError(f"{image_dir}: holds no {' or '.join(LIGHT_SUFFIXES)} file")
     places: dict[str, Path] = {}
@@ -165,23 +166,6 @@ def find_jobs(image_dir: Path, out_dir: Path, suffix: str) -> list[Job]:
             raise UserError(f"{places[place]} and {job.source} would both become {job.target}; rename one")
         places[place] = job.source
     return jobs
-
-
-def _light_files(folder: Path) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename}: cannot read this folder ({error.strerror})") from error
-
-    found, seen = [], set()
-    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(root)
-        if real in seen:  # a link to a folder above it would go round for ever
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = (Path(root, name) for name in names if not name.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in LIGHT_SUFFIXES]
-    return sorted(found)
 
 
 def adopt_settings(out_dir: Path, conversion: Conversion, jobs: Sequence[Job], overwrite: bool) -> int:

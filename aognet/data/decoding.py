@@ -1,4 +1,4 @@
-"""From the content of a PNG or JPEG file to pixels: bounded, checked and upright."""
+"""From the content of a file that Pillow reads to pixels: bounded, checked and upright."""
 
 import io
 import warnings
@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from aognet.data.formats import HEIF_HINT, decoders, lacks_decoder
 from aognet.data.hdr import MOST_PIXELS
 from aognet.errors import UserError
 
-FORMATS = ("PNG", "JPEG")
-
 
 def decode_file(file: Path | io.BytesIO, name: str) -> np.ndarray:
-    """Pixels [height, width, 3] of a PNG or JPEG, in the range of uint8; ``name`` is what errors say."""
+    """Pixels [height, width, 3] of a file that Pillow reads, in the range of uint8; ``name`` is what errors say."""
+    if lacks_decoder(name):
+        raise UserError(f"{name}: HEIC and HEIF files are read with pillow-heif: {HEIF_HINT}")
     try:
         with open_image(file) as image:
             if image.width * image.height > MOST_PIXELS:
@@ -25,14 +26,16 @@ def decode_file(file: Path | io.BytesIO, name: str) -> np.ndarray:
         raise
     # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
     except Exception as error:
-        raise UserError(f"{name}: not a readable PNG or JPEG image ({error})") from error
+        raise UserError(f"{name}: not a readable image ({error})") from error
 
 
-def open_image(file: Path | io.BytesIO, formats: Sequence[str] = FORMATS) -> Image.Image:
-    """An image that is not decoded yet. Raises what Pillow raises, above twice the pixels that it warns of, too."""
+def open_image(file: Path | io.BytesIO, formats: Sequence[str] = ()) -> Image.Image:
+    """An image that is not decoded yet, by all decoders that are used or by those named alone.
+
+    Raises what Pillow raises, above twice the pixels that it warns of, too."""
     # Pillow warns of half the pixels that are allowed here.
     with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-        return Image.open(file, formats=formats)
+        return Image.open(file, formats=formats or decoders())
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

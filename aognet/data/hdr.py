@@ -13,9 +13,8 @@ from jaxtyping import Float
 
 from aognet.data.rgbe import read_rgbe
 from aognet.errors import UserError
-from aognet.files import write_atomically
+from aognet.files import is_file, write_atomically
 
-LIGHT_SUFFIXES = (".exr", ".hdr")
 # 16384 x 8192, the largest panorama in use; a header that claims more is refused before any memory is asked for.
 MOST_PIXELS = 16384 * 8192
 _MAGIC = (20000630).to_bytes(4, "little")
@@ -65,7 +64,7 @@ def read_light(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 
         ``most_pixels`` or four times as many values in all channels, as its header says before anything is decoded.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such file")
     return read_rgbe(path, most_pixels) if path.suffix.lower() == ".hdr" else _read_exr(path, most_pixels)
 

@@ -12,24 +12,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from aognet.data.decoding import decode_file
-from aognet.data.hdr import LIGHT_SUFFIXES, MOST_PIXELS, read_radiance
+from aognet.data.formats import LIGHT_SUFFIXES
+from aognet.data.hdr import MOST_PIXELS, read_radiance
 from aognet.data.tonemap import tone_map
 from aognet.errors import UserError
-from aognet.files import PNG, write_atomically
+from aognet.files import PNG, is_file, write_atomically
 from aognet.geometry.sphere import sample
 
 CACHED_VALUES = 2**18  # as many as a core's cache holds
-SUFFIXES = (".png", ".jpg", ".jpeg", *LIGHT_SUFFIXES)
 
 
 def load_image(path: Path) -> Float[Tensor, "3 height width"]:
-    """A PNG, JPEG, EXR or HDR file as RGB in [-1, 1], upright; grey and 16-bit files too, transparency dropped.
+    """An image (`aognet.data.formats`) as RGB in [-1, 1], upright; grey and 16-bit files too, transparency dropped.
 
     EXR and HDR files hold linear light: they are tone-mapped (`aognet.data.tonemap.tone_map`). Raises UserError naming
     the file.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such image file")
     if path.suffix.lower() in LIGHT_SUFFIXES:
         return torch.from_numpy(tone_map(read_radiance(path, MOST_PIXELS))).permute(2, 0, 1) * 2 - 1
@@ -42,7 +42,7 @@ def load_panorama(path: Path, height: int) -> Float[Tensor, "3 height width"]:
 
 
 def decode_panorama(content: bytes, name: str, height: int) -> UInt8[np.ndarray, "height width 3"]:
-    """As ``load_panorama``, of the content of a PNG or JPEG file and as bytes; ``name`` is what errors say."""
+    """As ``load_panorama``, of the content of a file that Pillow reads and as bytes; ``name`` is what errors say."""
     import cv2
 
     pixels = decode_file(io.BytesIO(content), name)

@@ -14,11 +14,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from aognet.data.formats import LIGHT_SUFFIXES, SUFFIXES
+from aognet.data.listing import find_images
 from aognet.errors import UserError
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 SCHEMES = ("http", "https", "hf")
-IMAGE_NAMES = ("jpg", "jpeg", "png", "image")
+IMAGE_NAMES = (*(suffix[1:] for suffix in SUFFIXES if suffix not in LIGHT_SUFFIXES), "image")
 MOST_IMAGE_BYTES = 2**29
 MOST_TEXT_BYTES = 2**20
 MOST_SHARDS = 1_000_000
@@ -33,7 +35,7 @@ READ_FORMATS = ("parquet", "arrow", "imagefolder")
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG or JPEG file, not decoded: its content, or where it lies."""
+    """An image file, not decoded: its content, or where it lies."""
 
     content: bytes = b""
     path: str = ""
@@ -199,7 +201,7 @@ def _found(name: str) -> list[str]:
     elif (path := Path(name)).is_file():
         return [name]
     elif path.is_dir():
-        found = sorted(str(file) for file in path.rglob("*") if file.name.endswith(TAR_SUFFIXES) and file.is_file())
+        found = [str(file) for file in find_images(path, "shards", TAR_SUFFIXES)]
     elif pattern:
         root = Path(path.anchor or ".")
         found = sorted(str(file) for file in root.glob(str(path.relative_to(path.anchor))) if file.is_file())

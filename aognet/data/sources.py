@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aognet.data.captions import CaptionRecord, a_few, check_captions, key_for, load_captions, load_records
-from aognet.data.images import SUFFIXES
+from aognet.data.formats import KINDS
+from aognet.data.listing import find_images
 from aognet.data.splits import Split, SplitConfig
 from aognet.errors import UserError
 
@@ -75,7 +76,7 @@ def find_entries(config: SourceConfig) -> list[Entry]:
         named = f" that {', '.join(config.captions)} names" if config.captions else ""
         chosen = f" in the part {part!r}" if entries else ""
         where = ", ".join([*config.folders, *config.manifests])
-        raise UserError(f"folders: no panorama (PNG, JPEG, EXR or HDR){named}{chosen} in {where}")
+        raise UserError(f"folders: no panorama ({KINDS}){named}{chosen} in {where}")
     return taken[: config.limit or None]
 
 
@@ -96,10 +97,7 @@ def _from_folders(config: SourceConfig) -> list[Entry]:
 
 
 def _images(folder: Path) -> list[Entry]:
-    if not folder.is_dir():
-        raise UserError(f"folders: no such folder: {folder}")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
-    return [Entry(path, path.relative_to(folder).as_posix()) for path in paths]
+    return [Entry(path, path.relative_to(folder).as_posix()) for path in find_images(folder, "folders")]
 
 
 def _with_augmented(entries: list[Entry], files: Sequence[str]) -> list[Entry]:

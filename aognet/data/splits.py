@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from aognet.data.formats import without_suffix
 from aognet.errors import UserError
 
 Part = Literal["all", "train", "validation", "test"]
@@ -72,6 +73,4 @@ def _read_list(path: Path) -> set[str]:
 
 def _stem(name: str) -> str:
     """The file name without folders and without the suffix of an image; names with other dots keep them."""
-    name = PurePosixPath(name.replace("\\", "/")).name
-    base, dot, suffix = name.rpartition(".")
-    return base if dot and suffix.lower() in ("exr", "hdr", "png", "jpg", "jpeg") else name
+    return without_suffix(PurePosixPath(name.replace("\\", "/")).name)

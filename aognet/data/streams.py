@@ -240,7 +240,7 @@ class PanoramaStream:
                 raise UserError(f"{name} must name a text or texts, got {key!r}: {there}")
         images = (_chosen(one.fields, config.image_key).values() for one in samples)
         if not any(isinstance(value, Picture) for values in images for value in values):
-            raise UserError(f"image_key must name a PNG or JPEG image, got {config.image_key!r}: {there}")
+            raise UserError(f"image_key must name an image, got {config.image_key!r}: {there}")
 
     def _nothing_for(self, parts: int, found: int) -> str:
         what = self.config.dataset or ", ".join(self.config.shards)
@@ -262,7 +262,7 @@ def _image(fields: Mapping[str, Any], key: str | None) -> Picture:
             return next(iter(images.values()))
     if found:
         raise UserError(f"several images ({', '.join(found)}): image_key must say which")
-    raise UserError(f"no PNG or JPEG file of at most {MOST_IMAGE_BYTES} bytes among {', '.join(fields)}")
+    raise UserError(f"no image file of at most {MOST_IMAGE_BYTES} bytes among {', '.join(fields)}")
 
 
 def _captions(fields: Mapping[str, Any], key: str | None) -> tuple[str, ...]:

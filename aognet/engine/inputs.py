@@ -14,9 +14,12 @@ from torch import Tensor
 
 from aognet.canvas import Canvas
 from aognet.data.captions import load_captions
-from aognet.data.images import SUFFIXES, from_uint8, load_panorama, to_pil, to_uint8
+from aognet.data.formats import KINDS
+from aognet.data.images import from_uint8, load_panorama, to_pil, to_uint8
+from aognet.data.listing import find_images
 from aognet.engine.photos import PhotoConfig, Pose, read_partial, read_photo
 from aognet.errors import UserError
+from aognet.files import is_file, is_folder
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
 
@@ -153,12 +156,12 @@ def list_jobs(config: InputsConfig) -> list[Job]:
 def _images(places: Sequence[str], key: str) -> list[Path]:
     paths: list[Path] = []
     for place in map(Path, places):
-        if place.is_dir():
-            found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+        if is_folder(place):
+            found = find_images(place, f"inputs.{key}")
             if not found:
-                raise UserError(f"inputs.{key}: no image (PNG, JPEG or EXR) in {place}")
+                raise UserError(f"inputs.{key}: no image ({KINDS}) in {place}")
             paths += found
-        elif place.is_file():
+        elif is_file(place):
             paths.append(place)
         else:
             raise UserError(f"inputs.{key}: no such file or folder: {place}")

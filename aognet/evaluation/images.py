@@ -2,7 +2,6 @@
 
 import io
 import json
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from aognet.data.captions import a_few
-from aognet.data.hdr import LIGHT_SUFFIXES
-from aognet.data.images import SUFFIXES, check_shape, decode_panorama, load_image, load_panorama, to_uint8
+from aognet.data.decoding import open_image
+from aognet.data.formats import KINDS, LIGHT_SUFFIXES
+from aognet.data.images import check_shape, decode_panorama, load_image, load_panorama, to_uint8
+from aognet.data.listing import files_below, images_among
 from aognet.errors import UserError
 from aognet.evaluation.protocol import LEAST_HEIGHT
 from aognet.geometry.camera import Camera
@@ -55,27 +56,20 @@ def find_items(folder: Path, option: str, wanted: str = RESULT) -> list[Item]:
 
     Raises UserError naming the ``option`` if there are none, or two of one name.
     """
-    if not folder.is_dir():
-        raise UserError(f"{option}: no such folder: {folder}")
-    runs = sorted(path.parent for path in folder.rglob(RUN) if not _hidden(path, folder))
+    files = files_below(folder, option)
+    runs = sorted(path.parent for path in files if path.name == RUN)
     items = [Item(_relative(run, folder), run / wanted, run) for run in runs if (run / wanted).is_file()]
     if missing := [str(run) for run in runs if not (run / wanted).is_file()]:
         raise UserError(f"{option}: {len(missing)} run(s) without {wanted}: {a_few(missing)}")
     of_runs = set(runs)
-    for path in sorted(folder.rglob("*")):
-        is_image = path.suffix.lower() in SUFFIXES and not path.is_dir() and not _hidden(path, folder)
-        if is_image and of_runs.isdisjoint(path.parents):
-            items.append(Item(path.relative_to(folder).as_posix(), path))
+    others = (path for path in files if of_runs.isdisjoint(path.parents))
+    items += [Item(path.relative_to(folder).as_posix(), path) for path in images_among(others, folder)]
     if not items:
-        raise UserError(f"{option}: no panorama (PNG, JPEG, EXR or HDR) in {folder}")
+        raise UserError(f"{option}: no panorama ({KINDS}) in {folder}")
     twice = [stem for stem, count in Counter(item.stem for item in items).items() if count > 1]
     if twice:
         raise UserError(f"{option}: {folder} has several images of one name: {a_few(twice)}")
     return items
-
-
-def _hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _relative(run: Path, folder: Path) -> str:
@@ -137,7 +131,7 @@ def _header(path: Path) -> Header:
         rows, columns = load_image(path).shape[-2:]
         return Header(columns, rows, "hold linear light and were tone-mapped")
     try:
-        with _opened(path) as image:
+        with open_image(path) as image:
             # Of a PNG without EXIF data ahead of its pixels, Pillow would decode all of them to look behind.
             has_exif = image.format != "PNG" or "exif" in image.info
             turned = has_exif and image.getexif().get(0x0112, 1) >= 5
@@ -145,13 +139,7 @@ def _header(path: Path) -> Header:
             return Header(width, height, _oddity(image))
     # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
     except Exception as error:
-        raise UserError(f"{path}: not a readable PNG or JPEG image ({error})") from error
-
-
-def _opened(file: Path | io.BytesIO) -> Image.Image:
-    """The image, not decoded yet, without Pillow's warning of sizes that are allowed here."""
-    with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-        return Image.open(file, formats=("PNG", "JPEG"))
+        raise UserError(f"{path}: not a readable image ({error})") from error
 
 
 def _oddity(image: Image.Image) -> str:
@@ -174,7 +162,7 @@ def decode(content: bytes, item: Item, height: int) -> Decoded:
 
 
 def _known(content: bytes, height: int) -> Tensor | None:
-    with _opened(io.BytesIO(content)) as image:
+    with open_image(io.BytesIO(content)) as image:
         if not image.has_transparency_data:
             return None
         upright = ImageOps.exif_transpose(image).convert("RGBA")

@@ -262,8 +262,14 @@ def test_prompts_without_a_direction_are_refused(text: str) -> None:
     ("values", "said"),
     [
         ({"photos": ["{tmp}/nowhere.png"]}, "inputs.photos: no such file or folder: {tmp}/nowhere.png"),
-        ({"photos": ["{tmp}/empty"]}, "inputs.photos: no image (PNG, JPEG or EXR) in {tmp}/empty"),
-        ({"panoramas": ["{tmp}/empty"]}, "inputs.panoramas: no image (PNG, JPEG or EXR) in {tmp}/empty"),
+        (
+            {"photos": ["{tmp}/empty"]},
+            "inputs.photos: no image (PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC, EXR or HDR) in {tmp}/empty",
+        ),
+        (
+            {"panoramas": ["{tmp}/empty"]},
+            "inputs.panoramas: no image (PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC, EXR or HDR) in {tmp}/empty",
+        ),
         ({"captions": ["{tmp}/none.jsonl"], "prompt": "x"}, "{tmp}/none.jsonl: no such captions file"),
         ({}, "inputs: nothing to paint from"),
         ({"mask": "m.png"}, "partial and mask belong together, got None and 'm.png'"),
