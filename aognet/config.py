@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from aognet.errors import UserError
+from aognet.interpolation import environment
 
 T = TypeVar("T")
 
@@ -91,7 +92,8 @@ class LoadedConfig:
 def load_config(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedConfig:
     """Merge YAML files left to right, then ``key.sub=value`` overrides, and resolve ``${...}``.
 
-    :raises UserError: for a missing, oversized or malformed file, an override without ``=``, a reference to nothing.
+    :raises UserError: for a missing, oversized or malformed file, an override without ``=``, a reference to nothing,
+        a file that asks for the environment (``${oc.env:...}`` is for overrides).
     """
     merged, sources = OmegaConf.create({}), {"": str(paths[0]) if paths else COMMAND_LINE}
     for path in paths:
@@ -273,7 +275,11 @@ def _keys(values: Any, prefix: str = "") -> Iterator[str]:
 
 def _resolve(merged: Any, sources: Mapping[str, str]) -> dict[str, Any]:
     try:
-        return OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+        with environment(lambda key: sources.get(key) == COMMAND_LINE):
+            return OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+    except UserError as error:
+        name = str(error).partition(":")[0]
+        raise UserError(f"{sources.get(name, sources[''])}: {error}") from error
     except MissingMandatoryValue as error:
         name = str(error.full_key)
         raise UserError(f"{sources.get(name, sources[''])}: {name} is left open (???) and must be set") from error

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def provenance(device: str, processes: int = 1) -> dict[str, Any]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
-        "git": _git(),
+        "git": dict(_git()),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": device,
@@ -43,8 +44,9 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache
 def _git() -> dict[str, Any]:
-    """Commit of the source tree, and whether it had uncommitted changes; null outside a git checkout."""
+    """Commit of the source tree, and whether it had uncommitted changes; null outside a git checkout. Asked once."""
     root = Path(__file__).parents[1]
     try:
         commit = _ask_git(root, "rev-parse", "HEAD")

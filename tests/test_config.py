@@ -208,3 +208,34 @@ def test_plain_values_are_checked_the_same_way() -> None:
 def test_build_config_ignores_only_the_target(write) -> None:
     section = load_config([write("layer: {target: anything, width: 16}")]).section("layer")
     assert build_config(section, Layer) == Layer(width=16)
+
+
+WAYS = (
+    "${oc.env:SECRET}",
+    "x ${oc.env:SECRET,y} z",
+    "${oc.${SHARE.n}:SECRET}",
+    "${oc.decode:${SHARE.later}}",
+    "${oc.decode:${oc.env:SECRET}}",
+    "${oc.create:{a: '${oc.env:SECRET}'}}",
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("shape", ["folder: {}", "layer: {{more: [{}]}}"])
+def test_no_file_reads_the_environment(write, monkeypatch: pytest.MonkeyPatch, way: str, shape: str) -> None:
+    """What files set is written down and passed on; only the user's own words may fill the environment in."""
+    monkeypatch.setenv("SECRET", "s3cret")
+    shared = r"SHARE: {n: env, later: '\${oc.env:SECRET}'}"
+    path = write(f"{shared}\nmodel:\n  target: thing\n  " + shape.format(f'"{way}"'))
+    with pytest.raises(UserError) as caught:
+        load_config([path], ["other=3"])
+    message = str(caught.value)
+    assert "s3cret" not in message and "\n" not in message and str(path) in message and "model." in message
+
+
+def test_overrides_read_the_environment(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "s3cret")
+    path = write("model: {target: thing, folder: '${SHARE.place}'}")
+    for overrides in (["SHARE.place=p/${oc.env:SECRET}"], ["SHARE={place: 'p/${oc.env:SECRET}'}"]):
+        assert build(load_config([path], overrides).section("model")).config.folder == Path("p/s3cret")
+    assert "SECRETS" in refused([path], "SHARE.place=${oc.env:SECRETS}")  # not set: the usual error

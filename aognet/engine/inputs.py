@@ -17,6 +17,7 @@ from aognet.data.captions import load_captions
 from aognet.data.formats import KINDS
 from aognet.data.images import from_uint8, load_panorama, to_pil, to_uint8
 from aognet.data.listing import find_images
+from aognet.engine.names import safe_name, unique_names
 from aognet.engine.photos import PhotoConfig, Pose, read_partial, read_photo
 from aognet.errors import UserError
 from aognet.files import is_file, is_folder
@@ -78,8 +79,8 @@ class InputsConfig:
     def __post_init__(self) -> None:
         if (self.partial is None) != (self.mask is None):
             raise UserError(f"partial and mask belong together, got {self.partial!r} and {self.mask!r}")
-        if self.name is not None and (Path(self.name).name != self.name or self.name in ("", ".", "..")):
-            raise UserError(f"name must be a plain folder name, got {self.name!r}")
+        if self.name is not None and safe_name(self.name) != self.name:
+            raise UserError(f"name must be a plain folder name, such as {safe_name(self.name)!r}; got {self.name!r}")
         if self.limit < 0:
             raise UserError(f"limit must not be negative, got {self.limit}")
         for text in self.prompts_at:
@@ -150,7 +151,7 @@ def list_jobs(config: InputsConfig) -> list[Job]:
     jobs = jobs[: config.limit or None]
     if config.name is not None:
         jobs = [replace(job, name=config.name if len(jobs) == 1 else f"{config.name}-{job.name}") for job in jobs]
-    return _with_unique_names(jobs)
+    return [replace(job, name=name) for job, name in zip(jobs, unique_names(job.name for job in jobs), strict=True)]
 
 
 def _images(places: Sequence[str], key: str) -> list[Path]:
@@ -166,18 +167,6 @@ def _images(places: Sequence[str], key: str) -> list[Path]:
         else:
             raise UserError(f"inputs.{key}: no such file or folder: {place}")
     return paths
-
-
-def _with_unique_names(jobs: list[Job]) -> list[Job]:
-    wanted, taken, unique = {job.name for job in jobs}, set(), []
-    for job in jobs:
-        name, number = job.name, 1
-        while name in taken or (number > 1 and name in wanted):
-            number += 1
-            name = f"{job.name}-{number}"
-        taken.add(name)
-        unique.append(replace(job, name=name))
-    return unique
 
 
 def read_start(job: Job, height: int) -> Start:

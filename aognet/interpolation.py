@@ -1,0 +1,49 @@
+"""``${oc.env:NAME}`` in settings: filled in where the user wrote it on the command line, refused in a file.
+
+A file may be a stranger's, and what it sets is written down and passed on (``run.json``, the viewer, an experiment's
+``config.yaml``): it must not carry the user's environment there, whichever way it asks for it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.resolvers import oc
+
+from aognet.errors import UserError
+
+NAME = "oc.env"
+
+
+@contextmanager
+def environment(own: Callable[[str], bool]) -> Iterator[None]:
+    """While references are resolved, the environment is read only for keys (dotted) that ``own`` says yes to.
+
+    :raises UserError: naming the key, where another asked, also through other resolvers.
+    """
+    refused: list[str] = []
+
+    def env(*words: Any, _node_: Any) -> Any:
+        key = re.sub(r"\[(\w+)\]", r".\1", str(_node_._get_full_key(None)))
+        if own(key):
+            return oc.env(*words)
+        refused.append(key)
+        raise ValueError(key)
+
+    OmegaConf.register_resolver(NAME, env, replace=True, annotation_validation="off")
+    cause: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        cause = error
+        if not refused:
+            raise
+    finally:
+        OmegaConf.register_resolver(NAME, oc.env, replace=True, annotation_validation="off")
+    if refused:
+        raise UserError(
+            f"{refused[0]}: a file may not read the environment (${{{NAME}:...}}); give it on the command line: "
+            f"'{refused[0]}=...'"
+        ) from cause
