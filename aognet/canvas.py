@@ -83,9 +83,9 @@ class Canvas:
         both = self.look_all([camera])
         return Glimpse(both.image[:, 0], both.known[:, 0])
 
-    def faces(self, size: int) -> Glimpse:
-        """The six faces of the cubemap, [batch, 6, ...]."""
-        return self.look_all(face_cameras(size))
+    def faces(self, size: int, yaw_degrees: float = 0.0) -> Glimpse:
+        """The six faces of the cubemap whose front looks at a yaw, [batch, 6, ...]."""
+        return self.look_all([camera.turned(yaw_degrees) for camera in face_cameras(size)])
 
     def look_all(self, cameras: Sequence[Camera]) -> Glimpse:
         """What cameras of one size see, [batch, views, ...]."""

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 Layout = Literal["sd15", "sd2"]
 
@@ -120,6 +122,13 @@ def tiny_pipeline(components: dict[str, Any]) -> Any:
         )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def whole_cells(known: Tensor, vae: Any) -> Tensor:
+    """The known pixels of which the whole latent pixel is known."""
+    scale = 2 ** (len(vae.config.block_out_channels) - 1)
+    unknown = functional.max_pool2d((~known).float(), scale)
+    return functional.interpolate(unknown, scale_factor=scale) < 0.5
 
 
 def save(components: dict[str, Any], folder: Path) -> Path:

@@ -40,6 +40,12 @@ class AugmentConfig:
             raise UserError(f"word_swaps {self.word_swaps} needs the library nlpaug: pip install nlpaug")
 
 
+def check_pitches(pitches: Sequence[float]) -> None:
+    """Raises UserError unless ``input_pitch_degrees`` are pitches in degrees, at least one."""
+    if not pitches or not all(-90 <= pitch <= 90 for pitch in pitches):
+        raise UserError(f"input_pitch_degrees must be pitches between -90 and 90, got {list(pitches)}")
+
+
 def check_share(name: str, value: float) -> None:
     """Raises UserError unless a setting is a share."""
     if not 0 <= value <= 1:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.data.augment import AugmentConfig, check_share, draw_prompt, light_curves
+from aognet.data.augment import AugmentConfig, check_pitches, check_share, draw_prompt, light_curves
 from aognet.data.panorama import Panorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.viewing import view_all
@@ -73,9 +73,7 @@ class CubeSamples(PanoramaSamples[CubeSample]):
             if not self.input_fov_degrees or not all(0 < fov < 180 for fov in self.input_fov_degrees):
                 fields = list(self.input_fov_degrees)
                 raise UserError(f"input_fov_degrees must be fields of view between 0 and 180, got {fields}")
-            if not self.input_pitch_degrees or not all(-90 <= pitch <= 90 for pitch in self.input_pitch_degrees):
-                pitches = list(self.input_pitch_degrees)
-                raise UserError(f"input_pitch_degrees must be pitches between -90 and 90, got {pitches}")
+            check_pitches(self.input_pitch_degrees)
             check_share("directed", self.directed)
 
     def __init__(self, config: Config):

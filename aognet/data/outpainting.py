@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.data.augment import AugmentConfig, check_share, draw_prompt, light_curves
+from aognet.data.augment import AugmentConfig, check_pitches, check_share, draw_prompt, light_curves
 from aognet.data.panorama import Panorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.viewing import view_all
@@ -66,13 +66,15 @@ class Situation:
 class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
     """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``.
 
-    A random panorama is turned by a random whole number of columns (by moving the cameras, not the pixels), a random
-    input field of view is known, and a random step of its plan is the view to paint.
+    A random panorama is turned by a random whole number of columns (by moving the cameras, not the pixels), a photo
+    of a random field of view and pitch is known straight ahead, and a random step of its plan is the view to paint.
+    Painting tells positions in the photo's frame, so its yaw is 0 there as well.
     """
 
     @dataclass(frozen=True, kw_only=True)
     class Config(PanoramaConfig):
-        """``plan``: the views; ``input_fov_degrees``: fields of view of the known photo, one drawn for each sample.
+        """``plan``: the views; ``input_fov_degrees`` and ``input_pitch_degrees``: of the known photo, one of each drawn
+        for a sample.
 
         ``face_size``: pixels of the square faces. ``least_unknown``: steps whose view has a smaller unknown share are
         left out, since little can be learned from them. ``directed``: how often the augmented caption of the direction
@@ -81,6 +83,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
 
         plan: PlanConfig = field(default_factory=PlanConfig)
         input_fov_degrees: tuple[float, ...] = (90.0,)
+        input_pitch_degrees: tuple[float, ...] = (0.0,)
         face_size: int = 512
         least_unknown: float = 0.0
         directed: float = 0.0
@@ -91,6 +94,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
                 raise UserError(
                     f"input_fov_degrees must be fields of view between 0 and 180, got {list(self.input_fov_degrees)}"
                 )
+            check_pitches(self.input_pitch_degrees)
             check_share("directed", self.directed)
             if self.face_size < 8 or self.face_size % 8:
                 raise UserError(f"face_size must be a multiple of 8, got {self.face_size}")
@@ -98,7 +102,11 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
     def __init__(self, config: Config):
         super().__init__(config)
         size = config.plan.size
-        self.inputs = [Camera(fov_degrees=fov, width=size, height=size) for fov in config.input_fov_degrees]
+        self.inputs = [
+            Camera(pitch_degrees=pitch, fov_degrees=fov, width=size, height=size)
+            for pitch in config.input_pitch_degrees
+            for fov in config.input_fov_degrees
+        ]
         self.plans = [make_plan(config.plan, known_by([camera], config.height)) for camera in self.inputs]
         self.steps = [self._worth_painting(which) for which in range(len(self.plans))]
         self._situations: dict[tuple[int, int], Situation] = {}

@@ -15,7 +15,7 @@ from aognet.engine.recorder import Recorder
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.views import PlanConfig, make_plan
-from aognet.models.painting import View, look
+from aognet.models.painting import View, frame_yaw, look
 from aognet.sampling.sampler import SamplerConfig
 
 
@@ -91,11 +91,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Painting:
-    """A run being painted: its canvas, which is painted into, and all views of its plan."""
+    """A run being painted: its canvas, which is painted into, all views of its plan, and its frame (`frame_yaw`)."""
 
     journal: Journal
     canvas: Canvas
     entries: list[Entry]
+    frame_yaw_degrees: float
 
     def wave(self, number: int) -> list[Entry]:
         """The views of a wave."""
@@ -125,8 +126,9 @@ class Generator:
 
     def _begin(self, run: Run) -> Painting:
         canvas = run.journal.start() if run.start is None else run.start
-        entries = planned(self.config, canvas.known[0, 0], run.prompt, run.directed)
-        return Painting(run.journal, canvas.to(self.device), entries)
+        yaw = frame_yaw(run.journal.photo_camera(), canvas.height)
+        entries = planned(self.config, canvas.known[0, 0], run.prompt, run.directed, yaw)
+        return Painting(run.journal, canvas.to(self.device), entries, yaw)
 
     def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, Entry]]]:
         """The views of a wave, as many together as may be."""
@@ -146,7 +148,8 @@ class Generator:
         new = [i for i, (painting, entry) in enumerate(batch) if not painting.journal.has(entry)]
         if new:
             # Views of a batch that are recorded already are painted again with it: the others come out as before.
-            views = self._views([View(one.canvas, e.camera, e.prompt, e.seed) for one, e in batch], listener)
+            views = [View(one.canvas, e.camera, e.prompt, e.seed, one.frame_yaw_degrees) for one, e in batch]
+            views = self._views(views, listener)
             recorder.add([(batch[i][0].journal, batch[i][1], views[i]) for i in new])
         return len(new)
 
@@ -175,7 +178,8 @@ class Generator:
                 f"--repaint {at.yaw:g},{at.pitch:g}: the input covers this direction wholly; nothing to paint"
             )
         listener.views(0, 1)
-        view = self._views([View(canvas.to(self.device), camera, text, entry.seed)], listener)[0]
+        yaw = frame_yaw(journal.photo_camera(), canvas.height)
+        view = self._views([View(canvas.to(self.device), camera, text, entry.seed, yaw)], listener)[0]
         with Recorder() as recorder:
             recorder.add([(journal, entry, view)])
         listener.views(1, 1)
@@ -189,10 +193,17 @@ class Generator:
 
 
 def planned(
-    config: GeneratorConfig, known: Bool[Tensor, "height width"], prompt: str, directed: Sequence[DirectedPrompt]
+    config: GeneratorConfig,
+    known: Bool[Tensor, "height width"],
+    prompt: str,
+    directed: Sequence[DirectedPrompt],
+    yaw_degrees: float = 0.0,
 ) -> list[Entry]:
-    """The views that paint what is not known, each with the prompt of its direction and a seed of its own."""
-    steps = make_plan(config.plan, known).steps
+    """The views that paint what is not known, each with the prompt of its direction and a seed of its own.
+
+    ``yaw_degrees``: of the frame they are planned in.
+    """
+    steps = make_plan(config.plan, known, yaw_degrees).steps
     prompts = [prompt_for(step.camera, prompt, directed) for step in steps]
     return [
         Entry(f"{number:03d}.png", step.camera, step.wave, text, view_seed(config.seed, number))

@@ -85,9 +85,23 @@ class Plan:
         return [[step.camera for step in self.steps if step.wave == wave] for wave in range(count)]
 
 
-def make_plan(config: PlanConfig, known: Bool[Tensor, "height width"]) -> Plan:
-    """The plan that leaves nothing of a canvas unknown, given what is known of it."""
+def make_plan(config: PlanConfig, known: Bool[Tensor, "height width"], yaw_degrees: float = 0.0) -> Plan:
+    """The plan that leaves nothing of a canvas unknown, given what is known of it.
+
+    ``yaw_degrees``: of the frame it is made in, a whole number of the canvas's columns. Where a canvas and its frame
+    are turned, the plan turns with them.
+    """
     known = known.cpu()
+    columns = round(yaw_degrees / 360 * known.shape[1]) % known.shape[1]
+    if columns == 0:
+        return _planned(config, known)
+    steps = _planned(config, known.roll(-columns, 1)).steps
+    turned = [replace(step, camera=step.camera.turned(yaw_degrees)) for step in steps]
+    # Completed again: rounding may take a pixel from the edge of a turned view.
+    return Plan(tuple(_completed(turned, config, known)))
+
+
+def _planned(config: PlanConfig, known: Bool[Tensor, "height width"]) -> Plan:
     if config.kind == "cube":
         faces = face_cameras(config.size, config.fov_degrees)
         return Plan(tuple(Step(camera.turned(_heading(known)), wave=0) for camera in faces))

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aognet.canvas import Glimpse, filled
 from aognet.data.cache import CacheConfig
 from aognet.errors import UserError
 from aognet.models.encodings import EncodingCache
@@ -52,7 +53,7 @@ class InpaintCondition:
     """What a UNet needs to know about the image to continue, in latents. Made by `Backbone.prepare_condition`."""
 
     mask: Float[Tensor, "batch 1 height width"]  # 1 = to paint, 0 = known
-    image: Float[Tensor, "batch channels height width"]  # scaled; of the masked image, 4-channel UNet: of the image
+    image: Float[Tensor, "batch channels height width"]  # scaled; of the masked image, or of the filled one
     noise: Float[Tensor, "batch channels height width"]  # standard normal, where sampling starts
 
     def repeated(self, rows: int) -> "InpaintCondition":
@@ -242,20 +243,23 @@ class Backbone(nn.Module):
     ) -> InpaintCondition:
         """Condition and starting noise, drawn from ``source`` in the order of `StableDiffusionInpaintPipeline`.
 
-        A 9-channel UNet never sees what is not ``known``. For a 4-channel UNet the whole image is encoded, since its
-        latents are cut at the mask's edge afterwards: fill the unknown pixels with something smooth.
+        What is not ``known`` of an image changes nothing, in training as in painting. A 9-channel UNet is told the
+        image with zeros there. A 4-channel UNet is given clean latents in place of noisy ones: the image is continued
+        smoothly before it is encoded, and a latent pixel is known only if all its image pixels are.
         """
         self._check_size(images)
         size = [side // self.vae_scale for side in images.shape[-2:]]
         shape = (len(images), self.latent_channels, *size)
         known = known.to(self.device)
-        # Nearest, like the pipeline: every latent pixel takes the first of its image pixels.
-        mask = functional.interpolate((~known).float(), size=size)
+        images, unknown = images.to(self.device) * known, (~known).float()
         if self.is_inpainting:
+            # Nearest, like the pipeline: every latent pixel takes the first of its image pixels.
+            mask = functional.interpolate(unknown, size=size)
             noise = normal(shape, source, self.device)
-            latents = self.encode_images(images.to(self.device) * known, source)
-        else:
             latents = self.encode_images(images, source)
+        else:
+            mask = functional.max_pool2d(unknown, self.vae_scale)
+            latents = self.encode_images(filled(Glimpse(images, known)), source)
             noise = normal(shape, source, self.device)
             normal(shape, source)  # the pipeline encodes the masked image too; keeps the generators in step with it
         return InpaintCondition(mask=mask, image=latents, noise=noise)

@@ -20,12 +20,28 @@ from aognet.sampling.schedulers import make_scheduler
 
 @dataclass(frozen=True)
 class View:
-    """A view to paint: of which canvas, from where, with which words and which random numbers."""
+    """A view to paint: of which canvas, from where, with which words and which random numbers.
+
+    ``frame_yaw_degrees``: the yaw that counts as straight ahead, see `frame_yaw`.
+    """
 
     canvas: Canvas
     camera: Camera
     prompt: str
     seed: int
+    frame_yaw_degrees: float = 0.0
+
+
+def frame_yaw(photo: Camera | None, height: int) -> float:
+    """Yaw of the frame in which a canvas of ``height`` rows is painted: its first photograph's (0 without one).
+
+    Methods are trained with the photograph straight ahead; in its frame it is there wherever it lies on the canvas. A
+    whole number of columns, in [-180, 180). Gravity tells up from down, so pitch and roll stay what they are.
+    """
+    if photo is None:
+        return 0.0
+    columns = round(photo.yaw_degrees / 360 * 2 * height)
+    return (columns + height) % (2 * height) * 180 / height - 180
 
 
 def look(views: Sequence[View]) -> Glimpse:

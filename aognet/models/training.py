@@ -32,12 +32,15 @@ def diffusion_loss(
     ``context`` may hold the rows of ``views`` several times over (`drawn`): each time they are noised anew, with a
     timestep and noise of their own, while they are encoded only once. All randomness comes from ``seeds``: the order
     of samples in batches and processes changes nothing. ``known_weight`` is the weight of known pixels (1: as
-    published); they are put back afterwards, so less may be asked of them. ``predict`` takes the place of
+    published); they are put back afterwards, so less may be asked of them. What is not known of a view is seen by the
+    target alone, and by the noised latents that are to be painted. ``predict`` takes the place of
     `Backbone.predict`. Of every ``together`` rows the first one's seed gives all their timestep and offset.
     """
     predict, leaders = predict or backbone.predict, seeds[::together]
     condition = backbone.prepare_condition(views, known, generators(seeds, NOISE))
-    latents = condition.image if not backbone.is_inpainting else backbone.encode_images(views)
+    latents = backbone.encode_images(views)
+    if not backbone.is_inpainting:  # what is put back when it paints, since that is made without the unknown pixels
+        latents = torch.where(condition.mask > 0.5, latents, condition.image)
     draws, device = len(context) // len(views), latents.device
     count = backbone.training_steps
     timesteps = drawn(draws, lambda stream: uniform_timesteps(leaders, count, device, stream), TIMESTEP)

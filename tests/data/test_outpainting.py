@@ -184,11 +184,20 @@ def test_view_settings_that_cannot_be(key: str, value: object):
         *(("input_fov_degrees", value) for value in ((), (0.0,), (90.0, 180.0), (float("nan"),))),
         ("face_size", 4),
         ("face_size", 20),
+        *(("input_pitch_degrees", value) for value in ((), (91.0,))),
     ],
 )
 def test_outpainting_settings_that_cannot_be(key: str, value: object):
     with pytest.raises(UserError, match=key):
         OutpaintingSamples.Config(**{"folders": ["x"], key: value})
+
+
+def test_the_photograph_is_known_at_every_pitch_of_the_list(folder: Path):
+    samples = outpainting_samples(folder, input_fov_degrees=(70.0, 90.0), input_pitch_degrees=(0.0, 40.0))
+    photos = {(photo.fov_degrees, photo.pitch_degrees) for photo in samples.inputs}
+    assert photos == {(70.0, 0.0), (90.0, 0.0), (70.0, 40.0), (90.0, 40.0)}
+    above = {bool(samples[number].faces_known[4].any()) for number in range(12)}  # of the face above
+    assert above == {True, False}
 
 
 def painted_before(panorama: Tensor, plan: Plan, photo: Camera, wave: int) -> Canvas:

@@ -51,6 +51,21 @@ def test_a_cube_is_six_level_faces_in_one_wave_that_face_the_photo(yaw: float):
         PlanConfig(kind="cube", fov_degrees=80.0)
 
 
+@pytest.mark.parametrize("kind", ["cover", "published", "cube"])
+@pytest.mark.parametrize("columns", [1, -17, 64])
+def test_a_plan_turns_with_its_frame(kind: str, columns: int):
+    config = PlanConfig(kind=kind, fov_degrees=95.0, size=64)
+    known = known_by([replace(PHOTO, pitch_degrees=10.0), Camera(100.0, fov_degrees=50.0, width=64, height=64)], 64)
+    turn = columns * 360 / 128
+    plan, turned = make_plan(config, known), make_plan(config, known.roll(columns, 1), turn)
+    assert [step.wave for step in turned.steps] == [step.wave for step in plan.steps]
+    for step, other in zip(plan.steps, turned.steps, strict=True):
+        assert replace(other.camera, yaw_degrees=0.0) == replace(step.camera, yaw_degrees=0.0)
+        assert other.camera.yaw_degrees == pytest.approx(step.camera.yaw_degrees + turn, abs=1e-9)
+    if kind != "cube":
+        overlaps(turned, known.roll(columns, 1))
+
+
 def random_cameras(seed: int) -> list[Camera]:
     draw = random.Random(seed)
     return [

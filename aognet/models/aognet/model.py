@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from aognet.canvas import Canvas, Glimpse, filled, join
+from aognet.canvas import Canvas, Glimpse, join
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.errors import UserError
 from aognet.geometry.camera import positions_of
@@ -149,13 +149,15 @@ class AOGNet(nn.Module):
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "views 3 size size"]:
         """The views, ``seen`` so far, continued from what is known; each depends on its own canvas and seed alone."""
-        canvases = list({id(view.canvas): view.canvas for view in views}.values())
-        numbers = {id(canvas): number for number, canvas in enumerate(canvases)}
-        faces = [canvas.faces(face_size) for canvas in canvases]
+        # One of the views of each canvas; what is told of the sphere is told in the frame of its photograph.
+        first = {id(view.canvas): view for view in reversed(views)}
+        numbers = {canvas: number for number, canvas in enumerate(first)}
+        faces = [view.canvas.faces(face_size, view.frame_yaw_degrees) for view in first.values()]
+        cameras = [view.camera.turned(-view.frame_yaw_degrees) for view in views]
         surroundings = Surroundings(
             seen.image,
             seen.known,
-            torch.stack([positions_of(view.camera) for view in views]).to(seen.image),
+            torch.stack([positions_of(camera) for camera in cameras]).to(seen.image),
             torch.cat([each.image for each in faces]),
             torch.cat([each.known for each in faces]),
             torch.tensor([numbers[id(view.canvas)] for view in views], device=seen.image.device),
@@ -176,8 +178,7 @@ class AOGNet(nn.Module):
         source: Sequence[torch.Generator],
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "batch 3 size size"]:
-        images = view if self.backbone.is_inpainting else filled(Glimpse(view, known))
-        condition = self.backbone.prepare_condition(images, known, source)
+        condition = self.backbone.prepare_condition(view, known, source)
         predict = partial(self.backbone.predict, residuals=given.residuals)
         return inpaint(self.backbone, condition, given.context, sampler, source, progress, predict)
 

@@ -1,7 +1,7 @@
 """CubeDiff (Kalischek et al., arXiv 2501.17162): six faces of a cube, painted at once by a latent diffusion model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from aognet.canvas import Canvas, Glimpse, filled
+from aognet.canvas import Canvas, Glimpse
 from aognet.data.cubes import CubeBatch
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
@@ -173,7 +173,10 @@ class CubeDiff(nn.Module):
 
     def _are_cubes(self, views: Sequence[View]) -> bool:
         cubes = [views[first : first + COUNT] for first in range(0, len(views), COUNT)]
-        return all([view.camera for view in cube] == self._cube(cube[0].camera) for cube in cubes)
+        return all(
+            len(cube) == COUNT and all(map(_alike, (view.camera for view in cube), self._cube(cube[0].camera)))
+            for cube in cubes
+        )
 
     def _through_a_cube(self, views: Sequence[View], *options: Any) -> Float[Tensor, "views 3 size size"]:
         first, seeds = views[0], face_seeds(torch.tensor([views[0].seed])).tolist()
@@ -194,8 +197,7 @@ class CubeDiff(nn.Module):
         source: Sequence[torch.Generator],
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "rows 3 size size"]:
-        images = glimpse.image if self.backbone.is_inpainting else filled(glimpse)
-        condition = self.backbone.prepare_condition(images, glimpse.known, source)
+        condition = self.backbone.prepare_condition(glimpse.image, glimpse.known, source)
         painted = inpaint(self.backbone, condition, context, sampler, source, progress, self.predict)
         return blend_faces(painted.unflatten(0, (-1, COUNT)), self.config.fov_degrees).flatten(0, 1)
 
@@ -231,6 +233,12 @@ class CubeDiff(nn.Module):
         if model.config.train == "lora":
             merge_lora(model.backbone.unet)
         return model
+
+
+def _alike(camera: Camera, other: Camera) -> bool:
+    """Whether two cameras are the same but for rounding of their yaws."""
+    apart = (camera.yaw_degrees - other.yaw_degrees + 180) % 360 - 180
+    return abs(apart) < 1e-6 and replace(camera, yaw_degrees=other.yaw_degrees) == other
 
 
 def face_seeds(seeds: Int[Tensor, "batch"]) -> Int[Tensor, "rows"]:
