@@ -119,13 +119,19 @@ def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, obj
     """Each image with its pose from a YAML that maps file names to yaw, pitch, roll and fov."""
     if poses is None:
         raise UserError(f"{len(images)} images need --poses, a YAML file with yaw, pitch, roll and fov by file name")
+    from aognet.data.captions import a_few
+    from aognet.data.matching import match
     from aognet.engine.photos import Pose
 
     table = load_config([Path(poses)])
-    missing = [image for image in images if Path(image).name not in table.values]
-    if missing:
-        raise UserError(f"{poses}: no pose for {Path(missing[0]).name}")
-    sections = [table.section(Path(image).name) for image in images]
+    found = match(map(str, table.values), [Path(image).name for image in images], [Path(image) for image in images])
+    for number, key in enumerate(found.keys):
+        if key is None:
+            could = f"; it may be {' or '.join(found.unclear[number])}" if number in found.unclear else ""
+            raise UserError(f"{poses}: no pose for {Path(images[number]).name}{could}")
+    if unused := [str(name) for name in table.values if name not in found.keys]:
+        log.warning("%s: %d pose(s) of images that are not given (%s)", poses, len(unused), a_few(unused))
+    sections = [table.section(key) for key in found.keys]
     return [
         {**vars(build_config(section, Pose)), "image": image} for image, section in zip(images, sections, strict=True)
     ]

@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     import torch
 
     from aognet.config import build_config, load_config
-    from aognet.data.captions import captions_for, load_captions
+    from aognet.data.captions import check_captions, load_captions
     from aognet.data.images import save_image
     from aognet.engine.inference import InferenceConfig
     from aognet.engine.inputs import Job, read_start
@@ -102,11 +102,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     captions = {name: texts for path in options.captions for name, texts in load_captions(path).items()}
     one_shot = OneShot(config) if options.kind == "one-shot" else None
     options.out_dir.mkdir(parents=True, exist_ok=True)
-    for path in options.panoramas:
+    names, where = [path.name for path in options.panoramas], ", ".join(map(str, options.captions))
+    keys = check_captions(captions, names, where, paths=options.panoramas)
+    for path, key in zip(options.panoramas, keys, strict=True):
         out = options.out_dir / f"{path.stem}.png"
         if out.exists():
             continue
-        prompt = next(iter(captions_for(captions, path.name)), "")
+        prompt = next(iter(captions.get(key, ())), "")
         canvas = read_start(Job(path.stem, prompt, (), truth=path, pose=Pose(fov=90.0)), config.generator.height).canvas
         if one_shot is not None:
             painted = one_shot(canvas, prompt)

@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from aognet.data.captions import load_captions
     from aognet.data.images import load_image, to_pil
+    from aognet.data.matching import match
     from aognet.errors import UserError
     from aognet.evaluation.images import find_items
     from aognet.files import write_atomically
@@ -44,16 +45,17 @@ def main(argv: list[str] | None = None) -> None:
     items = find_items(arguments.image_dir, "--image_dir")[: arguments.count]
     captions_file = arguments.image_dir / "captions.jsonl"
     captions = load_captions(captions_file) if arguments.labels and captions_file.exists() else {}
+    keys = match(captions, [item.name for item in items], [item.path for item in items]).keys
     wide, high = arguments.width, arguments.width // 2
     step = high + (LABEL_HEIGHT if arguments.labels else 0)
     columns = min(arguments.columns, len(items))
     sheet = Image.new("RGB", (columns * wide, -(-len(items) // columns) * step), "white")
-    for number, item in enumerate(items):
+    for number, (item, key) in enumerate(zip(items, keys, strict=True)):
         small = to_pil(load_image(item.path)).resize((wide, high), Image.Resampling.LANCZOS)
         x, y = number % columns * wide, number // columns * step
         sheet.paste(small, (x, y))
         if arguments.labels:
-            text = label_of(item, captions)
+            text = label_of(item, captions.get(key, []))
             room = wide // 5
             short = text if len(text) <= room else f"{text[: room - 3]}..."
             ImageDraw.Draw(sheet).text((x + 3, y + high + 2), short, fill="black", font_size=9)
@@ -62,13 +64,11 @@ def main(argv: list[str] | None = None) -> None:
     write_atomically(arguments.out, buffer.getvalue())
 
 
-def label_of(item, captions: dict[str, list[str]]) -> str:
+def label_of(item, captions: list[str]) -> str:
     """What an image shows, in words."""
-    from aognet.data.captions import captions_for
-
     prompt = item.folder / "prompt.txt" if item.folder else None
     said = prompt.read_text(encoding="utf-8").strip() if prompt and prompt.is_file() else ""
-    return said or (captions_for(captions, item.name) or [item.name])[0]
+    return said or next(filter(None, captions), item.name)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ writing. ``merge`` turns the parts of any number of processes into the captions 
 
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from aognet.data.captions import CaptionRecord, load_records, parse_record, save_records
+from aognet.data.matching import match
 from aognet.errors import UserError
 
 
@@ -53,12 +54,13 @@ class CaptionsFile:
         self.forget_parts()
         return merged
 
-    def forget(self, names: Sequence[str]) -> None:
-        """Drops the records of these images, and the parts."""
-        gone = {*names, *(PurePosixPath(name).name for name in names)}
+    def forget(self, names: Sequence[str], every: Sequence[str]) -> None:
+        """Drops the records of these images, the first of ``every`` image there is, and the parts."""
         self.forget_parts()
         if self.path.is_file():
-            save_records([record for record in self.records() if record.file not in gone], self.path)
+            records = self.records()
+            gone = {*match((record.file for record in records), every).keys[: len(names)]}
+            save_records([record for record in records if record.file not in gone], self.path)
 
     def forget_parts(self) -> None:
         """Removes the part files."""

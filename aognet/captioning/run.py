@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from aognet.data.captions import CaptionRecord, check_captions, fold, load_capti
 from aognet.data.formats import KINDS
 from aognet.data.images import load_image, resize_panorama
 from aognet.data.listing import find_images
+from aognet.data.matching import match
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look_all
@@ -125,18 +126,19 @@ def caption_folder(config: RunConfig, captioner: CaptionerConfig, processes: Pro
     The captioner is loaded once something is to do. Raises UserError for a folder without images, a file that is no
     captions file, and a captioner that cannot be loaded.
     """
-    names = image_names(config.image_dir)[: config.limit or None]
+    every = image_names(config.image_dir)
+    names = every[: config.limit or None]
     if processes.first:
         _make(config.out_dir)
         _merge(config, names)
     processes.wait()
-    images = _missing(config, names)
+    images = _missing(config, names, every)
     if images:
         loaded = build_captioner(captioner, processes.device)
         processes.wait()
         if config.overwrite and processes.first:
             for output in config.files:
-                output.file.forget(names)
+                output.file.forget(names, every)
         processes.wait()
         ours = images[processes.number :: processes.count]
         try:
@@ -167,13 +169,16 @@ def _make(folder: Path) -> None:
         raise UserError(f"--out_dir: cannot make {folder} ({error.strerror})") from error
 
 
-def _missing(config: RunConfig, names: Sequence[str]) -> list[list[Task]]:
-    """What is to do, by image: its tasks go to one process, so that it is decoded once."""
+def _missing(config: RunConfig, names: Sequence[str], every: Sequence[str]) -> list[list[Task]]:
+    """What is to do, by image: its tasks go to one process, so that it is decoded once.
+
+    ``names``: the first of ``every`` image there is.
+    """
     tasks: dict[str, list[Task]] = {}
     for output in config.files:
-        there = set() if config.overwrite else {record.file for record in output.file.records()}
-        for name in names:
-            if name not in there and PurePosixPath(name).name not in there:
+        there = () if config.overwrite else (record.file for record in output.file.records())
+        for name, key in zip(names, match(there, every).keys, strict=False):
+            if key is None:
                 tasks.setdefault(name, []).append(Task(name, output))
     return [tasks[name] for name in names if name in tasks]
 

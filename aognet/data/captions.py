@@ -1,19 +1,21 @@
 """Captions of panoramas: a JSONL file with one object a line.
 
 ``{"file": "inside/hall.jpg", "captions": ["a hall", ...]}``: the image's path relative to its folder, with ``/``, or
-only its name. A line may also say ``"yaws": [[0.0, 30.0], ...]`` (for each caption, the directions in
-degrees of the views that gave it), ``"model"`` and ``"revision"`` (who wrote it); other keys are kept as they are.
+only its name (`aognet.data.matching`). A line may also say ``"yaws": [[0.0, 30.0], ...]`` (for each caption, the
+directions in degrees of the views that gave it), ``"model"`` and ``"revision"`` (who wrote it); other keys are kept as
+they are.
 """
 
 import json
 import logging
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from aognet.data.formats import SUFFIXES
+from aognet.data.matching import match
 from aognet.errors import UserError
 from aognet.files import write_atomically
 
@@ -131,40 +133,41 @@ def fold(captions: Sequence[str], yaws: Sequence[float]) -> tuple[tuple[str, ...
     return tuple(texts.values()), tuple(tuple(group) for group in groups.values())
 
 
-def captions_for(captions: Mapping[str, list[str]], name: str) -> list[str]:
-    """The captions of the image ``name`` (its path relative to its folder), as `key_for` finds them; [] if none."""
-    key = key_for(captions, name)
-    return [] if key is None else captions[key]
+def check_captions(
+    captions: Mapping[str, Sequence[str]],
+    names: Sequence[str],
+    where: str,
+    refuse: bool = False,
+    paths: Sequence[Path] | None = None,
+) -> list[str | None]:
+    """The key of each image's captions, in their order, as `aognet.data.matching.match` finds it.
 
-
-def key_for(captions: Mapping[str, Any], name: str) -> str | None:
-    """The key that means the image ``name``: its relative path, else its bare name, else one of them with the suffix of
-    another kind of image, so that an image keeps its captions when it is converted."""
-    path = PurePosixPath(name)
-    for known in (name, path.name):
-        if known in captions:
-            return known
-    others = [kind(suffix) for suffix in SUFFIXES for kind in (str, str.upper)]
-    places = (str(place.with_suffix(suffix)) for place in (path, PurePosixPath(path.name)) for suffix in others)
-    return next((place for place in places if place in captions), None) if path.suffix.lower() in SUFFIXES else None
-
-
-def check_captions(captions: Mapping[str, list[str]], names: Sequence[str], where: str, refuse: bool = False) -> None:
-    """Warns of captions for images that are not among ``names``, and of images without one.
-
-    ``names``: paths relative to the image folder, with ``/``. ``where``: what to name, such as the captions file.
-    Raises UserError instead of warning if ``refuse``.
+    Warns of captions for images that are not there, of images without one, and of what could be meant in several ways.
+    ``where``: what to name, such as the captions file. Raises UserError instead of warning if ``refuse``.
     """
-    meant = {key_for(captions, name) for name in names}
+    matches = match(captions, names, paths)
+    meant = {*matches.keys, *(key for keys in matches.unclear.values() for key in keys)}
+    numbers = [number for number in range(len(names)) if number not in matches.unclear]
+    bare = [names[number] for number in numbers if not any(captions.get(matches.keys[number], ()))]
+    unclear = [f"{names[number]}: {' or '.join(sorted(keys)[:2])}" for number, keys in matches.unclear.items()]
     findings = (
         ("caption(s) for missing images", [name for name in captions if name not in meant]),
-        ("image(s) without caption", [name for name in names if not any(captions_for(captions, name))]),
+        ("image(s) without caption", bare),
+        ("image(s) whose caption is not clear", unclear),
+        ("caption(s) shared by images of one name in several folders", _shared(names, matches.keys, paths or names)),
     )
     said = [f"{len(found)} {what} ({a_few(found)})" for what, found in findings if found]
     if said and refuse:
         raise UserError(f"{where}: {', '.join(said)}")
     if said:
         log.warning("%s: %s", where, ", ".join(said))
+    return matches.keys
+
+
+def _shared(names: Sequence[str], keys: Sequence[str | None], places: Sequence[Path | str]) -> list[str]:
+    """Names with a key that are those of images at several places."""
+    found = {(name, place) for name, key, place in zip(names, keys, places, strict=True) if key is not None}
+    return [name for name, count in Counter(name for name, _ in found).items() if count > 1]
 
 
 def a_few(names: Sequence[str]) -> str:

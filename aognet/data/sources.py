@@ -2,11 +2,11 @@
 
 import csv
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aognet.data.captions import CaptionRecord, a_few, check_captions, key_for, load_captions, load_records
+from aognet.data.captions import CaptionRecord, a_few, check_captions, load_captions, load_records
 from aognet.data.formats import KINDS
 from aognet.data.listing import find_images
 from aognet.data.splits import Split, SplitConfig
@@ -90,8 +90,8 @@ def _from_folders(config: SourceConfig) -> list[Entry]:
         found += images[: config.limits[number] or None] if config.limits else images
     if not config.captions:
         return found
-    check_captions(captions, [entry.name for entry in found], ", ".join(config.captions), config.strict_captions)
-    keys = [key_for(captions, entry.name) for entry in found]
+    names, paths = [entry.name for entry in found], [entry.path for entry in found]
+    keys = check_captions(captions, names, ", ".join(config.captions), config.strict_captions, paths)
     pairs = zip(found, keys, strict=True)
     return [replace(entry, captions=tuple(captions[key])) for entry, key in pairs if key is not None]
 
@@ -104,14 +104,15 @@ def _with_augmented(entries: list[Entry], files: Sequence[str]) -> list[Entry]:
     if not files:
         return entries
     records = {record.file: record for file in files for record in load_records(Path(file))}
-    return [_augmented(entry, records) for entry in entries]
+    captions = {name: record.captions for name, record in records.items()}
+    names, paths = [entry.name for entry in entries], [entry.path for entry in entries]
+    keys = check_captions(captions, names, ", ".join(files), paths=paths)
+    return [_augmented(entry, records.get(key)) for entry, key in zip(entries, keys, strict=True)]
 
 
-def _augmented(entry: Entry, records: Mapping[str, CaptionRecord]) -> Entry:
-    key = key_for(records, entry.name)
-    if key is None:
+def _augmented(entry: Entry, record: CaptionRecord | None) -> Entry:
+    if record is None:
         return entry
-    record = records[key]
     yaws = record.yaws or tuple(() for _ in record.captions)
     return replace(entry, augmented=record.captions, yaws=yaws)
 

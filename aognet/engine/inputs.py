@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.data.captions import load_captions
+from aognet.data.captions import a_few, check_captions, load_captions
 from aognet.data.formats import KINDS
 from aognet.data.images import from_uint8, load_panorama, to_pil, to_uint8
 from aognet.data.listing import find_images
@@ -122,51 +122,61 @@ class Start:
 
 def list_jobs(config: InputsConfig) -> list[Job]:
     """The panoramas to paint. Raises UserError for a folder that is not there or has no image."""
-    captions: dict[str, list[str]] = {}
-    for file in config.captions:
-        captions |= load_captions(Path(file))
     directed = tuple(DirectedPrompt.parse(text, "prompts_at") for text in config.prompts_at)
-
-    def job(name: str, path: Path | None, **parts) -> Job:
-        named = captions.get(path.name) if path else None
-        return Job(name, named[0] if named else config.prompt, directed, **parts)
-
+    photos, panoramas = (_images(getattr(config, key), key) for key in ("photos", "panoramas"))
     pose = vars(config.pose)
-    jobs = [
-        job(path.stem, path, photos=(PhotoConfig(**pose, image=str(path)),))
-        for path in _images(config.photos, "photos")
-    ]
+    starts = [(path, name, {"photos": (PhotoConfig(**pose, image=str(path)),)}) for path, name in photos]
     if config.together:
         path = Path(config.together[0].image)
-        jobs.append(job(path.stem, path, photos=tuple(config.together)))
-    jobs += [job(path.stem, path, truth=path, pose=config.pose) for path in _images(config.panoramas, "panoramas")]
+        starts.append((path, path.name, {"photos": tuple(config.together)}))
+    starts += [(path, name, {"truth": path, "pose": config.pose}) for path, name in panoramas]
     if config.partial is not None:
         path = Path(config.partial)
-        jobs.append(job(path.stem, path, partial=path, mask=Path(config.mask)))
+        starts.append((path, path.name, {"partial": path, "mask": Path(config.mask)}))
+    prompts = _prompts(config, [name for _, name, _ in starts], [path for path, _, _ in starts])
+    jobs = [Job(path.stem, prompt, directed, **parts) for (path, _, parts), prompt in zip(starts, prompts, strict=True)]
     if not jobs and not config.prompt:
         raise UserError("inputs: nothing to paint from: give photos, panoramas, a partial panorama or a prompt")
     if not jobs and config.prompt == AUTO:
         raise UserError("--prompt auto describes an image, and there is none: give --image, or say what to paint")
-    jobs = jobs or [job("text", None)]
+    jobs = jobs or [Job("text", config.prompt, directed)]
     jobs = jobs[: config.limit or None]
     if config.name is not None:
         jobs = [replace(job, name=config.name if len(jobs) == 1 else f"{config.name}-{job.name}") for job in jobs]
     return [replace(job, name=name) for job, name in zip(jobs, unique_names(job.name for job in jobs), strict=True)]
 
 
-def _images(places: Sequence[str], key: str) -> list[Path]:
-    paths: list[Path] = []
+def _prompts(config: InputsConfig, names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """The caption of each image that a panorama starts from, or ``config.prompt``; what has neither is named."""
+    captions: dict[str, list[str]] = {}
+    for file in config.captions:
+        captions |= load_captions(Path(file))
+    if not config.captions:
+        return [config.prompt] * len(names)
+    keys = check_captions(captions, names, ", ".join(config.captions), paths=paths)
+    texts = [next((text for text in captions.get(key, ()) if text.strip()), config.prompt) for key in keys]
+    if empty := [name for name, text in zip(names, texts, strict=True) if not text.strip()]:
+        log.warning(
+            "%d of %d panoramas have no caption, nor inputs.prompt, and are painted with an empty prompt (%s)",
+            *(len(empty), len(names), a_few(empty)),
+        )
+    return texts
+
+
+def _images(places: Sequence[str], key: str) -> list[tuple[Path, str]]:
+    """Images and their names, relative to the folder that they were found in."""
+    images: list[tuple[Path, str]] = []
     for place in map(Path, places):
         if is_folder(place):
             found = find_images(place, f"inputs.{key}")
             if not found:
                 raise UserError(f"inputs.{key}: no image ({KINDS}) in {place}")
-            paths += found
+            images += [(path, path.relative_to(place).as_posix()) for path in found]
         elif is_file(place):
-            paths.append(place)
+            images.append((place, place.name))
         else:
             raise UserError(f"inputs.{key}: no such file or folder: {place}")
-    return paths
+    return images
 
 
 def read_start(job: Job, height: int) -> Start:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -173,12 +174,28 @@ def _known(content: bytes, height: int) -> Tensor | None:
 def photo_camera(item: Item, fov_degrees: float | None) -> Camera | None:
     """The camera of the photograph that a panorama continues: of its run, or looking ahead with ``fov_degrees``."""
     if item.folder is not None:
-        path = item.folder / RUN
         try:
-            if path.stat().st_size > MOST_RUN_BYTES:
-                raise ValueError(f"the file is larger than {MOST_RUN_BYTES} bytes")
-            camera = json.loads(path.read_text(encoding="utf-8"))["request"].get("camera")
+            camera = _request(item.folder)["camera"]
             return Camera(**camera) if camera else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(f"{path}: its request.camera cannot be read ({error})") from error
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{item.folder / RUN}: its request.camera cannot be read ({error})") from error
     return None if fov_degrees is None else Camera(fov_degrees=fov_degrees, width=64, height=64)
+
+
+def source_of(item: Item) -> Path | None:
+    """The image that a run of `inference.py` started from, as its ``run.json`` says; None if there is none."""
+    try:
+        request = _request(item.folder) if item.folder and (item.folder / RUN).is_file() else {}
+        photos = request.get("photos") or [{}]
+        source = photos[0].get("image") or request.get("truth") or request.get("partial")
+        return Path(source) if source else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{item.folder / RUN}: what the run started from cannot be read ({error})") from error
+
+
+def _request(folder: Path) -> dict[str, Any]:
+    """What a run was asked for. Raises OSError, ValueError or RecursionError."""
+    path = folder / RUN
+    if path.stat().st_size > MOST_RUN_BYTES:
+        raise ValueError(f"the file is larger than {MOST_RUN_BYTES} bytes")
+    return {"camera": None} | json.loads(path.read_text(encoding="utf-8"))["request"]

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from aognet.data.captions import a_few, key_for, load_records
+from aognet.data.captions import a_few, load_records
+from aognet.data.matching import match
 from aognet.errors import UserError
-from aognet.evaluation.images import Item
+from aognet.evaluation.images import Item, source_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,15 @@ def find_texts(items: Sequence[Item], files: Sequence[Path]) -> dict[str, Texts]
                 whole.setdefault(record.file, []).extend(record.captions)
             else:
                 views.setdefault(record.file, []).extend(zip(record.captions, record.yaws, strict=True))
-    found = {item.name: _texts(item, whole, views) for item in items}
+    places = [source_of(item) or item.path for item in items]
+    of_whole, of_views = (_keys(table, items, places) for table in (whole, views))
+    found = {
+        item.name: Texts(
+            tuple(text for text in whole.get(one, ()) if text.strip()),
+            tuple((text, yaws) for text, yaws in views.get(other, ()) if text.strip()),
+        )
+        for item, one, other in zip(items, of_whole, of_views, strict=True)
+    }
     missing = [name for name, texts in found.items() if not texts.whole and not texts.at]
     if missing:
         named = ", ".join(str(path) for path in files)
@@ -48,15 +58,16 @@ def find_texts(items: Sequence[Item], files: Sequence[Path]) -> dict[str, Texts]
     return found
 
 
-def _texts(
-    item: Item, whole: Mapping[str, list[str]], views: Mapping[str, list[tuple[str, tuple[float, ...]]]]
-) -> Texts:
-    # A run's folder is named as the photograph it started from, without its suffix.
-    name = f"{item.name}.png" if item.folder else item.name
-    of_whole, of_views = whole.get(key_for(whole, name), ()), views.get(key_for(views, name), ())
-    return Texts(
-        tuple(text for text in of_whole if text.strip()), tuple((text, yaws) for text, yaws in of_views if text.strip())
-    )
+def _keys(table: Mapping[str, Any], items: Sequence[Item], places: Sequence[Path]) -> list[str | None]:
+    """Whose captions are an item's: those of the image that a run started from, else of the item's name."""
+    names = [str(place) if item.folder else item.name for item, place in zip(items, places, strict=True)]
+    matches = match(table, names, places)
+    left = {key for key in table if key not in matches.keys}
+    by_name = match(left, [item.name for item in items]).keys
+    return [
+        key or (None if number in matches.unclear else other)
+        for number, (key, other) in enumerate(zip(matches.keys, by_name, strict=True))
+    ]
 
 
 def _prompts(items: Sequence[Item]) -> dict[str, Texts]:

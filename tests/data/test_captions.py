@@ -9,7 +9,6 @@ import pytest
 from aognet.data import captions
 from aognet.data.captions import (
     CaptionRecord,
-    captions_for,
     check_captions,
     load_captions,
     load_records,
@@ -99,14 +98,6 @@ def test_records_keep_all_that_a_line_says(tmp_path: Path):
     assert json.loads(path.read_text(encoding="utf-8").splitlines()[1]) == {"file": "in/a.jpg", "captions": ["again"]}
     path.write_text('{"file": "a.jpg", "captions": ["a"], "yaws": [[0, 90]], "model": null}')
     assert load_records(path) == [CaptionRecord("a.jpg", ("a",), ((0.0, 90.0),))]
-
-
-def test_an_image_is_found_by_its_path_and_else_by_its_name():
-    texts = {"in/a.jpg": ["inside"], "a.jpg": ["outside"], "b.jpg": ["b"], "in/c.jpg": []}
-    assert captions_for(texts, "in/a.jpg") == ["inside"]
-    assert captions_for(texts, "a.jpg") == captions_for(texts, "other/a.jpg") == ["outside"]
-    assert captions_for(texts, "in/b.jpg") == ["b"]
-    assert captions_for(texts, "in/c.jpg") == captions_for(texts, "none.jpg") == []
 
 
 def test_captions_and_images_that_do_not_match(caplog: pytest.LogCaptureFixture):

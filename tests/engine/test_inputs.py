@@ -336,3 +336,63 @@ def test_grey_and_transparent_photos_are_read_as_colour(tmp_path: Path) -> None:
         image, _ = read_photo(PhotoConfig(image=str(tmp_path / "a.png")), 512)
         assert image.shape == (1, 3, 30, 40)
         assert torch.equal(image[0, 0], torch.from_numpy(pixels).float() / 127.5 - 1)
+
+
+def prompts(folder: Path, captions: dict[str, list[str]], names: list[str], **settings: Any) -> dict[str, str]:
+    """Which prompt each photograph of a folder would be painted with, by its name there."""
+    for name in names:
+        (folder / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "photos" / name).write_bytes(b"")
+    save_captions(captions, folder / "captions.jsonl")
+    jobs = list_jobs(
+        InputsConfig(photos=[str(folder / "photos")], captions=[str(folder / "captions.jsonl")], **settings)
+    )
+    return {Path(job.photos[0].image).relative_to(folder / "photos").as_posix(): job.prompt for job in jobs}
+
+
+def test_captions_of_nested_folders_and_of_other_kinds_of_files(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """As captioning writes them, and after the images were converted."""
+    captions = {"hall/01.png": ["a hall"], "room/01.exr": ["a room"], "02.hdr": ["", "a garden"]}
+    assert prompts(tmp_path, captions, ["hall/01.png", "room/01.png", "deep/02.webp"]) == {
+        "hall/01.png": "a hall",
+        "room/01.png": "a room",
+        "deep/02.webp": "a garden",
+    }
+    assert not caplog.records
+
+
+def test_one_photograph_of_a_nested_folder_has_its_own_caption(tmp_path: Path):
+    save_captions({"hall/01.png": ["a hall"], "room/01.png": ["a room"]}, tmp_path / "captions.jsonl")
+    image = photo(tmp_path / "01.png")
+    (tmp_path / "room").mkdir()
+    place = image.rename(tmp_path / "room" / "01.png")
+    (job,) = list_jobs(InputsConfig(photos=[str(place)], captions=[str(tmp_path / "captions.jsonl")]))
+    assert job.prompt == "a room"
+    (job,) = list_jobs(InputsConfig(panoramas=[str(place)], captions=[str(tmp_path / "captions.jsonl")]))
+    assert job.prompt == "a room"
+
+
+@pytest.mark.parametrize(
+    ("captions", "said"),
+    [
+        (
+            {"elsewhere.png": ["a hall"]},
+            ["1 caption(s) for missing images (elsewhere.png)", "1 image(s) without caption"],
+        ),
+        ({"a/01.png": [" "]}, []),
+        ({"a/01.png": []}, ["1 image(s) without caption (a/01.png)"]),
+        ({}, ["1 image(s) without caption (a/01.png)"]),
+    ],
+)
+def test_no_panorama_has_an_empty_prompt_in_silence(
+    captions: dict, said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    assert prompts(tmp_path, captions, ["a/01.png"]) == {"a/01.png": ""}
+    for words in [*said, "1 of 1 panoramas have no caption, nor inputs.prompt", "empty prompt (a/01.png)"]:
+        assert words in caplog.text
+
+
+def test_a_caption_that_may_mean_two_photographs_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    found = prompts(tmp_path, {"01.png": ["a hall"]}, ["a/01.png", "b/01.png"], prompt="a house")
+    assert found == {"a/01.png": "a house", "b/01.png": "a house"}
+    assert "2 image(s) whose caption is not clear (a/01.png: 01.png, b/01.png: 01.png)" in caplog.text

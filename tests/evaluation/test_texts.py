@@ -85,3 +85,32 @@ def test_a_captions_file_goes_before_prompts_and_knows_runs_by_their_photograph(
 def test_a_prompt_is_bounded(tmp_path: Path) -> None:
     found = find_texts([run(tmp_path, "a", "word " * 10_000)], [])
     assert len(found["a"].whole[0]) <= 2000
+
+
+def test_a_run_has_the_captions_of_what_it_started_from(tmp_path: Path) -> None:
+    """Photographs of one name in several folders have runs of other names."""
+    runs = [run(tmp_path, "01", "x"), run(tmp_path, "01-2", "x"), run(tmp_path, "02", "x"), run(tmp_path, "whole", "x")]
+    for one, request in zip(
+        runs,
+        (
+            {"photos": [{"image": "data/hall/01.png"}]},
+            {"photos": [{"image": "data/room/01.png"}]},
+            {"photos": [], "partial": "data/02.png"},
+            {"truth": "data/deep/03.exr"},
+        ),
+        strict=True,
+    ):
+        (one.folder / "run.json").write_text(json.dumps({"request": request}))
+    records = (("hall/01.png", "a hall"), ("room/01.exr", "a room"), ("02.png", "a garden"), ("03.png", "a lake"))
+    path = captions(tmp_path / "a.jsonl", *({"file": file, "captions": [text]} for file, text in records))
+    found = {name: texts.whole for name, texts in find_texts(runs, [path]).items()}
+    assert found == {"01": ("a hall",), "01-2": ("a room",), "02": ("a garden",), "whole": ("a lake",)}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"request": []}', '{"request": {"photos": [3]}}', "[" * 100_000])
+def test_a_run_that_makes_no_sense_is_named(content: str, tmp_path: Path) -> None:
+    one = run(tmp_path, "01", "x")
+    (one.folder / "run.json").write_text(content)
+    path = captions(tmp_path / "a.jsonl", {"file": "01.png", "captions": ["a hall"]})
+    with pytest.raises(UserError, match="run.json: what the run started from cannot be read"):
+        find_texts([one], [path])
