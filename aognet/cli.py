@@ -11,6 +11,7 @@ import rich
 from rich.logging import RichHandler
 from rich.markup import escape
 
+from aognet import threads
 from aognet.errors import UserError
 
 Main = Callable[[Sequence[str] | None], int | None]
@@ -19,8 +20,10 @@ Main = Callable[[Sequence[str] | None], int | None]
 def run(main: Main, arguments: Sequence[str] | None = None) -> None:
     """Call ``main`` and leave with its exit code: 0 done, 2 a user's mistake (one line, no traceback), 130 stopped.
 
-    ``main`` takes the arguments (``None``: those of the process) and returns an exit code or None.
+    ``main`` takes the arguments (``None``: those of the process), returns an exit code or None, and is what imports
+    torch, since the threads are settled here.
     """
+    threads.settle()
     configure_logging()
     try:
         code = main(arguments) or 0

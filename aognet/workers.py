@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,14 +20,11 @@ import rich
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from aognet.errors import UserError
+from aognet.threads import one_thread
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Every core has a worker, so threads inside a worker would only fight for the cores.
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-}
 _LOG_SECONDS = 30.0  # between lines of progress where there is no terminal to draw a bar on
 _log = logging.getLogger(__name__)
 
@@ -138,7 +135,8 @@ def _start(function: Callable[[Any], Any], staff: list[_Worker]) -> _Worker:
     ours, theirs = multiprocessing.Pipe()
     # Spawned, not forked: threads of torch or OpenCV in this process would leave locked locks in a fork.
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(function, theirs), daemon=True)
-    with _environment(ONE_THREAD), _interrupts_held():
+    # Every core has a worker, so threads inside a worker would only fight for the cores.
+    with _environment(one_thread()), _interrupts_held():
         process.start()
         staff.append(_Worker(process, ours))
     theirs.close()
@@ -191,7 +189,7 @@ def _in_processes(
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

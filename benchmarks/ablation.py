@@ -15,6 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from aognet import threads  # noqa: E402
+
+threads.settle()
+
 from benchmarks.held_out import COLUMNS, Way, absolute, add_arguments, chosen, measure, paint  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 

@@ -27,6 +27,10 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from aognet import threads  # noqa: E402
+
+threads.settle()
+
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 

@@ -14,6 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from aognet import threads  # noqa: E402
+
+threads.settle()
+
 from benchmarks.held_out import TIMED, Way, add_arguments, chosen, timed_numbers  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 

@@ -15,6 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from aognet import threads  # noqa: E402
+
+threads.settle()
+
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 

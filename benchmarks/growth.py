@@ -17,6 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from aognet import threads  # noqa: E402
+
+threads.settle()
+
 from aognet import cli  # noqa: E402
 from benchmarks.end_to_end import add_again, run  # noqa: E402
 from benchmarks.models import add_model_arguments  # noqa: E402

@@ -20,6 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from aognet import threads  # noqa: E402
+
+threads.settle()
+
 from benchmarks.tables import table  # noqa: E402
 
 CONFIG = ROOT / "config" / "embedded" / "vae.yaml"

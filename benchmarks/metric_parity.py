@@ -21,6 +21,10 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from aognet import threads  # noqa: E402
+
+threads.settle()
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn

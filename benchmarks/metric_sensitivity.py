@@ -22,6 +22,10 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from aognet import threads  # noqa: E402
+
+threads.settle()
+
 if TYPE_CHECKING:
     from torch import Tensor
 

@@ -17,6 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from aognet import threads  # noqa: E402
+
+threads.settle()
+
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 

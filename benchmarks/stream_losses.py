@@ -16,6 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from aognet import threads  # noqa: E402
+
+threads.settle()
+
 from benchmarks.ablation import add_models, ways  # noqa: E402
 from benchmarks.held_out import add_set_arguments  # noqa: E402
 from benchmarks.tables import table  # noqa: E402

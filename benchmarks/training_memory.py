@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch
-from torch import Tensor, nn
+from aognet import threads  # noqa: E402
 
-from aognet import cli
-from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules, nothing_moves
-from benchmarks.sd2 import sd2_model
+threads.settle()
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from aognet import cli  # noqa: E402
+from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules, nothing_moves  # noqa: E402
+from benchmarks.sd2 import sd2_model  # noqa: E402
 
 if TYPE_CHECKING:
     from aognet.config import LoadedConfig

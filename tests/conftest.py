@@ -1,6 +1,10 @@
 """No network, one thread, shapes checked, caches apart, and tiny models that are made once per session."""
 
 import os
+
+# Before torch reads it; processes that tests start inherit it. A test beside others takes one thread and waits asleep.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

@@ -104,7 +104,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "site" / "lavis").mkdir(parents=True)
     (tmp_path / "site" / "lavis" / "__init__.py").write_text("")
     (tmp_path / "site" / "lavis" / "models.py").write_text(LAVIS)
-    return {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "ACCELERATE_USE_CPU": "true"}
 
 
 def test_two_processes_go_on_where_three_were_killed(tmp_path: Path, images: Path, environment: dict[str, str]) -> None:

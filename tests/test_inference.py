@@ -464,7 +464,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_done(
 
 
 def command(*arguments: Any, python: tuple[str, ...] = (), **options: Any) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "COLUMNS": "80"}
     words = [sys.executable, *python, str(ROOT / "inference.py"), *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, **options)
 

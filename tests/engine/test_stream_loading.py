@@ -142,7 +142,7 @@ def test_a_checkpoint_of_two_processes_says_where_all_readers_are(tmp_path: Path
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     script = str(ROOT / "tests" / "engine" / "toy_main.py")
     options = ("--out_dir", str(tmp_path), "-n", "run", "-b", str(tmp_path / "toy.yaml"))
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, *launcher, script, *options]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=90)
     assert ran.returncode == 0, ran.stderr
