@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from aognet.canvas import Canvas, Glimpse, join
-from aognet.engine.inputs import DirectedPrompt, prompt_for
+from aognet.engine.inputs import DirectedPrompt, plainly, prompt_for
 from aognet.engine.journal import Entry, Journal
 from aognet.engine.recorder import Recorder
 from aognet.errors import UserError
@@ -27,6 +27,9 @@ class Outpainter(Protocol):
     """
 
     whole_waves: bool
+
+    def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
+        """The words of a direction and the common prompt as one, which loses neither where both are long."""
 
     def outpaint(
         self,
@@ -127,7 +130,7 @@ class Generator:
     def _begin(self, run: Run) -> Painting:
         canvas = run.journal.start() if run.start is None else run.start
         yaw = frame_yaw(run.journal.photo_camera(), canvas.height)
-        entries = planned(self.config, canvas.known[0, 0], run.prompt, run.directed, yaw)
+        entries = planned(self.config, canvas.known[0, 0], run.prompt, run.directed, yaw, self._joined)
         return Painting(run.journal, canvas.to(self.device), entries, yaw)
 
     def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, Entry]]]:
@@ -168,7 +171,7 @@ class Generator:
         )
         number = len(journal.entries)
         wave = max((entry.wave for entry in journal.entries), default=-1) + 1
-        text = f"{at.text}, {prompt}" if prompt else at.text
+        text = self._joined(at.text, prompt) if prompt else at.text
         # A margin of what is there stays known inside the view: the new content has to continue it.
         erased = replace(camera, fov_degrees=camera.fov_degrees * 0.8)
         entry = Entry(f"{number:03d}.png", camera, wave, text, view_seed(self.config.seed, number), erased)
@@ -185,6 +188,9 @@ class Generator:
         listener.views(1, 1)
         return journal.canvas()
 
+    def _joined(self, words: str, prompt: str) -> str:
+        return self.model.joined(words, prompt, self.config.sampler)
+
     def _views(self, views: Sequence[View], listener: Listener) -> Float[Tensor, "views 3 rows columns"]:
         """Generated views joined with what is known."""
         seen, config = look(views), self.config
@@ -198,13 +204,14 @@ def planned(
     prompt: str,
     directed: Sequence[DirectedPrompt],
     yaw_degrees: float = 0.0,
+    join: Callable[[str, str], str] = plainly,
 ) -> list[Entry]:
     """The views that paint what is not known, each with the prompt of its direction and a seed of its own.
 
     ``yaw_degrees``: of the frame they are planned in.
     """
     steps = make_plan(config.plan, known, yaw_degrees).steps
-    prompts = [prompt_for(step.camera, prompt, directed) for step in steps]
+    prompts = [prompt_for(step.camera, prompt, directed, join) for step in steps]
     return [
         Entry(f"{number:03d}.png", step.camera, step.wave, text, view_seed(config.seed, number))
         for number, (step, text) in enumerate(zip(steps, prompts, strict=True))

@@ -3,7 +3,7 @@
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -208,14 +208,25 @@ def _read_start(job: Job, height: int) -> Start:
     return Start(canvas, camera=first)
 
 
-def prompt_for(camera: Camera, prompt: str, directed: Sequence[DirectedPrompt], reach_degrees: float = 45.0) -> str:
-    """The prompt of a view: that of the nearest direction within reach, followed by the common one."""
+def plainly(words: str, prompt: str) -> str:
+    """The words of a direction, followed by the common prompt."""
+    return f"{words}, {prompt}"
+
+
+def prompt_for(
+    camera: Camera,
+    prompt: str,
+    directed: Sequence[DirectedPrompt],
+    join: Callable[[str, str], str] = plainly,
+    reach_degrees: float = 45.0,
+) -> str:
+    """The prompt of a view: that of the nearest direction within reach, joined with the common one."""
     near = [(float(camera.forward @ Camera(at.yaw, at.pitch).forward), at) for at in directed]
     near = [(cosine, at) for cosine, at in near if cosine >= math.cos(math.radians(reach_degrees)) - 1e-9]
     if not near:
         return prompt
     text = max(near, key=lambda pair: pair[0])[1].text
-    return f"{text}, {prompt}" if prompt else text
+    return join(text, prompt) if prompt else text
 
 
 def as_canvas(rgba: Float[Tensor, "4 height width"]) -> Canvas:

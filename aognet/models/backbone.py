@@ -19,9 +19,10 @@ from aognet.data.cache import CacheConfig
 from aognet.errors import UserError
 from aognet.models.encodings import EncodingCache
 from aognet.models.loading import check_dtype, freeze, load_scheduler, load_tokenizer, load_weights, resolve
-from aognet.models.texts import hidden_states
+from aognet.models.texts import chunks, hidden_states, joined, side_by_side
 from aognet.sampling.denoise import AfterStep
 from aognet.sampling.noise import Generators, normal
+from aognet.sampling.sampler import LongPrompts
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 PREDICTION_TYPES = ("epsilon", "v_prediction")
@@ -33,7 +34,8 @@ class BackboneConfig:
     """Which diffusers model, and in which precision its weights are held.
 
     ``encodings``: where training keeps what the VAE makes of images and the text encoder of texts, if they come again
-    (a folder of null: nowhere).
+    (a folder of null: nowhere). ``long_prompts``: whether prompts that are longer than the text encoder reads are
+    ``cut`` or read in ``chunks``.
     """
 
     model: str  # hub id or local folder
@@ -41,6 +43,7 @@ class BackboneConfig:
     variant: str | None = None  # "fp16" reads *.fp16.safetensors
     dtype: str = "float32"
     encodings: CacheConfig = field(default_factory=lambda: CacheConfig(folder=None))
+    long_prompts: LongPrompts = "cut"
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -89,6 +92,7 @@ class Backbone(nn.Module):
         tokenizer: Any,
         scheduler: Any,
         encodings: CacheConfig = CacheConfig(folder=None),  # noqa: B008 (frozen)
+        long_prompts: LongPrompts = "cut",
     ) -> None:
         """Takes diffusers and transformers objects; `load` reads them from a folder or the hub."""
         from diffusers import DDPMScheduler
@@ -99,6 +103,7 @@ class Backbone(nn.Module):
         self.text_encoder = freeze(text_encoder)
         self.tokenizer = tokenizer
         self.scheduler = scheduler
+        self.long_prompts: LongPrompts = long_prompts
         self.training_scheduler = DDPMScheduler.from_config(scheduler.config)
         self._check()
         self._kept_latents = EncodingCache(encodings, self.vae)
@@ -121,7 +126,7 @@ class Backbone(nn.Module):
             "scheduler": load_scheduler(folder),
         }
         try:
-            return cls(**parts, encodings=config.encodings)
+            return cls(**parts, encodings=config.encodings, long_prompts=config.long_prompts)
         except UserError as error:
             raise UserError(f"{config.model}: {error}") from error
 
@@ -178,7 +183,7 @@ class Backbone(nn.Module):
 
     @property
     def text_length(self) -> int:
-        """Tokens of every encoded prompt (77 in CLIP)."""
+        """Tokens that the text encoder reads (77 in CLIP)."""
         return min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
 
     @property
@@ -191,21 +196,33 @@ class Backbone(nn.Module):
         """Precision of the weights. Latents, context and images come out in float32 whatever it is."""
         return next(self.unet.parameters()).dtype
 
-    def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "batch tokens dim"]:
-        """Last hidden state of the text encoder; longer prompts are cut at `text_length` tokens."""
-        return hidden_states(self.text_encoder, self.tokenizer, self.text_length, prompts, self._kept_texts)
+    def chunks(self, prompts: Sequence[str], how: LongPrompts | None = None) -> list[list[str]]:
+        """Each prompt as texts for the encoder: one that is cut if it is too long, or as many as hold it all."""
+        how = how or self.long_prompts
+        return [chunks(self.tokenizer, self.text_length, prompt, how) for prompt in prompts]
 
-    def known_text(self, prompts: Sequence[str]) -> Float[Tensor, "batch tokens dim"]:
+    def encode_text(self, prompts: Sequence[str], how: LongPrompts | None = None) -> Float[Tensor, "batch tokens dim"]:
+        """Last hidden states of the text encoder: `text_length` tokens, or a multiple for several chunks."""
+        rows = self.chunks(prompts, how)
+        texts = [text for row in rows for text in row]
+        states = hidden_states(self.text_encoder, self.tokenizer, self.text_length, texts, self._kept_texts)
+        return side_by_side(states, [len(row) for row in rows])
+
+    def known_text(self, prompts: Sequence[str], how: LongPrompts | None = None) -> Float[Tensor, "batch tokens dim"]:
         """`encode_text` for painting, where the same few prompts come again and again: each is encoded once."""
-        encoded = []
-        for prompt in prompts:
-            key = (prompt, self.text_encoder.device, self.text_encoder.dtype)
+        rows, encoded = self.chunks(prompts, how), []
+        for text in (text for row in rows for text in row):
+            key = (text, self.text_encoder.device, self.text_encoder.dtype)
             if key not in self._texts:
                 if len(self._texts) >= MOST_TEXTS:
                     del self._texts[next(iter(self._texts))]
-                self._texts[key] = self.encode_text([prompt])[0]
+                self._texts[key] = self.encode_text([text], "cut")[0]
             encoded.append(self._texts[key])
-        return torch.stack(encoded)
+        return side_by_side(torch.stack(encoded), [len(row) for row in rows])
+
+    def joined(self, words: str, prompt: str, how: LongPrompts | None = None) -> str:
+        """The words of a direction before the common prompt, so short that neither is pushed out."""
+        return joined(self.tokenizer, self.text_length, words, prompt, how or self.long_prompts)
 
     def forget_texts(self) -> None:
         """Encodes every prompt anew from here on."""

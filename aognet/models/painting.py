@@ -11,10 +11,11 @@ from torch import Tensor
 from aognet.canvas import Canvas, Glimpse
 from aognet.geometry.camera import Camera
 from aognet.models.backbone import Backbone, InpaintCondition, Predict
+from aognet.models.texts import same_length
 from aognet.nn.constant_context import constant_context
 from aognet.sampling.denoise import denoise, guided
 from aognet.sampling.noise import Generators
-from aognet.sampling.sampler import SamplerConfig
+from aognet.sampling.sampler import LongPrompts, SamplerConfig
 from aognet.sampling.schedulers import make_scheduler
 
 
@@ -58,9 +59,12 @@ class Context:
     negative: Float[Tensor, "batch tokens dim"]
 
     @classmethod
-    def of_prompts(cls, backbone: Backbone, prompts: Sequence[str], negative: str = "") -> "Context":
+    def of_prompts(
+        cls, backbone: Backbone, prompts: Sequence[str], negative: str = "", long_prompts: LongPrompts | None = None
+    ) -> "Context":
         """The prompts alone: how the backbone is used without a method around it."""
-        return cls(backbone.known_text(prompts), backbone.known_text([negative] * len(prompts)))
+        texts = (prompts, [negative] * len(prompts))
+        return cls(*same_length(*(backbone.known_text(each, long_prompts) for each in texts)))
 
 
 @torch.no_grad()

@@ -1,16 +1,20 @@
 """How a view is sampled: which scheduler, how many steps, how strongly guided."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from aognet.errors import UserError
 from aognet.sampling.schedulers import SCHEDULERS
+
+LongPrompts = Literal["cut", "chunks"]
 
 
 @dataclass(frozen=True)
 class SamplerConfig:
     """``guidance``: scale of classifier-free guidance (1 or less: none); ``guided_from`` and ``guided_until``: the part
     of the noise schedule that is guided, 0 its noisy beginning, 1 its end; ``negative``: prompt of the negative branch,
-    for models without an unconditional embedding of their own."""
+    for models without an unconditional embedding of their own; ``long_prompts``: what becomes of a prompt that is
+    longer than the text encoder reads, ``cut`` or read in ``chunks`` (None: as in training)."""
 
     scheduler: str = "ddim"
     steps: int = 50
@@ -18,6 +22,7 @@ class SamplerConfig:
     guided_from: float = 0.0
     guided_until: float = 1.0
     negative: str = ""
+    long_prompts: LongPrompts | None = None
 
     def guided_between(self, training_steps: int) -> tuple[float, float]:
         """The least and the greatest timestep that is guided."""

@@ -29,6 +29,9 @@ class Painter:
         self.stop_at, self.painted = stop_at, 0
         self.prompts: list[str] = []
 
+    def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
+        return f"{words}, {prompt}"
+
     def outpaint(
         self, views: Sequence[View], seen: Glimpse, sampler: SamplerConfig, face_size: int,
         progress: Callable[[int, int], None] | None = None,

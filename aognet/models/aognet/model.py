@@ -20,9 +20,10 @@ from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
 from aognet.models.painting import Context, View, inpaint
 from aognet.models.pretrained import load_trained, save_trained
+from aognet.models.texts import same_length, side_by_side
 from aognet.models.training import check_draws, diffusion_loss, drawn
 from aognet.sampling.noise import generators, uniform
-from aognet.sampling.sampler import SamplerConfig
+from aognet.sampling.sampler import LongPrompts, SamplerConfig
 
 DROP = 10
 
@@ -107,8 +108,17 @@ class AOGNet(nn.Module):
         parts = {name: getattr(self, name) for name in ("global_stream", "unconditional", "local_stream")}
         return {name: part for name, part in parts.items() if part is not None}
 
-    def conditioning(self, surroundings: Surroundings, prompts: Sequence[str], negative: str = "") -> Conditioning:
-        """What the UNet is told about one step. ``negative`` counts only without a global stream."""
+    def conditioning(
+        self,
+        surroundings: Surroundings,
+        prompts: Sequence[str],
+        negative: str = "",
+        long_prompts: LongPrompts | None = None,
+    ) -> Conditioning:
+        """What the UNet is told about one step. ``negative`` counts only without a global stream.
+
+        Each chunk of a long prompt has tokens of the global stream of its own before it, as a prompt has.
+        """
         residuals = None
         if self.local_stream is not None:
             seen = surroundings
@@ -117,14 +127,19 @@ class AOGNet(nn.Module):
                 seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, places, seen.panorama
             )
         if self.global_stream is None:
-            return Conditioning(Context.of_prompts(self.backbone, prompts, negative), residuals)
-        text = (self.backbone.encode_text if self.training else self.backbone.known_text)(prompts)
+            return Conditioning(Context.of_prompts(self.backbone, prompts, negative, long_prompts), residuals)
+        rows = self.backbone.chunks(prompts, long_prompts)
+        counts, texts = [len(row) for row in rows], [text for row in rows for text in row]
+        text = (self.backbone.encode_text if self.training else self.backbone.known_text)(texts, "cut")
         faces = self.clip(surroundings.faces.flatten(0, 1)).unflatten(0, (-1, 6))[surroundings.panorama]
         view = self.clip(surroundings.view * surroundings.known)
-        tokens = self.global_stream(faces, view, self.clip_text(prompts) if self.clip_text else text)
-        positive = torch.cat([tokens.to(text.dtype), text], dim=1)
-        without = self.unconditional.embedding.to(text.dtype).expand_as(positive)
-        return Conditioning(Context(positive, without), residuals)
+        if len(texts) > len(rows):
+            owners = torch.arange(len(rows)).repeat_interleave(torch.tensor(counts)).to(view.device)
+            faces, view = faces[owners], view[owners]
+        tokens = self.global_stream(faces, view, self.clip_text(texts) if self.clip_text else text)
+        positive = side_by_side(torch.cat([tokens.to(text.dtype), text], dim=1), counts)
+        without = self.unconditional.embedding.to(text.dtype).expand(len(positive), -1, -1)
+        return Conditioning(Context(*same_length(positive, without)), residuals)
 
     def forward(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
         """The diffusion loss of the view under the streams' conditioning (eq. 2 of Ho et al. with offset noise)."""
@@ -138,6 +153,10 @@ class AOGNet(nn.Module):
             self.backbone, batch.view, batch.known, batch.seeds, context, noise_offset=offset, predict=predict
         )
         return {"loss": loss}
+
+    def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
+        """What is to be seen in a direction, and the common prompt."""
+        return self.backbone.joined(words, prompt, sampler.long_prompts)
 
     @torch.no_grad()
     def outpaint(
@@ -166,7 +185,8 @@ class AOGNet(nn.Module):
         # With a backbone in half precision the streams compute in it too, as they do in training.
         half = torch.autocast(seen.image.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
         with half:
-            given = self.conditioning(surroundings, [view.prompt for view in views], sampler.negative)
+            prompts = [view.prompt for view in views]
+            given = self.conditioning(surroundings, prompts, sampler.negative, sampler.long_prompts)
         return self._inpaint(seen.image, seen.known, given, sampler, source, progress)
 
     def _inpaint(

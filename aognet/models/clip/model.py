@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from aognet.errors import UserError
 from aognet.models.loading import load_tokenizer
+from aognet.models.texts import token_rows
 
 
 class ClipTraining(nn.Module):
@@ -59,7 +60,7 @@ class ClipTraining(nn.Module):
         return {"loss": loss, "accuracy": right}
 
     def _embed(self, batch) -> tuple[Tensor, Tensor]:
-        tokens = self.tokenizer(batch.prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        tokens = token_rows(self.tokenizer, self.tokenizer.model_max_length, batch.prompts)["input_ids"]
         pooled = self.text_encoder(tokens.to(batch.images.device)).pooler_output
         images = functional.interpolate(batch.images, size=self.config.image_size, mode="area")
         vision = self.image_encoder(images).image_embeds

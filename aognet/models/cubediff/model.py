@@ -144,6 +144,10 @@ class CubeDiff(nn.Module):
         chosen = uniform(seeds, stream) < rate
         return chosen.repeat_interleave(COUNT)[:, None, None, None].to(like.device)
 
+    def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
+        """What is to be seen in a direction, and the common prompt."""
+        return self.backbone.joined(words, prompt, sampler.long_prompts)
+
     @torch.no_grad()
     def outpaint(
         self,
@@ -165,7 +169,8 @@ class CubeDiff(nn.Module):
         if not self._are_cubes(views):
             each = groupby(views, key=lambda view: id(view.canvas))
             return torch.cat([self._through_a_cube(list(of), sampler, face_size, progress) for _, of in each])
-        context = Context.of_prompts(self.backbone, [view.prompt for view in views], sampler.negative)
+        prompts = [view.prompt for view in views]
+        context = Context.of_prompts(self.backbone, prompts, sampler.negative, sampler.long_prompts)
         return self._paint(seen, context, sampler, generators([view.seed for view in views]), progress)
 
     def _cube(self, towards: Camera) -> list[Camera]:

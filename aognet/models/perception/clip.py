@@ -15,6 +15,7 @@ from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder
 from aognet.models.loading import load_tokenizer, load_weights, resolve
 from aognet.models.perception.network import NetworkConfig
 from aognet.models.perception.weights import digest, fingerprint, named
+from aognet.models.texts import token_rows
 
 TEMPLATE = "a photo of a {}"
 
@@ -95,9 +96,7 @@ class ClipNetwork:
         if self.text_encoder is None:
             raise UserError(f"{self.name}: has no text tower")
         length = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
-        tokens = self.tokenizer(
-            list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        ).to(self.device)
+        tokens = token_rows(self.tokenizer, length, prompts).to(self.device)
         found = self.text_encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
         return found.text_embeds.float()
 
