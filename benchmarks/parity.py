@@ -13,6 +13,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from aognet import threads  # noqa: E402
+
+threads.settle()
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import namedtuple
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -88,16 +89,36 @@ def test_who_gives_way_does_not_count(monkeypatch):
     assert threads.busy_share() == pytest.approx(0.5)
 
 
+def imports_torch(name: str) -> bool:
+    """Whether importing a module of the repository imports torch at once."""
+    if name.partition(".")[0] == "torch":
+        return True
+    path = ROOT / Path(*name.split("."))
+    files = [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()]
+    return any(imports_torch(inner) for file in files for node in top_of(file) for inner in names_of(node))
+
+
+@lru_cache
+def top_of(path: Path) -> list[ast.stmt]:
+    return ast.parse(path.read_text(encoding="utf-8")).body
+
+
+def names_of(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-def test_a_benchmark_settles_threads_before_it_imports_more(path: Path):
+def test_a_benchmark_settles_threads_before_it_imports_torch(path: Path):
     """Command lines do it in `cli.run`, and import nothing heavy before (test_architecture.py)."""
-    settled = False
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        settled = settled or ast.unparse(node) == "threads.settle()"
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-        modules = [node.module] if isinstance(node, ast.ImportFrom) else names
-        ours = any(module.partition(".")[0] in ("torch", "aognet", "benchmarks") for module in modules)
-        assert settled or not ours or names == ["threads"], ast.unparse(node)
+    lines = [ast.unparse(node) for node in top_of(path)]
+    settled = lines.index("threads.settle()") if "threads.settle()" in lines else len(lines)
+    assert settled < len(lines) or "run(main)" in lines[-1]
+    for node in top_of(path)[:settled]:
+        assert not any(map(imports_torch, names_of(node))), ast.unparse(node)
 
 
 def test_tests_and_what_they_start_compute_on_one_thread():
