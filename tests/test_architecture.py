@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     {"errors", "threads"},
     {"geometry", "files", "interpolation", "locking", "processes", "workers"},
-    {"canvas", "config", "provenance"},
+    {"canvas", "config", "photosphere", "provenance"},
     {"data", "nn", "metrics", "sampling", "export"},
     {"models"},
     {"captioning", "evaluation"},

@@ -24,8 +24,8 @@ from aognet.files import make_room, write_atomically
 log = logging.getLogger(__name__)
 
 # Part of every name: to be changed with anything that changes the bytes, such as the tone mapping.
-RECIPE = b"1"
 OURS = re.compile(r"[0-9a-f]{32}-\d+\.bin")
+RECIPE = b"2"
 
 
 def default_folder(name: str = "panoramas") -> str:

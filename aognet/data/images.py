@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,32 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from aognet.data.decoding import decode_file
+from aognet.data.decoding import Levels, Picture, decode_file
+from aognet.data.exif import Exif
 from aognet.data.formats import LIGHT_SUFFIXES
 from aognet.data.hdr import MOST_PIXELS, read_radiance
 from aognet.data.tonemap import tone_map
 from aognet.errors import UserError
 from aognet.files import PNG, is_file, write_atomically
 from aognet.geometry.sphere import sample
+from aognet.photosphere import SphereArea
 
 CACHED_VALUES = 2**18  # as many as a core's cache holds
 
 
-def load_image(path: Path) -> Float[Tensor, "3 height width"]:
-    """An image (`aognet.data.formats`) as RGB in [-1, 1], upright; grey and 16-bit files too, transparency dropped.
+@dataclass(frozen=True)
+class Loaded:
+    """An image file in floats: ``image`` in [-1, 1], ``opacity`` in [0, 1] or None where all is opaque, what the camera
+    says, and which part of a sphere the file says to show, or None."""
+
+    image: Float[Tensor, "3 height width"]
+    opacity: Float[Tensor, "1 height width"] | None = None
+    exif: Exif = Exif()
+    area: SphereArea | None = None
+
+
+def load(path: Path) -> Loaded:
+    """An image (`aognet.data.formats`), upright, in the colours of sRGB (`aognet.data.decoding.decode_file`).
 
     EXR and HDR files hold linear light: they are tone-mapped (`aognet.data.tonemap.tone_map`). Raises UserError naming
     the file.
@@ -32,25 +46,64 @@ def load_image(path: Path) -> Float[Tensor, "3 height width"]:
     if not is_file(path):
         raise UserError(f"{path}: no such image file")
     if path.suffix.lower() in LIGHT_SUFFIXES:
-        return torch.from_numpy(tone_map(read_radiance(path, MOST_PIXELS))).permute(2, 0, 1) * 2 - 1
-    return torch.from_numpy(decode_file(path, str(path))).permute(2, 0, 1).float() / 127.5 - 1
+        shown = torch.from_numpy(tone_map(read_radiance(path, MOST_PIXELS)))
+        return Loaded(shown.permute(2, 0, 1).mul(2).sub_(1))
+    picture = decode_file(path, str(path))
+    opacity = None if picture.alpha is None else _floats(picture.alpha).add_(1).div_(2)
+    return Loaded(_floats(picture.levels).expand(3, -1, -1).contiguous(), opacity, picture.exif, picture.area)
+
+
+def load_image(path: Path) -> Float[Tensor, "3 height width"]:
+    """The image of `load` in [-1, 1]; grey and 16-bit files too, transparency dropped."""
+    return load(path).image
+
+
+def _floats(levels: Levels) -> Float[Tensor, "channels rows columns"]:
+    """Levels in [-1, 1], a few rows at a time: whole panoramas of 16 bits have no other copy."""
+    rows, columns, channels = levels.shape
+    floats, scale = torch.empty(channels, rows, columns), np.iinfo(levels.dtype).max / 2
+    few = max(CACHED_VALUES // (columns * channels), 1)
+    for top in range(0, rows, few):
+        some = torch.from_numpy(levels[top : top + few].astype(np.float32)).permute(2, 0, 1)
+        floats[:, top : top + few] = some.div_(scale).sub_(1)
+    return floats
 
 
 def load_panorama(path: Path, height: int) -> Float[Tensor, "3 height width"]:
-    """An equirectangular file as RGB in [-1, 1] of ``height`` x ``2 height``; refuses another aspect ratio than 2:1."""
-    return _sized(load_image(path), height, str(path))
+    """An equirectangular file as RGB in [-1, 1] of ``height`` x ``2 height``.
+
+    Raises UserError as `load`, for another aspect ratio than 2:1, and for a part of a sphere.
+    """
+    loaded = load(path)
+    check_whole(loaded.area, str(path))
+    return _sized(loaded.image, height, str(path))
 
 
 def decode_panorama(content: bytes, name: str, height: int) -> UInt8[np.ndarray, "height width 3"]:
     """As ``load_panorama``, of the content of a file that Pillow reads and as bytes; ``name`` is what errors say."""
+    return panorama_bytes(decode_file(content, name), name, height)
+
+
+def panorama_bytes(picture: Picture, name: str, height: int) -> UInt8[np.ndarray, "height width 3"]:
+    """The bytes of a decoded panorama at ``height`` x ``2 height``. Raises UserError as `load_panorama`."""
     import cv2
 
-    pixels = decode_file(io.BytesIO(content), name)
-    if pixels.dtype == np.uint8 and len(pixels) >= height:
-        check_shape(len(pixels), pixels.shape[1], name)
-        return cv2.resize(pixels, (2 * height, height), interpolation=cv2.INTER_AREA)
-    image = torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
-    return to_uint8(_sized(image, height, name)).permute(1, 2, 0).contiguous().numpy()
+    levels = picture.levels
+    check_whole(picture.area, name)
+    check_shape(len(levels), levels.shape[1], name)
+    if len(levels) < height:
+        image = _floats(levels).expand(3, -1, -1).contiguous()
+        return to_uint8(_sized(image, height, name)).permute(1, 2, 0).contiguous().numpy()
+    sized = cv2.resize(levels, (2 * height, height), interpolation=cv2.INTER_AREA).reshape(height, 2 * height, -1)
+    if sized.dtype == np.uint16:
+        sized = ((sized.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.repeat(sized, 3, axis=-1) if sized.shape[-1] == 1 else sized
+
+
+def check_whole(area: SphereArea | None, name: str) -> None:
+    """Raises UserError naming an image that says to be a part of a panorama, which must not be stretched."""
+    if area is not None and not area.whole:
+        raise UserError(f"{name}: is no whole panorama but {area}, as its GPano metadata says; --panorama places it")
 
 
 def _sized(image: Float[Tensor, "3 rows columns"], height: int, name: str) -> Tensor:

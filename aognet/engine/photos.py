@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from aognet.canvas import Canvas
-from aognet.data.images import load_image, load_panorama, resize_panorama
+from aognet.data.exif import Exif
+from aognet.data.images import load, load_image, load_panorama, resize_panorama
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 
@@ -52,10 +52,11 @@ class PhotoConfig(Pose):
 def read_photo(photo: PhotoConfig, height: int) -> tuple[Float[Tensor, "1 3 rows columns"], Camera]:
     """A photograph, no finer than a panorama of ``height`` rows can show, and its camera."""
     path = Path(photo.image)
-    image = load_image(path)[None]
+    loaded = load(path)
+    image = loaded.image[None]
     rows, columns = image.shape[-2:]
     try:
-        camera = photo.camera(columns, rows, exif_fov(path, columns, rows) or 90.0)
+        camera = photo.camera(columns, rows, 90.0 if photo.fov else exif_fov(loaded.exif, columns, rows, path))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     shrink = height / math.pi * MOST_PHOTO_DENSITY / camera.focal_pixels
@@ -66,23 +67,14 @@ def read_photo(photo: PhotoConfig, height: int) -> tuple[Float[Tensor, "1 3 rows
     return image, camera
 
 
-def exif_fov(path: Path, width: int, height: int) -> float | None:
-    """Horizontal field of view in degrees from the EXIF 35 mm focal length (which speaks of the diagonal), or None."""
-
-    if path.suffix.lower() == ".exr":
-        return None
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            focal = float(image.getexif().get_ifd(0x8769)[0xA405])
-    # Pillow raises many kinds for broken metadata; the picture beside it may still be good.
-    except Exception:
-        return None
-    if not 5 <= focal <= 2000:
-        return None
-    diagonal = math.hypot(36, 24)
-    fov = math.degrees(2 * math.atan(diagonal / 2 / focal * width / math.hypot(width, height)))
-    log.info("%s: field of view %.1f degrees, from its EXIF focal length of %g mm", path, fov, focal)
-    return fov
+def exif_fov(exif: Exif, columns: int, rows: int, path: Path) -> float:
+    """Horizontal field of view in degrees as a photograph's camera tells it, or 90; says which."""
+    found = exif.fov_degrees(columns, rows)
+    if found is None:
+        log.info("%s: its EXIF data tells no field of view; 90 degrees are assumed (--fov says another)", path)
+        return 90.0
+    log.info("%s: field of view %.1f degrees, from its %s", path, *found)
+    return found[0]
 
 
 def read_partial(path: Path, mask_path: Path, height: int) -> Canvas:

@@ -1,6 +1,5 @@
 """The panoramas of a folder, checked before anything is measured: files, or the folders that `inference.py` writes."""
 
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -11,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from aognet.data.captions import a_few
-from aognet.data.decoding import open_image
+from aognet.data.decoding import Picture, decode_file, has_16_bits, open_image
+from aognet.data.exif import read_exif
 from aognet.data.formats import KINDS, LIGHT_SUFFIXES
-from aognet.data.images import check_shape, decode_panorama, load_image, load_panorama, to_uint8
+from aognet.data.images import check_shape, load_image, load_panorama, panorama_bytes, to_uint8
 from aognet.data.listing import files_below, images_among
+from aognet.data.pillow_warnings import as_log_lines
 from aognet.errors import UserError
 from aognet.evaluation.protocol import LEAST_HEIGHT
 from aognet.geometry.camera import Camera
@@ -132,10 +133,11 @@ def _header(path: Path) -> Header:
         rows, columns = load_image(path).shape[-2:]
         return Header(columns, rows, "hold linear light and were tone-mapped")
     try:
-        with open_image(path) as image:
-            # Of a PNG without EXIF data ahead of its pixels, Pillow would decode all of them to look behind.
-            has_exif = image.format != "PNG" or "exif" in image.info
-            turned = has_exif and image.getexif().get(0x0112, 1) >= 5
+        with as_log_lines(str(path)), open_image(path) as image:
+            # Of a PNG without EXIF data ahead of its pixels, Pillow would decode all of them to look behind; the size
+            # of a TIFF file it tells upright.
+            has_exif = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+            turned = has_exif and read_exif(image, str(path)).orientation >= 5
             width, height = (image.height, image.width) if turned else image.size
             return Header(width, height, _oddity(image))
     # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
@@ -149,9 +151,8 @@ def _oddity(image: Image.Image) -> str:
     if image.mode in ("1", "L", "LA"):
         return "are grey, measured as colours of equal parts"
     if image.mode == "CMYK":
-        return "hold CMYK colours, converted without a profile"
-    depth = image.tile[0][3] if image.format == "PNG" and image.tile else ""
-    return "hold 16 bits a colour, measured as 8" if "16" in str(depth) else ""
+        return f"hold CMYK colours, converted {'by their' if image.info.get('icc_profile') else 'without a'} profile"
+    return "hold 16 bits a colour, measured as 8" if has_16_bits(image) else ""
 
 
 def decode(content: bytes, item: Item, height: int) -> Decoded:
@@ -159,16 +160,17 @@ def decode(content: bytes, item: Item, height: int) -> Decoded:
     if item.path.suffix.lower() in LIGHT_SUFFIXES:
         pixels = to_uint8(load_panorama(item.path, height)).permute(1, 2, 0).contiguous().numpy()
         return Decoded(pixels, None)
-    return Decoded(decode_panorama(content, str(item.path), height), _known(content, height))
+    picture = decode_file(content, str(item.path))
+    return Decoded(panorama_bytes(picture, str(item.path), height), _known(picture, height))
 
 
-def _known(content: bytes, height: int) -> Tensor | None:
-    with open_image(io.BytesIO(content)) as image:
-        if not image.has_transparency_data:
-            return None
-        upright = ImageOps.exif_transpose(image).convert("RGBA")
-        alpha = upright.getchannel("A").resize((2 * height, height), Image.Resampling.NEAREST)
-    return torch.from_numpy(np.asarray(alpha) > 0)[None, None]
+def _known(picture: Picture, height: int) -> Tensor | None:
+    if picture.alpha is None:
+        return None
+    sizes = zip((height, 2 * height), picture.alpha.shape[:2], strict=True)
+    rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in sizes)
+    nearest = picture.alpha[..., 0][np.ix_(rows, columns)]
+    return torch.from_numpy(nearest > 0)[None, None]
 
 
 def photo_camera(item: Item, fov_degrees: float | None) -> Camera | None:

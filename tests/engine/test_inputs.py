@@ -23,7 +23,7 @@ from aognet.engine.inputs import (
     prompt_for,
     read_start,
 )
-from aognet.engine.photos import PhotoConfig, Pose, exif_fov, read_photo
+from aognet.engine.photos import PhotoConfig, Pose, read_photo
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
@@ -67,7 +67,6 @@ def test_the_focal_length_gives_the_field_of_view(tmp_path: Path) -> None:
         for size, width in (((60, 40), 36), ((40, 60), 24)):
             path = with_exif(tmp_path / "a.jpg", focal, size)
             expected = math.degrees(2 * math.atan(width / 2 / focal))
-            assert exif_fov(path, *size) == pytest.approx(expected)
             camera = read_photo(PhotoConfig(image=str(path)), 64)[1]
             assert camera.fov_degrees == pytest.approx(expected)
     assert read_photo(PhotoConfig(image=str(path), fov=70.0), 64)[1].fov_degrees == 70
@@ -79,6 +78,55 @@ def test_a_turned_photo_is_a_portrait(tmp_path: Path) -> None:
     assert camera.fov_degrees == pytest.approx(math.degrees(2 * math.atan(12 / 26)))
 
 
+EXIF_FORMATS = ("a.jpg", "a.png")
+
+
+def with_tags(path: Path, tags: dict[int, Any], size: tuple[int, int], orientation: int = 1) -> PhotoConfig:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    exif.get_ifd(EXIF_IFD).update(tags)
+    Image.new("RGB", size, "teal").save(path, exif=exif)
+    return PhotoConfig(image=str(path))
+
+
+@pytest.mark.parametrize("name", EXIF_FORMATS)
+@pytest.mark.parametrize(("unit", "millimetres"), [(2, 25.4), (3, 10.0), (4, 1.0)])
+def test_the_sensor_gives_the_field_of_view(tmp_path: Path, name: str, unit: int, millimetres: float) -> None:
+    # A sensor of 22.5 x 15 mm with 60 x 40 pixels, behind a lens of 20 mm.
+    tags = {0x920A: 20.0, 0xA20E: 60 / 22.5 * millimetres, 0xA210: unit, 0xA002: 60, 0xA003: 40}
+    wide, high = (math.degrees(2 * math.atan(side / 2 / 20)) for side in (22.5, 15))
+    for size, orientation, expected in (
+        ((60, 40), 1, wide),
+        ((60, 40), 6, high),  # held upright
+        ((30, 20), 1, wide),  # made smaller
+        ((40, 40), 1, math.degrees(2 * math.atan(15 / 2 / 20))),  # cropped
+    ):
+        one = with_tags(tmp_path / name, tags, size, orientation)
+        assert read_photo(one, 64)[1].fov_degrees == pytest.approx(expected, rel=1e-3)
+    both = with_tags(tmp_path / name, tags | {FOCAL_35MM: 50}, (60, 40))
+    assert read_photo(both, 64)[1].fov_degrees == pytest.approx(math.degrees(2 * math.atan(18 / 50)))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {0x920A: 20.0},
+        {0x920A: 20.0, 0xA20E: 0.0},
+        {0x920A: 20.0, 0xA20E: 1e8},
+        {0xA20E: 70.0},
+        {0x920A: 0.0, 0xA20E: 70.0},
+    ],
+)
+def test_an_assumed_field_of_view_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, tags: dict) -> None:
+    caplog.set_level(logging.INFO, "aognet")
+    one = with_tags(tmp_path / "a.jpg", tags, (60, 40))
+    assert read_photo(one, 64)[1].fov_degrees == 90
+    assert f"{one.image}: its EXIF data tells no field of view; 90 degrees are assumed (--fov" in caplog.text
+    caplog.clear()
+    assert read_photo(PhotoConfig(image=one.image, fov=70.0), 64)[1].fov_degrees == 70
+    assert "assumed" not in caplog.text
+
+
 @pytest.mark.parametrize("focal", [0, 3, 60000, "wide", b"\x00"])
 def test_a_focal_length_that_says_nothing_is_left_aside(tmp_path: Path, focal: Any) -> None:
     path = tmp_path / "a.jpg"
@@ -86,7 +134,6 @@ def test_a_focal_length_that_says_nothing_is_left_aside(tmp_path: Path, focal: A
         with_exif(path, focal)
     except (TypeError, ValueError, AttributeError):
         pytest.skip("Pillow does not write it")
-    assert exif_fov(path, 40, 30) is None
     assert read_photo(PhotoConfig(image=str(path)), 64)[1].fov_degrees == 90
 
 
@@ -96,8 +143,8 @@ def test_broken_metadata_does_not_spoil_the_picture(tmp_path: Path) -> None:
     at = content.index(b"Exif\0\0") + 10
     for junk in (b"\xff" * 20, b"\x08\x00\x00\x00\xff\xff" + b"\x00" * 14):
         path.write_bytes(content[:at] + junk + content[at + 20 :])
-        assert exif_fov(path, 40, 30) is None
-    assert exif_fov(photo(tmp_path / "plain.png"), 40, 30) is None
+        assert read_photo(PhotoConfig(image=str(path)), 64)[1].fov_degrees == 90
+    assert read_photo(PhotoConfig(image=str(photo(tmp_path / "plain.png"))), 64)[1].fov_degrees == 90
 
 
 @pytest.mark.parametrize(

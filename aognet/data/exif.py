@@ -1,0 +1,121 @@
+"""What a camera says of its photograph: how it was held, its focal length, its colours (EXIF 2.32, DCF 2.0)."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+log = logging.getLogger(__name__)
+
+_ORIENTATION, _EXIF, _INTEROPERABILITY = 0x0112, 0x8769, 0xA005
+_FOCAL, _FOCAL_35MM, _COLOUR_SPACE, _WIDTH, _HEIGHT = 0x920A, 0xA405, 0xA001, 0xA002, 0xA003
+_PLANE_X, _PLANE_UNIT = 0xA20E, 0xA210
+_MILLIMETRES = {
+    2: 25.4,
+    3: 10.0,
+    4: 1.0,
+    5: 0.001,
+}  # of FocalPlaneResolutionUnit; the last two beside the standard
+_FILM = math.hypot(36, 24)
+# What makes pixels upright by the value of the orientation tag.
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
+}
+
+
+@dataclass(frozen=True)
+class Exif:
+    """``orientation``: 1 to 8; ``focal_35mm`` and ``focal``: millimetres, or None; ``pixel``: millimetres of the sensor
+    that a pixel of the recorded ``size`` (width and height) has, or None; ``adobe_rgb``: whether that is its colours'
+    space."""
+
+    orientation: int = 1
+    focal_35mm: float | None = None
+    focal: float | None = None
+    pixel: float | None = None
+    size: tuple[float, float] | None = None
+    adobe_rgb: bool = False
+
+    def fov_degrees(self, columns: int, rows: int) -> tuple[float, str] | None:
+        """Horizontal field of view of the upright picture, and what says so; None where nothing does.
+
+        The 35 mm focal length speaks of the diagonal; the focal length itself of the sensor, whose size the resolution
+        of the focal plane gives.
+        """
+        diagonal = math.hypot(columns, rows)
+        if self.focal_35mm is not None:
+            # Focal length in pixels: the film's diagonal is that of the picture.
+            focal, how = self.focal_35mm / _FILM * diagonal, f"EXIF focal length of {self.focal_35mm:g} mm"
+        elif self.focal is not None and self.pixel is not None:
+            focal, how = self.focal / self.pixel, f"EXIF focal length of {self.focal:g} mm and the size of its sensor"
+            if self.size is not None:
+                longer, shorter = max(self.size), min(self.size)
+                # A picture of another shape was cropped; one of the same shape may have been resized.
+                if abs(longer / shorter * min(columns, rows) / max(columns, rows) - 1) < 0.02:
+                    focal *= max(columns, rows) / longer
+        else:
+            return None
+        fov = math.degrees(2 * math.atan(columns / 2 / focal))
+        return (fov, how) if 1 <= fov <= 170 else None
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels [rows, columns, ...] of a picture as its viewer holds it."""
+    return np.ascontiguousarray(_TURNS[orientation](pixels)) if orientation in _TURNS else pixels
+
+
+def read_exif(image: Image.Image, name: str) -> Exif:
+    """What is known of an image's camera; a damaged tag counts as missing, and ``name`` is what the log says of it."""
+    try:
+        tags = image.getexif()
+        orientation = tags.get(_ORIENTATION, 1)
+        exif = tags.get_ifd(_EXIF)
+        return Exif(
+            orientation if orientation in _TURNS else 1,
+            _number(exif, _FOCAL_35MM, 5.0, 2000.0),
+            _number(exif, _FOCAL, 0.5, 5000.0),
+            _pixel(exif),
+            _size(exif),
+            exif.get(_COLOUR_SPACE) == 2 or _interoperability(tags) == "R03",
+        )
+    # Pillow raises many kinds for broken metadata; the picture beside it may still be good.
+    except Exception as error:
+        log.warning("%s: its EXIF data is left aside (%s)", name, " ".join(str(error).split()) or type(error).__name__)
+        return Exif()
+
+
+def _interoperability(tags: Image.Exif) -> str | None:
+    value = tags.get_ifd(_INTEROPERABILITY).get(1)
+    return value.strip("\0 ") if isinstance(value, str) else None
+
+
+def _number(tags: Mapping[int, Any], tag: int, least: float, most: float) -> float | None:
+    """A tag's finite number in a range, or None."""
+    convert: Callable[[Any], float] = float
+    try:
+        value = convert(tags[tag])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return value if least <= value <= most else None
+
+
+def _pixel(exif: Mapping[int, Any]) -> float | None:
+    resolution = _number(exif, _PLANE_X, 1e-3, 1e9)
+    unit = _MILLIMETRES.get(int(_number(exif, _PLANE_UNIT, 0.0, 10.0) or 2))
+    pixel = None if resolution is None or unit is None else unit / resolution
+    return pixel if pixel is not None and 1e-4 < pixel < 1 else None
+
+
+def _size(exif: Mapping[int, Any]) -> tuple[float, float] | None:
+    width, height = (_number(exif, tag, 1.0, 1e6) for tag in (_WIDTH, _HEIGHT))
+    return None if width is None or height is None else (width, height)

@@ -1,0 +1,72 @@
+"""What Pillow warns of becomes log lines that name the file."""
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import PIL
+from PIL import Image
+
+log = logging.getLogger(__name__)
+
+_PILLOW = str(Path(PIL.__file__).parent)
+_lock = threading.Lock()
+_readers = 0
+_stack = ExitStack()
+_here = threading.local()
+
+
+@contextmanager
+def as_log_lines(name: str) -> Iterator[None]:
+    """Inside, Pillow's warnings are kept, and said in one line about ``name`` at the end; others go where they went.
+
+    How warnings are shown is one setting of the process, but pictures are decoded in several threads: the first in sets
+    it, the last out resets it.
+    """
+    before, said = getattr(_here, "said", None), []
+    _here.said = said
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+        _here.said = before
+        if said and before is not None:
+            before.extend(said)
+        elif said:
+            more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+            log.warning("%s: %s%s", name, said[0], more)
+
+
+def _enter() -> None:
+    global _readers
+    with _lock:
+        _readers += 1
+        if _readers == 1:
+            _stack.enter_context(warnings.catch_warnings())
+            shown = warnings.showwarning
+            warnings.filterwarnings("always", module=r"PIL\b")
+            # Of half the pixels that are allowed here, and checked.
+            warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+            def keep(message: Any, category: Any, filename: str, *rest: Any) -> None:
+                if filename.startswith(_PILLOW):
+                    text, said = " ".join(str(message).split()), getattr(_here, "said", None)
+                    if said is not None and text not in said:
+                        said.append(text)
+                else:
+                    shown(message, category, filename, *rest)
+
+            warnings.showwarning = keep
+
+
+def _leave() -> None:
+    global _readers
+    with _lock:
+        _readers -= 1
+        if _readers == 0:
+            _stack.close()

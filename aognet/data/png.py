@@ -1,0 +1,69 @@
+"""The chunks of PNG files: what Pillow does not tell of them, and files that are good but for their metadata.
+
+Format: PNG specification, third edition, sections 5 and 11.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# What pixels are made of; a frame of an animation beyond the first is no part of the picture.
+_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_COLOURS = {b"cHRM": 32, b"gAMA": 4, b"sRGB": 1}  # with their lengths
+_MOST_CHUNKS = 1 << 16
+
+
+def chunks(file: io.BufferedIOBase) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, place and length of the data of each chunk; nothing for another file than a PNG."""
+    file.seek(0)
+    place = len(SIGNATURE)
+    if file.read(place) != SIGNATURE:
+        return
+    for _ in range(_MOST_CHUNKS):
+        file.seek(place)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        length, kind = struct.unpack(">I4s", head)
+        yield kind, place + 8, length
+        place += length + 12
+
+
+def coding_points(file: io.BufferedIOBase) -> tuple[int, int] | None:
+    """Colour primaries and transfer function of a cICP chunk (section 11.3.2.6), as ITU-T H.273 numbers them."""
+    for kind, place, length in chunks(file):
+        if kind == b"IDAT":
+            return None
+        if kind == b"cICP" and length == 4:
+            file.seek(place)
+            primaries, transfer, *_ = file.read(4).ljust(4, b"\0")
+            return primaries, transfer
+    return None
+
+
+def bare(file: io.BufferedIOBase, most_profile: int) -> tuple[bytes, bytes | None]:
+    """A PNG of the pixels and plain colour chunks of another, with good check sums beside them, and its ICC profile.
+
+    ``most_profile``: bytes of a profile that is unpacked; a larger or damaged one is left out.
+    """
+    parts, profile = [SIGNATURE], None
+    for kind, place, length in chunks(file):
+        file.seek(place)
+        if kind == b"iCCP":
+            profile = _unpacked(file.read(min(length, most_profile)), most_profile)
+        elif kind in _PIXELS or _COLOURS.get(kind) == length:
+            parts.append(struct.pack(">I4s", length, kind) + file.read(length + 4))
+        if kind == b"IEND":
+            break
+    return b"".join(parts), profile
+
+
+def _unpacked(data: bytes, most: int) -> bytes | None:
+    unpacker = zlib.decompressobj()
+    try:
+        profile = unpacker.decompress(data.partition(b"\0")[2][1:], most)
+    except zlib.error:
+        return None
+    return None if unpacker.unconsumed_tail else profile
