@@ -20,6 +20,7 @@ MOST_BYTES = 512 * 2**20
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
     """``folders`` are searched through; of each at most as many as ``limits`` says in the same place (0: all).
+    ``repeats`` says how many times each folder's images are in an epoch (none: once), so that few may count like many.
 
     ``manifests``: files that name the images (paths relative to them): CSV with the columns ``file`` and, if there are
     any, ``caption`` and ``split``; JSONL as captions, with ``split`` if wanted; ``prompts.txt`` with a line for each
@@ -31,6 +32,7 @@ class SourceConfig:
 
     folders: list[str] = field(default_factory=list)
     limits: list[int] = field(default_factory=list)
+    repeats: list[int] = field(default_factory=list)
     manifests: list[str] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
     augmented_captions: list[str] = field(default_factory=list)
@@ -43,6 +45,10 @@ class SourceConfig:
             raise UserError(f"limit and limits must not be negative, got {self.limit} and {self.limits}")
         if self.limits and len(self.limits) != len(self.folders):
             raise UserError(f"limits must be one number for each of {len(self.folders)} folders, got {self.limits}")
+        if self.repeats and (len(self.repeats) != len(self.folders) or min(self.repeats) < 1):
+            raise UserError(
+                f"repeats must be a number from 1 on for each of {len(self.folders)} folders, got {self.repeats}"
+            )
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,8 @@ def _from_folders(config: SourceConfig) -> list[Entry]:
     found: list[Entry] = []
     for number, folder in enumerate(config.folders):
         images = _images(Path(folder))
-        found += images[: config.limits[number] or None] if config.limits else images
+        images = images[: config.limits[number] or None] if config.limits else images
+        found += images * config.repeats[number] if config.repeats else images
     if not config.captions:
         return found
     names, paths = [entry.name for entry in found], [entry.path for entry in found]

@@ -50,6 +50,14 @@ def test_each_folder_has_its_own_limit(folder: Path):
         SourceConfig(folders=["a", "b"], limits=[1])
 
 
+def test_few_images_count_like_many(folder: Path):
+    entries = found(folder, folder / "more", limits=[1, 0], repeats=[1, 3])
+    assert names(entries) == ["a.png", *["e.exr", "f.HDR"] * 3]
+    for wrong in ([1], [1, 0]):
+        with pytest.raises(UserError, match="repeats must be a number from 1 on for each of 2 folders"):
+            SourceConfig(folders=["a", "b"], repeats=wrong)
+
+
 def test_captions_choose_and_are_found_by_path_or_name(folder: Path, tmp_path: Path):
     one = captions_file(tmp_path / "one.jsonl", {"a.png": ["one", "two"], "more/e.exr": ["deep"]})
     two = captions_file(tmp_path / "two.jsonl", {"f.HDR": ["bare name"]})

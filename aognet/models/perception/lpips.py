@@ -138,14 +138,19 @@ class Lpips(nn.Module):
         self, a: Float[Tensor, "batch 3 rows columns"], b: Float[Tensor, "batch 3 rows columns"]
     ) -> list[Tensor]:
         """Differences at each depth, [batch, 1, rows, columns] of that depth; their means sum up to the distance."""
-        scaling = self.scaling_layer
-        every = self.net((torch.cat([a, b]) - scaling.shift) / scaling.scale)
         found = []
-        for row, activations in enumerate(every):
-            unit = activations / (activations.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)
-            first, second = unit.chunk(2)
+        # One after the other: no gradient is carried back to an image that wants none.
+        for row, (first, second) in enumerate(zip(self._units(a), self._units(b), strict=True)):
             found.append(getattr(self, f"lin{row}").model["1"]((first - second).square()))
         return found
+
+    def _units(self, images: Float[Tensor, "batch 3 rows columns"]) -> Iterator[Tensor]:
+        """Activations of unit length at each depth, in float32: small differences need all digits."""
+        scaling = self.scaling_layer
+        for activations in self.net((images - scaling.shift) / scaling.scale):
+            activations = activations.float()
+            # Not the root of a sum: its gradient is infinite where nothing is active.
+            yield activations / (torch.linalg.vector_norm(activations, dim=1, keepdim=True) + 1e-10)
 
 
 class PerceptualDistance:

@@ -136,3 +136,16 @@ def test_what_cannot_be_used_is_named(files: dict[str, str], tmp_path: Path) -> 
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="at least 32 pixels, got 64x31"):
         PerceptualDistance.load(files["alex"], CPU).distance(*pairs(31, 64))
+
+
+def test_a_picture_learns_from_the_distance_also_where_nothing_is_active(files: dict[str, str]) -> None:
+    """The gradient is finite on flat black, whose activations may all be 0, and none goes to what is compared with."""
+    network = PerceptualDistance.load(files["vgg"], CPU).network
+    for module in network.net.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.bias.fill_(-1e3)
+    first = torch.full((1, 3, 32, 32), -1.0, requires_grad=True)
+    second = torch.zeros(1, 3, 32, 32, requires_grad=False)
+    loss = sum(part.mean() for part in network(first, second))
+    loss.backward()
+    assert first.grad.isfinite().all()

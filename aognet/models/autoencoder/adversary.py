@@ -1,0 +1,56 @@
+"""A discriminator of patches, and both sides' losses in one backward pass (Isola et al. 2017; Esser et al. 2021).
+
+One optimizer holds both sides. They do not disturb each other: the autoencoder's loss sees the discriminator's weights
+as constants, and the discriminator's loss sees the pictures as constants. Adam takes gradients of any size alike, so
+the two losses need no weights against each other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+
+class PatchDiscriminator(nn.Module):
+    """Says of every patch how real it looks; a layer of ``channels`` halves the picture."""
+
+    def __init__(self, channels: Sequence[int]):
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for number, width in enumerate(channels):
+            layers.append(nn.Conv2d(inputs, width, 4, stride=2, padding=1))
+            if number:  # the first layer must see absolute colours
+                layers.append(nn.GroupNorm(1, width))
+            layers.append(nn.LeakyReLU(0.2))
+            inputs = width
+        self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, 3, padding=1))
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 rows columns"]:
+        """Above 0: real."""
+        return self.layers(images)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """``painter``: what the autoencoder wants small; ``judge``: what the discriminator wants small (hinge)."""
+
+    painter: Float[Tensor, ""]
+    judge: Float[Tensor, ""]
+
+
+def contest(
+    discriminator: nn.Module,
+    real: Float[Tensor, "batch 3 height width"],
+    painted: Float[Tensor, "batch 3 height width"],
+) -> Contest:
+    """Both losses (Lim and Ye 2017, hinge); their sum may be differentiated at once."""
+    frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
+    painter = -functional_call(discriminator, frozen, (painted,)).float().mean()
+    of_real, of_painted = discriminator(torch.cat([real, painted.detach()])).float().chunk(2)
+    judge = 0.5 * (functional.relu(1 - of_real).mean() + functional.relu(1 + of_painted).mean())
+    return Contest(painter, judge)
