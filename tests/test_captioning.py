@@ -107,6 +107,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "ACCELERATE_USE_CPU": "true"}
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_three_were_killed(tmp_path: Path, images: Path, environment: dict[str, str]) -> None:
     found = CaptionRecord("in/b.jpg", ("from before",), model="blip2_t5/pretrain_flant5xxl")
     (tmp_path / ".caption.2.part").write_text(f'{found.line()}\n{{"file": "in/c.p')

@@ -105,12 +105,14 @@ def test_diffusers_own_pipeline_loads_it():
     assert pipeline.unet.config.in_channels == 17
 
 
+@pytest.mark.slow
 def test_the_panorama_is_whole_and_has_no_seam(painted: Path):
     assert Journal.open(painted).canvas().unknown_pixels == 0
     near = wrap_gradient_ratio(load_image(painted / "result.png")[None], 1 / 16).item()
     assert 0.8 <= near <= 1.25
 
 
+@pytest.mark.slow
 def test_the_continuation_keeps_to_the_colours_of_sky_and_ground(painted: Path):
     """Away from the photo too the upper half is bluer than the lower half, as it is in the photo."""
     image = load_image(painted / "result.png")
@@ -120,6 +122,7 @@ def test_the_continuation_keeps_to_the_colours_of_sky_and_ground(painted: Path):
     assert torch.quantile(sky, 0.5) > torch.quantile(ground, 0.5) + 0.1
 
 
+@pytest.mark.slow
 def test_words_change_the_picture_in_their_direction(continued: list[Tensor], held_out: list[HeldOut]):
     """The CLIP score of what was painted with a scene's own words, beside what was painted with those of another."""
     parts = ("image_encoder", "feature_extractor", "text_encoder", "tokenizer")
@@ -133,6 +136,7 @@ def test_words_change_the_picture_in_their_direction(continued: list[Tensor], he
     assert towards_other.mean() > 10
 
 
+@pytest.mark.slow
 def test_colours_go_on_beyond_the_border_of_the_photograph(continued: list[Tensor], held_out: list[HeldOut]):
     """Before anything is blended: the mean colours of bands on both sides of the border, in thirds of its length."""
     gaps, true_gaps = [], []
@@ -149,6 +153,7 @@ def test_colours_go_on_beyond_the_border_of_the_photograph(continued: list[Tenso
     assert torch.stack(gaps).mean() < torch.stack(true_gaps).mean() + 0.05
 
 
+@pytest.mark.slow
 def test_the_same_seed_paints_the_same(model: AOGNet, continued: list[Tensor], held_out: list[HeldOut]):
     again = paint(model, held_out[0], [held_out[0].caption, held_out[1].caption])
     assert torch.equal(again, continued[0])

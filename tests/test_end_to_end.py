@@ -14,6 +14,7 @@ def rows(text: str) -> dict[str, list[str]]:
     return {cells[0]: cells[1:] for cells in lines}
 
 
+@pytest.mark.slow
 def test_the_recipe_and_this_paint_the_same(capsys: pytest.CaptureFixture[str]):
     end_to_end.main([*TINY, "generator.face_size=32"])
     found = rows(capsys.readouterr().out)
@@ -31,6 +32,7 @@ def test_cubediff_has_rows_beside_it(capsys: pytest.CaptureFixture[str]):
     assert float(found["here"][0]) > 0 and "local stream" not in found
 
 
+@pytest.mark.slow
 def test_little_memory_and_half_precision_go_together(capsys: pytest.CaptureFixture[str]):
     settings = ["generator.face_size=32", "execution.save_memory=true", "generator.views_per_batch=1"]
     end_to_end.main([*TINY, *settings, "--dtype", "bfloat16", "--runs", "here"])

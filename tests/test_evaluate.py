@@ -96,6 +96,7 @@ def captions(path: Path, *names: str) -> Path:
 # ------------------------------------------------------------------------------------------------- what it does
 
 
+@pytest.mark.slow
 def test_processes_together_find_what_one_finds(tmp_path: Path, call: Call, folders: tuple[Path, Path]) -> None:
     said = captions(tmp_path / "captions.jsonl", *(f"p{number}.png" for number in range(COUNT)))
     more = ["--photo_fov", "80", "--captions", str(said)]

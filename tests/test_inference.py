@@ -482,6 +482,7 @@ def test_help_does_not_wait_for_torch() -> None:
     assert ended.returncode == 0 and "--prompt-at" in ended.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_dataset(paint: Paint, settings: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()

@@ -24,6 +24,7 @@ def nothing_kept():
     yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", list(WAYS))
 @pytest.mark.parametrize("method", ["aognet", "cubediff"])
 def test_pretended_painting_needs_what_real_painting_needs(method: str, way: str):
@@ -36,6 +37,7 @@ def test_pretended_painting_needs_what_real_painting_needs(method: str, way: str
         assert pretended[phase] == (there, pytest.approx(top, rel=0.02)), phase
 
 
+@pytest.mark.slow
 def test_small_memory_mode_takes_less():
     options = Namespace(method="aognet", layout="sd2")
     plain, small = (account(options, [*SMALL, *given], TINY, Pretended()) for given in WAYS.values())
@@ -43,6 +45,7 @@ def test_small_memory_mode_takes_less():
     assert all(small[phase][1] < plain[phase][1] for phase in ("UNet", "VAE encoder", "VAE decoder"))
 
 
+@pytest.mark.slow
 def test_stable_diffusion_2_fits_eight_gigabytes(capsys: pytest.CaptureFixture[str]):
     main([])
     last = capsys.readouterr().out.splitlines()[-1]

@@ -37,6 +37,7 @@ assert not torch.distributed.is_initialized()
 """
 
 
+@pytest.mark.slow
 def test_processes_part_in_the_end(tmp_path: Path):
     (tmp_path / "two.py").write_text(TWO)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

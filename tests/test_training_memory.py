@@ -101,6 +101,7 @@ def test_pretended_training_needs_what_real_training_needs(precision: str, check
     assert pretended.phases == pytest.approx(real.phases, rel=0.001, abs=squares)
 
 
+@pytest.mark.slow
 def test_pretended_training_of_a_cube_needs_what_real_training_needs():
     def cube(mode: Pretended | None) -> Account:
         cube_positions.cache_clear()

@@ -7,6 +7,7 @@ from benchmarks import training_speed
 TINY = ["--layout", "tiny", "--size", "64", "--height", "256", "--steps", "2", "--num_workers", "0"]
 
 
+@pytest.mark.slow
 def test_the_recipe_and_this_learn_from_the_same(capsys: pytest.CaptureFixture[str]):
     training_speed.main([*TINY, "--batches", "1", "2", "--recipe_samples", "2"])
     lines = capsys.readouterr().out.splitlines()[-3:]

@@ -34,6 +34,7 @@ def call(command, *arguments: object) -> None:
     assert not command.main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_scenes_to_panorama(folder: Path, sd2_folder: Path) -> None:
     captioner = tiny_captioner(folder / "captioner", "blip2-opt")
 

@@ -125,6 +125,7 @@ def start(folder: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subp
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=folder)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(tmp_path: Path, train: Callable[..., int]) -> None:
     options = [
         "trainer.max_steps=6",

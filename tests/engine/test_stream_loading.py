@@ -136,6 +136,7 @@ trainer: {{max_steps: 6, checkpoint_every: 3, log_every: 1, learning_rate: 1e-2,
 """
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_two_processes_says_where_all_readers_are(tmp_path: Path) -> None:
     (tmp_path / "toy.yaml").write_text(CONFIG.format(shards=tmp_path / "shards"))
     data = samples(write_shards(tmp_path / "shards", [5, 7, 4]))
