@@ -14,6 +14,7 @@ from pathlib import Path
 from aognet.errors import UserError
 
 ABANDONED_SECONDS = 3600.0
+LONGEST_NAME_BYTES = 255
 # Pillow's settings for PNG files: panoramas come out as small as with its defaults, in a quarter of the time.
 PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.\d+-\d+\.tmp", re.DOTALL)
@@ -24,16 +25,26 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
     :raises UserError: naming the file, if it cannot be written; what was there before stays.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    unfinished = None
     try:
-        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        unfinished = _neighbour(path)
+        # Half characters, as of file names that are not UTF-8, are escaped; in JSON they come back as they were.
+        unfinished.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
         flush(unfinished)
         unfinished.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write this file ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise UserError(f"{path}: cannot write this file ({getattr(error, 'strerror', None) or error})") from error
     finally:
-        with suppress(OSError):  # where nothing could be written, nothing can be removed
-            unfinished.unlink()
+        if unfinished is not None:
+            with suppress(OSError, ValueError):  # where nothing could be written, nothing can be removed
+                unfinished.unlink()
+
+
+def _neighbour(path: Path) -> Path:
+    """Where a file's content stands until it is whole. Of a name near the longest there is it keeps what fits."""
+    ending = f".{os.getpid()}-{threading.get_ident()}.tmp"
+    room = LONGEST_NAME_BYTES - len(ending) - 1
+    return path.with_name(f".{os.fsdecode(os.fsencode(path.name)[:room])}{ending}")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ python misc/index_captions.py --index panos/index.csv --out_dir captions --prefi
 """
 
 import argparse
-import csv
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -24,19 +23,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
     from aognet.data.captions import save_captions
+    from aognet.data.splits import part_named
+    from aognet.data.tables import read_table
     from aognet.errors import UserError
 
-    if not arguments.index.is_file():
-        raise UserError(f"{arguments.index}: no such file")
     splits: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    try:
-        with arguments.index.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(csv.DictReader(file), start=2):
-                if not all(row.get(column) for column in ("slug", "split", "caption")):
-                    raise UserError(f"{arguments.index}, line {number}: needs a slug, a split and a caption, got {row}")
-                splits[row["split"]].setdefault(row["slug"] + arguments.suffix, []).append(row["caption"])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{arguments.index}: not a CSV file in UTF-8 ({error})") from error
+    for number, row in read_table(arguments.index, ("slug", "split", "caption")):
+        split = part_named(row["split"], f"{arguments.index}, line {number}")
+        splits[split].setdefault(row["slug"] + arguments.suffix, []).append(row["caption"])
     try:
         arguments.out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,5 +1,6 @@
 """Files and folders of others stay: caches and commands remove what is theirs alone."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from aognet.data.cache import CacheConfig, PanoramaCache
 from aognet.errors import UserError
 from aognet.evaluation.protocol import digest_of
 from aognet.evaluation.store import Store
-from aognet.files import clear_unfinished, made_folder, write_atomically
+from aognet.files import clear_unfinished, is_file, is_folder, made_folder, write_atomically
 from aognet.models.encodings import EncodingCache
 
 FOREIGN = (
@@ -119,3 +120,24 @@ def test_what_a_kill_leaves_is_what_is_cleared(tmp_path: Path, monkeypatch: pyte
     assert len(list(tmp_path.iterdir())) == 1
     clear_unfinished(tmp_path, lambda name: name == "name with\nanything.png")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127 + "a", "x" * 240 + ".png", "\udce9" * 255])
+def test_the_longest_names_are_written(name: str, tmp_path: Path):
+    assert len(os.fsencode(name)) in (244, 255)
+    write_atomically(tmp_path / name, "content")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "nul\0", "\ud800"])
+def test_names_that_no_file_can_have_are_one_line(name: str, tmp_path: Path):
+    with pytest.raises(UserError, match="cannot write this file") as caught:
+        write_atomically(tmp_path / name, "content")
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+    assert not is_file(tmp_path / name) and not is_folder(tmp_path / name)
+
+
+def test_half_characters_come_back_from_json(tmp_path: Path):
+    names = ["caf\udce9.png", "日本", "line\u2028break"]
+    write_atomically(tmp_path / "a.json", json.dumps(names, ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == names

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from aognet.data.matching import match
+from aognet.data.tables import fold_names, hint
 from aognet.errors import UserError
-from aognet.files import write_atomically
+from aognet.files import is_file, write_atomically
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 512 * 2**20
 MOST_CHARACTERS = 2000
 NAMED_AT_MOST = 3
+KEYS = ("file", "captions", "yaws", "model", "revision", "split")
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,11 @@ class CaptionRecord:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def line(self) -> str:
-        """The record as JSON on one line, without its end."""
+        """The record as JSON on one line, without its end. Bytes of a file name that are not UTF-8 are escaped."""
         known = {"yaws": self.yaws, "model": self.model, "revision": self.revision}
         said = {key: value for key, value in known.items() if value is not None}
-        return json.dumps({"file": self.file, "captions": self.captions, **said, **self.extra}, ensure_ascii=False)
+        content = {"file": self.file, "captions": self.captions, **said, **self.extra}
+        return json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
 
 def load_captions(path: Path) -> dict[str, list[str]]:
@@ -55,7 +58,7 @@ def load_captions(path: Path) -> dict[str, list[str]]:
 def load_records(path: Path) -> list[CaptionRecord]:
     """The lines of a captions file, in their order. Raises UserError naming file and line, as `load_captions`."""
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such captions file")
     if path.stat().st_size > MOST_BYTES:
         raise UserError(f"{path}: captions file is larger than {MOST_BYTES} bytes")
@@ -70,18 +73,23 @@ def load_records(path: Path) -> list[CaptionRecord]:
         raise UserError(f"{path}, after line {number}: not UTF-8 text ({error.reason})") from error
     except OSError as error:
         raise UserError(f"{path}: cannot read the captions file ({error.strerror})") from error
+    further = {key: hint(key, KEYS) for record in records for key in record.extra if key not in KEYS}
+    if meant := [said for said in further.values() if "?" in said]:
+        log.warning("%s: unknown key(s) %s are not used", path, ", ".join(meant))
     return records
 
 
 def parse_record(line: str, where: str) -> CaptionRecord:
     """One line of a captions file; captions are cut at ``MOST_CHARACTERS``. UserErrors start with ``where``."""
     try:
-        record = json.loads(line)
+        record = _folded(json.loads(line, object_pairs_hook=_once))
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON, or a number of thousands of digits
         raise UserError(f"{where}: not JSON ({error})") from error
     if not isinstance(record, dict) or not isinstance(record.get("file"), str):
         raise UserError(f'{where}: expected {{"file": "...", "captions": ["..."]}}, got {line.strip()[:80]}')
     texts = record.pop("captions", None)
+    if texts is None and (other := [key for key in record if key.startswith("caption")]):
+        raise UserError(f"{where}: needs 'captions', a list of strings; it has {other[0]!r}")
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise UserError(f"{where}: captions must be a list of strings, got {texts!r:.80}")
     for key in ("model", "revision"):
@@ -91,10 +99,26 @@ def parse_record(line: str, where: str) -> CaptionRecord:
     named = {key: record.pop(key, None) for key in ("file", "model", "revision")}
     parsed = CaptionRecord(captions=tuple(text[:MOST_CHARACTERS] for text in texts), yaws=yaws, extra=record, **named)
     try:
-        parsed.line().encode()
+        parsed.file.encode(errors="surrogateescape")  # as Python reads file names that are not UTF-8
+        json.dumps([texts, record, {**named, "file": ""}], ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise UserError(f"{where}: holds half a character that no file can keep ({error.reason})") from error
     return parsed
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"the key {Counter(key for key, _ in pairs).most_common(1)[0][0]!r} stands there twice")
+    return found
+
+
+def _folded(record: Any) -> Any:
+    """A record whose known keys are spelled as here, whatever their case and the blanks around them."""
+    if not isinstance(record, dict):
+        return record
+    names = [name if name in KEYS else key for key, name in zip(record, fold_names(record), strict=True)]
+    return _once(list(zip(names, record.values(), strict=True)))
 
 
 def _yaws(groups: Any, captions: int, where: str) -> tuple[tuple[float, ...], ...] | None:

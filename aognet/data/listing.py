@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aognet.data.formats import HEIF_HINT, SUFFIXES, lacks_decoder
+from aognet.data.matching import normal
 from aognet.errors import UserError
-from aognet.files import is_folder
+from aognet.files import is_file, is_folder
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,31 @@ def files_below(folder: Path, option: str) -> list[Path]:
         except OSError as error:
             raise UserError(f"{option}: {here}: cannot read this folder ({error.strerror})") from error
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
+
+
+class NamedFiles:
+    """Files by names relative to a folder that differ from those on the disk in how accents are composed (NFC, NFD) or
+    in the kind of slash."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._listed: dict[Path, dict[str, str]] = {}
+
+    def find(self, name: str) -> Path | None:
+        """The file, under the name that the disk has; None if there is none."""
+        place = Path(normal(name) if not name.startswith("/") else f"/{normal(name)}")
+        here = self.folder / place.anchor
+        for part in place.relative_to(place.anchor).parts:
+            here = here / self._names(here).get(part, part)
+        return here if is_file(here) else None
+
+    def _names(self, folder: Path) -> dict[str, str]:
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = {normal(path.name): path.name for path in folder.iterdir()}
+            except (OSError, ValueError):
+                self._listed[folder] = {}
+        return self._listed[folder]
 
 
 def _kinds(paths: Sequence[Path]) -> str:

@@ -1,16 +1,17 @@
 """Where panoramas come from: folders, manifests (CSV, JSONL), or images with one prompts.txt (CubeDiff's layout)."""
 
-import csv
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aognet.data.captions import CaptionRecord, a_few, check_captions, load_captions, load_records
+from aognet.data.captions import MOST_CHARACTERS, CaptionRecord, a_few, check_captions, load_captions, load_records
 from aognet.data.formats import KINDS
-from aognet.data.listing import find_images
-from aognet.data.splits import Split, SplitConfig
+from aognet.data.listing import NamedFiles, find_images
+from aognet.data.splits import Split, SplitConfig, part_named
+from aognet.data.tables import read_table
 from aognet.errors import UserError
+from aognet.files import is_file, is_folder
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ def find_entries(config: SourceConfig) -> list[Entry]:
     entries = _with_augmented(entries, config.augmented_captions)
     split = Split(config.split)
     part = config.split.part
+    if missing := split.missing(entry.name for entry in entries):
+        log.warning("%s: %d of its names are no panorama's (%s)", config.split.list, len(missing), a_few(missing))
     # A split column says what belongs where; names are hashed only where there is none.
     taken = [
         entry
@@ -126,32 +129,28 @@ def _augmented(entry: Entry, record: CaptionRecord | None) -> Entry:
 
 def _read_manifest(path: Path) -> list[Entry]:
     """The images that a manifest names and that are there; missing ones are reported."""
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"manifests: no such file: {path}")
-    if path.stat().st_size > MOST_BYTES:
-        raise UserError(f"{path}: a manifest may have {MOST_BYTES} bytes, this has {path.stat().st_size}")
     readers: dict[str, Callable[[Path], Iterable[Entry]]] = {".csv": _csv, ".jsonl": _jsonl, ".txt": _prompts}
     if path.suffix.lower() not in readers:
         raise UserError(f"manifests: expected a .csv, .jsonl or .txt file, got {path}")
-    try:
-        entries = list(readers[path.suffix.lower()](path))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a text file in UTF-8 as its suffix says ({error})") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the manifest ({error.strerror})") from error
-    missing = [entry.name for entry in entries if not entry.path.is_file()]
-    if missing:
-        log.warning("%s: %d of %d images are missing (%s)", path, len(missing), len(entries), a_few(missing))
-    return [entry for entry in entries if entry.path.is_file()]
+    named, files = list(readers[path.suffix.lower()](path)), NamedFiles(path.parent)
+    places = [entry.path if is_file(entry.path) else files.find(entry.name) for entry in named]
+    found = [replace(entry, path=place) for entry, place in zip(named, places, strict=True) if place is not None]
+    if missing := [entry.name for entry, place in zip(named, places, strict=True) if place is None]:
+        log.warning("%s: %d of %d images are missing (%s)", path, len(missing), len(named), a_few(missing))
+    splits: dict[Path, str | None] = {}
+    for entry in found:
+        if splits.setdefault(entry.path, entry.split) != entry.split:
+            raise UserError(f"{path}: {entry.name} is in two parts, {splits[entry.path]} and {entry.split}")
+    return found
 
 
 def _csv(path: Path) -> Iterable[Entry]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            if not row.get("file"):
-                raise UserError(f"{path}, line {number}: needs a column 'file', got {', '.join(map(str, row))}")
-            captions = (row["caption"],) if row.get("caption") else ()
-            yield Entry(path.parent / row["file"], row["file"], captions, split=row.get("split") or None)
+    for number, row in read_table(path, ("file",), ("caption", "split")):
+        captions = (row["caption"][:MOST_CHARACTERS],) if row["caption"] else ()
+        split = part_named(row["split"], f"{path}, line {number}")
+        yield Entry(path.parent / row["file"], row["file"], captions, split=split)
 
 
 def _jsonl(path: Path) -> Iterable[Entry]:
@@ -159,15 +158,28 @@ def _jsonl(path: Path) -> Iterable[Entry]:
         split = record.extra.get("split")
         if not isinstance(split, str | None):
             raise UserError(f"{path}: split must be a text, got {split!r:.80} for {record.file}")
-        yield Entry(path.parent / record.file, record.file, record.captions, split=split)
+        part = part_named(split, f"{path}, {record.file}")
+        yield Entry(path.parent / record.file, record.file, record.captions, split=part)
 
 
 def _prompts(path: Path) -> Iterable[Entry]:
     folder = path.parent / "images"
-    images = _images(folder if folder.is_dir() else path.parent)
-    prompts = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    images = _images(folder if is_folder(folder) else path.parent)
+    prompts = _lines(path)
     while prompts and not prompts[-1]:
         prompts.pop()
     if len(prompts) != len(images):
         raise UserError(f"{path}: has {len(prompts)} prompts for {len(images)} images")
     return [replace(image, captions=(prompt,)) for image, prompt in zip(images, prompts, strict=True)]
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a text file. Only line feeds end them: other separators may stand in a text."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path}: a manifest may have {MOST_BYTES} bytes, this has {path.stat().st_size}")
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file in UTF-8 ({error})") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the manifest ({error.strerror})") from error

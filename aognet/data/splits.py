@@ -1,15 +1,31 @@
 """Which panoramas are for training, for validation and for testing: by a list in a file, or by a hash of the name."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
-from aognet.data.formats import without_suffix
+from aognet.data.matching import without_kind
 from aognet.errors import UserError
+from aognet.files import is_file
 
 Part = Literal["all", "train", "validation", "test"]
 MOST_BYTES = 64 * 2**20
+NAMES: dict[str, Part] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What tables call the parts."""
+
+
+def part_named(text: str | None, where: str) -> Part | None:
+    """The part that a table names, None where it names none. Raises UserError starting with ``where`` for others."""
+    name = (text or "").strip().casefold()
+    if name and name not in NAMES:
+        raise UserError(f"{where}: split must be one of {', '.join(NAMES)}, got {text!r:.80}")
+    return NAMES.get(name)
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,10 @@ class Split:
         self.config = config
         self.listed = None if config.list is None else _read_list(Path(config.list))
 
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """What the list names and is not among the ``names`` of files, without folders and suffixes."""
+        return sorted((self.listed or set()) - set(map(_stem, names)))
+
     def takes(self, name: str) -> bool:
         """Whether the panorama of a file name belongs to the part."""
         if self.listed is not None:
@@ -49,7 +69,7 @@ class Split:
 
     def part_of(self, name: str) -> Part:
         """The part that a file name is hashed into."""
-        digest = hashlib.sha256(_stem(name).encode()).digest()
+        digest = hashlib.sha256(_stem(name).encode(errors="surrogatepass")).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
         if share < self.config.test:
             return "test"
@@ -57,14 +77,16 @@ class Split:
 
 
 def _read_list(path: Path) -> set[str]:
+    if not is_file(path):
+        raise UserError(f"{path}: no such list of names")
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UserError(f"{path}: a list of names may have {MOST_BYTES} bytes, this has {path.stat().st_size}")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the list of names ({error.strerror})") from error
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the list of names ({error.strerror})") from error
     names = {_stem(line.strip()) for line in lines if line.strip() and not line.lstrip().startswith("#")}
     if not names:
         raise UserError(f"{path}: names no panorama")
@@ -73,4 +95,4 @@ def _read_list(path: Path) -> set[str]:
 
 def _stem(name: str) -> str:
     """The file name without folders and without the suffix of an image; names with other dots keep them."""
-    return without_suffix(PurePosixPath(name.replace("\\", "/")).name)
+    return without_kind(name).rpartition("/")[2]

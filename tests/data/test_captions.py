@@ -145,7 +145,7 @@ def test_an_index_becomes_one_captions_file_for_each_split(tmp_path: Path):
     rows = [
         {"slug": "lake", "split": "train", "caption": 'a lake, with "quotes"', "licence": "CC0"},
         {"slug": "barn", "split": "train", "caption": "a red barn", "licence": "CC0"},
-        {"slug": "hall", "split": "test", "caption": "a hall", "licence": "CC0"},
+        {"slug": "hall", "split": "Test", "caption": "a hall", "licence": "CC0"},
     ]
     index = write_index(tmp_path / "index.csv", rows)
     arguments = ["--index", str(index), "--out_dir", str(tmp_path / "out" / "deep")]
@@ -168,7 +168,7 @@ def test_an_index_that_cannot_be_used(tmp_path: Path):
     good = write_index(tmp_path / "good.csv", [{"slug": "a", "split": "train", "caption": "a"}])
     for table, out, words in [
         (index, "out", "index.csv, line 3"),
-        (wrong, "out", "wrong.csv, line 2"),
+        (wrong, "out", "wrong.csv, line 1"),
         (tmp_path / "bytes.csv", "out", "bytes.csv"),
         (tmp_path / "missing.csv", "out", "missing.csv"),
         (good, "file/out", "cannot write"),

@@ -2,13 +2,14 @@
 
 import json
 import logging
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from aognet.data.captions import CaptionRecord, save_captions, save_records
+from aognet.data.captions import MOST_CHARACTERS, CaptionRecord, save_captions, save_records
 from aognet.data.sources import Entry, SourceConfig, find_entries
-from aognet.data.splits import SplitConfig
+from aognet.data.splits import Split, SplitConfig
 from aognet.errors import UserError
 
 NAMES = ("a.png", "b.jpg", "c.PNG", "d.jpeg", "more/e.exr", "more/f.HDR")
@@ -143,7 +144,28 @@ def test_one_prompts_file_beside_the_images(tmp_path: Path, below: str):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("list.csv", b"name,caption\na.png,x\n", "line 2.*file"),
+        ("list.csv", b"name,caption\na.png,x\n", "line 1: needs a column 'file', got 'name', 'caption'"),
+        ("list.csv", b"files,caption\na.png,x\n", r"line 1.*'files' \(did you mean 'file'\?\)"),
+        ("list.csv", b"", "line 1: needs a column 'file', got an empty line"),
+        ("list.csv", b"file,caption,Caption \na.png,x,y\n", "line 1: has several columns 'caption'"),
+        ("list.csv", b"file,caption\na.png,a hall, wide\n", "line 2: has 3 cells for 2 columns.*','.*quotes"),
+        ("list.csv", b"file,caption\na.png,x\n,y\n", "line 3: needs a 'file', got , y"),
+        ("list.csv", b'file,caption\na.png,x\nmore/e.exr,"y\n', "after line 2: not a table .*end of data"),
+        ("list.csv", b"file,split\na.png,train\nmore/e.exr,tset\n", "line 3: split must be one of .*got 'tset'"),
+        ("list.csv", b"file,split\na.png,train\na.png,test\n", "a.png is in two parts, train and test"),
+        ("list.csv", b"file,caption\na.png," + b"x" * 2**21 + b"\n", "after line 1: not a table .field larger"),
+        (
+            "list.jsonl",
+            b'{"file": "a.png", "caption": "x"}\n',
+            "line 1: needs 'captions', a list of strings; it has 'caption'",
+        ),
+        ("list.jsonl", b'{"file": "a.png", "File": "b.png", "captions": []}\n', "line 1: .*'file' stands there twice"),
+        ("list.jsonl", b'{"file": "a.png", "file": "b.png", "captions": []}\n', "line 1: .*'file' stands there twice"),
+        (
+            "list.jsonl",
+            b'{"file": "a.png", "captions": [], "split": "tset"}\n',
+            "a.png: split must be one of .*got 'tset'",
+        ),
         ("list.csv", b"\xff\xfe", "UTF-8"),
         ("list.jsonl", b'{"file": "a.png", "captions": []}\n{"file"', "line 2"),
         ("list.jsonl", b'{"file": "a.png", "captions": [], "split": 3}\n', "split.*3.*a.png"),
@@ -183,3 +205,116 @@ def test_nothing_found_is_said(folder: Path, tmp_path: Path):
 def test_settings_that_cannot_be(settings: dict[str, object]):
     with pytest.raises(UserError, match="limit"):
         SourceConfig(**settings)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff", "\ufeff\ufeff"])
+def test_headers_and_splits_as_people_write_them(folder: Path, separator: str, mark: str):
+    """What is not understood would let test images train."""
+    rows = [("File ", " CAPTION", "Split"), (" a.png", ' "a hall; a door, open\t"', "Val"), ("b.jpg", "x", " TEST ")]
+    rows += [("c.PNG", "", "valid"), ("d.jpeg", "", "training"), ("more/e.exr", "", "dev"), ("", "", "")]
+    lines = "\r\n".join(separator.join(row) for row in rows)
+    (folder / "list.csv").write_text(f"{mark}{lines}\r\n", encoding="utf-8", newline="")
+
+    def part(name: str) -> list[str]:
+        return names(find_entries(SourceConfig(manifests=[str(folder / "list.csv")], split=SplitConfig(part=name))))
+
+    assert part("validation") == ["a.png", "c.PNG", "more/e.exr"]
+    assert part("test") == ["b.jpg"] and part("train") == ["d.jpeg"]
+    entries = find_entries(SourceConfig(manifests=[str(folder / "list.csv")]))
+    assert [entry.captions for entry in entries[:3]] == [("a hall; a door, open",), ("x",), ()]
+
+
+def test_the_same_keys_in_json(folder: Path, caplog: pytest.LogCaptureFixture):
+    lines = [
+        {" File": "a.png", "CAPTIONS": ["x"], "Split ": "val"},
+        {"file": "b.jpg", "captions": [], "splitt": "test"},
+    ]
+    (folder / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    entries = find_entries(SourceConfig(manifests=[str(folder / "list.jsonl")]))
+    assert [(entry.captions, entry.split) for entry in entries] == [(("x",), "validation"), ((), None)]
+    assert "list.jsonl: unknown key(s) 'splitt' (did you mean 'split'?) are not used" in caplog.text
+
+
+def test_unknown_columns_are_named_once(folder: Path, caplog: pytest.LogCaptureFixture):
+    (folder / "list.csv").write_text("file,captions,licence,\n" + "a.png,x,CC0,\n" * 3)
+    find_entries(SourceConfig(manifests=[str(folder / "list.csv")]))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.endswith("list.csv: unknown column(s) 'captions' (did you mean 'caption'?), 'licence' are not used")
+
+
+def test_large_cells_are_cut_as_other_captions(folder: Path):
+    """The csv module alone takes 128 KiB."""
+    (folder / "list.csv").write_text(f"file,caption\na.png,{'x' * 2**18}\n")
+    (entry,) = find_entries(SourceConfig(manifests=[str(folder / "list.csv")]))
+    assert entry.captions == ("x" * MOST_CHARACTERS,)
+
+
+def test_names_that_the_list_alone_has_are_said(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "test.txt").write_text("b.exr\ngone.exr\n")
+    assert names(found(folder, split=SplitConfig(part="test", list=str(tmp_path / "test.txt")))) == ["b.jpg"]
+    assert "test.txt: 1 of its names are no panorama's (gone)" in caplog.text
+
+
+ODD = [
+    "caf\u00e9",
+    "cafe\u0301",
+    "\udce9",
+    "a b ",
+    "a,b",
+    'a"b',
+    "a;b",
+    "a\u2028b",
+    "a\x85b",
+    "a\x0cb",
+    "日本",
+    "n" * 240,
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_manifests_and_lists_find_odd_names(name: str, form: str, tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / f"{name}.png").write_bytes(b"")
+    (tmp_path / "other.png").write_bytes(b"")
+    written = unicodedata.normalize(form, f"images/{name}.png")
+    save_captions({written: ["a hall"]}, tmp_path / "list.jsonl")
+    (entry,) = find_entries(SourceConfig(manifests=[str(tmp_path / "list.jsonl")]))
+    assert entry.path == tmp_path / "images" / f"{name}.png" and entry.captions == ("a hall",)
+    (entry,) = found(tmp_path, captions=[str(tmp_path / "list.jsonl")])
+    assert entry.name == f"images/{name}.png" and entry.captions == ("a hall",)
+    if "\udce9" not in name:
+        quoted = written.replace('"', '""')
+        (tmp_path / "list.csv").write_text(f'file,caption\n"{quoted}",a hall\n', encoding="utf-8", newline="")
+        (entry,) = find_entries(SourceConfig(manifests=[str(tmp_path / "list.csv")]))
+        assert entry.path == tmp_path / "images" / f"{name}.png" and entry.captions == ("a hall",)
+        (tmp_path / "list.txt").write_text(f"{written}\r\n", encoding="utf-8", newline="")
+        listed = found(tmp_path, split=SplitConfig(part="train", list=str(tmp_path / "list.txt")))
+        assert names(listed) == [f"images/{name}.png"]
+    parts = [SplitConfig(part=part) for part in ("train", "validation", "test")]
+    assert [Split(part).takes(f"{name}.png") for part in parts].count(True) == 1
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "nul\0.png", "f" * 5000 + "/a.png"])
+def test_names_that_no_file_can_have_are_missing(name: str, folder: Path, caplog: pytest.LogCaptureFixture):
+    save_captions({name: ["x"], "a.png": ["y"]}, folder / "list.jsonl")
+    (folder / "list.csv").write_text(f"file\n{name}\na.png\n")
+    for manifest in ("list.jsonl", "list.csv"):
+        assert names(find_entries(SourceConfig(manifests=[str(folder / manifest)]))) == ["a.png"]
+    assert caplog.text.count("1 of 2 images are missing") == 2
+    assert names(found(folder, captions=[str(folder / "list.jsonl")])) == ["a.png"]
+    for settings in ({"folders": [name]}, {"manifests": [name]}, {"folders": [str(folder)], "captions": [name]}):
+        with pytest.raises(UserError, match="no such"):
+            find_entries(SourceConfig(**settings))
+    with pytest.raises(UserError, match="no such list"):
+        found(folder, split=SplitConfig(list=name))
+
+
+def test_only_line_feeds_end_the_lines_of_prompts(tmp_path: Path):
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(b"")
+    prompts = ["a hall\u2028a door\x85and\x0bmore\x0c\x1c", "a room"]
+    (tmp_path / "prompts.txt").write_text("\r\n".join(prompts) + "\r\n", encoding="utf-8", newline="")
+    entries = find_entries(SourceConfig(manifests=[str(tmp_path / "prompts.txt")]))
+    assert [entry.captions for entry in entries] == [(prompts[0].strip(),), ("a room",)]
