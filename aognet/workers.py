@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -75,6 +77,36 @@ def work_through(
         for finished in done:
             advance(size(finished.item) if size else 0)
             yield finished
+
+
+def worker_context(*modules: str) -> BaseContext:
+    """How to start processes that another library looks after: as forks of a server that has ``modules`` imported.
+
+    Never as forks of this process: threads of torch or OpenCV in here would leave locked locks in them, which hang. The
+    server, which the first call starts, has none, and its forks need not import anything again. What is sent to them
+    must be picklable; each should call `end_with_parent`.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    with _environment(ONE_THREAD), _interrupts_held():
+        forkserver.ensure_running()
+    return context
+
+
+def end_with_parent() -> None:
+    """In a worker: end when the process that asked for it is gone, however it ended; a server would keep it alive."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Iterator[Result]:

@@ -6,9 +6,9 @@ between. Training: sample after sample in single precision, each panorama decode
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from aognet.sampling.denoise import denoise
 from aognet.sampling.noise import generators
 from aognet.sampling.sampler import SamplerConfig
 from aognet.sampling.schedulers import make_scheduler
+from aognet.workers import worker_context
 from benchmarks.data_loading import baseline
 from benchmarks.geometry import forgetting, paste
 
@@ -100,9 +101,13 @@ class PreparedAnew(torch.utils.data.Dataset):
     """Training samples of here, each with the time that the published code takes to prepare one."""
 
     def __init__(self, samples, size: int):
-        self.samples = samples
-        paths = [entry.path for entry in samples.panoramas.entries]
-        self.prepare = baseline(paths, samples.config.height, size, "torch")
+        self.samples, self.size = samples, size
+
+    @cached_property
+    def prepare(self) -> Callable[[int], object]:
+        """Made where it is used: a function inside another cannot be sent to a worker."""
+        paths = [entry.path for entry in self.samples.panoramas.entries]
+        return baseline(paths, self.samples.config.height, self.size, "torch")
 
     def __getitem__(self, number: int):
         self.prepare(number)
@@ -118,7 +123,11 @@ def train(
     optimizer = torch.optim.AdamW(trained, learning_rate, weight_decay=0.0)
     numbers = [[number] for number in range(count)]
     batches = torch.utils.data.DataLoader(
-        PreparedAnew(samples, size), batch_sampler=numbers, num_workers=workers, collate_fn=samples.collate
+        PreparedAnew(samples, size),
+        batch_sampler=numbers,
+        num_workers=workers,
+        multiprocessing_context=worker_context(__name__) if workers else None,
+        collate_fn=samples.collate,
     )
     model.train()
     began = time.perf_counter()

@@ -18,6 +18,7 @@ from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import LATERAL, face_cameras
 from aognet.geometry.views import known_by
+from aognet.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class CubeBatch:
 
     def to(self, device: torch.device) -> "CubeBatch":
         """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in ("faces", "known")})
+        return replace(self, **{name: to_device(getattr(self, name), device) for name in ("faces", "known")})
 
 
 @dataclass(frozen=True)

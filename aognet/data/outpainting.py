@@ -18,6 +18,7 @@ from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.views import Plan, PlanConfig, known_before, known_by, make_plan, overlap_of
+from aognet.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class OutpaintingBatch:
     def to(self, device: torch.device) -> "OutpaintingBatch":
         """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
         tensors = ("view", "known", "faces", "faces_known")
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
+        return replace(self, **{name: to_device(getattr(self, name), device) for name in tensors})
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aognet.data.panorama import Panorama
 from aognet.data.views import ViewSample, ViewSamples
+from aognet.transfer import to_device
 
 MASK = 1  # stream of random numbers beside the view's own
 
@@ -26,7 +27,7 @@ class PhotographBatch:
 
     def to(self, device: torch.device) -> "PhotographBatch":
         """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
-        return replace(self, view=self.view.to(device, non_blocking=True), known=self.known.to(device))
+        return replace(self, view=to_device(self.view, device), known=to_device(self.known, device))
 
 
 @dataclass(frozen=True)

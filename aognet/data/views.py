@@ -15,6 +15,7 @@ from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.viewing import view_all
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
+from aognet.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ViewBatch:
     seeds: Int[Tensor, "batch"]
 
     def to(self, device: torch.device) -> "ViewBatch":
-        return replace(self, images=self.images.to(device, non_blocking=True))
+        return replace(self, images=to_device(self.images, device))
 
 
 @dataclass(frozen=True)

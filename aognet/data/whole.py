@@ -12,6 +12,7 @@ from aognet.data.augment import draw_prompt, light_curves
 from aognet.data.panorama import Panorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.viewing import PLAIN, Curves, Pyramid
+from aognet.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class PanoramaBatch:
 
     def to(self, device: torch.device) -> "PanoramaBatch":
         """The batch with its images on a device."""
-        return replace(self, images=self.images.to(device, non_blocking=True))
+        return replace(self, images=to_device(self.images, device))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from aognet.data.streams import Position
 from aognet.engine.trainable import Batch, Samples, StreamedSamples
 from aognet.errors import UserError
+from aognet.workers import end_with_parent, worker_context
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +175,8 @@ def _load(data: Any, workers: int, **options: Any) -> Iterator[Any]:
     loader = DataLoader(
         data,
         num_workers=workers,
-        worker_init_fn=_leave_stopping_to_parent,
+        multiprocessing_context=worker_context(*_modules(data)) if workers else None,
+        worker_init_fn=_begin_worker,
         generator=torch.Generator(),  # its own, or starting a loader would move the global random state
         **options,
     )
@@ -188,7 +190,14 @@ def _load(data: Any, workers: int, **options: Any) -> Iterator[Any]:
         raise UserError(line.partition("UserError: ")[2] or line) from None
 
 
-def _leave_stopping_to_parent(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the parent still needs the batches of the step it finishes."""
+def _modules(data: Any) -> list[str]:
+    """What every worker needs to import: this module, and that of the dataset."""
+    return [__name__, type(getattr(data, "data", data)).__module__]
+
+
+def _begin_worker(worker: int) -> None:
+    # Ctrl-C reaches every process of a terminal; the parent still needs the batches of the step it finishes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")  # warnings of the dataset, one line each

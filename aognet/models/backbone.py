@@ -23,6 +23,7 @@ from aognet.models.texts import chunks, hidden_states, joined, side_by_side
 from aognet.sampling.denoise import AfterStep
 from aognet.sampling.noise import Generators, normal
 from aognet.sampling.sampler import LongPrompts
+from aognet.transfer import to_device
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 PREDICTION_TYPES = ("epsilon", "v_prediction")
@@ -313,7 +314,7 @@ class Backbone(nn.Module):
         """The UNet on its whole input, in its own precision."""
         output = self.unet(
             inputs.to(self.dtype),
-            timesteps.to(self.device, non_blocking=True),
+            to_device(timesteps, self.device),
             encoder_hidden_states=context.to(self.dtype),
             down_intrablock_additional_residuals=residuals,
             return_dict=False,

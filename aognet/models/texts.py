@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from aognet.models.encodings import EncodingCache
 from aognet.sampling.sampler import LongPrompts
+from aognet.transfer import to_device
 
 MOST_CHUNKS = 4
 MOST_WARNINGS = 20
@@ -41,7 +42,7 @@ def hidden_states(
     if len(distinct) == len(prompts):
         return states
     rows = torch.tensor([distinct[prompt] for prompt in prompts])
-    return states.index_select(0, rows.to(tower.device, non_blocking=True))
+    return states.index_select(0, to_device(rows, tower.device))
 
 
 def token_rows(tokenizer: Any, length: int, prompts: Sequence[str], hint: str = "") -> Any:

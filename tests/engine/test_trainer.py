@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from aognet.engine.setup import TrainerConfig, learning_rate
 from aognet.engine.trainable import Samples, Trainable
 from aognet.engine.trainer import Trainer
 from aognet.errors import UserError
-from tests.engine.toy import Toy, ToyConfig, ToySamples, ToySamplesConfig, fresh_processes, metrics
+from tests.engine.toy import Toy, ToyConfig, ToySamples, ToySamplesConfig, fresh_processes, metrics, power_cut
 
 ROOT = Path(__file__).parents[2]
 QUICK = TrainerConfig(
@@ -86,12 +87,8 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, config: TrainerCo
     whole = make(tmp_path / "whole", config, dropout)
     whole.fit()
 
-    def stop_at_sample(number: int) -> None:
-        if number >= 4 * config.batch_size * config.gradient_accumulation:
-            raise RuntimeError("power cut")
-
     first = make(tmp_path / "parts", config, dropout)
-    first.train_data.on_read = stop_at_sample
+    first.train_data.on_read = partial(power_cut, 4 * config.batch_size * config.gradient_accumulation)
     with pytest.raises(RuntimeError, match="power cut|Caught RuntimeError"):
         first.fit()
     torch.rand(7), torch.manual_seed(99)  # another process starts with other random states

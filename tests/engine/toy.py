@@ -36,7 +36,7 @@ class ToySamples:
 
     def __init__(self, config: ToySamplesConfig) -> None:
         self.config = config
-        self.on_read: Callable[[int], None] = lambda number: None
+        self.on_read: Callable[[int], object] = int  # what a function of here is, too: it can be sent to a worker
 
     def __getitem__(self, number: int) -> ToyBatch:
         self.on_read(number)
@@ -50,6 +50,12 @@ class ToySamples:
         return ToyBatch(
             torch.cat([sample.images for sample in samples]), torch.cat([sample.seeds for sample in samples])
         )
+
+
+def power_cut(last: int, number: int) -> None:
+    """Fails from sample ``last`` on."""
+    if number >= last:
+        raise RuntimeError("power cut")
 
 
 @dataclass(frozen=True)
