@@ -22,7 +22,7 @@ import rich
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from aognet.errors import UserError
-from aognet.threads import one_thread
+from aognet.threads import ALONE, one_thread
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -92,7 +92,7 @@ def worker_context(*modules: str) -> BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
-    with _environment(ONE_THREAD), _interrupts_held():
+    with _environment(dict.fromkeys(ALONE, "1")), _interrupts_held():  # whatever the training itself has
         forkserver.ensure_running()
     return context
 
