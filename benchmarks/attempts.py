@@ -204,6 +204,10 @@ def end_group(group: int, first_alone: bool = False) -> None:
 
 def members(group: int) -> list[int]:
     """The living processes of a group."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return []
     import psutil
 
     found = []
@@ -226,6 +230,31 @@ def run(
     began = time.monotonic()
     children = start(command, log, before)
     return finish(children, log, began, seconds, kill), children[0]
+
+
+def learn(command: Command, log: Path) -> None:
+    """Run a command that has to succeed, and import here whatever it imported: later attempts begin with it."""
+    modules = log.with_name("modules.txt")
+    ended, _ = run(command, log, 600, before=lambda: _leave_names(modules))
+    succeeded(command, ended)
+    warm(modules.read_text().split())
+
+
+def succeeded(command: Command, ended: Ended) -> None:
+    """Raises RuntimeError with what it said where a command failed though nothing disturbed it."""
+    if ended.code != 0:
+        raise RuntimeError(f"{command} ends with {ended.code} though nothing disturbed it:\n{ended.output}")
+
+
+def _leave_names(path: Path) -> None:
+    """In an attempt: write the names of all modules that it imports from now on, when it ends."""
+    known, leave = set(sys.modules), os._exit
+
+    def end(code: int) -> None:
+        path.write_text("\n".join(name for name in sys.modules if name not in known and not name.startswith("__")))
+        leave(code)
+
+    os._exit = end
 
 
 def bounded_memory(more: int) -> None:

@@ -111,11 +111,11 @@ class Bench:
     def tried(self) -> Findings:
         """As many trials as it takes for the kills that were asked for, or the one that was asked for."""
         if self.kind.begin is fault_kinds.finished and not (self.inputs / "finished").is_dir():
-            self._undisturbed(fault_kinds.FINISHED(inputs=self.inputs, out=self.inputs / "finished"))
+            attempts.learn(fault_kinds.FINISHED(inputs=self.inputs, out=self.inputs / "finished"), self.log)
         self._begin()
-        self._undisturbed(self._command(), warming=True)  # the first imports
+        attempts.learn(self._command(), self.log)
         self._begin()
-        self.found.seconds = self._undisturbed(self._command(), self._watch(None))
+        self.found.seconds = self._undisturbed(self._watch(None))
         self.expected = fault_kinds.results(self.out)
         self.moments = moments(read_calls(self.calls)) if self.kind.calls else []
         number = self.options.trial or 0
@@ -200,18 +200,10 @@ class Bench:
                 raise Failed(f"{len(left)} processes outlive the one that was killed")
             time.sleep(0.1)
 
-    def _undisturbed(
-        self, command: attempts.Command, before: Callable[[], None] | None = None, warming: bool = False
-    ) -> float:
-        """Seconds of a run that has to succeed. ``warming``: this process then imports what it has imported."""
-        if warming:
-            modules = self.out.parent / "modules"
-            before = _naming_modules(modules)
-        ended, _ = attempts.run(command, self.log, 600, None, before or (lambda: None))
-        if ended.code != 0:
-            raise RuntimeError(f"{command} ends with {ended.code} without a kill:\n{ended.output}")
-        if warming:
-            attempts.warm(modules.read_text().split())
+    def _undisturbed(self, before: Callable[[], None] | None = None) -> float:
+        """Seconds of a run that has to succeed."""
+        ended, _ = attempts.run(self._command(), self.log, 600, None, before or (lambda: None))
+        attempts.succeeded(self._command(), ended)
         return ended.seconds
 
     def _watch(self, moment: Moment | None) -> Callable[[], None]:
@@ -224,22 +216,6 @@ class Bench:
 
     def _command(self) -> attempts.Command:
         return self.kind.command(inputs=self.inputs, out=self.out)
-
-
-def _naming_modules(path: Path) -> Callable[[], None]:
-    """What an attempt does before its command, so that it leaves the names of all modules that it imported."""
-
-    def before() -> None:
-        known, leave = set(sys.modules), attempts.os._exit
-
-        def named(code: int) -> None:
-            names = [name for name in sys.modules if name not in known and not name.startswith("__")]
-            path.write_text("\n".join(names))
-            leave(code)
-
-        attempts.os._exit = named
-
-    return before
 
 
 def _said(plan: Sequence[Moment | Kill]) -> str:

@@ -1,5 +1,7 @@
 """A command that writes a folder as one should, or carelessly, for tests of what looks for that."""
 
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,14 +11,25 @@ from aognet.files import write_atomically
 WORDS = "as it should be"
 
 
+def read(path: Path) -> None:
+    if WORDS not in path.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(f"{path}: other words")
+
+
+READERS = {
+    "read": read,
+    "crash": lambda path: len(None),
+    "warn": lambda path: sys.stderr.write("library.py:7: UserWarning: an odd tag\n"),
+    "long": lambda path: time.sleep(60),
+}
+"""By name: a reader as it should be, and what a reader may not do."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """``good``, ``half`` (not atomically), ``twice`` (once more each time) or ``crash``, and the folder or file."""
+    """``good``, ``half`` (not atomically) or ``twice`` (once more each time) and a folder; or what READERS names."""
     way, place = argv[0], Path(argv[1])
-    if way == "crash":
-        return len(None)
-    if way == "read":
-        if WORDS not in place.read_text(encoding="utf-8"):
-            raise UserError(f"{place}: other words")
+    if way in READERS:
+        READERS[way](place)
         return 0
     place.mkdir(exist_ok=True)
     if way == "good":
