@@ -182,6 +182,12 @@ def test_joining_any_shape_keeps_known_pixels_and_the_range(feather: float, shap
     assert joined.isfinite().all() and joined.abs().max() <= 1
 
 
+def test_without_a_feather_views_are_pasted_as_they_are():
+    truth = smooth_view(Camera(width=24, height=24))
+    known = half_known(truth)
+    assert torch.equal(join(-truth, known, 0.0), torch.where(known.known, truth, -truth))
+
+
 def test_what_agrees_already_is_left_as_it_is():
     truth = smooth_view(Camera(width=48, height=48)) * 0.9
     # To less than one of the 256 levels of a file: the jump is extrapolated from the colours on both sides.

@@ -42,15 +42,30 @@ def tiny_text_encoder(layout: Layout = "sd2") -> Any:
     return CLIPTextModel(config).eval()
 
 
-def tiny_image_encoder() -> Any:
-    """A CLIP vision encoder for 32x32 images that gives `IMAGE_DIM` numbers."""
+def tiny_image_encoder(dim: int = IMAGE_DIM) -> Any:
+    """A CLIP vision encoder for 32x32 images that gives ``dim`` numbers."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(
-        image_size=32, patch_size=8, hidden_size=32, intermediate_size=64, projection_dim=IMAGE_DIM,
+        image_size=32, patch_size=8, hidden_size=32, intermediate_size=64, projection_dim=dim,
         num_hidden_layers=2, num_attention_heads=2,
     )  # fmt: skip
     return CLIPVisionModelWithProjection(config).eval()
+
+
+def tiny_clip_folder(folder: Path, words_dim: int, image_dim: int = IMAGE_DIM, length: int = 20) -> Path:
+    """A CLIP with both towers and its tokenizer in one folder, as the hub has them."""
+    from transformers import CLIPConfig, CLIPModel, CLIPTextConfig
+
+    text = CLIPTextConfig(
+        vocab_size=514, hidden_size=words_dim, intermediate_size=32, projection_dim=image_dim, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=length, bos_token_id=512, eos_token_id=513, pad_token_id=513,
+    )  # fmt: skip
+    vision = tiny_image_encoder(image_dim).config
+    config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=image_dim)
+    CLIPModel(config).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
 
 
 def tiny_vae(blocks: int = 2) -> Any:

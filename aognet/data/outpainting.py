@@ -78,8 +78,10 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
         for a sample.
 
         ``face_size``: pixels of the square faces. ``least_unknown``: steps whose view has a smaller unknown share are
-        left out, since little can be learned from them. ``directed``: how often the augmented caption of the direction
-        nearest to the view's, where there is one, stands before the caption, as when painting with such prompts.
+        left out, since little can be learned from them. ``first_steps``: only so many of a plan are learned (0: all);
+        the published code leaves out the last three of its 21. ``directed``: how often the augmented caption of the
+        direction nearest to the view's, where there is one, stands before the caption, as when painting with such
+        prompts.
         """
 
         plan: PlanConfig = field(default_factory=PlanConfig)
@@ -87,6 +89,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
         input_pitch_degrees: tuple[float, ...] = (0.0,)
         face_size: int = 512
         least_unknown: float = 0.0
+        first_steps: int = 0
         directed: float = 0.0
 
         def __post_init__(self) -> None:
@@ -97,6 +100,8 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
                 )
             check_pitches(self.input_pitch_degrees)
             check_share("directed", self.directed)
+            if self.first_steps < 0:
+                raise UserError(f"first_steps must not be negative, got {self.first_steps}")
             if self.face_size < 8 or self.face_size % 8:
                 raise UserError(f"face_size must be a multiple of 8, got {self.face_size}")
 
@@ -142,7 +147,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
 
     def _worth_painting(self, which: int) -> list[int]:
         """The steps of a plan that leave enough to paint; all of them where none does."""
-        steps = self.plans[which].steps
+        steps = self.plans[which].steps[: self.config.first_steps or None]
         if self.config.least_unknown == 0:
             return list(range(len(steps)))
         known = known_by([self.inputs[which]], self.config.height)

@@ -49,7 +49,8 @@ class Outpainter(Protocol):
 class GeneratorConfig:
     """``height``: rows of the panorama. ``views_per_batch``: how many views of a wave are denoised together.
 
-    ``feather``: how far generated pixels are drawn towards the known ones they meet, as a share of the view's height.
+    ``feather``: how far generated pixels are drawn towards the known ones they meet, as a share of the view's height
+    (0: they are pasted as they are).
     """
 
     height: int = 2048

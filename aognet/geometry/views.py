@@ -36,22 +36,22 @@ LEVEL_PREFERENCE = 0.5
 class PlanConfig:
     """Which views to paint.
 
-    ``kind``: ``cover`` computes few views from what is known, ``published`` takes the 21 of the paper's code, ``cube``
-    the six faces of a level cube in one wave, for methods that paint them together; ``overlap`` and ``margin`` are not
-    for it.
+    ``kind``: ``cover`` computes few views from what is known, ``published`` takes the 21 of the paper's code, in waves,
+    ``sequential`` the same one after the other, as there; ``cube`` the six faces of a level cube in one wave, for
+    methods that paint them together; ``overlap`` and ``margin`` are not for it.
     ``fov_degrees`` and ``size``: the square views. ``overlap``: the least known share of a view when it is painted.
     ``margin``: share of a view's size along each edge that is seen but not painted, so that no two views only touch.
     """
 
-    kind: Literal["cover", "published", "cube"] = "cover"
+    kind: Literal["cover", "published", "sequential", "cube"] = "cover"
     fov_degrees: float = 90.0
     size: int = 512
     overlap: float = 0.3
     margin: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.kind not in ("cover", "published", "cube"):
-            raise UserError(f"kind must be cover, published or cube, got {self.kind}")
+        if self.kind not in ("cover", "published", "sequential", "cube"):
+            raise UserError(f"kind must be cover, published, sequential or cube, got {self.kind}")
         if self.kind == "cube" and self.fov_degrees < 90:
             raise UserError(f"fov_degrees must be at least 90 for the faces of a cube, got {self.fov_degrees}")
         if not 20 <= self.fov_degrees <= 150:
@@ -105,10 +105,12 @@ def _planned(config: PlanConfig, known: Bool[Tensor, "height width"]) -> Plan:
     if config.kind == "cube":
         faces = face_cameras(config.size, config.fov_degrees)
         return Plan(tuple(Step(camera.turned(_heading(known)), wave=0) for camera in faces))
-    if config.kind == "published":
+    if config.kind in ("published", "sequential"):
         heading = _heading(known)
         cameras = [_camera(config, yaw, pitch).turned(heading) for yaw, pitch in PUBLISHED]
-        steps = _waves_in_order(cameras, known)
+        one_by_one = config.kind == "sequential"
+        steps = [Step(*step) for step in zip(cameras, range(len(cameras)), strict=True)] if one_by_one else None
+        steps = steps or _waves_in_order(cameras, known)
     else:
         steps = _cover(config, known)
     return Plan(tuple(_completed(steps, config, known)))

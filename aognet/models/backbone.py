@@ -4,9 +4,8 @@ Any diffusers inpainting model fits: 9-channel UNets (noisy latents, mask, laten
 4-channel UNets, whose known area is put back after every step; epsilon and v prediction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from torch.nn import functional
 from aognet.canvas import Glimpse, filled
 from aognet.data.cache import CacheConfig
 from aognet.errors import UserError
+from aognet.models.condition import InpaintCondition
 from aognet.models.encodings import EncodingCache
 from aognet.models.loading import check_dtype, freeze, load_scheduler, load_tokenizer, load_weights, resolve
 from aognet.models.texts import chunks, hidden_states, joined, side_by_side
@@ -50,33 +50,6 @@ class BackboneConfig:
         if not self.model:
             raise UserError("model must be a hub id or a folder, got ''")
         check_dtype(self.dtype)
-
-
-@dataclass(frozen=True)
-class InpaintCondition:
-    """What a UNet needs to know about the image to continue, in latents. Made by `Backbone.prepare_condition`."""
-
-    mask: Float[Tensor, "batch 1 height width"]  # 1 = to paint, 0 = known
-    image: Float[Tensor, "batch channels height width"]  # scaled; of the masked image, or of the filled one
-    noise: Float[Tensor, "batch channels height width"]  # standard normal, where sampling starts
-
-    def repeated(self, rows: int) -> "InpaintCondition":
-        """The batch over and over until it has so many rows, as the branches of guidance need it; made once."""
-        if rows == len(self.mask):
-            return self
-        if rows not in self._repeated:
-            times = (rows // len(self.mask), 1, 1, 1)
-            parts = (part.repeat(times) for part in (self.mask, self.image, self.noise))
-            self._repeated[rows] = InpaintCondition(*parts)
-        return self._repeated[rows]
-
-    @cached_property
-    def _repeated(self) -> dict[int, "InpaintCondition"]:
-        return {}
-
-
-Predict = Callable[[Tensor, Tensor, Tensor, InpaintCondition], Tensor]
-"""``predict(latents, timesteps, context, condition)``: what a UNet makes of noisy latents, as `Backbone.predict`."""
 
 
 class Backbone(nn.Module):

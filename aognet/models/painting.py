@@ -10,7 +10,8 @@ from torch import Tensor
 
 from aognet.canvas import Canvas, Glimpse
 from aognet.geometry.camera import Camera
-from aognet.models.backbone import Backbone, InpaintCondition, Predict
+from aognet.models.backbone import Backbone
+from aognet.models.condition import InpaintCondition, Predict
 from aognet.models.texts import same_length
 from aognet.nn.constant_context import constant_context
 from aognet.sampling.denoise import denoise, guided

@@ -7,11 +7,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.errors import UserError
-from aognet.models.backbone import Backbone, Predict
+from aognet.models.backbone import Backbone
+from aognet.models.condition import Predict
 from aognet.sampling.noise import generators, normal, uniform_timesteps
 
 # Streams of a sample's seed: what is drawn for one purpose never depends on what is drawn for another.
-NOISE, TIMESTEP, OFFSET = 1, 2, 3
+NOISE, TIMESTEP, OFFSET, TARGET = 1, 2, 3, 4
 # How far apart the streams of one draw and the next are.
 DRAW = 1000
 
@@ -26,6 +27,7 @@ def diffusion_loss(
     known_weight: float = 1.0,
     predict: Predict | None = None,
     together: int = 1,
+    sampled: bool = False,
 ) -> Float[Tensor, ""]:
     """Mean squared error of what the backbone predicts for noised views (Ho et al. 2020, eq. 14), with offset noise.
 
@@ -35,10 +37,11 @@ def diffusion_loss(
     published); they are put back afterwards, so less may be asked of them. What is not known of a view is seen by the
     target alone, and by the noised latents that are to be painted. ``predict`` takes the place of
     `Backbone.predict`. Of every ``together`` rows the first one's seed gives all their timestep and offset.
+    ``sampled``: the latents to be learned are drawn from the VAE's posterior; if not they are its mode.
     """
     predict, leaders = predict or backbone.predict, seeds[::together]
     condition = backbone.prepare_condition(views, known, generators(seeds, NOISE))
-    latents = backbone.encode_images(views)
+    latents = backbone.encode_images(views, generators(seeds, TARGET) if sampled else None)
     if not backbone.is_inpainting:  # what is put back when it paints, since that is made without the unknown pixels
         latents = torch.where(condition.mask > 0.5, latents, condition.image)
     draws, device = len(context) // len(views), latents.device

@@ -184,6 +184,7 @@ def test_view_settings_that_cannot_be(key: str, value: object):
         *(("input_fov_degrees", value) for value in ((), (0.0,), (90.0, 180.0), (float("nan"),))),
         ("face_size", 4),
         ("face_size", 20),
+        ("first_steps", -1),
         *(("input_pitch_degrees", value) for value in ((), (91.0,))),
     ],
 )
@@ -198,6 +199,12 @@ def test_the_photograph_is_known_at_every_pitch_of_the_list(folder: Path):
     assert photos == {(70.0, 0.0), (90.0, 0.0), (70.0, 40.0), (90.0, 40.0)}
     above = {bool(samples[number].faces_known[4].any()) for number in range(12)}  # of the face above
     assert above == {True, False}
+
+
+def test_only_the_first_steps_of_a_plan_are_learned(folder: Path):
+    samples = outpainting_samples(folder, plan=PlanConfig(kind="sequential", size=16, margin=0.0), first_steps=3)
+    looks = {(samples[n].camera.yaw_degrees, samples[n].camera.pitch_degrees) for n in range(24)}
+    assert looks == {(0, -25), (0, 25), (-45, 0)}
 
 
 def painted_before(panorama: Tensor, plan: Plan, photo: Camera, wave: int) -> Canvas:

@@ -51,6 +51,16 @@ def test_a_cube_is_six_level_faces_in_one_wave_that_face_the_photo(yaw: float):
         PlanConfig(kind="cube", fov_degrees=80.0)
 
 
+@pytest.mark.parametrize("yaw", [0.0, 45.0])
+def test_sequential_is_the_published_schedule_one_by_one(yaw: float):
+    known = known_by([replace(PHOTO, yaw_degrees=yaw)], 128)
+    plan = make_plan(PlanConfig(kind="sequential", size=64, margin=0.0), known)
+    overlaps(plan, known)
+    assert [step.wave for step in plan.steps] == list(range(len(plan.steps)))
+    looks = [(step.camera.yaw_degrees - yaw, step.camera.pitch_degrees) for step in plan.steps]
+    assert looks[: len(PUBLISHED)] == list(PUBLISHED) and len(looks) - len(PUBLISHED) <= 6  # the published leave gaps
+
+
 @pytest.mark.parametrize("kind", ["cover", "published", "cube"])
 @pytest.mark.parametrize("columns", [1, -17, 64])
 def test_a_plan_turns_with_its_frame(kind: str, columns: int):

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.testing import assert_close
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPVisionModelWithProjection
+from transformers import CLIPImageProcessorPil, CLIPModel, CLIPVisionModelWithProjection
 
 from aognet.errors import UserError
 from aognet.models.aognet import AOGNet
 from aognet.models.aognet.model import Surroundings
 from aognet.models.clip_encoders import MEAN, STD, ClipConfig, ClipImageEncoder, ClipTextEncoder
-from tests.tiny import IMAGE_DIM, tiny_image_encoder, tiny_streams, tiny_tokenizer
+from tests.tiny import IMAGE_DIM, tiny_clip_folder, tiny_streams
 
 
 @pytest.fixture(scope="module")
@@ -96,17 +96,7 @@ WORDS_DIM, LENGTH = 16, 20
 
 @pytest.fixture(scope="module")
 def whole_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLIP with both towers and its tokenizer in one folder, as the hub has them."""
-    folder = tmp_path_factory.mktemp("whole")
-    text = CLIPTextConfig(
-        vocab_size=514, hidden_size=WORDS_DIM, intermediate_size=32, projection_dim=IMAGE_DIM, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=LENGTH, bos_token_id=512, eos_token_id=513, pad_token_id=513,
-    )  # fmt: skip
-    vision = tiny_image_encoder().config
-    config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=IMAGE_DIM)
-    CLIPModel(config).save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-    return folder
+    return tiny_clip_folder(tmp_path_factory.mktemp("whole"), WORDS_DIM, length=LENGTH)
 
 
 def test_both_towers_of_a_whole_clip(whole_clip: Path) -> None:

@@ -48,17 +48,27 @@ class LocalStream(nn.Module):
         self.config = config
         self.halved = list(halved) or [False] * len(channels)
         self.adapter = T2IAdapter(
-            in_channels=7 if config.geometry else 4,
+            in_channels=self.channels_of(config),
             channels=list(channels),
             num_res_blocks=config.residual_blocks,
             downscale_factor=scale,
             adapter_type="full_adapter",
         )
-        self.attention = nn.ModuleList(CrossAttentionBlock(channels[-1], config.heads) for _ in range(config.depth))
+        self.attention = nn.ModuleList(self.make_blocks(channels[-1], config.heads, config.depth))
         self.last = nn.ModuleList(nn.Conv2d(width, width, 1) for width in channels)
         for layer in self.last:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+    @staticmethod
+    def channels_of(config: LocalStreamConfig) -> int:
+        """Channels of the adapter's input."""
+        return 7 if config.geometry else 4
+
+    @staticmethod
+    def make_blocks(width: int, heads: int, depth: int) -> Sequence[nn.Module]:
+        """Through which the view's tokens, of ``width`` channels, attend to the faces'."""
+        return [CrossAttentionBlock(width, heads) for _ in range(depth)]
 
     def forward(
         self,

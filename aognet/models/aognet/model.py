@@ -1,9 +1,14 @@
-"""AOG-Net (Lu et al., AAAI 2024, sec. 3): its parts, how they condition the backbone, how they are trained."""
+"""AOG-Net (Lu et al., AAAI 2024, sec. 3): its parts, how they condition the backbone, how they are trained.
+
+In two variants: ``published`` follows the paper's code, ``revised`` mends what stood in the way; docs/deviations.md
+tells them apart.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,16 +21,18 @@ from aognet.geometry.camera import positions_of
 from aognet.geometry.cubemap import face_cameras, panorama_of
 from aognet.models.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStream, LocalStreamConfig
+from aognet.models.aognet.published import UNKNOWN, PublishedGlobalStream, PublishedLocalStream
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
 from aognet.models.painting import Context, View, inpaint
 from aognet.models.pretrained import load_trained, save_trained
-from aognet.models.texts import same_length, side_by_side
+from aognet.models.texts import chunks, joined, same_length, side_by_side
 from aognet.models.training import check_draws, diffusion_loss, drawn
 from aognet.sampling.noise import generators, uniform
 from aognet.sampling.sampler import LongPrompts, SamplerConfig
 
 DROP = 10
+Variant = Literal["revised", "published"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class AOGNet(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """``backbone`` and ``clip`` are referenced and stay frozen; the rest is trained.
+        """``backbone`` and ``clip`` are referenced and stay frozen; the rest is trained. ``variant``: whose streams.
 
         ``drop_condition``: how often training replaces the context by the learned unconditional embedding.
         ``noise_offset``: strength of the noise shared by a whole channel. ``draws``: how many times an encoded view is
@@ -67,6 +74,7 @@ class AOGNet(nn.Module):
 
         backbone: BackboneConfig
         clip: ClipConfig | None = None
+        variant: Variant = "revised"
         global_stream: GlobalStreamConfig = field(default_factory=GlobalStreamConfig)
         local_stream: LocalStreamConfig = field(default_factory=LocalStreamConfig)
         drop_condition: float = 0.2
@@ -76,33 +84,56 @@ class AOGNet(nn.Module):
         def __post_init__(self) -> None:
             if self.global_stream.enabled and self.clip is None:
                 raise UserError("clip must name an image encoder, since global_stream.enabled is true; got null")
+            if self.variant == "published" and (self.clip is None or not self.clip.text):
+                raise UserError("variant: published reads prompts with CLIP's text tower: clip.text must be true")
             if not 0 <= self.drop_condition < 1:
                 raise UserError(f"drop_condition must lie in [0, 1), got {self.drop_condition}")
             check_draws(self.draws)
 
-    def __init__(self, config: Config, backbone: Backbone | None = None, clip: ClipImageEncoder | None = None):
+    def __init__(
+        self,
+        config: Config,
+        backbone: Backbone | None = None,
+        clip: ClipImageEncoder | None = None,
+        clip_text: ClipTextEncoder | None = None,
+    ):
         """Loads the frozen parts that ``config`` names, unless they are given."""
         super().__init__()
         self.config = config
         self.backbone = backbone or Backbone.load(config.backbone)
         self.clip = self.clip_text = self.global_stream = self.unconditional = self.local_stream = None
+        if self.is_published or config.global_stream.enabled:
+            self.clip_text = (clip_text or ClipTextEncoder.load(config.clip)) if config.clip.text else None
+            self.unconditional = self._unconditional()
         if config.global_stream.enabled:
             self.clip = clip or ClipImageEncoder.load(config.clip)
-            self.clip_text = ClipTextEncoder.load(config.clip) if config.clip.text else None
             context_dim, length = self.backbone.context_dim, self.backbone.text_length
             words = (self.clip_text.dim, self.clip_text.length) if self.clip_text else (context_dim, length)
-            self.global_stream = GlobalStream(config.global_stream, context_dim, self.clip.dim, *words)
-            # Starts as the empty prompt behind silent tokens: what the backbone already takes for "unconditional".
-            empty = self.backbone.encode_text([""])[0]
-            silent = empty.new_zeros(config.global_stream.tokens, context_dim)
-            self.unconditional = nn.Module()
-            self.unconditional.embedding = nn.Parameter(torch.cat([silent, empty]))
+            stream = PublishedGlobalStream if self.is_published else GlobalStream
+            self.global_stream = stream(config.global_stream, context_dim, self.clip.dim, *words)
         if config.local_stream.enabled:
             unet = self.backbone.unet
             channels, scale = unet.config.block_out_channels, self.backbone.vae_scale
             # diffusers adds the map of a block with attention before the block halves its output, of others after.
             halved = [not hasattr(block, "attentions") and bool(block.downsamplers) for block in unet.down_blocks]
-            self.local_stream = LocalStream(config.local_stream, channels, scale, halved)
+            stream = PublishedLocalStream if self.is_published else LocalStream
+            self.local_stream = stream(config.local_stream, channels, scale, halved)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the streams are those of the published code."""
+        return self.config.variant == "published"
+
+    def _unconditional(self) -> nn.Module:
+        """The learned tokens of the negative branch."""
+        part, count, dim = nn.Module(), self.config.global_stream.tokens, self.backbone.context_dim
+        if self.is_published:  # alone: no words come after them
+            part.embedding = nn.Parameter(torch.randn(count, dim))
+        else:
+            # Starts as the empty prompt behind silent tokens: what the backbone already takes for "unconditional".
+            empty = self.backbone.encode_text([""])[0]
+            part.embedding = nn.Parameter(torch.cat([empty.new_zeros(count, dim), empty]))
+        return part
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         parts = {name: getattr(self, name) for name in ("global_stream", "unconditional", "local_stream")}
@@ -115,31 +146,48 @@ class AOGNet(nn.Module):
         negative: str = "",
         long_prompts: LongPrompts | None = None,
     ) -> Conditioning:
-        """What the UNet is told about one step. ``negative`` counts only without a global stream.
+        """What the UNet is told about one step. ``negative`` counts only without learned unconditional tokens.
 
         Each chunk of a long prompt has tokens of the global stream of its own before it, as a prompt has.
         """
-        residuals = None
+        residuals, seen = None, surroundings
         if self.local_stream is not None:
-            seen = surroundings
             places = face_positions(seen.faces.shape[-1], seen.faces.device)
             residuals = self.local_stream(
                 seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, places, seen.panorama
             )
-        if self.global_stream is None:
+        if self.global_stream is None and not self.is_published:
             return Conditioning(Context.of_prompts(self.backbone, prompts, negative, long_prompts), residuals)
-        rows = self.backbone.chunks(prompts, long_prompts)
+        rows = self._chunks(prompts, long_prompts)
         counts, texts = [len(row) for row in rows], [text for row in rows for text in row]
-        text = (self.backbone.encode_text if self.training else self.backbone.known_text)(texts, "cut")
-        faces = self.clip(surroundings.faces.flatten(0, 1)).unflatten(0, (-1, 6))[surroundings.panorama]
-        view = self.clip(surroundings.view * surroundings.known)
-        if len(texts) > len(rows):
-            owners = torch.arange(len(rows)).repeat_interleave(torch.tensor(counts)).to(view.device)
-            faces, view = faces[owners], view[owners]
-        tokens = self.global_stream(faces, view, self.clip_text(texts) if self.clip_text else text)
-        positive = side_by_side(torch.cat([tokens.to(text.dtype), text], dim=1), counts)
-        without = self.unconditional.embedding.to(text.dtype).expand(len(positive), -1, -1)
+        words = self.clip_text(texts) if self.clip_text else None
+        tokens = words
+        if not self.is_published:
+            tokens = (self.backbone.encode_text if self.training else self.backbone.known_text)(texts, "cut")
+        if self.global_stream is not None:
+            owners = torch.tensor([number for number, row in enumerate(rows) for _ in row], device=seen.view.device)
+            first = self._global_tokens(seen, tokens if words is None else words, owners)
+            tokens = torch.cat([first.to(tokens.dtype), tokens], dim=1)
+        positive = side_by_side(tokens, counts)
+        without = self.unconditional.embedding.to(positive.dtype).expand(len(positive), -1, -1)
         return Conditioning(Context(*same_length(positive, without)), residuals)
+
+    def _global_tokens(
+        self, seen: Surroundings, words: Tensor, owners: Int[Tensor, "texts"]
+    ) -> Float[Tensor, "texts tokens context_dim"]:
+        """The global stream's tokens for texts, of which ``owners`` says to which view each belongs."""
+        faces, view = seen.faces, seen.view * seen.known
+        if self.is_published:
+            faces, view = faces.where(seen.faces_known, UNKNOWN), view.where(seen.known, UNKNOWN)
+        faces, view = self.clip(faces.flatten(0, 1)).unflatten(0, (-1, 6))[seen.panorama], self.clip(view)
+        return self.global_stream(faces[owners], view[owners], words)
+
+    def _chunks(self, prompts: Sequence[str], how: LongPrompts | None) -> list[list[str]]:
+        """Each prompt as texts for the tower that reads it for the UNet."""
+        if not self.is_published:
+            return self.backbone.chunks(prompts, how)
+        reader, how = self.clip_text, how or self.backbone.long_prompts
+        return [chunks(reader.tokenizer, reader.length, prompt, how) for prompt in prompts]
 
     def forward(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
         """The diffusion loss of the view under the streams' conditioning (eq. 2 of Ho et al. with offset noise)."""
@@ -150,13 +198,23 @@ class AOGNet(nn.Module):
         context = torch.where(dropped[:, None, None].to(given.context.positive.device), *both)
         predict = partial(self.backbone.predict, residuals=given.residuals)
         loss = diffusion_loss(
-            self.backbone, batch.view, batch.known, batch.seeds, context, noise_offset=offset, predict=predict
+            self.backbone,
+            batch.view,
+            batch.known,
+            batch.seeds,
+            context,
+            noise_offset=offset,
+            predict=predict,
+            sampled=self.is_published,
         )
         return {"loss": loss}
 
     def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
         """What is to be seen in a direction, and the common prompt."""
-        return self.backbone.joined(words, prompt, sampler.long_prompts)
+        if not self.is_published:
+            return self.backbone.joined(words, prompt, sampler.long_prompts)
+        how = sampler.long_prompts or self.backbone.long_prompts
+        return joined(self.clip_text.tokenizer, self.clip_text.length, words, prompt, how)
 
     @torch.no_grad()
     def outpaint(

@@ -16,7 +16,8 @@ from aognet.data.cubes import CubeBatch
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import FACES, blend_faces, face_cameras
-from aognet.models.backbone import Backbone, BackboneConfig, InpaintCondition
+from aognet.models.backbone import Backbone, BackboneConfig
+from aognet.models.condition import InpaintCondition
 from aognet.models.cubediff.trained import Layers, Trained, WiderInput, merge_lora, open_parts
 from aognet.models.painting import Context, View, inpaint, look
 from aognet.models.pretrained import load_trained, save_trained
