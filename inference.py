@@ -32,7 +32,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("-s", "--seed", type=int)
     add("--image", action="append", default=[], metavar="FILE", help="a photograph; several need --poses")
     add("--poses", metavar="YAML", help="yaw, pitch, roll and fov (degrees) of each --image, by file name")
-    add("--panorama", metavar="FILE", help="a partly known panorama, with --mask")
+    add(
+        "--panorama",
+        metavar="FILE",
+        help="a partly known panorama: transparent, a part, or with --mask",
+    )
     add("--mask", metavar="FILE", help="white where --panorama is to be painted")
     add("--prompt", help="what to paint, or auto: a caption of the image; without an image or -b, from words alone")
     add(
@@ -93,8 +97,8 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
 
 def input_settings(options: argparse.Namespace) -> dict[str, object]:
     """What the flags say about the input; an input on the command line replaces those of the config files."""
-    if (options.mask is None) != (options.panorama is None):
-        raise UserError(f"--panorama and --mask belong together, got {options.panorama} and {options.mask}")
+    if options.panorama is None and options.mask is not None:
+        raise UserError(f"--mask {options.mask} is of a --panorama, and there is none")
     if options.image and options.panorama:
         raise UserError("--image and --panorama exclude each other")
     settings: dict[str, object] = {"inputs.prompt": options.prompt, "inputs.prompts_at": options.prompt_at or None}

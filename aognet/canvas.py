@@ -17,6 +17,8 @@ from aognet.geometry import perspective
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
 
+Opacity = Float[Tensor, "batch 1 rows columns"] | None
+
 
 @dataclass(frozen=True)
 class Glimpse:
@@ -112,20 +114,31 @@ class Canvas:
     def _smaller(self) -> dict[int, Tensor]:
         return {1: self.pixels}
 
-    def paint(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera) -> "Canvas":
+    def paint(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera, opacity: Opacity = None) -> "Canvas":
         """A new canvas with the view in the unknown pixels of its footprint; every known pixel stays as it is."""
-        return self.copy().paint_(view, camera)
+        return self.copy().paint_(view, camera, opacity)
 
-    def paint_(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera) -> "Canvas":
-        """`paint` into this canvas: only the pixels of the footprint are touched."""
-        index, values = perspective.project(view, camera, self.height)
+    def paint_(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera, opacity: Opacity = None) -> "Canvas":
+        """`paint` into this canvas: only the pixels of the footprint are touched.
+
+        ``opacity``: of the view's pixels, in [0, 1]; what is less than half opaque stays unknown, and no colour of a
+        transparent pixel comes into another.
+        """
+        layers = view if opacity is None else torch.cat([view * opacity, opacity], dim=1)
+        index, values = perspective.project(layers, camera, self.height)
         values, pixels = values.to(self.pixels.dtype), self.pixels.flatten(-2)
-        before = pixels[:, 3].index_select(-1, index) > 0.5
+        stays = pixels[:, 3].index_select(-1, index) > 0.5
+        if opacity is None:
+            pixels[:, 3].index_fill_(-1, index, 1)
+        else:
+            opaque = values[:, 3] > 0.5
+            pixels[:, 3].index_copy_(-1, index, (stays | opaque).to(pixels.dtype))
+            stays = stays | ~opaque
+            values = (values[:, :3] / values[:, 3:].clamp_min(1e-3)).clamp_(-1, 1)
         for number in range(3):  # one after the other: the memory for one is at hand again for the next
             colour = pixels[:, number]
-            kept = torch.where(before, colour.index_select(-1, index), values[:, number])
+            kept = torch.where(stays, colour.index_select(-1, index), values[:, number])
             colour.index_copy_(-1, index, kept)
-        pixels[:, 3].index_fill_(-1, index, 1)
         self._shrink_again(camera)
         return self
 

@@ -42,7 +42,9 @@ class SphereArea:
         return self.width == self.height == 1
 
     def __str__(self) -> str:
-        return "a whole panorama" if self.whole else f"{self.width * 360:.0f}x{self.height * 180:.0f} degrees of one"
+        if self.whole:
+            return "a whole panorama"
+        return f"a part of a panorama ({self.width * 360:.0f}x{self.height * 180:.0f} degrees)"
 
 
 def read_properties(packet: bytes | str) -> dict[str, str] | None:

@@ -347,11 +347,36 @@ def test_a_partly_known_panorama(paint: Paint, whole: Path, tmp_path: Path) -> N
     result = pixels(tmp_path / "out" / "mended" / "result.png")
     assert np.array_equal(result[:, 20:], pixels(source)[:, 20:])
     assert not np.array_equal(result[:, :20], pixels(source)[:, :20])
-    for arguments in (("--panorama", source), ("--mask", mask_path)):
-        with pytest.raises(UserError, match="--panorama and --mask belong together"):
-            paint(*arguments, "--prompt", "x")
+    with pytest.raises(UserError, match="--mask .*mask.png is of a --panorama, and there is none"):
+        paint("--mask", mask_path, "--prompt", "x")
+    with pytest.raises(UserError, match="result.png: is known throughout, so nothing is to be painted: --mask says"):
+        paint("--panorama", source, "--prompt", "x", "--name", "none")
+    with pytest.raises(UserError, match="result.png: is a whole panorama, as its GPano metadata says, and no photo"):
+        paint("--image", source, "--prompt", "x", "--name", "none")
+    assert not (tmp_path / "out" / "none").exists()
     with pytest.raises(UserError, match="--image and --panorama exclude each other"):
         paint("--panorama", source, "--mask", mask_path, "--image", source)
+
+
+def test_what_is_transparent_is_painted(paint: Paint, whole: Path, tmp_path: Path) -> None:
+    source = pixels(whole / "result.png").astype(np.uint8)
+    clear = np.zeros((HEIGHT, 2 * HEIGHT), bool)
+    clear[HEIGHT // 4 : HEIGHT // 2, 10:30] = True
+    rgba = np.dstack([source, np.where(clear, 0, 255).astype(np.uint8)])
+    rgba[clear, :3] = 255
+    Image.fromarray(rgba).save(tmp_path / "hole.png")
+    Image.fromarray(rgba[:, :HEIGHT]).save(tmp_path / "cut.png")
+    assert paint("--panorama", tmp_path / "hole.png", "--prompt", "a yard", "--name", "hole") == 0
+    folder = tmp_path / "out" / "hole"
+    result, given = pixels(folder / "result.png"), pixels(folder / "input.png")
+    assert np.array_equal(result[~clear], source[~clear])
+    assert np.array_equal(given[..., 3] == 0, clear) and not np.array_equal(result[clear], source[clear])
+    assert paint("--image", tmp_path / "cut.png", "--prompt", "a yard", "--name", "cut", "--fov", "120") == 0
+    folder = tmp_path / "out" / "cut"
+    known = pixels(folder / "input.png")[..., 3] > 0
+    middle = known[HEIGHT // 2 : 3 * HEIGHT // 4, HEIGHT - 2 : HEIGHT + 2]
+    assert middle.all() and not known[HEIGHT // 2 - 3 : HEIGHT // 2, HEIGHT - 6 : HEIGHT + 2].all()
+    assert np.array_equal(pixels(folder / "result.png")[known], pixels(folder / "input.png")[known][:, :3])
 
 
 def test_whole_panoramas_of_a_dataset_keep_their_truth(

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from aognet.data import icc, png
 from aognet.data.colour import ADOBE_RGB, ColourSpace, coded_space, gamma_curve, space, tagged_space
 from aognet.data.exif import Exif, read_exif, upright
-from aognet.data.formats import HEIF_HINT, decoders, lacks_decoder
+from aognet.data.formats import HEIF_HINT, KINDS, decoders, lacks_decoder
 from aognet.data.hdr import MOST_PIXELS
 from aognet.data.pillow_warnings import as_log_lines
 from aognet.errors import UserError
@@ -59,7 +59,8 @@ def decode_file(file: Path | bytes, name: str) -> Picture:
             raise
         # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, bombs.
         except Exception as error:
-            raise UserError(f"{name}: not a readable image ({error})") from error
+            reason = f"none of {KINDS}" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
+            raise UserError(f"{name}: not a readable image ({reason})") from error
 
 
 def open_image(file: Path | io.BufferedIOBase, formats: Sequence[str] = ()) -> Image.Image:

@@ -35,6 +35,11 @@ class Loaded:
     exif: Exif = Exif()
     area: SphereArea | None = None
 
+    @property
+    def weight(self) -> Float[Tensor, "1 height width"] | None:
+        """How much each pixel counts: its opacity, and not at all if that is less than half; None where all do."""
+        return None if self.opacity is None else self.opacity * (self.opacity >= 0.5)
+
 
 def load(path: Path) -> Loaded:
     """An image (`aognet.data.formats`), upright, in the colours of sRGB (`aognet.data.decoding.decode_file`).
@@ -103,7 +108,7 @@ def panorama_bytes(picture: Picture, name: str, height: int) -> UInt8[np.ndarray
 def check_whole(area: SphereArea | None, name: str) -> None:
     """Raises UserError naming an image that says to be a part of a panorama, which must not be stretched."""
     if area is not None and not area.whole:
-        raise UserError(f"{name}: is no whole panorama but {area}, as its GPano metadata says; --panorama places it")
+        raise UserError(f"{name}: is {area}, as its GPano metadata says: --panorama places it, it is not stretched")
 
 
 def _sized(image: Float[Tensor, "3 rows columns"], height: int, name: str) -> Tensor:

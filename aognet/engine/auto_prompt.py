@@ -13,7 +13,7 @@ from torch import Tensor
 from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
 from aognet.captioning.run import shrunk
 from aognet.data.captions import fold
-from aognet.data.images import load_image
+from aognet.data.images import Loaded, load
 from aognet.engine.inputs import AUTO, Job, read_start
 from aognet.errors import UserError
 from aognet.geometry.perspective import look
@@ -58,7 +58,12 @@ def with_prompts(
 def shown(job: Job, height: int) -> list[Float[Tensor, "3 _ _"]]:
     """What a job may be told from, in [-1, 1]: its photographs, the view it begins with, or what is known."""
     if job.photos:
-        return [shrunk(load_image(Path(photo.image))) for photo in job.photos]
+        return [shrunk(_opaque(load(Path(photo.image)))) for photo in job.photos]
     start = read_start(job, height)
     image = start.canvas.image if start.truth is None else look(start.truth, start.camera)
     return [shrunk(image[0])]
+
+
+def _opaque(loaded: Loaded) -> Float[Tensor, "3 _ _"]:
+    """A photograph, grey where it is transparent: what lies hidden there is not part of it."""
+    return loaded.image if loaded.opacity is None else loaded.image * loaded.opacity

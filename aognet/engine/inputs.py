@@ -15,10 +15,11 @@ from torch import Tensor
 from aognet.canvas import Canvas
 from aognet.data.captions import a_few, check_captions, load_captions
 from aognet.data.formats import KINDS
-from aognet.data.images import from_uint8, load_panorama, to_pil, to_uint8
+from aognet.data.images import from_uint8, to_pil, to_uint8
 from aognet.data.listing import find_images
 from aognet.engine.names import safe_name, unique_names
-from aognet.engine.photos import PhotoConfig, Pose, read_partial, read_photo
+from aognet.engine.photos import PhotoConfig, Pose, read_photo
+from aognet.engine.spheres import read_panorama, read_partial
 from aognet.errors import UserError
 from aognet.files import is_file, is_folder
 from aognet.geometry.camera import Camera
@@ -58,8 +59,9 @@ class InputsConfig:
 
     ``photos``: files and folders of photographs, each a panorama of its own, at ``pose``. ``together``: photographs
     with poses that belong to one panorama. ``panoramas``: files and folders of whole panoramas of which only the view
-    at ``pose`` (90 degrees without a fov) is given to the model; the rest is the ground truth. ``partial`` with
-    ``mask``: a panorama to complete where the mask is white. ``captions``: JSONL files with prompts by file name;
+    at ``pose`` (90 degrees without a fov) is given to the model; the rest is the ground truth. ``partial``: a
+    panorama to complete where it is transparent, where its GPano metadata places nothing, and where its ``mask`` is
+    white. ``captions``: JSONL files with prompts by file name;
     ``prompt`` is for the others; ``auto``: a caption of the image. ``prompts_at``: ``"yaw,pitch: text"``. ``limit``: at
     most so many (0: all).
     """
@@ -77,8 +79,8 @@ class InputsConfig:
     limit: int = 0
 
     def __post_init__(self) -> None:
-        if (self.partial is None) != (self.mask is None):
-            raise UserError(f"partial and mask belong together, got {self.partial!r} and {self.mask!r}")
+        if self.partial is None and self.mask is not None:
+            raise UserError(f"mask {self.mask!r} is of a partial panorama, and partial names none")
         if self.name is not None and safe_name(self.name) != self.name:
             raise UserError(f"name must be a plain folder name, such as {safe_name(self.name)!r}; got {self.name!r}")
         if self.limit < 0:
@@ -132,7 +134,7 @@ def list_jobs(config: InputsConfig) -> list[Job]:
     starts += [(path, name, {"truth": path, "pose": config.pose}) for path, name in panoramas]
     if config.partial is not None:
         path = Path(config.partial)
-        starts.append((path, path.name, {"partial": path, "mask": Path(config.mask)}))
+        starts.append((path, path.name, {"partial": path, "mask": None if config.mask is None else Path(config.mask)}))
     prompts = _prompts(config, [name for _, name, _ in starts], [path for path, _, _ in starts])
     jobs = [Job(path.stem, prompt, directed, **parts) for (path, _, parts), prompt in zip(starts, prompts, strict=True)]
     if not jobs and not config.prompt:
@@ -193,16 +195,17 @@ def read_start(job: Job, height: int) -> Start:
 
 def _read_start(job: Job, height: int) -> Start:
     if job.truth is not None:
-        truth = load_panorama(job.truth, height)[None]
+        whole = read_panorama(job.truth, height)
+        truth = whole.image
         camera = job.pose.camera(height // 2, height // 2, 90.0)
         canvas = Canvas.empty(height).paint(look(truth, camera), camera)
-        return Start(Canvas.of(truth, canvas.known), truth, camera)
+        return Start(Canvas.of(truth, canvas.known & whole.known), truth, camera)
     if job.partial is not None:
         return Start(read_partial(job.partial, job.mask, height))
     canvas, first = Canvas.empty(height), None
     for photo in job.photos:
-        image, camera = read_photo(photo, height)
-        if not canvas.paint_(image, camera).known.any():
+        image, camera, opacity = read_photo(photo, height)
+        if not canvas.paint_(image, camera, opacity).known.any():
             raise UserError(f"{photo.image}: with fov {camera.fov_degrees:g} it covers no pixel of {height} rows")
         first = first or camera
     return Start(canvas, camera=first)

@@ -1,17 +1,17 @@
-"""Photographs with poses and partly known panoramas, as files have them."""
+"""Photographs with poses, as files have them."""
 
 import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from aognet.canvas import Canvas
 from aognet.data.exif import Exif
-from aognet.data.images import load, load_image, load_panorama, resize_panorama
+from aognet.data.images import load
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 
@@ -49,11 +49,21 @@ class PhotoConfig(Pose):
     image: str = "???"
 
 
-def read_photo(photo: PhotoConfig, height: int) -> tuple[Float[Tensor, "1 3 rows columns"], Camera]:
-    """A photograph, no finer than a panorama of ``height`` rows can show, and its camera."""
+def read_photo(
+    photo: PhotoConfig, height: int
+) -> tuple[Float[Tensor, "1 3 rows columns"], Camera, Float[Tensor, "1 1 rows columns"] | None]:
+    """A photograph, no finer than a panorama of ``height`` rows can show, its camera, and how opaque it is.
+
+    Opacity in [0, 1], None where all is opaque. Raises UserError naming the file: also for a panorama.
+    """
     path = Path(photo.image)
     loaded = load(path)
-    image = loaded.image[None]
+    if loaded.area is not None:
+        how = "inputs.panoramas or --panorama" if loaded.area.whole else "--panorama"
+        raise UserError(f"{path}: is {loaded.area}, as its GPano metadata says, and no photograph: give it with {how}")
+    image, opacity = loaded.image[None], None if loaded.weight is None else loaded.weight[None]
+    if opacity is not None and not (opacity > 0.5).any():
+        raise UserError(f"{path}: is transparent throughout, so nothing of it is known")
     rows, columns = image.shape[-2:]
     try:
         camera = photo.camera(columns, rows, 90.0 if photo.fov else exif_fov(loaded.exif, columns, rows, path))
@@ -62,9 +72,19 @@ def read_photo(photo: PhotoConfig, height: int) -> tuple[Float[Tensor, "1 3 rows
     shrink = height / math.pi * MOST_PHOTO_DENSITY / camera.focal_pixels
     if shrink < 1:
         size = (max(round(rows * shrink), 1), max(round(columns * shrink), 1))
-        image = functional.interpolate(image, size=size, mode="bicubic", antialias=True).clamp(-1, 1)
+        image, opacity = _shrunk(image, opacity, size)
         camera = camera.sized(size[1], size[0])
-    return image, camera
+    return image, camera, opacity
+
+
+def _shrunk(image: Tensor, opacity: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+    """Both in another size, colours weighed by opacity: those of transparent pixels show nowhere."""
+    layers = image if opacity is None else torch.cat([image * opacity, opacity], dim=1)
+    layers = functional.interpolate(layers, size=size, mode="bicubic", antialias=True)
+    if opacity is None:
+        return layers.clamp_(-1, 1), None
+    colours, opacity = layers.split([3, 1], dim=1)
+    return (colours / opacity.clamp_min(1e-3)).clamp_(-1, 1), opacity.clamp(0, 1)
 
 
 def exif_fov(exif: Exif, columns: int, rows: int, path: Path) -> float:
@@ -75,14 +95,3 @@ def exif_fov(exif: Exif, columns: int, rows: int, path: Path) -> float:
         return 90.0
     log.info("%s: field of view %.1f degrees, from its %s", path, *found)
     return found[0]
-
-
-def read_partial(path: Path, mask_path: Path, height: int) -> Canvas:
-    image = load_panorama(path, height)[None]
-    mask = load_image(mask_path)[None]
-    rows, columns = mask.shape[-2:]
-    if abs(columns - 2 * rows) > 1:
-        raise UserError(f"{mask_path}: a panorama's mask is twice as wide as high, this image is {columns}x{rows}")
-    # A pixel is known only where the mask is black throughout, so that nothing to be replaced shines through.
-    known = resize_panorama(mask.mean(1, keepdim=True), height) < -0.99
-    return Canvas.of(image, known)

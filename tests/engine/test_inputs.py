@@ -73,7 +73,9 @@ def test_the_focal_length_gives_the_field_of_view(tmp_path: Path) -> None:
 
 
 def test_a_turned_photo_is_a_portrait(tmp_path: Path) -> None:
-    image, camera = read_photo(PhotoConfig(image=str(with_exif(tmp_path / "a.jpg", 26, (60, 40), orientation=6))), 512)
+    image, camera, _ = read_photo(
+        PhotoConfig(image=str(with_exif(tmp_path / "a.jpg", 26, (60, 40), orientation=6))), 512
+    )
     assert image.shape[-2:] == (60, 40) == (camera.height, camera.width)
     assert camera.fov_degrees == pytest.approx(math.degrees(2 * math.atan(12 / 26)))
 
@@ -188,7 +190,7 @@ def canvas_of(one: PhotoConfig) -> Tensor:
 
 def test_a_photo_no_finer_than_the_panorama(tmp_path: Path) -> None:
     one = PhotoConfig(fov=60.0, image=str(photo(tmp_path / "a.png", 300, 400)))
-    image, camera = read_photo(one, 64)
+    image, camera, _ = read_photo(one, 64)
     assert image.shape == (1, 3, camera.height, camera.width) == (1, 3, 35, 47)
     assert camera.fov_degrees == 60
     assert read_photo(one, 2048)[0].shape == (1, 3, 300, 400)
@@ -319,7 +321,7 @@ def test_prompts_without_a_direction_are_refused(text: str) -> None:
         ),
         ({"captions": ["{tmp}/none.jsonl"], "prompt": "x"}, "{tmp}/none.jsonl: no such captions file"),
         ({}, "inputs: nothing to paint from"),
-        ({"mask": "m.png"}, "partial and mask belong together, got None and 'm.png'"),
+        ({"mask": "m.png"}, "mask 'm.png' is of a partial panorama, and partial names none"),
         ({"name": "../x"}, "name must be a plain folder name, such as '_x'; got '../x'"),
         ({"name": ".."}, "name must be a plain folder name, such as 'panorama'; got '..'"),
         ({"limit": -1}, "limit must not be negative, got -1"),
@@ -340,6 +342,7 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "fake.exr").write_bytes(whole)
     path, _ = panorama(tmp_path / "room.png")
+    Image.new("L", (40, 30), 255).save(tmp_path / "mask.png")
     jobs = [
         (Job("a", "", (), (PhotoConfig(image=str(tmp_path / name)),)), name)
         for name in ("text.jpg", "cut.png", "fake.exr", "nowhere.png")
@@ -347,7 +350,7 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
     jobs += [
         (Job("a", "", (), truth=tmp_path / "whole.png"), "whole.png: a panorama is twice as wide as high"),
         (Job("a", "", (), partial=tmp_path / "whole.png", mask=path), "whole.png: a panorama is twice as wide as high"),
-        (Job("a", "", (), partial=path, mask=tmp_path / "whole.png"), "whole.png: a panorama's mask is twice as wide"),
+        (Job("a", "", (), partial=path, mask=tmp_path / "mask.png"), "mask.png: a panorama's mask is twice as wide"),
         (Job("a", "", (), partial=path, mask=tmp_path / "no.png"), "no.png: no such image file"),
     ]
     for job, said in jobs:
@@ -380,7 +383,7 @@ def test_grey_and_transparent_photos_are_read_as_colour(tmp_path: Path) -> None:
     pixels = np.tile(np.arange(40, dtype=np.uint8) * 6, (30, 1))
     for mode in ("L", "RGBA", "P", "LA"):
         Image.fromarray(pixels).convert(mode).save(tmp_path / "a.png")
-        image, _ = read_photo(PhotoConfig(image=str(tmp_path / "a.png")), 512)
+        image, *_ = read_photo(PhotoConfig(image=str(tmp_path / "a.png")), 512)
         assert image.shape == (1, 3, 30, 40)
         assert torch.equal(image[0, 0], torch.from_numpy(pixels).float() / 127.5 - 1)
 
