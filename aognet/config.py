@@ -35,6 +35,7 @@ REGISTRY: dict[str, str] = {
     "cubes": "aognet.data.cubes:CubeSamples",
     "faed": "aognet.models.faed:FaedTraining",
     "inpainting": "aognet.models.inpainting:InpaintingTraining",
+    "latents": "aognet.data.latents:LatentSamples",
     "views": "aognet.data.views:ViewSamples",
     "outpainting": "aognet.data.outpainting:OutpaintingSamples",
     "photographs": "aognet.data.photographs:PhotographSamples",

@@ -1,17 +1,20 @@
 """Training of a small inpainting UNet from nothing; what comes out loads like any Stable Diffusion inpainting model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
+from aognet.data.latents import LatentBatch
 from aognet.errors import UserError
 from aognet.models.backbone import Backbone
+from aognet.models.condition import InpaintCondition
 from aognet.models.loading import load_tokenizer, load_weights
 from aognet.models.painting import Context, inpaint
-from aognet.models.training import check_draws, diffusion_loss, drawn
-from aognet.sampling.noise import generators, uniform
+from aognet.models.training import NOISE, Emphasis, check_draws, diffusion_loss, drawn, noised_loss
+from aognet.sampling.noise import generators, normal, uniform
 from aognet.sampling.sampler import SamplerConfig
 
 # Streams of a sample's seed, beside those of `aognet.models.training`.
@@ -28,7 +31,7 @@ class InpaintingTraining(nn.Module):
         ``sample_size``: side in latent pixels that diffusers pipelines paint when they are not told.
         ``drop_text`` and ``drop_known``: how often the caption is empty and nothing of the view is known.
         ``known_weight``: weight of known pixels in the loss. ``draws``: how many times an encoded view is noised and
-        learned from; more than once costs less than as many views.
+        learned from; more than once costs less than as many views. ``emphasis``: which noise levels count more.
         """
 
         vae: str
@@ -44,6 +47,7 @@ class InpaintingTraining(nn.Module):
         noise_offset: float = 0.1
         known_weight: float = 1.0
         draws: int = 1
+        emphasis: Emphasis = field(default_factory=Emphasis)
 
         def __post_init__(self) -> None:
             if len(self.attention) != len(self.channels):
@@ -78,25 +82,43 @@ class InpaintingTraining(nn.Module):
             vae=vae, unet=unet, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
         )
         unet.requires_grad_(True)
+        self._nothing: Tensor | None = None  # latents of a view of which nothing is known
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return {"unet": self.backbone.unet}
 
     def forward(self, batch) -> dict[str, Tensor]:
-        """Mean squared error of the predicted velocity."""
+        """Mean squared error of the predicted velocity, of a batch of images or one that was encoded already."""
         seeds, config = batch.seeds, self.config
-        hidden = (uniform(seeds, HIDE) < config.drop_known).to(batch.known.device)
-        known = batch.known & ~hidden[:, None, None, None]
+        hidden = (uniform(seeds, HIDE) < config.drop_known).to(batch.known.device)[:, None, None, None]
         text = self.backbone.encode_text([*batch.prompts, ""])
         silent = drawn(config.draws, lambda stream: uniform(seeds, stream) < config.drop_text, SILENCE).to(text.device)
         context = torch.where(silent[:, None, None], text[-1], text[:-1].repeat(config.draws, 1, 1))
-        weights = {"noise_offset": config.noise_offset, "known_weight": config.known_weight}
-        loss = diffusion_loss(self.backbone, batch.view, known, seeds, context, **weights)
-        return {"loss": loss}
+        settings = {
+            "noise_offset": config.noise_offset,
+            "known_weight": config.known_weight,
+            "emphasis": config.emphasis,
+        }
+        if isinstance(batch, LatentBatch):
+            condition = self._condition(batch, hidden)
+            return {"loss": noised_loss(self.backbone, batch.latents, condition, seeds, context, **settings)}
+        return {"loss": diffusion_loss(self.backbone, batch.view, batch.known & ~hidden, seeds, context, **settings)}
+
+    def _condition(self, batch: LatentBatch, hidden: Bool[Tensor, "batch 1 1 1"]) -> InpaintCondition:
+        """As `Backbone.prepare_condition` makes it; ``hidden``: of which views nothing is known."""
+        latents = batch.latents
+        if self._nothing is None:
+            side = latents.shape[-1] * self.backbone.vae_scale
+            self._nothing = self.backbone.encode_images(torch.zeros(1, 3, side, side, device=latents.device))
+        image = torch.where(hidden, self._nothing.to(latents), batch.known_latents)
+        noise = normal(latents.shape, generators(batch.seeds, NOISE), latents.device)
+        return InpaintCondition((~batch.known | hidden).float(), image, noise)
 
     @torch.no_grad()
     def preview(self, batch) -> dict[str, Tensor]:
-        """The views, what is known of them, and how the UNet continues it in 20 steps."""
+        """The views, what is known of them, and how the UNet continues it in 20 steps; nothing of encoded views."""
+        if isinstance(batch, LatentBatch):
+            return {}
         backbone, known = self.backbone, batch.known
         source = generators(batch.seeds, 20)
         condition = backbone.prepare_condition(batch.view, known, source)
