@@ -134,7 +134,7 @@ class Bench:
         again = f"--only {shlex.quote(target.name)} --seed {self.options.seed} --number {number}"
         found.failures.append(f"{target.name}, {path.name} ({how}): {wrong} (`{again}`)")
         if self.options.keep:
-            kept = self.options.keep / f"{target.folder}-{self.options.seed}-{number}"
+            kept = self.options.keep / f"{target.name.replace('/', ' ')}-{self.options.seed}-{number}"
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(self.case, kept)
             kept.joinpath("log.txt").write_text(f"{command}\n{ended.code}\n{ended.output}")
