@@ -20,18 +20,13 @@ from aognet.data.images import decode_panorama, load_panorama, to_uint8
 from aognet.data.viewing import Pyramid, bordered, level_heights
 from aognet.errors import UserError
 from aognet.files import make_room, write_atomically
+from aognet.home import default_folder, expanded
 
 log = logging.getLogger(__name__)
 
 # Part of every name: to be changed with anything that changes the bytes, such as the tone mapping.
 OURS = re.compile(r"[0-9a-f]{32}-\d+\.bin")
 RECIPE = b"2"
-
-
-def default_folder(name: str = "panoramas") -> str:
-    """``$AOGNET_CACHE``, or ``aognet`` in the user's cache folder; in it, the folder ``name``."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return str(Path(os.environ.get("AOGNET_CACHE") or Path(user) / "aognet") / name)
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class PanoramaCache:
     """Pyramids of panorama files at one height."""
 
     def __init__(self, config: CacheConfig, height: int):
-        self.folder = None if config.folder is None else Path(config.folder).expanduser()
+        self.folder = None if config.folder is None else expanded(config.folder)
         self.most_bytes = int(config.gigabytes * 2**30)
         self.height = height
         self.shapes = [(rows + 2, 2 * rows + 2, 3) for rows in level_heights(height)]

@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from aognet.data.cache import default_folder
 from aognet.errors import UserError
 from aognet.files import make_room, write_atomically
+from aognet.home import default_folder, expanded
 
 SUFFIX = ".safetensors"
 OURS = re.compile(r"[0-9a-f]{24}\.safetensors")  # `aognet.evaluation.protocol.digest_of`
@@ -28,7 +28,7 @@ class Store:
     gigabytes: float = 20.0
 
     def __post_init__(self) -> None:
-        self.folder = self.folder.expanduser()
+        self.folder = expanded(self.folder)
         self.started = time.time()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

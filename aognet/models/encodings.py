@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from aognet.data.cache import CacheConfig
 from aognet.errors import UserError
 from aognet.files import make_room, write_atomically
+from aognet.home import expanded
 from aognet.nn.weights import read_tensors
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class EncodingCache:
     """What one encoder makes of the rows of its input."""
 
     def __init__(self, config: CacheConfig, encoder: nn.Module):
-        self.folder = None if config.folder is None else Path(config.folder).expanduser()
+        self.folder = None if config.folder is None else expanded(config.folder)
         self.most_bytes = int(config.gigabytes * 2**30)
         self.started = time.time()
         self.recipe = b"" if self.folder is None else _digest(*encoder.parameters(), *encoder.buffers())

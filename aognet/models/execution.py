@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from aognet.data.cache import default_folder
 from aognet.geometry.cubemap import FACES
+from aognet.home import default_folder, expanded
 
 KERNELS = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -56,7 +56,7 @@ def keep_kernels() -> None:
     chosen = os.environ.get(KERNELS)
     # Torch has written down its own choice by now, a folder of this name among the temporary ones.
     if chosen is None or Path(chosen).name.startswith("torchinductor_"):
-        os.environ[KERNELS] = default_folder("kernels")
+        os.environ[KERNELS] = str(expanded(default_folder("kernels")))
 
 
 def wait_on_cpu(encoders: Sequence[nn.Module], unet: nn.Module, device: torch.device) -> None:

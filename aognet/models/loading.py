@@ -3,8 +3,8 @@
 Weights are read from safetensors only. A part whose weights are missing or of another shape is refused.
 """
 
-import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,24 @@ import torch
 from torch import nn
 
 from aognet.errors import UserError
+from aognet.home import check_hub_folder, expanded
+from aognet.models.foreign import PICKLES, missing_weights, what_it_is
+from aognet.models.part_configs import check_part, read_json
 
+FILE_SUFFIXES = (
+    *PICKLES,
+    ".safetensors",
+    ".json",
+    ".yaml",
+    ".yml",
+    ".zip",
+    ".gz",
+    ".tar",
+    ".gguf",
+    ".onnx",
+    ".msgpack",
+)
+OUR_FOLDERS = ("assets", "config", "data", "logs", "outputs")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -32,11 +49,15 @@ def resolve(
     From the hub only those subfolders are fetched (the top folder when there are none), in safetensors of ``variant``.
     Raises UserError for a folder that is not there or lacks a component and for a hub id that cannot be fetched.
     """
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     if not folder.exists():
         if not is_hub_id(model):
             raise UserError(f"{model}: no such folder")
         folder = download(model, components, revision, variant)
+    elif (what := what_it_is(folder)) is not None:
+        raise UserError(f"{model}: {what}")
+    elif not folder.is_dir():
+        raise UserError(f"{model}: not a folder")
     for component in components:
         if not (folder / component).is_dir():
             raise UserError(f"{model}: no folder {component!r} in it; needed are {', '.join(components)}")
@@ -44,17 +65,24 @@ def resolve(
 
 
 def is_hub_id(model: str) -> bool:
-    """Whether ``model`` reads as "owner/name" and not as a path."""
+    """Whether ``model`` reads as "owner/name" and not as a path.
+
+    What looks like a path is never asked of the hub, where a stranger may own that name: anything but two names of
+    letters, digits, ``-``, ``_`` and ``.``; a file's suffix; a first folder that is here, or that this project makes.
+    """
     owner, _, name = model.partition("/")
-    return bool(owner and name) and "/" not in name and not model.startswith((".", "~"))
+    plain = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model, re.ASCII) is not None
+    return plain and Path(name).suffix not in FILE_SUFFIXES and owner not in OUR_FOLDERS and not Path(owner).exists()
 
 
 def download(model: str, components: Sequence[str], revision: str | None, variant: str | None) -> Path:
     """Folder of the hub's local cache that holds what `resolve` asks for, fetched where it is not there yet."""
+    check_hub_folder()
     from huggingface_hub import snapshot_download
 
     weights = f"model.{variant}" if variant else "model"
     names = ["*.json", "*.txt", f"{weights}*.safetensors", f"diffusion_pytorch_{weights}*.safetensors"]
+    names += [f"*-of-*.{variant}.safetensors"] if variant else []  # how shards of variants were named before
     # Other precisions and the weights without EMA lie beside the wanted ones: gigabytes that nobody reads.
     ignored = [] if variant else ["*.fp16*.safetensors", "*.bf16*.safetensors", "*.non_ema*.safetensors"]
     patterns = [f"{component}/{name}" for component in components for name in names] or names
@@ -75,13 +103,12 @@ def load_part(part_class: type, folder: Path, component: str = "", **options: An
 
     Raises UserError naming the folder when it cannot be read.
     """
-    from safetensors import SafetensorError
-
     where = folder / component
+    check_part(part_class, where)
     try:
         with quiet():
             return part_class.from_pretrained(str(where), local_files_only=True, **options)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # a stranger's files break a library's code wherever they like
         raise UserError(f"{where}: cannot be loaded as {part_class.__name__}: {first_line(error)}") from error
 
 
@@ -89,6 +116,9 @@ def load_weights(
     part_class: type, folder: Path, component: str = "", dtype: str = "float32", variant: str | None = None
 ) -> nn.Module:
     """A frozen diffusers or transformers model in evaluation mode, with every weight from the file."""
+    where = folder / component
+    if (why := missing_weights(where, variant)) is not None:
+        raise UserError(f"{where}: {why}")
     options: dict[str, Any] = {"variant": variant} if variant else {}
     if part_class.__module__.startswith("transformers."):
         options["ignore_mismatched_sizes"] = True  # reported below by name; diffusers names them in its own error
@@ -104,7 +134,7 @@ def load_weights(
     for kind, keys in (("missing", report["missing_keys"]), ("of another shape", report["mismatched_keys"])):
         if keys:
             names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in keys)
-            raise UserError(f"{folder / component}: {len(names)} weights are {kind}, among them {names[0]!r}")
+            raise UserError(f"{where}: {len(names)} weights are {kind}, among them {names[0]!r}")
     return freeze(module)
 
 
@@ -152,11 +182,7 @@ def load_scheduler(folder: Path, component: str = "scheduler") -> Any:
     import diffusers
 
     path = folder / component / "scheduler_config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        class_name = config["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read as a scheduler config: {first_line(error)}") from error
+    class_name = read_json(path).get("_class_name")
     scheduler_class = getattr(diffusers, str(class_name), None)
     if not (isinstance(scheduler_class, type) and issubclass(scheduler_class, diffusers.SchedulerMixin)):
         raise UserError(f"{path}: _class_name: unknown scheduler {class_name!r}")

@@ -13,11 +13,12 @@ from torch import nn
 
 from aognet.config import LoadedConfig, build_config, target_class
 from aognet.errors import UserError
+from aognet.home import expanded
 from aognet.models.loading import is_hub_id, resolve
+from aognet.models.part_configs import read_json
 from aognet.nn.weights import copy_tensors, part_tensors, read_tensors, write_tensors
 
 CONFIG, WEIGHTS, PIPELINE = "config.json", "model.safetensors", "model_index.json"
-MOST_CONFIG_BYTES = 2**20
 Method = Literal["aognet", "cubediff"]
 METHODS = get_args(Method)
 # What a method is set to where nothing of it is trained.
@@ -86,7 +87,7 @@ def load_trained(method_class: type, model: str, method: str, revision: str | No
 
 def _referenced(path: Path, name: str, model: str) -> str:
     """The hub id or the absolute folder that a saved config refers to, relative to its own folder."""
-    local = (path.parent / Path(model).expanduser()).resolve()
+    local = (path.parent / expanded(model)).resolve()
     if local.is_dir():
         return str(local)
     if not is_hub_id(model):
@@ -97,12 +98,4 @@ def _referenced(path: Path, name: str, model: str) -> str:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; --checkpoint expects a folder with {CONFIG} and {WEIGHTS}")
-    if path.stat().st_size > MOST_CONFIG_BYTES:
-        raise UserError(f"{path}: larger than {MOST_CONFIG_BYTES} bytes")
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error})") from error
-    if not isinstance(described, dict):
-        raise UserError(f"{path}: expected an object, got {type(described).__name__}")
-    return described
+    return read_json(path)

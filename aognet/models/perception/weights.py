@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aognet.errors import UserError
+from aognet.home import expanded
 from aognet.models.loading import freeze, resolve
 from aognet.nn.weights import copy_tensors
 
@@ -19,7 +20,7 @@ def weights_file(model: str, revision: str | None = None) -> Path:
 
     A folder may instead hold exactly one safetensors file of another name. Raises UserError where there is none.
     """
-    path = Path(model).expanduser()
+    path = expanded(model)
     if path.is_file() and path.suffix != SUFFIX:
         raise UserError(f"{model}: not a {SUFFIX} file; other formats can run code when they are read, convert it once")
     if path.is_file():

@@ -1,0 +1,94 @@
+"""Checkpoints that people have, and that are no folder of safetensors: what they are, and how they become one."""
+
+import json
+import re
+import struct
+from pathlib import Path
+
+MOST_HEADER_BYTES = 100 * 2**20  # what safetensors itself allows
+PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+SUFFIX = ".safetensors"
+LORA = re.compile(r"lora_unet|lora_te|\.lora[_.]|lora_(A|B|up|down)\b|\.hada_w|\.lokr_w")
+PIPELINE = "diffusers.StableDiffusionInpaintPipeline"
+WEIGHTS = re.compile(
+    r"(?:diffusion_pytorch_model|model|pytorch_model)(?:\.(?P<variant>[\w-]+?))?(?:-\d+-of-\d+)?"
+    r"(?:\.(?P<old_variant>[\w-]+))?(?P<suffix>\.safetensors|\.bin)"
+)
+
+
+def what_it_is(path: Path) -> str | None:
+    """What a file or folder is, if it is a checkpoint of a known kind that cannot be used as it is; else None."""
+    if path.is_file():
+        return _what_file(path)
+    if any((path / name).is_file() for name in ("adapter_config.json", "pytorch_lora_weights.safetensors")):
+        return _lora(path)
+    if not path.is_dir() or any((path / name).exists() for name in ("config.json", "model_index.json", "unet")):
+        return None
+    found = sorted(file for file in path.iterdir() if file.suffix in (*PICKLES, SUFFIX) and file.is_file())
+    said = next(filter(None, map(_what_file, found)), None)
+    return f"a folder with {found[0].name}, {said}" if said else None
+
+
+def _what_file(path: Path) -> str | None:
+    if path.suffix in PICKLES:
+        return (
+            "a pickle, which can run code when it is read; convert it once, if you trust who made it: "
+            f'python -c "import diffusers; {PIPELINE}.from_single_file({str(path)!r}).save_pretrained({"FOLDER"!r})"'
+            ", then give FOLDER"
+        )
+    if path.suffix != SUFFIX:
+        return None
+    keys = tensor_names(path)
+    if any(LORA.search(key) for key in keys):
+        return _lora(path)
+    if any(key.startswith(("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")) for key in keys):
+        return (
+            "a whole model in one file; convert it once: "
+            f'python -c "import diffusers; {PIPELINE}.from_single_file({str(path)!r}).save_pretrained({"FOLDER"!r})"'
+            ", then give FOLDER"
+        )
+    if keys:
+        return f"the weights of a part alone (among them {keys[0]!r}); give the folder of the whole model"
+    return "no readable safetensors file"
+
+
+def _lora(path: Path) -> str:
+    return (
+        "a LoRA: changes to a model, and no model; merge it once into the model that it belongs to: "
+        f'python -c "import diffusers; p = {PIPELINE}.from_pretrained({"MODEL"!r}); '
+        f'p.load_lora_weights({str(path)!r}); p.fuse_lora(); p.save_pretrained({"FOLDER"!r})", then give FOLDER'
+    )
+
+
+def tensor_names(path: Path) -> list[str]:
+    """The names in the header of a safetensors file; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(MOST_HEADER_BYTES, path.stat().st_size):
+                return []
+            header = json.loads(file.read(length))
+    except (OSError, ValueError, struct.error, RecursionError):
+        return []
+    return sorted(key for key in header if key != "__metadata__") if isinstance(header, dict) else []
+
+
+def missing_weights(folder: Path, variant: str | None) -> str | None:
+    """Why the weights of a part are not found in its folder, if what is there tells it; else None."""
+    found = [match for path in sorted(folder.glob("*")) if (match := WEIGHTS.fullmatch(path.name))]
+    variants = {match["variant"] or match["old_variant"] for match in found if match["suffix"] == SUFFIX}
+    if variant in variants:
+        return None
+    if variants:
+        others = sorted(name for name in variants if name)
+        ways = [f"variant {name} (--variant {name}, in a config file variant: {name})" for name in others]
+        ways += ["no variant (leave --variant out)"] if None in variants else []
+        wanted = f"of variant {variant}" if variant else "without a variant"
+        return f"no weights {wanted} in it; it has those of {' and '.join(ways)}"
+    if found:
+        return (
+            f"its weights are {found[0].string}, a pickle, which can run code when it is read; convert the model once, "
+            f'if you trust who made it: python -c "import diffusers; {PIPELINE}.from_pretrained({"MODEL"!r}, '
+            f'use_safetensors=False).save_pretrained({"FOLDER"!r})", then give FOLDER'
+        )
+    return None
