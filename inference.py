@@ -23,6 +23,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("-b", "--base", nargs="+", default=[], metavar="YAML", help=f"config files (default: {DEFAULT_CONFIG.name})")
     add("--checkpoint", metavar="PATH", help="folder or hub id that save_pretrained wrote, or an experiment's folder")
+    add(
+        "--variant", metavar="NAME", help="which weights of the model are read, such as fp16 (files *.fp16.safetensors)"
+    )
     add("--inference_out_dir", "--inference-out-dir", metavar="DIR", help="one folder for each panorama is made here")
     add("--num_inference_step", "--num-inference-step", type=int, metavar="N", help="denoising steps of each view")
     add("--cfg_scale", "--cfg-scale", type=float, metavar="X", help="scale of classifier-free guidance")
@@ -80,6 +83,7 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
     """Flags as ``key.sub=value``."""
     settings = {
         "checkpoint": options.checkpoint,
+        "variant": options.variant,
         "out_dir": options.inference_out_dir,
         "generator.sampler.steps": options.num_inference_step,
         "generator.sampler.guidance": options.cfg_scale,

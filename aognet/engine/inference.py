@@ -25,13 +25,14 @@ from aognet.processes import Processes
 from aognet.provenance import provenance
 
 # What says which model paints.
-MODEL = ("checkpoint", "revision", "method", "dtype")
+MODEL = ("checkpoint", "revision", "variant", "method", "dtype")
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """Everything ``inference.py`` reads from YAML. ``dtype``: precision of the frozen backbone.
+    """Everything ``inference.py`` reads from YAML. ``variant`` and ``dtype``: which of the frozen backbone's weights
+    are read (``fp16``: the files of that name), and in which precision they are held.
 
     ``method``: how a checkpoint paints that is a backbone alone. ``save_faces``: write each panorama's cubemap, too.
     ``panoramas_per_batch``: how many are painted side by side; their views share batches of
@@ -42,6 +43,7 @@ class InferenceConfig:
 
     checkpoint: str = "assets/embedded/aognet"
     revision: str | None = None
+    variant: str | None = None
     method: Method = "aognet"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: str | None = None
@@ -111,7 +113,8 @@ class Painter:
     def generator(self) -> Generator:
         """The generator with its model on the device, loaded when first asked for."""
         if self._generator is None:
-            model = load_method(self.config.checkpoint, self.config.revision, self.config.dtype, self.config.method)
+            config = self.config
+            model = load_method(config.checkpoint, config.revision, config.dtype, config.method, config.variant)
             placed = place(model, self.config.execution, self.device)
             self._generator = Generator(placed, self.config.generator, self.device)
         return self._generator
@@ -178,10 +181,15 @@ class Painter:
             "files": _digests(job),
             "captioner": asdict(config.captioner) if job.captioned else None,
         }
-        model = {key: getattr(config, key) for key in MODEL}
-        if config.method == "aognet":  # runs from before there were others do not name it
+        model, generator = {key: getattr(config, key) for key in MODEL}, asdict(config.generator)
+        # Runs from before there was a choice do not name it.
+        if config.method == "aognet":
             del model["method"]
-        return {**model, "generator": asdict(config.generator), **described}
+        if config.variant is None:
+            del model["variant"]
+        if config.generator.sampler.long_prompts is None:
+            del generator["sampler"]["long_prompts"]
+        return {**model, "generator": generator, **described}
 
 
 def edit_run(folder: Path, undo: int | None, repaint: str | None) -> int:

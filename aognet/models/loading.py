@@ -121,6 +121,7 @@ def load_weights(
         raise UserError(f"{where}: {why}")
     options: dict[str, Any] = {"variant": variant} if variant else {}
     if part_class.__module__.startswith("transformers."):
+        _check_memory(part_class, where)
         options["ignore_mismatched_sizes"] = True  # reported below by name; diffusers names them in its own error
     module, report = load_part(
         part_class,
@@ -136,6 +137,19 @@ def load_weights(
             names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in keys)
             raise UserError(f"{where}: {len(names)} weights are {kind}, among them {names[0]!r}")
     return freeze(module)
+
+
+def _check_memory(part_class: type, where: Path) -> None:
+    """Refuse a config of more weights than its files have bytes: transformers makes all of them before it compares."""
+    config = load_part(part_class.config_class, where)
+    try:
+        with torch.device("meta"), quiet():
+            count = sum(weight.numel() for weight in part_class(config).parameters())
+    except Exception as error:  # a stranger's config breaks a library's code wherever it likes
+        raise UserError(f"{where}: cannot be loaded as {part_class.__name__}: {first_line(error)}") from error
+    held = sum(path.stat().st_size for path in where.glob("*.safetensors"))
+    if held and count > held:  # without any the library says which it misses
+        raise UserError(f"{where}: its config describes {count:.3g} weights, but its files have {held:.3g} bytes")
 
 
 @contextmanager

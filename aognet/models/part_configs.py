@@ -47,6 +47,13 @@ def check_part(part_class: type, folder: Path) -> None:
     described = read_json(path)
     _check_bounds(described, path)
     if not part_class.__module__.startswith("diffusers."):
+        wanted, named = (
+            getattr(getattr(part_class, "config_class", None), "model_type", ""),
+            described.get("model_type"),
+        )
+        # The config of a whole CLIP ("clip") serves its text tower ("clip_text_model").
+        if wanted and isinstance(named, str) and not wanted.startswith(named):
+            raise UserError(f"{path}: model_type is {named!r}, needed here is {wanted!r}")
         return
     named = described.get("_class_name", part_class.__name__)
     if named != part_class.__name__:
@@ -85,7 +92,7 @@ def _fits(value: Any, parameter: inspect.Parameter) -> bool:
     lists = re.findall(r"(?:tuple|list|List|Tuple)\[(.*)\]", text)
     alone = re.sub(r"(?:tuple|list|List|Tuple)\[.*\]", "", text)
     if parameter.default is None:
-        alone += "None"
+        alone += " None"
     words = " ".join(lists) if isinstance(value, list) else alone
     named = [kind for word, kind in SCALARS.items() if re.search(rf"\b{word}\b", words)]
     if isinstance(value, list) and not lists:

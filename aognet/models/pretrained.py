@@ -42,32 +42,51 @@ def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method:
 
 
 def load_method(
-    model: str, revision: str | None = None, dtype: str | None = None, alone: Method = "aognet"
+    model: str,
+    revision: str | None = None,
+    dtype: str | None = None,
+    alone: Method = "aognet",
+    variant: str | None = None,
 ) -> nn.Module:
     """The trained model of a folder or hub id, whichever method it is; an experiment's folder means its ``final``.
 
     A diffusers model (a folder with ``model_index.json``) is a backbone that paints alone, as the method ``alone`` does
     with it before any training.
     """
-    if not (Path(model) / CONFIG).is_file() and (Path(model) / "final" / CONFIG).is_file():
-        model = str(Path(model) / "final")
+    here = expanded(model)
+    if not (here / CONFIG).is_file() and (here / "final" / CONFIG).is_file():
+        model = str(here / "final")
     path = resolve(model, (), revision) / CONFIG
     if not path.is_file() and path.with_name(PIPELINE).is_file():
-        return _backbone_alone(model, revision, dtype, alone)
+        return _backbone_alone(model, revision, dtype, alone, variant)
     method = _read(path).get("method")
     if method not in METHODS:
         raise UserError(f"{path}: method: unknown value {method!r}, known are {', '.join(METHODS)}")
-    return target_class(LoadedConfig({"target": method}, {"": str(path)})).from_pretrained(model, revision, dtype)
+    return target_class(LoadedConfig({"target": method}, {"": str(path)})).from_pretrained(
+        model, revision, dtype, variant
+    )
 
 
-def _backbone_alone(model: str, revision: str | None, dtype: str | None, name: Method) -> nn.Module:
-    backbone = {"model": model, "revision": revision, "dtype": dtype or "float32"}
+def _backbone_alone(
+    model: str, revision: str | None, dtype: str | None, name: Method, variant: str | None
+) -> nn.Module:
+    backbone = {"model": model, "revision": revision, "variant": variant, "dtype": dtype or "float32"}
     method = target_class(LoadedConfig({"target": name}, {"": model}))
     return method(build_config(LoadedConfig({"backbone": backbone, **UNTRAINED[name]}, {"": model}), method.Config))
 
 
-def load_trained(method_class: type, model: str, method: str, revision: str | None, dtype: str | None) -> nn.Module:
-    """Builds a method from the folder or hub id ``save_trained`` filled. Raises UserError naming file and key."""
+def load_trained(
+    method_class: type,
+    model: str,
+    method: str,
+    revision: str | None = None,
+    dtype: str | None = None,
+    variant: str | None = None,
+) -> nn.Module:
+    """Builds a method from the folder or hub id ``save_trained`` filled. Raises UserError naming file and key.
+
+    ``dtype`` and ``variant``: of the frozen parts, if not those it was trained with.
+    """
     folder = resolve(model, (), revision)
     path = folder / CONFIG
     described = _read(path)
@@ -78,7 +97,10 @@ def load_trained(method_class: type, model: str, method: str, revision: str | No
         part = getattr(config, name, None)
         if part is not None:
             referenced = _referenced(path, name, part.model)
-            config = replace(config, **{name: replace(part, model=referenced, dtype=dtype or part.dtype)})
+            changed = {"model": referenced, "dtype": dtype or part.dtype}
+            if name == "backbone":
+                changed["variant"] = variant or part.variant
+            config = replace(config, **{name: replace(part, **changed)})
     built = method_class(config)
     weights = folder / WEIGHTS
     copy_tensors(read_tensors(weights), part_tensors(built.trainable_parts()), weights)

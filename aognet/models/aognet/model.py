@@ -284,9 +284,11 @@ class AOGNet(nn.Module):
         save_trained(Path(folder), self.config, self.trainable_parts(), "aognet")
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, revision: str | None = None, dtype: str | None = None) -> "AOGNet":
+    def from_pretrained(
+        cls, folder: str | Path, revision: str | None = None, dtype: str | None = None, variant: str | None = None
+    ) -> "AOGNet":
         """Reads what ``save_pretrained`` wrote, from a folder or the hub, and the backbone it refers to."""
-        return load_trained(cls, str(folder), "aognet", revision, dtype)
+        return load_trained(cls, str(folder), "aognet", revision, dtype, variant)
 
 
 def surroundings_of(batch: OutpaintingBatch) -> Surroundings:

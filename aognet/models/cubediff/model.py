@@ -233,9 +233,11 @@ class CubeDiff(nn.Module):
         save_trained(Path(folder), self.config, self.trainable_parts(), "cubediff")
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, revision: str | None = None, dtype: str | None = None) -> "CubeDiff":
+    def from_pretrained(
+        cls, folder: str | Path, revision: str | None = None, dtype: str | None = None, variant: str | None = None
+    ) -> "CubeDiff":
         """Reads what ``save_pretrained`` wrote, from a folder or the hub, and the backbone it refers to."""
-        model = load_trained(cls, str(folder), "cubediff", revision, dtype)
+        model = load_trained(cls, str(folder), "cubediff", revision, dtype, variant)
         if model.config.train == "lora":
             merge_lora(model.backbone.unet)
         return model
