@@ -1,13 +1,12 @@
 """Paint panoramas: ``python inference.py --image photo.jpg --prompt "a mountain lake"``."""
 
 import argparse
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from aognet import cli
-from aognet.config import LoadedConfig, build_config, literal, load_config
+from aognet.config import LoadedConfig, build_config, load_config, quoted
 from aognet.errors import UserError
 
 log = logging.getLogger("aognet.inference")
@@ -95,8 +94,8 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "save_faces": options.save_faces or None,
     }
     settings = {key: value for key, value in settings.items() if value is not None} | input_settings(options)
-    # JSON is YAML: quoting keeps a prompt with colons or braces a plain string.
-    return [f"{key}={json.dumps(literal(value), ensure_ascii=False)}" for key, value in settings.items()]
+    # Quoting keeps a prompt with colons or braces a plain string.
+    return [f"{key}={quoted(value)}" for key, value in settings.items()]
 
 
 def input_settings(options: argparse.Namespace) -> dict[str, object]:

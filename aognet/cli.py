@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from errno import ENAMETOOLONG
 from pathlib import Path
 
 import rich
@@ -13,6 +14,8 @@ from rich.markup import escape
 
 from aognet import threads
 from aognet.errors import UserError
+
+MOST_CHARACTERS = 200
 
 Main = Callable[[Sequence[str] | None], int | None]
 
@@ -29,6 +32,11 @@ def run(main: Main, arguments: Sequence[str] | None = None) -> None:
         code = main(arguments) or 0
     except UserError as error:
         code = _say("error", str(error), 2)
+    except OSError as error:
+        # Wherever a name goes to the system first, it may be one that no file can have.
+        if error.errno != ENAMETOOLONG:
+            raise
+        code = _say("error", f"{str(error.filename)[:MOST_CHARACTERS]}...: {error.strerror}", 2)
     except KeyboardInterrupt as stop:
         code = _say("stopped", str(stop) or "by the user", 130)
     sys.exit(code)

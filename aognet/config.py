@@ -5,6 +5,7 @@ sets the keys of that ``Config``. Every mistake becomes a :class:`UserError` nam
 anything heavy is loaded.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -161,6 +162,20 @@ def literal(value: Any) -> Any:
     return [literal(inner) for inner in value] if isinstance(value, list) else value
 
 
+def quoted(value: Any) -> str:
+    """A value as YAML on one line that reads back as it is, whatever its texts hold; nothing is filled in."""
+    text = json.dumps(literal(value), ensure_ascii=False)  # JSON is YAML, but for a few characters
+    return re.sub(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029\ufeff]", _escaped, text)
+
+
+def _joined(halves: re.Match[str]) -> str:
+    return halves[0].encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
 def check(section: LoadedConfig, needs: str) -> None:
     """Refuse what :func:`build` would refuse in the section itself, and a class without the method ``needs``."""
     target = target_class(section)
@@ -227,6 +242,16 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        # JSON may write a character as two halves, which YAML takes for two.
+        value = re.sub("[\ud800-\udbff][\udc00-\udfff]", _joined, super().construct_scalar(node))
+        # Bytes of file names that are not UTF-8 are read as the second halves from dc80 on.
+        if wrong := re.search("[\0\ud800-\udc7f\udd00-\udfff]", value):
+            raise yaml.constructor.ConstructorError(
+                problem=f"holds {wrong[0]!r}, which no name and no text can", problem_mark=node.start_mark
+            )
+        return value
 
 
 _Loader.yaml_implicit_resolvers = {}

@@ -93,7 +93,7 @@ def _read_exr(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3
 
     _check_magic(path)
     with _decoding(path):
-        with OpenEXR.File(str(path), separate_channels=True, header_only=True) as file:
+        with _opened(path, header_only=True) as file:
             headers = [dict(part.header) for part in file.parts]
         for header in headers:
             if header["type"] in (OpenEXR.deepscanline, OpenEXR.deeptile):
@@ -101,12 +101,23 @@ def _read_exr(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3
         _check_size(path, headers, most_pixels)
         layer = _choose_layer(path, [[channel.name for channel in header["channels"]] for header in headers])
         data, display = (_window(headers[layer.part][name]) for name in ("dataWindow", "displayWindow"))
-        with OpenEXR.File(str(path), separate_channels=True) as file:
+        with _opened(path) as file:
             if len(file.parts) != len(headers):  # the library leaves out parts that it cannot decode
                 raise UserError(f"{path}: its pixels are damaged or cut off")
             channels = file.parts[layer.part].channels
             planes = [_plane(path, channels[name], data) for name in layer.names]
             return _placed(path, _colours(layer.names, planes), data, display)
+
+
+@contextmanager
+def _opened(path: Path, header_only: bool = False) -> Iterator[Any]:
+    """The library's file. It takes no names that are not UTF-8, but what reads such a file."""
+    import OpenEXR
+
+    with path.open("rb") as stream:
+        place = stream if any("\ud800" <= letter <= "\udfff" for letter in str(path)) else str(path)
+        with OpenEXR.File(place, separate_channels=True, header_only=header_only) as file:
+            yield file
 
 
 def _check_magic(path: Path) -> None:

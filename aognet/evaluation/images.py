@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from aognet.data.exif import read_exif
 from aognet.data.formats import KINDS, LIGHT_SUFFIXES
 from aognet.data.images import check_shape, load_image, load_panorama, panorama_bytes, to_uint8
 from aognet.data.listing import files_below, images_among
+from aognet.data.matching import match, normal
 from aognet.data.pillow_warnings import as_log_lines
 from aognet.errors import UserError
 from aognet.evaluation.protocol import LEAST_HEIGHT
@@ -68,7 +69,7 @@ def find_items(folder: Path, option: str, wanted: str = RESULT) -> list[Item]:
     items += [Item(path.relative_to(folder).as_posix(), path) for path in images_among(others, folder)]
     if not items:
         raise UserError(f"{option}: no panorama ({KINDS}) in {folder}")
-    twice = [stem for stem, count in Counter(item.stem for item in items).items() if count > 1]
+    twice = [stem for stem, count in Counter(normal(item.stem) for item in items).items() if count > 1]
     if twice:
         raise UserError(f"{option}: {folder} has several images of one name: {a_few(twice)}")
     return items
@@ -79,12 +80,17 @@ def _relative(run: Path, folder: Path) -> str:
 
 
 def pair(generated: Sequence[Item], reference: Sequence[Item]) -> dict[str, Item]:
-    """Name of a generated panorama -> its reference of the same name (suffix aside); empty if no name is common.
+    """Name of a generated panorama -> its reference of the same name (suffix aside), for a run that of the image it
+    started from; empty if no name is common.
 
     Raises UserError if only some of the generated have one.
     """
-    by_stem = {item.stem: item for item in reference}
-    found = {item.name: by_stem[item.stem] for item in generated if item.stem in by_stem}
+    by_stem = {normal(item.stem): item for item in reference}
+    # The folder of a run has a safe and unique name, which that of its image need not be.
+    runs, files = [item for item in generated if item.folder], {one.name: one for one in reference if not one.folder}
+    of_runs = {run.name: files.get(key) for run, key in zip(runs, keys_of(runs, files), strict=True)}
+    pairs = ((item, of_runs.get(item.name) or by_stem.get(normal(item.stem))) for item in generated)
+    found = {item.name: one for item, one in pairs if one is not None}
     if found and len(found) < len(generated):
         missing = [item.name for item in generated if item.name not in found]
         raise UserError(
@@ -182,6 +188,20 @@ def photo_camera(item: Item, fov_degrees: float | None) -> Camera | None:
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{item.folder / RUN}: its request.camera cannot be read ({error})") from error
     return None if fov_degrees is None else Camera(fov_degrees=fov_degrees, width=64, height=64)
+
+
+def keys_of(items: Sequence[Item], keys: Iterable[str]) -> list[str | None]:
+    """Which of the names in a table means which item: that of the image that a run started from, else the item's."""
+    keys = list(keys)
+    places = [source_of(item) or item.path for item in items]
+    names = [str(place) if item.folder else item.name for item, place in zip(items, places, strict=True)]
+    found = match(keys, names, places)
+    left = [key for key in keys if key not in found.keys]
+    by_name = match(left, [item.name for item in items]).keys
+    return [
+        key or (None if number in found.unclear else other)
+        for number, (key, other) in enumerate(zip(found.keys, by_name, strict=True))
+    ]
 
 
 def source_of(item: Item) -> Path | None:

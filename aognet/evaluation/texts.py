@@ -1,14 +1,12 @@
 """Captions of the generated panoramas: of each as a whole, and of its directions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aognet.data.captions import a_few, load_records
-from aognet.data.matching import match
 from aognet.errors import UserError
-from aognet.evaluation.images import Item, source_of
+from aognet.evaluation.images import Item, keys_of
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,7 @@ def find_texts(items: Sequence[Item], files: Sequence[Path]) -> dict[str, Texts]
                 whole.setdefault(record.file, []).extend(record.captions)
             else:
                 views.setdefault(record.file, []).extend(zip(record.captions, record.yaws, strict=True))
-    places = [source_of(item) or item.path for item in items]
-    of_whole, of_views = (_keys(table, items, places) for table in (whole, views))
+    of_whole, of_views = (keys_of(items, table) for table in (whole, views))
     found = {
         item.name: Texts(
             tuple(text for text in whole.get(one, ()) if text.strip()),
@@ -56,18 +53,6 @@ def find_texts(items: Sequence[Item], files: Sequence[Path]) -> dict[str, Texts]
         named = ", ".join(str(path) for path in files)
         raise UserError(f"--captions: {named}: {len(missing)} of {len(items)} panoramas have none: {a_few(missing)}")
     return found
-
-
-def _keys(table: Mapping[str, Any], items: Sequence[Item], places: Sequence[Path]) -> list[str | None]:
-    """Whose captions are an item's: those of the image that a run started from, else of the item's name."""
-    names = [str(place) if item.folder else item.name for item, place in zip(items, places, strict=True)]
-    matches = match(table, names, places)
-    left = {key for key in table if key not in matches.keys}
-    by_name = match(left, [item.name for item in items]).keys
-    return [
-        key or (None if number in matches.unclear else other)
-        for number, (key, other) in enumerate(zip(matches.keys, by_name, strict=True))
-    ]
 
 
 def _prompts(items: Sequence[Item]) -> dict[str, Texts]:

@@ -121,6 +121,11 @@ def test_none_is_none() -> None:
     assert pair(items("a.png", "b.png"), items("x.png", "in/a.png")) == {}
 
 
+def test_accents_may_be_composed_in_either_way() -> None:
+    (found,) = pair(items("e\u0301.png"), items("\u00e9.jpg")).values()
+    assert found.name == "\u00e9.jpg"
+
+
 # ------------------------------------------------------------------------------------------------- sizes
 
 
@@ -298,3 +303,18 @@ def test_an_unreadable_run_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(UserError, match=r"run.json: its request.camera cannot be read"):
         photo_camera(Item("a", tmp_path / "result.png", tmp_path), None)
+
+
+def test_runs_are_paired_with_what_they_started_from(tmp_path: Path) -> None:
+    """Folders of runs have safe and unique names, which the images of a dataset need not have."""
+    sources = {"01": "hall/01.png", "01-2": "room/01.png", "caf_": "caf\udce9.png", "e": "e\u0301.png"}
+    for name, source in sources.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text(json.dumps({"request": {"truth": f"data/{source}"}}))
+        (tmp_path / "runs" / name / "result.png").write_bytes(b"")
+        reference = tmp_path / "references" / source.replace("e\u0301", "\u00e9")
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_bytes(b"")
+    generated = find_items(tmp_path / "runs", "--generated")
+    pairs = pair(generated, find_items(tmp_path / "references", "--reference"))
+    assert {name: item.name for name, item in pairs.items()} == sources | {"e": "\u00e9.png"}
