@@ -4,6 +4,7 @@ Sources: SMPTE RP 177 (primaries to XYZ), Lam's Bradford transform as ICC.1:2022
 H.273 (code points of PNG's cICP chunk), PNG specification, third edition (section 13.13: how gAMA and cHRM are used).
 """
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ from jaxtyping import Float, UInt8, UInt16
 
 from aognet.data.srgb import decode_srgb, encode_srgb
 
+log = logging.getLogger(__name__)
+
 D65, D50 = (0.3127, 0.3290), (0.34567, 0.35850)
 REC709 = (0.640, 0.330, 0.300, 0.600, 0.150, 0.060, *D65)
 DISPLAY_P3 = (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *D65)
 REC2020 = (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, *D65)
 ADOBE_RGB = (0.640, 0.330, 0.210, 0.710, 0.150, 0.060, *D65)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_MOST_LIGHT = 1e37  # weighed and added, it is still a float32
 _ROWS = 1 << 18  # values at a time, so that whole panoramas need no float copies of themselves
 
 Curve = Callable[[np.ndarray], np.ndarray]
@@ -91,6 +95,32 @@ def to_rec709(chromaticities: Sequence[float]) -> Float[np.ndarray, "3 3"]:
     """
     matrix = to_xyz(chromaticities)
     return np.linalg.solve(to_xyz(REC709), adaptation(chromaticities[6:], D65) @ matrix)
+
+
+def known_primaries(chromaticities: Sequence[float], what: str) -> Sequence[float]:
+    """The chromaticities, or those of Rec. 709 with a warning where they are impossible; ``what``: whose they are."""
+    try:
+        to_rec709(chromaticities)
+        return chromaticities
+    except ValueError as error:
+        log.warning("%s are left aside (%s)", what, error)
+        return REC709
+
+
+def light_to_rec709(light: Float[np.ndarray, "height width 3"], chromaticities: Sequence[float]) -> np.ndarray:
+    """Linear light of such primaries as that of Rec. 709: as it is where they are those, otherwise float32.
+
+    Infinite light becomes the largest there is. Raises ValueError as `to_xyz`.
+    """
+    matrix = to_rec709(chromaticities).T.astype(np.float32)
+    if np.abs(matrix - np.eye(3)).max() < 1e-3:  # primaries of few digits
+        return light
+    found = np.empty(light.shape, np.float32)
+    rows = max(_ROWS // (light.shape[1] * 3), 1)
+    for top in range(0, len(light), rows):
+        some = np.clip(light[top : top + rows].astype(np.float32), -_MOST_LIGHT, _MOST_LIGHT)
+        np.matmul(some, matrix, out=found[top : top + rows])
+    return found
 
 
 def pcs_to_rec709() -> Float[np.ndarray, "3 3"]:

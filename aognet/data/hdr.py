@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from aognet.data.colour import REC709, known_primaries, light_to_rec709, to_xyz
 from aognet.data.rgbe import read_rgbe
 from aognet.errors import UserError
 from aognet.files import is_file, write_atomically
@@ -22,7 +23,6 @@ _MAGIC = (20000630).to_bytes(4, "little")
 _MOST_VALUES_PER_PIXEL = 4
 # Names renderers give to the layer that holds the finished picture, looked for when no layer is nameless.
 _FINISHED = ("combined", "beauty", "rgba", "rgb", "color")
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # of Rec. 709 primaries, which EXR assumes
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,11 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Layer:
-    """The part of a file, and the channels in it, that make the picture: R G B, or Y alone, or Y RY BY."""
+    """The part of a file, and the channels in it, that make the picture, R G B or Y alone or Y RY BY, and its alpha."""
 
     part: int
     names: tuple[str, ...]
+    alpha: str | None
 
 
 def read_radiance(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"]:
@@ -51,14 +52,30 @@ def read_radiance(path: Path, most_pixels: int) -> Float[np.ndarray, "height wid
     return read_light(path, most_pixels).astype(np.float32, copy=False)
 
 
-def read_light(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"]:
-    """Linear RGB of an EXR or Radiance HDR file: float16 where the file holds nothing finer, otherwise float32.
+@dataclass(frozen=True)
+class Light:
+    """Linear RGB, and opacity in [0, 1] or None; colours are premultiplied, as of an EXR file."""
 
-    Values are those of the file: any size, NaN, Inf and negative ones too. Of an EXR file this is the picture in its
+    colours: Float[np.ndarray, "height width 3"]
+    opacity: Float[np.ndarray, "height width 1"] | None = None
+
+
+def read_light(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"]:
+    """The colours of `read_layers`: transparent parts are black."""
+    return read_layers(path, most_pixels).colours
+
+
+def read_layers(path: Path, most_pixels: int) -> Light:
+    """Linear RGB of Rec. 709 primaries of an EXR or Radiance HDR file, and the opacity of an EXR file.
+
+    float16 where the file holds nothing finer and is of these primaries, otherwise float32. Colours of other primaries,
+    as the file names them, are converted, white to white. Values are those of the file: any size, NaN, Inf and negative
+    ones too. Of an EXR file this is the picture in its
     display window: data outside is cropped, pixels without data are black. Of several layers and parts it is the one
     without a name, otherwise one that is named as a finished picture ("Combined", "beauty"), otherwise the first.
-    Luminance alone becomes grey, luminance with subsampled chroma (Y RY BY) colour. Alpha is dropped: EXR colours are
-    premultiplied, so this shows the picture over black.
+    Luminance alone becomes grey, luminance with subsampled chroma (Y RY BY) colour; X, Y and Z are positions, normals
+    or CIE XYZ, which no file tells apart, and no picture. An alpha of 0 throughout, as some programs write it, says
+    nothing.
 
     :raises UserError: naming the file: missing, no EXR or HDR file, damaged, deep data, no colour, or more pixels than
         ``most_pixels`` or four times as many values in all channels, as its header says before anything is decoded.
@@ -66,7 +83,9 @@ def read_light(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 
     path = Path(path)
     if not is_file(path):
         raise UserError(f"{path}: no such file")
-    return read_rgbe(path, most_pixels) if path.suffix.lower() == ".hdr" else _read_exr(path, most_pixels)
+    if path.suffix.lower() == ".hdr":
+        return Light(read_rgbe(path, most_pixels))
+    return _read_exr(path, most_pixels)
 
 
 def write_exr(channels: Mapping[str, np.ndarray], path: Path, compression: str = "zip") -> None:
@@ -88,7 +107,7 @@ def write_exr(channels: Mapping[str, np.ndarray], path: Path, compression: str =
     write_atomically(path, buffer.getvalue())
 
 
-def _read_exr(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"]:
+def _read_exr(path: Path, most_pixels: int) -> Light:
     import OpenEXR
 
     _check_magic(path)
@@ -106,7 +125,15 @@ def _read_exr(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3
                 raise UserError(f"{path}: its pixels are damaged or cut off")
             channels = file.parts[layer.part].channels
             planes = [_plane(path, channels[name], data) for name in layer.names]
-            return _placed(path, _colours(layer.names, planes), data, display)
+            alpha = None if layer.alpha is None else _plane(path, channels[layer.alpha], data)
+        primaries = known_primaries(headers[layer.part].get("chromaticities", REC709), f"{path}: its chromaticities")
+        colours = _placed(path, _colours(layer.names, planes, primaries), data, display)
+        if len(planes) == 3:
+            colours = light_to_rec709(colours, primaries)
+        del planes
+        if alpha is None or not (alpha > 0).any() or (alpha >= 1).all():
+            return Light(colours)
+        return Light(colours, np.clip(np.nan_to_num(_placed(path, [alpha], data, display)), 0, 1))
 
 
 @contextmanager
@@ -172,14 +199,18 @@ def _choose_layer(path: Path, parts: Sequence[Sequence[str]]) -> _Layer:
     for number, names in enumerate(parts):
         for prefix in sorted({name.rpartition(".")[0] for name in names}):
             full = [f"{prefix}.{letter}" if prefix else letter for letter in ("R", "G", "B", "Y", "RY", "BY")]
-            wanted = next((some for some in (full[:3], full[3:], full[3:4]) if set(some) <= set(names)), None)
+            has_x = (f"{prefix}.X" if prefix else "X") in names
+            kinds = (full[:3], full[3:], [] if has_x else full[3:4])
+            wanted = next((some for some in kinds if some and set(some) <= set(names)), None)
             if wanted:
                 finished = prefix.rpartition(".")[2].lower() in _FINISHED
-                found.append(((bool(prefix), not finished), _Layer(number, tuple(wanted))))
+                alpha = f"{prefix}.A" if prefix else "A"
+                layer = _Layer(number, tuple(wanted), alpha if alpha in names else None)
+                found.append(((bool(prefix), not finished), layer))
     if not found:
         known = sorted({name for names in parts for name in names})
         shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-        raise UserError(f"{path}: has no channels R, G, B and no channel Y, only {shown}")
+        raise UserError(f"{path}: has no channels R, G, B and no luminance Y, only {shown}")
     return min(found, key=lambda entry: entry[0])[1]  # the first of equals
 
 
@@ -204,7 +235,9 @@ def _spread(values: Float[np.ndarray, "few columns"], step: int, count: int) -> 
     return values[before] * (1 - share) + values[after] * share
 
 
-def _colours(names: Sequence[str], planes: Sequence[Float[np.ndarray, "height width"]]) -> list[np.ndarray]:
+def _colours(
+    names: Sequence[str], planes: Sequence[Float[np.ndarray, "height width"]], primaries: Sequence[float]
+) -> list[np.ndarray]:
     """R, G and B of what was read; RY = (R - Y) / Y and BY = (B - Y) / Y, as in OpenEXR's technical introduction."""
     if len(planes) == 1:
         return [planes[0]] * 3
@@ -212,13 +245,13 @@ def _colours(names: Sequence[str], planes: Sequence[Float[np.ndarray, "height wi
         return list(planes)
     luminance, red, blue = (plane.astype(np.float32) for plane in planes)
     red, blue = (red + 1) * luminance, (blue + 1) * luminance
-    green = (luminance - _LUMINANCE[0] * red - _LUMINANCE[2] * blue) / _LUMINANCE[1]
-    return [red, green, blue]
+    of_red, of_green, of_blue = to_xyz(primaries)[1].astype(np.float32)
+    return [red, (luminance - of_red * red - of_blue * blue) / of_green, blue]
 
 
 def _placed(
     path: Path, planes: Sequence[Float[np.ndarray, "rows columns"]], data: _Window, display: _Window
-) -> Float[np.ndarray, "height width 3"]:
+) -> Float[np.ndarray, "height width channels"]:
     """The part of the data that lies in the display window, on black."""
     dtype = np.float16 if all(plane.dtype == np.float16 for plane in planes) else np.float32
     left, top = max(data.left, display.left), max(data.top, display.top)
@@ -226,7 +259,7 @@ def _placed(
     bottom = min(data.top + data.height, display.top + display.height)
     if right <= left or bottom <= top:
         raise UserError(f"{path}: its data window lies outside its display window, so it shows nothing")
-    light = np.zeros((display.height, display.width, 3), dtype)
+    light = np.zeros((display.height, display.width, len(planes)), dtype)
     for number, plane in enumerate(planes):
         light[top - display.top : bottom - display.top, left - display.left : right - display.left, number] = plane[
             top - data.top : bottom - data.top, left - data.left : right - data.left

@@ -15,7 +15,7 @@ from torch.nn import functional
 from aognet.data.decoding import Levels, Picture, decode_file
 from aognet.data.exif import Exif
 from aognet.data.formats import LIGHT_SUFFIXES
-from aognet.data.hdr import MOST_PIXELS, read_radiance
+from aognet.data.hdr import MOST_PIXELS, Light, read_layers
 from aognet.data.tonemap import tone_map
 from aognet.errors import UserError
 from aognet.files import PNG, is_file, write_atomically
@@ -51,8 +51,7 @@ def load(path: Path) -> Loaded:
     if not is_file(path):
         raise UserError(f"{path}: no such image file")
     if path.suffix.lower() in LIGHT_SUFFIXES:
-        shown = torch.from_numpy(tone_map(read_radiance(path, MOST_PIXELS)))
-        return Loaded(shown.permute(2, 0, 1).mul(2).sub_(1))
+        return _shown(read_layers(path, MOST_PIXELS))
     picture = decode_file(path, str(path))
     opacity = None if picture.alpha is None else _floats(picture.alpha).add_(1).div_(2)
     return Loaded(_floats(picture.levels).expand(3, -1, -1).contiguous(), opacity, picture.exif, picture.area)
@@ -61,6 +60,15 @@ def load(path: Path) -> Loaded:
 def load_image(path: Path) -> Float[Tensor, "3 height width"]:
     """The image of `load` in [-1, 1]; grey and 16-bit files too, transparency dropped."""
     return load(path).image
+
+
+def _shown(light: Light) -> Loaded:
+    """Linear light, tone-mapped as float32; what is transparent counts for nothing in that, and keeps no darkness."""
+    colours, opacity = light.colours.astype(np.float32, copy=False), None
+    if light.opacity is not None:
+        colours = colours / np.maximum(light.opacity, 0.5)
+        opacity = torch.from_numpy(light.opacity.astype(np.float32)).permute(2, 0, 1)
+    return Loaded(torch.from_numpy(tone_map(colours)).permute(2, 0, 1).mul(2).sub_(1), opacity)
 
 
 def _floats(levels: Levels) -> Float[Tensor, "channels rows columns"]:

@@ -8,7 +8,7 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from aognet.data.hdr import read_light, read_radiance, write_exr
+from aognet.data.hdr import read_layers, read_light, read_radiance, write_exr
 from aognet.errors import UserError
 
 SHAPE = (21, 37)
@@ -320,3 +320,145 @@ def test_radiance_files_with_run_lengths(tmp_path: Path):
 def test_radiance_headers_that_are_refused(tmp_path: Path, head: str, reason: str):
     (tmp_path / "a.hdr").write_bytes(head.encode() + bytes([128] * 96))
     assert reason in refused(tmp_path / "a.hdr")
+
+
+# ------------------------------------------------------------------------------------------------------- primaries
+
+P3 = (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290)
+ACES = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.0770, 0.32168, 0.33767)
+# ACES2065-1 to Rec. 709, as the Academy's ACEScsc.Academy_to_Rec709 of the colour-science tables has it (Bradford).
+ACES_TO_REC709 = [[2.5217, -1.1341, -0.3876], [-0.2765, 1.3727, -0.0962], [-0.0154, -0.1530, 1.1684]]
+P3_TO_REC709 = [[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]]
+
+
+@pytest.mark.parametrize(("chromaticities", "matrix"), [(P3, P3_TO_REC709), (ACES, ACES_TO_REC709)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_other_primaries_are_converted(
+    tmp_path: Path, light: np.ndarray, chromaticities: tuple[float, ...], matrix: list[list[float]], dtype: type
+):
+    light = np.abs(light).astype(dtype)
+    path = write(tmp_path / "a.exr", part(planes(light), chromaticities=chromaticities))
+    found = read_light(path, 10**6)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, light.astype(np.float32) @ np.array(matrix, np.float32).T, atol=0.05)
+    grey = np.ones_like(light) * 3
+    path = write(tmp_path / "b.exr", part(planes(grey), chromaticities=chromaticities))
+    np.testing.assert_allclose(read_light(path, 10**6), 3, rtol=1e-4)
+
+
+def test_primaries_of_rec709_leave_every_value(tmp_path: Path, light: np.ndarray):
+    rec709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.329)
+    found = read_light(write(tmp_path / "a.exr", part(planes(light), chromaticities=rec709)), 10**6)
+    assert found.dtype == np.float16
+    np.testing.assert_array_equal(found, light)
+
+
+def test_luminance_and_chroma_of_other_primaries(tmp_path: Path):
+    light = np.random.default_rng(0).random((*SHAPE, 3)).astype(np.float32) + 0.1
+    weights = np.array([0.2290, 0.6917, 0.0793], np.float32)  # the luminance row of Display P3
+    luminance = light @ weights
+    channels = {
+        "Y": luminance,
+        "RY": (light[..., 0] - luminance) / luminance,
+        "BY": (light[..., 2] - luminance) / luminance,
+    }
+    found = read_light(write(tmp_path / "a.exr", part(channels, chromaticities=P3)), 10**6)
+    np.testing.assert_allclose(found, light @ np.array(P3_TO_REC709, np.float32).T, atol=4e-3)
+    grey = read_light(write(tmp_path / "b.exr", part({"Y": luminance}, chromaticities=P3)), 10**6)
+    np.testing.assert_array_equal(grey[..., 1], luminance)
+
+
+@pytest.mark.parametrize("chromaticities", [(0.3,) * 8, (0.0,) * 8, (float("nan"),) * 8, (1e30,) * 8])
+def test_impossible_primaries_are_left_aside(
+    tmp_path: Path, light: np.ndarray, chromaticities: tuple[float, ...], caplog: pytest.LogCaptureFixture
+):
+    path = write(tmp_path / "a.exr", part(planes(light), chromaticities=chromaticities))
+    np.testing.assert_array_equal(read_light(path, 10**6), light)
+    assert f"{path}: its chromaticities are left aside (" in caplog.text
+
+
+def test_no_light_is_lost_between_primaries(tmp_path: Path):
+    light = np.full((4, 4, 3), np.inf, np.float32)
+    light[0] = np.nan
+    found = read_light(write(tmp_path / "a.exr", part(planes(light), chromaticities=ACES)), 10**6)
+    assert np.isnan(found[0]).all() and (found[1:] > 1e36).all() and np.isfinite(found[1:]).all()
+
+
+@pytest.mark.parametrize("names", ["XYZ", "XY", "P.X P.Y P.Z", "N.X N.Y N.Z A"])
+def test_positions_and_normals_are_no_grey_picture(tmp_path: Path, names: str):
+    plane = np.ones(SHAPE, np.float32)
+    listed = names.split() if " " in names else list(names)
+    said = refused(write(tmp_path / "a.exr", part({name: plane for name in listed})))
+    assert "has no channels R, G, B and no luminance Y, only " in said and listed[0] in said
+
+
+def test_a_depth_beside_luminance_is_no_colour(tmp_path: Path, light: np.ndarray):
+    grey = planes(light)["R"]
+    found = read_light(write(tmp_path / "a.exr", part({"Y": grey, "Z": grey.astype(np.float32)})), 10**6)
+    np.testing.assert_array_equal(found[..., 2], grey)
+
+
+def test_the_alpha_of_a_picture(tmp_path: Path, light: np.ndarray):
+    alpha = np.ones(SHAPE, np.float16)
+    alpha[:9] = 0
+    alpha[9] = 0.75
+    found = read_layers(write(tmp_path / "a.exr", part({**planes(light), "A": alpha, "x.A": alpha * 0})), 10**6)
+    np.testing.assert_array_equal(found.colours, light)
+    np.testing.assert_array_equal(found.opacity[..., 0], alpha)
+    for nothing in (np.zeros_like(alpha), np.ones_like(alpha)):
+        path = write(tmp_path / "a.exr", part({**planes(light), "A": nothing}))
+        assert read_layers(path, 10**6).opacity is None
+
+
+# --------------------------------------------------------------------------------------------------- old run lengths
+
+
+def old_runs(pixels: np.ndarray) -> bytes:
+    """Lines of four-byte pixels with repeats as 1 1 1 n, bytes of a count from low to high (the first format)."""
+    content = b""
+    for line in pixels:
+        place = 0
+        while place < len(line):
+            run = 1
+            while place + run < len(line) and (line[place + run] == line[place]).all():
+                run += 1
+            content += line[place].tobytes()
+            repeats = run - 1
+            while repeats:
+                content += bytes([1, 1, 1, repeats & 255])
+                repeats >>= 8
+            place += run
+    return content
+
+
+def test_radiance_files_with_old_run_lengths(tmp_path: Path):
+    light = np.random.default_rng(0).random((6, 1000, 3)).astype(np.float32) + 0.5
+    light[:, 20:320] = 0.75  # a repeat of more than 255, with two bytes
+    light[2] = 3
+    light[3, 900:] = 0.75
+    pixels = np.frombuffer(rgbe(light), np.uint8).reshape(6, 1000, 4)
+    head = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 6 +X 1000\n"
+    (tmp_path / "flat.hdr").write_bytes(head + pixels.tobytes())
+    expected = cv2.imread(str(tmp_path / "flat.hdr"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    np.testing.assert_array_equal(read_light(tmp_path / "flat.hdr", 10**6), expected)
+    content = old_runs(pixels)
+    assert len(content) < pixels.size * 0.6
+    (tmp_path / "a.hdr").write_bytes(head + content)
+    np.testing.assert_array_equal(read_light(tmp_path / "a.hdr", 10**6), read_light(tmp_path / "flat.hdr", 10**6))
+    for damaged in (content[:-4], content[: len(content) // 2], b"\1\1\1\2" + content):
+        (tmp_path / "bad.hdr").write_bytes(head + damaged)
+        assert "damaged or cut off" in refused(tmp_path / "bad.hdr")
+
+
+def test_primaries_of_a_radiance_file(tmp_path: Path):
+    light = np.random.default_rng(0).random((4, 6, 3)).astype(np.float32) + 1
+    for line, matrix in (
+        ("PRIMARIES= 0.640 0.330 0.300 0.600 0.150 0.060 0.3127 0.329\n", np.eye(3)),
+        ("PRIMARIES= 0.680 0.320 0.265 0.690 0.150 0.060 0.3127 0.329\n", np.array(P3_TO_REC709)),
+    ):
+        head = f"#?RADIANCE\n{line}FORMAT=32-bit_rle_rgbe\n\n-Y 4 +X 6\n".encode()
+        (tmp_path / "a.hdr").write_bytes(head + rgbe(light))
+        np.testing.assert_allclose(read_light(tmp_path / "a.hdr", 10**6), light @ matrix.T, atol=3 / 128)
+    head = b"#?RADIANCE\nPRIMARIES= a b\nFORMAT=32-bit_rle_rgbe\n\n-Y 4 +X 6\n"
+    (tmp_path / "a.hdr").write_bytes(head + rgbe(light))
+    assert "PRIMARIES" in refused(tmp_path / "a.hdr")
