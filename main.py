@@ -3,13 +3,19 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aognet import cli
 from aognet.config import LoadedConfig, build, build_config, check, load_config
-from aognet.engine.experiment import experiment_folder, show_plan, write_config
+from aognet.engine.experiment import CONFIG, experiment_folder, held, show_plan, write_config
 from aognet.errors import UserError
 
+if TYPE_CHECKING:
+    from aognet.engine.setup import TrainerConfig
+    from aognet.engine.trainable import Trainable
+
 SECTIONS = ("SHARE", "model", "data", "trainer")
+DATA = ("train", "validation")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -34,39 +40,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     folder = experiment_folder(options.out_dir, options.name, options.resume, options.dry_run)
     config = read_config(options, folder)
+    settings = check_sections(config)
+    if options.dry_run:
+        show_plan(config, build_model(options, config, settings))
+        return 0
+    with held(folder, options.resume):
+        train(options, config, settings, folder)
+    return 0
 
-    from aognet.engine.checkpoint import start_from
-    from aognet.engine.randomness import seed_everything
+
+def check_sections(config: LoadedConfig) -> "TrainerConfig":
+    """Find mistakes in the config before anything is loaded or written; returns the trainer's settings."""
     from aognet.engine.trainer import Trainer
-    from aognet.models.loading import resolve
 
     settings = build_config(config.section("trainer"), Trainer.Config)
-    data = config.section("data")
-    data.check_keys(("train", "validation"))
-    datasets = {name: data.section(name) for name in ("train", "validation") if name == "train" or data.has(name)}
+    config.section("data").check_keys(DATA)
     check(config.section("model"), needs="trainable_parts")
-    for section in datasets.values():
+    for section in data_sections(config).values():
         check(section, needs="collate")
-    samples = {} if options.dry_run else {name: build(section) for name, section in datasets.items()}
+    return settings
+
+
+def data_sections(config: LoadedConfig) -> dict[str, LoadedConfig]:
+    """The datasets of the config: the one to train on, which must be there, and the one to validate with."""
+    data = config.section("data")
+    return {name: data.section(name) for name in DATA if name == "train" or data.has(name)}
+
+
+def build_model(options: argparse.Namespace, config: LoadedConfig, settings: "TrainerConfig") -> "Trainable":
+    """The model at the start of its training: the same for the same seed, or from the weights of ``--checkpoint``."""
+    from aognet.engine.checkpoint import start_from
+    from aognet.engine.randomness import seed_everything
+    from aognet.models.loading import resolve
+
     seed_everything(settings.seed)
     model = build(config.section("model"))
     if options.checkpoint:
         start_from(resolve(options.checkpoint), model.trainable_parts())
-    if options.dry_run:
-        show_plan(config, model)
-        return 0
+    return model
+
+
+def train(options: argparse.Namespace, config: LoadedConfig, settings: "TrainerConfig", folder: Path) -> None:
+    """Build data and model, and train to the end."""
+    from aognet.engine.trainer import Trainer
+
+    samples = {name: build(section) for name, section in data_sections(config).items()}
+    model = build_model(options, config, settings)
     write_config(folder, config)
     everything = config.to_container()
     trainer = Trainer(
         settings, model, samples["train"], samples.get("validation"), folder, options.wandb_id, everything
     )
     trainer.fit(resume=options.resume)
-    return 0
 
 
 def read_config(options: argparse.Namespace, folder: Path) -> LoadedConfig:
     """Merge files, flags and overrides; ``--resume`` without files takes those the experiment began with."""
-    kept = folder / "config.yaml"
+    kept = folder / CONFIG
     if not options.base and not (options.resume and kept.is_file()):
         raise UserError("name at least one config file: -b config/train_config.yaml")
     flags = [f"trainer.seed={options.seed}", f"data.train.seed={options.seed}"] if options.seed is not None else []

@@ -1,7 +1,10 @@
 """Files that a kill at any moment leaves whole: as they were before, or as they are after."""
 
+import ctypes
 import os
 import re
+import shutil
+import sys
 import threading
 import time
 import zlib
@@ -120,6 +123,46 @@ def make_room(folder: Path, ours: re.Pattern[str], most_bytes: int, wanted: int,
                 path.unlink()
                 used -= size
     return max(most_bytes - used, 0)
+
+
+def replace_folder(unfinished: Path, final: Path) -> None:
+    """Put a folder that is complete in the place of another, which is removed. A kill leaves the one or the other.
+
+    Where the file system cannot exchange two names, the former is ``.old-NAME`` for a moment, and a kill in that moment
+    leaves none: `restore_folder` brings it back.
+
+    :raises OSError: if it cannot be done.
+    """
+    for path in [*(path for path in unfinished.rglob("*") if path.is_file()), unfinished]:
+        flush(path)
+    former = unfinished
+    if not final.exists():
+        unfinished.rename(final)
+    elif not _exchange(unfinished, final):
+        former = _former(final)
+        shutil.rmtree(former, ignore_errors=True)
+        final.rename(former)
+        unfinished.rename(final)
+    flush(final.parent)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def restore_folder(final: Path) -> None:
+    """Undo what `replace_folder` had begun when it was killed, by whoever holds the folder above ``final``."""
+    if not final.exists() and _former(final).is_dir():
+        _former(final).rename(final)
+    shutil.rmtree(_former(final), ignore_errors=True)
+
+
+def _former(final: Path) -> Path:
+    return final.with_name(f".old-{final.name}")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names at once; False where the system or the file system cannot (Linux can, on its own ones)."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <fcntl.h> and <stdio.h>
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def flush(path: Path) -> None:

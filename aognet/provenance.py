@@ -1,6 +1,7 @@
 """What an experiment ran on: the commit, the package versions, the command."""
 
 import json
+import logging
 import platform
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from aognet.errors import UserError
 from aognet.files import write_atomically
 
+log = logging.getLogger(__name__)
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "omegaconf", "numpy", "pillow")
 
 
@@ -32,9 +35,32 @@ def provenance(device: str, processes: int = 1) -> dict[str, Any]:
 
 
 def record(path: Path, entry: dict[str, Any]) -> None:
-    """Append ``entry`` to the JSON list in ``path``: one entry for the start and one for every resumption."""
-    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    write_atomically(path, json.dumps([*entries, entry], indent=2) + "\n")
+    """Append ``entry`` to the JSON list in ``path``: one entry for the start and one for every resumption.
+
+    A file that is no such list any more is set aside, and the list begins anew. Raises UserError where it cannot be
+    read or written.
+    """
+    write_atomically(path, json.dumps([*_entries(path), entry], indent=2) + "\n")
+
+
+def _entries(path: Path) -> list[Any]:
+    try:
+        entries = json.loads(path.read_bytes())
+        if isinstance(entries, list):
+            return entries
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError):  # torn, binary, or nested without end
+        pass
+    aside = path.with_name(f"{path.stem}.damaged{path.suffix}")
+    log.warning("%s: is damaged; it is kept as %s and begins anew", path, aside.name)
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise UserError(f"{path}: cannot set it aside ({error.strerror})") from error
+    return []
 
 
 def _version(package: str) -> str | None:

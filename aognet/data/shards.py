@@ -75,6 +75,11 @@ class TarShards:
         """``most_bytes`` tells how large a member with an extension may be; 0: it is not read."""
         self.names, self.most_bytes = list(names), most_bytes
 
+    @property
+    def places(self) -> list[str]:
+        """Where the shards lie, in their order."""
+        return self.names
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -117,6 +122,8 @@ class HubShards:
         self.data = data.decode(False) if data.features else data
         self.linked = builder.name == "imagefolder"
         self.name = builder.dataset_name
+        self.places = list(map(str, (builder.config.data_files or {}).get(split) or ()))
+        """Where its files lie, in their order."""
 
     def __len__(self) -> int:
         return self.data.num_shards

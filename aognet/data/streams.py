@@ -5,10 +5,13 @@ the shards i, i + N, ...; within a part, blocks of encoded panoramas are permute
 numbers say where a reader is (`Position`), and reading goes on there without decoding anything again.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,6 +145,12 @@ class PanoramaStream:
         block = f"blocks of {self.config.block}, {self.config.views_per_panorama} views per panorama"
         return f"{len(self.shards)} shards, {block}, seed {self.seed}"
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the shards' names and, where they are files, sizes, wherever they lie: others give another."""
+        text = json.dumps([_described(place) for place in self.shards.places])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
     def read(self, part: int, parts: int, position: Position | None = None) -> Iterator[Streamed]:
         """What part ``part`` of ``parts`` sees from a position on, without end.
 
@@ -247,6 +256,14 @@ class PanoramaStream:
         if found:
             return f"{what}: none of {found} images can be read"
         return f"{what}: fewer panoramas than the {parts} readers (processes x trainer.num_workers): use fewer of those"
+
+
+def _described(place: str) -> tuple[str, int | None]:
+    """A shard's name and size; of a URL all but its query, which may be a passing permission."""
+    if "://" in place:
+        return place.partition("?")[0], None
+    path = Path(place)
+    return path.name, path.stat().st_size if path.is_file() else None
 
 
 def _chosen(fields: Mapping[str, Any], key: str | None) -> Mapping[str, Any]:

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 UNFINISHED = ".tmp-"
+NEEDED = ("weights.safetensors", "optimizer.safetensors", "random.safetensors", "state.json")
 DIFFUSERS = "diffusion_pytorch_model.safetensors"
 
 
@@ -99,6 +100,7 @@ class Checkpoints:
             flush(self.folder)
             self._prune()
         except (OSError, SafetensorError) as error:
+            shutil.rmtree(unfinished, ignore_errors=True)  # a full disk needs the room
             raise UserError(
                 f"{final}: cannot write the checkpoint: {getattr(error, 'strerror', None) or error}"
             ) from error
@@ -110,14 +112,10 @@ class Checkpoints:
         :raises UserError: if a file is missing or differs from what was written.
         """
         verify(path)
-        values = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        if values.get("format_version") != FORMAT_VERSION:
-            raise UserError(
-                f"{path}: checkpoint format {values.get('format_version')}, this program reads {FORMAT_VERSION}"
-            )
+        progress = _progress(path / "state.json")
         ema = path / "ema.safetensors"
         return TrainingState(
-            progress=Progress(**values),
+            progress=progress,
             weights=read_tensors(path / "weights.safetensors"),
             optimizer=read_tensors(path / "optimizer.safetensors"),
             random=read_tensors(path / "random.safetensors"),
@@ -145,17 +143,39 @@ class Checkpoints:
             shutil.rmtree(leftover)
 
 
+def _progress(path: Path) -> Progress:
+    try:
+        values = json.loads(path.read_bytes())
+        if values.get("format_version") != FORMAT_VERSION:
+            raise UserError(
+                f"{path}: checkpoint format {values.get('format_version')}, this program reads {FORMAT_VERSION}"
+            )
+        progress = Progress(**values)
+        for name, default in asdict(Progress()).items():
+            if type(getattr(progress, name)) is not type(default):
+                raise TypeError(f"{name} is {getattr(progress, name)!r:.80}")
+    except UserError:
+        raise
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path}: is no state of a training ({error})") from error
+    return progress
+
+
 def verify(path: Path) -> None:
     """Compare the files of a checkpoint with its manifest; any difference is a UserError naming the file."""
     damaged = f"the checkpoint is damaged; delete {path} to go on from an earlier one"
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((path / MANIFEST).read_bytes())
         expected = {path / name: (entry["bytes"], entry["sha256"]) for name, entry in manifest.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path / MANIFEST}: {damaged}") from error
+    expected = {path / name: (None, None) for name in NEEDED} | expected
     for file, (size, digest) in expected.items():
-        if not file.is_file() or file.stat().st_size != size or _sha256(file) != digest:
-            raise UserError(f"{file}: {damaged}")
+        try:
+            if not file.is_file() or file.stat().st_size != size or _sha256(file) != digest:
+                raise UserError(f"{file}: {damaged}")
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def start_from(folder: Path, parts: Mapping[str, nn.Module]) -> None:

@@ -1,6 +1,8 @@
 """The folder of one experiment: logs/NAME with config, provenance, metrics, images, checkpoints and final weights."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,16 +10,18 @@ from omegaconf import OmegaConf
 
 from aognet.config import LoadedConfig
 from aognet.errors import UserError
-from aognet.files import write_atomically
+from aognet.files import clear_unfinished, made_folder, restore_folder, write_atomically
+from aognet.locking import exclusive
 
 if TYPE_CHECKING:
     from aognet.engine.trainable import Trainable
 
-CONFIG = "config.yaml"
+CONFIG, PROVENANCE, METRICS, IMAGES, FINAL = "config.yaml", "provenance.json", "metrics.jsonl", "images", "final"
+WRITTEN = (CONFIG, PROVENANCE, METRICS, "wandb_id.txt")
 
 
 def experiment_folder(root: Path, name: str, resume: bool, dry_run: bool = False) -> Path:
-    """``root/name``, refused when going on there was not asked for, or when there is nothing to go on with."""
+    """``root/name``, refused when there is nothing to go on with."""
     if dry_run:
         return root / name
     if not name:
@@ -27,20 +31,37 @@ def experiment_folder(root: Path, name: str, resume: bool, dry_run: bool = False
     folder = root / name
     if resume and not folder.is_dir():
         raise UserError(f"{folder}: no such experiment to resume")
-    if not resume and any(folder.glob("checkpoints/step-*")):
-        raise UserError(f"{folder}: this experiment has checkpoints; add --resume to go on, or choose another --n")
     return folder
 
 
-def write_config(folder: Path, config: LoadedConfig) -> None:
-    """Make the experiment's folder with the resolved config in it; the first process does it for all."""
-    if os.environ.get("RANK", "0") != "0":
+@contextmanager
+def held(folder: Path, resume: bool) -> Iterator[None]:
+    """Make an experiment's folder and hold it against other trainings; the first of several processes does it for all.
+
+    What a killed training left unfinished in it is cleared. Where nothing gets written, no empty folder stays.
+
+    :raises UserError: if another training is at work there, or one was that ``resume`` does not ask for.
+    """
+    if not _first():
+        yield
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with made_folder(folder), exclusive(folder):
+        if not resume and any(folder.glob("checkpoints/step-*")):
+            raise UserError(f"{folder}: this experiment has checkpoints; add --resume to go on, or choose another --n")
+        clear_unfinished(folder, WRITTEN.__contains__)
+        clear_unfinished(folder / IMAGES, lambda name: name.startswith("step-"))
+        restore_folder(folder / FINAL)
+        yield
+
+
+def write_config(folder: Path, config: LoadedConfig) -> None:
+    """Write the resolved config into the experiment's folder; the first process does it for all."""
+    if _first():
         write_atomically(folder / CONFIG, _yaml(config))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot write the experiment: {error.strerror or error}") from error
+
+
+def _first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def show_plan(config: LoadedConfig, model: "Trainable") -> None:

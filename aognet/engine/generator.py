@@ -17,6 +17,7 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.views import PlanConfig, make_plan
 from aognet.models.painting import View, frame_yaw, look
 from aognet.sampling.sampler import SamplerConfig
+from aognet.sampling.schedulers import make_scheduler
 
 
 @runtime_checkable
@@ -111,7 +112,10 @@ class Generator:
     """Paints panoramas with one model, in folders that can be continued, undone and repainted."""
 
     def __init__(self, model: Outpainter, config: GeneratorConfig, device: torch.device):
+        """Raises UserError where the sampler does not go with the model's noise schedule."""
         self.model, self.config, self.device = model, config, device
+        if (backbone := getattr(model, "backbone", None)) is not None:
+            make_scheduler(config.sampler.scheduler, backbone.scheduler.config)
 
     def paint(self, runs: Sequence[Run], listener: Listener) -> list[Canvas]:
         """Paints what the plans of the runs have left, side by side; returns the finished canvases, on the CPU."""

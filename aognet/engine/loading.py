@@ -94,27 +94,42 @@ class StreamFeed:
     def gathered(self, table: Int64[Tensor, "processes lanes fields"]) -> dict[str, Any]:
         """What a checkpoint keeps: where every worker of every process is, as JSON takes it."""
         positions = [[asdict(Position(*row)) for row in rows] for rows in table.tolist()]
-        return self._layout() | {"turn": self.turn, "positions": positions}
+        return self._layout() | {"shards": self.data.stream.fingerprint, "turn": self.turn, "positions": positions}
 
     def _layout(self) -> dict[str, Any]:
         return {"processes": self.order.processes, "workers": self.lanes, "data": self.data.stream.layout}
 
     def _going_on(self, state: Mapping[str, Any]) -> tuple[int, list[Position]]:
-        positions = [[Position(**values) for values in row] for row in state["positions"]]
-        was = {key: state[key] for key in self._layout()}
-        if was == self._layout():
-            return state["turn"], positions[self.order.rank]
-        everyone = [position for row in positions for position in row]
-        epoch = max(position.epoch for position in everyone) + 1
+        layout = self._layout()
+        try:
+            positions = [[Position(**values) for values in row] for row in state["positions"]]
+            was, turn, fingerprint = {key: state[key] for key in layout}, int(state["turn"]), state.get("shards")
+            everyone = [position for row in positions for position in row]
+            if not all(type(number) is int and number >= 0 for position in everyone for number in astuple(position)):
+                raise ValueError("positions that are no numbers")
+            if was == layout and (len(positions), len(everyone)) != (self.order.processes, self.parts):
+                raise ValueError("positions for other readers")
+            newest, most = (max(getattr(position, name) for position in everyone) for name in ("epoch", "count"))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"the checkpoint does not say where the readers of the stream are ({error})") from error
+        stream = self.data.stream
+        as_many = was["data"].startswith(f"{len(stream.shards)} shards,")
+        if as_many and fingerprint not in (None, stream.fingerprint):
+            raise UserError(
+                f"stream: these are other shards than those of the checkpoint, though as many ({len(stream.shards)}); "
+                "put them back, or begin another experiment with --checkpoint"
+            )
+        if was == layout:
+            return turn, positions[self.order.rank]
         # Sample numbers are count * parts + part: none is given twice.
-        count = -(-(max(position.count for position in everyone) + 1) * len(everyone) // self.parts)
+        count = -(-(most + 1) * len(everyone) // self.parts)
         log.warning(
             "the stream was read as %s, and now is as %s: it goes on with the beginning of epoch %d (the first is 0); "
             "what was not yet read of the one before is left out",
-            *(", ".join(f"{key}: {value}" for key, value in layout.items()) for layout in (was, self._layout())),
-            epoch,
+            *(", ".join(f"{key}: {value}" for key, value in one.items()) for one in (was, layout)),
+            newest + 1,
         )
-        return 0, [Position(epoch=epoch, count=count)] * self.lanes
+        return 0, [Position(epoch=newest + 1, count=count)] * self.lanes
 
     @property
     def parts(self) -> int:

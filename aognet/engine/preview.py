@@ -1,5 +1,6 @@
 """Named batches of images -> one picture to look at."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
+
+from aognet.files import made_folder, write_atomically
 
 GAP = 2
 
@@ -27,6 +30,8 @@ def image_grid(images: Mapping[str, Float[Tensor, "batch _ _ _"]]) -> UInt8[Tens
 
 
 def write_png(path: Path, image: UInt8[Tensor, "3 height width"]) -> None:
-    """Write an image, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(path)
+    """Write an image atomically, making its folder. Raises UserError where it cannot be written."""
+    content = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(content, "PNG")
+    with made_folder(path.parent):
+        write_atomically(path, content.getvalue())

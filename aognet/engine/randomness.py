@@ -24,15 +24,21 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Put back what :func:`random_state` gave; a state of a device that is not used here is left out."""
-    torch.set_rng_state(state["torch"].contiguous())
-    values = json.loads(bytes(state["json"].tolist()))
-    version, internal, gauss = values["python"]
-    random.setstate((version, tuple(internal), gauss))
-    values["numpy"]["state"]["key"] = np.array(values["numpy"]["state"]["key"], dtype=np.uint32)
-    np.random.set_state(values["numpy"])
-    if device.type != "cpu" and "device" in state:
-        torch.get_device_module(device).set_rng_state(state["device"].contiguous())
+    """Put back what :func:`random_state` gave; a state of a device that is not used here is left out.
+
+    :raises ValueError: if it is no such state; some generators may then be set already.
+    """
+    try:
+        torch.set_rng_state(state["torch"].contiguous())
+        values = json.loads(bytes(state["json"].tolist()))
+        version, internal, gauss = values["python"]
+        random.setstate((version, tuple(internal), gauss))
+        values["numpy"]["state"]["key"] = np.array(values["numpy"]["state"]["key"], dtype=np.uint32)
+        np.random.set_state(values["numpy"])
+        if device.type != "cpu" and "device" in state:
+            torch.get_device_module(device).set_rng_state(state["device"].contiguous())
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, RecursionError, AttributeError) as error:
+        raise ValueError("these are no random states") from error
 
 
 def seed_everything(seed: int) -> None:

@@ -1,18 +1,23 @@
 """Where the numbers and images of a run go, besides its own folder."""
 
 import json
+import logging
 import math
+import re
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import UInt8
 from torch import Tensor
 
+from aognet.engine.experiment import METRICS
 from aognet.errors import UserError
 from aognet.files import write_atomically
+
+log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -27,17 +32,29 @@ class Tracker(Protocol):
 
 
 class MetricsFile:
-    """One JSON object per line; always written. Lines after ``resume_step`` (of a killed run) are dropped."""
+    """One JSON object per line; always written. Lines after ``resume_step`` (of a killed run) are dropped.
+
+    So is what is no line of numbers: half of one, as a kill or a full disk leaves it, in silence, anything else with a
+    warning. Raises UserError where the file cannot be read or written.
+    """
 
     def __init__(self, path: Path, resume_step: int) -> None:
-        kept = [line for line in _lines(path) if _step(line) <= resume_step]
-        write_atomically(path, "".join(f"{line}\n" for line in kept))
-        self.file = path.open("a", encoding="utf-8")
+        self.path = path
+        *lines, half = _content(path).split(b"\n")
+        steps = {line: _step(line) for line in lines}
+        if damaged := sum(steps[line] is None for line in lines):
+            log.warning("%s: %d of %d lines are damaged and are left out", path, damaged, len(lines))
+        if half and _step(half) is not None:
+            lines, steps = [*lines, half], steps | {half: _step(half)}
+        kept = [line for line in lines if steps[line] is not None and steps[line] <= resume_step]
+        write_atomically(path, b"".join(line + b"\n" for line in kept))
+        with _written(path):
+            self.file = path.open("ab", buffering=0)  # whatever could not be written must not come again at the end
 
     def log(self, step: int, scalars: Mapping[str, float]) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
-        self.file.write(json.dumps({"step": step} | finite) + "\n")
-        self.file.flush()
+        with _written(self.path):
+            self.file.write((json.dumps({"step": step} | finite) + "\n").encode())
 
     def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None:
         """Images are in the run's own folder already."""
@@ -54,17 +71,22 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise UserError("trainer.tracker: tensorboard is not installed: pip install tensorboard") from error
-        self.writer = SummaryWriter(str(folder), purge_step=resume_step + 1 if resume_step else None)
+        self.folder = folder
+        with _written(folder):
+            self.writer = SummaryWriter(str(folder), purge_step=resume_step + 1 if resume_step else None)
 
     def log(self, step: int, scalars: Mapping[str, float]) -> None:
-        for name, value in scalars.items():
-            self.writer.add_scalar(name, value, step)
+        with _written(self.folder):
+            for name, value in scalars.items():
+                self.writer.add_scalar(name, value, step)
 
     def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None:
-        self.writer.add_image(name, image.numpy(), step)
+        with _written(self.folder):
+            self.writer.add_image(name, image.numpy(), step)
 
     def close(self) -> None:
-        self.writer.close()
+        with _written(self.folder):
+            self.writer.close()
 
 
 class WandB:
@@ -77,9 +99,12 @@ class WandB:
             raise UserError("trainer.tracker: wandb is not installed: pip install wandb") from error
         self.wandb = wandb
         run_id_file = folder / "wandb_id.txt"
-        if not run_id_file.is_file():
-            write_atomically(run_id_file, secrets.token_hex(4))
-        run_id = run_id_file.read_text(encoding="utf-8").strip()
+        run_id = _content(run_id_file).decode("ascii", errors="replace").strip()
+        if not re.fullmatch(r"[\w-]{1,64}", run_id, re.ASCII):
+            if run_id:
+                log.warning("%s: is damaged; a new wandb run begins", run_id_file)
+            run_id = secrets.token_hex(4)
+            write_atomically(run_id_file, run_id)
         try:
             self.run = wandb.init(
                 project=project, name=folder.name, dir=str(folder), id=run_id, resume="allow", config=dict(config)
@@ -101,7 +126,7 @@ def open_trackers(
     tracker: str, folder: Path, resume_step: int, project: str = "aognet", config: Mapping[str, Any] | None = None
 ) -> list[Tracker]:
     """The metrics file and the chosen tracker (``none``, ``tensorboard`` or ``wandb``) of the run in ``folder``."""
-    trackers: list[Tracker] = [MetricsFile(folder / "metrics.jsonl", resume_step)]
+    trackers: list[Tracker] = [MetricsFile(folder / METRICS, resume_step)]
     if tracker == "tensorboard":
         trackers.append(TensorBoard(folder / "tensorboard", resume_step))
     elif tracker == "wandb":
@@ -109,12 +134,27 @@ def open_trackers(
     return trackers
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def _step(line: str) -> float:
-    """The step of a line; one torn by a kill comes after everything."""
-    with suppress(json.JSONDecodeError, KeyError, TypeError):
-        return float(json.loads(line)["step"])
-    return float("inf")
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _step(line: bytes) -> float | None:
+    """The step of a line; None if it is none."""
+    try:
+        step = float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError, OverflowError):
+        return None
+    return step if math.isfinite(step) else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from aognet.engine.checkpoint import (
@@ -21,6 +22,7 @@ from aognet.engine.checkpoint import (
     optimizer_tensors,
 )
 from aognet.engine.ema import WeightAverage
+from aognet.engine.experiment import FINAL, IMAGES, PROVENANCE
 from aognet.engine.loading import SampleOrder, StreamFeed, is_streamed, load_batches
 from aognet.engine.preview import image_grid, write_png
 from aognet.engine.randomness import random_state, seed_everything, set_random_state, untouched_randomness
@@ -30,6 +32,7 @@ from aognet.engine.trackers import Tracker, open_trackers
 from aognet.engine.trainable import Batch, Samples, StreamedSamples, Trainable
 from aognet.engine.ui import Meter, TrainingBar, used_gigabytes
 from aognet.errors import UserError
+from aognet.files import replace_folder
 from aognet.nn.weights import copy_tensors, part_tensors
 from aognet.provenance import provenance, record
 
@@ -205,7 +208,7 @@ class Trainer:
         images = self.preview()
         if images:
             grid = image_grid(images)
-            write_png(self.folder / "images" / f"step-{self.progress.step:08d}.png", grid)
+            write_png(self.folder / IMAGES / f"step-{self.progress.step:08d}.png", grid)
             for tracker in trackers:
                 tracker.image(self.progress.step, " | ".join(images), grid)
 
@@ -265,7 +268,12 @@ class Trainer:
         mine = f"{self.accelerator.process_index}:"
         random = {key.removeprefix(mine): value for key, value in state.random.items() if key.startswith(mine)}
         if random:
-            set_random_state(random, self.device)
+            try:
+                set_random_state(random, self.device)
+            except ValueError as error:
+                raise UserError(
+                    f"{path / 'random.safetensors'}: {error}; delete {path} to go on from an earlier checkpoint"
+                ) from error
         else:  # more processes than before
             seed_everything(self.config.seed + self.accelerator.process_index + state.progress.step)
         self.progress, self.saved_step = state.progress, state.progress.step
@@ -274,7 +282,7 @@ class Trainer:
     def _save_final(self) -> None:
         """Write the trained weights (averaged, if there is an average) as ``final/``; half of it is never seen."""
         if self.is_main:
-            final, unfinished = self.folder / "final", self.folder / ".tmp-final"
+            final, unfinished = self.folder / FINAL, self.folder / f".tmp-{FINAL}"
             self.model.to(memory_format=torch.contiguous_format)  # safetensors writes no other
             try:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -282,17 +290,20 @@ class Trainer:
                     if hasattr(self.model, "finish"):
                         self.model.finish(self._first_batches())
                     self.model.save_pretrained(unfinished)
-                shutil.rmtree(final, ignore_errors=True)
-                unfinished.rename(final)
-            except OSError as error:
-                raise UserError(f"{final}: cannot write the weights: {error.strerror or error}") from error
+                replace_folder(unfinished, final)
+            except (OSError, SafetensorError) as error:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                reason = getattr(error, "strerror", None) or error
+                raise UserError(
+                    f"{final}: cannot write the weights: {reason}; the same command with --resume tries again"
+                ) from error
             log.info("wrote %s", final)
         self.accelerator.wait_for_everyone()
 
     # Small helpers
 
     def _start_records(self) -> list[Tracker]:
-        record(self.folder / "provenance.json", provenance(str(self.device), self.accelerator.num_processes))
+        record(self.folder / PROVENANCE, provenance(str(self.device), self.accelerator.num_processes))
         return open_trackers(self.config.tracker, self.folder, self.progress.step, self.project, self.settings)
 
     def _order(self) -> SampleOrder:

@@ -17,6 +17,7 @@ from aognet.errors import UserError
 from aognet.home import check_hub_folder, expanded
 from aognet.models.foreign import PICKLES, missing_weights, what_it_is
 from aognet.models.part_configs import check_part, read_json
+from aognet.sampling.schedulers import ignored_noise
 
 FILE_SUFFIXES = (
     *PICKLES,
@@ -200,6 +201,8 @@ def load_scheduler(folder: Path, component: str = "scheduler") -> Any:
     scheduler_class = getattr(diffusers, str(class_name), None)
     if not (isinstance(scheduler_class, type) and issubclass(scheduler_class, diffusers.SchedulerMixin)):
         raise UserError(f"{path}: _class_name: unknown scheduler {class_name!r}")
+    if ignored := ignored_noise(scheduler_class, config):
+        raise UserError(f"{path}: a {class_name} has another noise schedule than this says ({', '.join(ignored)})")
     scheduler = load_part(scheduler_class, folder, component)
     wanted = {"steps_offset": 1, "skip_prk_steps": True}
     mended = {key: value for key, value in wanted.items() if scheduler.config.get(key, value) != value}

@@ -100,7 +100,7 @@ def test_mistakes_are_told_before_anything_is_written(
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, train: Callable[..., int]) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file/a: cannot write the experiment: Not a directory"):
+    with pytest.raises(UserError, match=r"file/a: cannot make this folder .Not a directory"):
         train("--out_dir", str(tmp_path / "file"), "-n", "a")
 
 

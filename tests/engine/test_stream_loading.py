@@ -120,6 +120,23 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, data: ViewSamples
     assert second.progress.stream["turn"] == (24 % workers if workers else 0)
 
 
+def test_other_shards_of_the_same_number_are_refused(tmp_path: Path, data: ViewSamples) -> None:
+    order = SampleOrder(0, 100, batch_size=2)
+    state = state_after(StreamFeed(data, order, 0, {}))
+    (tmp_path / "shards").rename(tmp_path / "moved")
+    moved = samples(replace(data.config.stream, shards=[str(tmp_path / "moved")]))
+    assert StreamFeed(moved, order, 0, state).positions == [Position()]
+    other = samples(write_shards(tmp_path / "other", [5, 7, 40, 6]))
+    with pytest.raises(UserError, match=r"other shards than those of the checkpoint, though as many \(4\)"):
+        StreamFeed(other, order, 0, state)
+    earlier = {key: value for key, value in state.items() if key != "shards"}  # of a version that did not write it
+    assert StreamFeed(other, order, 0, earlier).positions == [Position()]
+    damaged = [{"positions": [[{"x": 1}]]}, *(state | {"positions": rows} for rows in ([], [[{"epoch": "x"}]], 7))]
+    for one in damaged:
+        with pytest.raises(UserError, match="does not say where the readers of the stream are"):
+            StreamFeed(other, order, 0, one)
+
+
 def test_a_worker_names_the_shard_that_is_broken(tmp_path: Path) -> None:
     where = write_tar(tmp_path / "a.tar", {"0.png": b""})
     where.write_bytes(where.read_bytes()[:100])

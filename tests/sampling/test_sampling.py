@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -57,6 +58,32 @@ def test_schedulers_keep_the_noise_schedule_of_the_backbone(name: str) -> None:
     assert {key: scheduler.config[key] for key in kept} == {key: CONFIG[key] for key in kept}
     assert scheduler.config.prediction_type == "v_prediction"
     assert not scheduler.config.get("clip_sample", False)
+
+
+NOISE = {
+    "zero terminal SNR": {"rescale_betas_zero_snr": True},
+    "betas": {"trained_betas": torch.linspace(1e-4, 2e-2, 100).tolist(), "num_train_timesteps": 100},
+    "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+    "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 2e-2, "num_train_timesteps": 500},
+}
+
+
+@pytest.mark.parametrize("noise", NOISE)
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_scheduler_follows_the_noise_schedule_or_is_refused(name: str, noise: str) -> None:
+    config = DDIMScheduler.from_config(tiny_scheduler().config, **NOISE[noise]).config
+    expected = DDIMScheduler.from_config(config).alphas_cumprod
+    try:
+        found = make_scheduler(name, config).alphas_cumprod
+    except UserError as error:
+        assert name in str(error) and "these can: ddim" in str(error)
+    else:
+        assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_pndm_is_not_for_zero_terminal_snr() -> None:
+    with pytest.raises(UserError, match=r"scheduler: pndm cannot follow .*\(rescale_betas_zero_snr True\)"):
+        make_scheduler("pndm", DDIMScheduler.from_config(CONFIG, rescale_betas_zero_snr=True).config)
 
 
 def test_an_unknown_scheduler_names_the_known_ones() -> None:
