@@ -197,7 +197,8 @@ def load_scheduler(folder: Path, component: str = "scheduler") -> Any:
     import diffusers
 
     path = folder / component / "scheduler_config.json"
-    class_name = read_json(path).get("_class_name")
+    config = read_json(path)
+    class_name = config.get("_class_name")
     scheduler_class = getattr(diffusers, str(class_name), None)
     if not (isinstance(scheduler_class, type) and issubclass(scheduler_class, diffusers.SchedulerMixin)):
         raise UserError(f"{path}: _class_name: unknown scheduler {class_name!r}")

@@ -19,7 +19,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
 from aognet.canvas import Glimpse, filled
 from aognet.errors import UserError
 from aognet.models.backbone import Backbone, BackboneConfig
-from aognet.models.loading import load_weights, resolve
+from aognet.models.loading import load_scheduler, load_weights, resolve
 from aognet.sampling.denoise import denoise, guided
 from aognet.sampling.noise import generators
 from aognet.sampling.schedulers import make_scheduler
@@ -373,3 +373,12 @@ def assert_one_line(error: UserError, *said: str) -> None:
     assert len(re.sub(r"/\S+/", "", str(error))) < 400
     for words in said:
         assert words in str(error)
+
+
+def test_a_noise_schedule_that_the_scheduler_of_the_folder_ignores_is_named(sd2_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sd2_folder / "scheduler", tmp_path / "scheduler"))
+    path = folder / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"rescale_betas_zero_snr": True}))
+    with pytest.raises(UserError, match=r"scheduler_config.json: a PNDMScheduler has .*rescale_betas_zero_snr True"):
+        load_scheduler(tmp_path)
+    assert load_scheduler(sd2_folder).config.prediction_type == "v_prediction"
