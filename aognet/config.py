@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from aognet.errors import UserError
+from aognet.installed import CONFIGS, installed
 from aognet.interpolation import environment
 
 T = TypeVar("T")
@@ -100,6 +101,8 @@ def load_config(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedC
     merged, sources = OmegaConf.create({}), {"": str(paths[0]) if paths else COMMAND_LINE}
     for path in paths:
         values = _read_yaml(Path(path))
+        if CONFIGS in Path(path).resolve().parents:
+            values = _with_installed(values)
         try:
             merged = OmegaConf.merge(merged, values)
         except OmegaConfBaseException as error:
@@ -228,6 +231,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: a config file must hold keys and values, got {str(values)[:60]!r}")
     return values
+
+
+def _with_installed(value: Any) -> Any:
+    """A file of the installation means its own ``assets``, wherever it is read from."""
+    if isinstance(value, Mapping):
+        return {key: _with_installed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_installed(inner) for inner in value]
+    return installed(value) if isinstance(value, str) else value
 
 
 class _Loader(yaml.SafeLoader):

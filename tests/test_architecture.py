@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A part may import itself and the parts of earlier rows; parts of one row do not know each other.
 LAYERS = (
     {"errors", "threads"},
-    {"geometry", "files", "home", "interpolation", "locking", "processes", "transfer", "workers"},
+    {"geometry", "files", "home", "installed", "interpolation", "locking", "processes", "transfer", "workers"},
     {"canvas", "config", "photosphere", "provenance"},
     {"data", "nn", "metrics", "sampling", "export"},
     {"models"},

@@ -18,6 +18,7 @@ from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, r
 from aognet.engine.journal import Journal
 from aognet.engine.results import has_faces, write_faces, write_results, write_truth
 from aognet.errors import UserError
+from aognet.installed import installed
 from aognet.models.execution import ExecutionConfig, place
 from aognet.models.loading import check_dtype
 from aognet.models.pretrained import Method, load_method
@@ -41,7 +42,7 @@ class InferenceConfig:
     ``captioner``: what finds the words where ``inputs.prompt`` is ``auto``.
     """
 
-    checkpoint: str = "assets/embedded/aognet"
+    checkpoint: str = field(default_factory=lambda: installed("assets/embedded/aognet"))
     revision: str | None = None
     variant: str | None = None
     method: Method = "aognet"

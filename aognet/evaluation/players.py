@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 
 from aognet.errors import UserError
 from aognet.evaluation.protocol import NetworkRole, Protocol
+from aognet.installed import installed
 from aognet.models.perception.loading import load_network
 from aognet.models.perception.lpips import PerceptualDistance
 from aognet.models.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
 
-ROOT = Path(__file__).parents[2]
 EMBEDDED_FAED = "assets/evaluation/faed"
 # What stands before "FID" and "KID", where a distance in these features may be called so.
 PREFIXES = {"fid": "", "clip": "CLIP-"}
@@ -99,7 +98,7 @@ def _load(role: NetworkRole, dtype: str, device: torch.device) -> Player:
     options = {"dtype": "float32" if role.kind == "faed" else dtype, "revision": role.revision}
     own = {"inception": ("resize",), "clip": ("centre_crop",), "faed": ("rows",)}[role.kind]
     options |= {key: getattr(role, key) for key in own}
-    network = load_network(NetworkConfig(kind=role.kind, model=_located(role.model), **options), device)
+    network = load_network(NetworkConfig(kind=role.kind, model=installed(role.model), **options), device)
     if role.kind == "inception":
         return Player(network, "fid" if network.is_fid_inception else "inception")
     return Player(network, role.kind)
@@ -107,7 +106,7 @@ def _load(role: NetworkRole, dtype: str, device: torch.device) -> Player:
 
 def _embedded(role: NetworkRole, device: torch.device) -> Player:
     if role.kind == "faed":
-        return _load(replace(role, model=EMBEDDED_FAED), "float32", device)
+        return _load(replace(role, model=installed(EMBEDDED_FAED)), "float32", device)
     return Player(_embedded_clip(role.centre_crop, device), "embedded")
 
 
@@ -116,11 +115,5 @@ def _embedded_clip(centre_crop: bool, device: torch.device) -> FeatureNetwork:
     """One network for all roles, which tells the kinds of procedural scenes apart."""
     from aognet.data.synthetic import KINDS
 
-    config = replace(EMBEDDED, model=_located(EMBEDDED.model), classes=list(KINDS), centre_crop=centre_crop)
+    config = replace(EMBEDDED, model=installed(EMBEDDED.model), classes=list(KINDS), centre_crop=centre_crop)
     return load_network(config, device)
-
-
-def _located(model: str) -> str:
-    """A path of the repository's own, wherever the command is called."""
-    own = ROOT / model
-    return str(own) if not Path(model).exists() and own.exists() else model
