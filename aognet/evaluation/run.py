@@ -9,12 +9,13 @@ from aognet.errors import UserError
 from aognet.evaluation.findings import Findings
 from aognet.evaluation.images import TRUTH, Item, check_sizes, find_items, pair, photo_camera
 from aognet.evaluation.measure import Contents, Measurer, Unit
-from aognet.evaluation.players import ROOT, Cast, load_cast
+from aognet.evaluation.players import Cast, load_cast
 from aognet.evaluation.protocol import Protocol
 from aognet.evaluation.report import report_files, write_report
 from aognet.evaluation.results import Report, Sample, Value
 from aognet.evaluation.store import Store
 from aognet.evaluation.texts import Texts, find_texts
+from aognet.installed import ROOT
 from aognet.models.loading import check_dtype
 from aognet.processes import Processes
 from aognet.provenance import provenance
