@@ -46,11 +46,9 @@ class Tokens:
     def __len__(self) -> int:
         return 49408
 
-    def __call__(self, prompts: list[str], **options: Any) -> Any:
-        from transformers import BatchEncoding
-
-        tokens = torch.zeros(len(prompts), self.model_max_length, dtype=torch.long)
-        return BatchEncoding({"input_ids": tokens, "attention_mask": torch.ones_like(tokens)})
+    def __call__(self, prompts: list[str], **options: Any) -> dict[str, list[list[int]]]:
+        row = [0] * self.model_max_length
+        return {"input_ids": [row] * len(prompts), "attention_mask": [[1, 1, *row[2:]]] * len(prompts)}
 
 
 def sd2_backbone(channels: int, sizes: Sizes = SD2) -> "Backbone":

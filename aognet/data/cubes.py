@@ -55,7 +55,8 @@ class CubeSamples(PanoramaSamples[CubeSample]):
     @dataclass(frozen=True, kw_only=True)
     class Config(PanoramaConfig):
         """``size`` and ``fov_degrees``: of the faces. ``input_fov_degrees`` and ``input_pitch_degrees``: of the known
-        photo, one of each drawn for a sample. ``directed``: how often every lateral face has the augmented caption of
+        photo, one of each drawn for a sample. ``whole_face``: the front face is known instead, all of it and nothing
+        else, as in the paper. ``directed``: how often every lateral face has the augmented caption of
         the direction nearest to its own, where there is one, before the caption.
         """
 
@@ -63,6 +64,7 @@ class CubeSamples(PanoramaSamples[CubeSample]):
         fov_degrees: float = 95.0
         input_fov_degrees: tuple[float, ...] = (90.0,)
         input_pitch_degrees: tuple[float, ...] = (0.0,)
+        whole_face: bool = False
         directed: float = 0.0
 
         def __post_init__(self) -> None:
@@ -90,7 +92,8 @@ class CubeSamples(PanoramaSamples[CubeSample]):
         prompts = self._prompts(panorama, columns / config.height * 180, mirror, rng)
         curves = light_curves(config.augment, rng)
         faces = view_all(panorama.pixels, self.cameras, columns, mirror, curves)
-        return CubeSample(faces, self._known_by(*photo), prompts, int(rng.integers(2**62)))
+        known = self._front_face() if config.whole_face else self._known_by(*photo)
+        return CubeSample(faces, known, prompts, int(rng.integers(2**62)))
 
     def _prompts(self, panorama: Panorama, turn: float, mirror: bool, rng: np.random.Generator) -> tuple[str, ...]:
         caption = draw_prompt(self.config.augment, panorama.captions, panorama.augmented, mirror, rng)
@@ -102,6 +105,11 @@ class CubeSamples(PanoramaSamples[CubeSample]):
             first = draw_prompt(AugmentConfig(), nearest, (), mirror, rng).rstrip(".")
             prompts.append(f"{first}, {caption}" if first and caption else first or caption)
         return tuple(prompts)
+
+    def _front_face(self) -> Bool[Tensor, "6 1 size size"]:
+        known = torch.zeros(len(self.cameras), 1, self.config.size, self.config.size, dtype=torch.bool)
+        known[0] = True
+        return known
 
     def _known_by(self, fov: float, pitch: float) -> Bool[Tensor, "6 1 size size"]:
         if (fov, pitch) not in self._known:

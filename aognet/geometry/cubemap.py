@@ -74,6 +74,25 @@ def blend_faces(
     return _with(shared, faces.clone(), faces)
 
 
+def crop_faces(
+    faces: Float[Tensor, "batch 6 channels size size"], fov_degrees: float
+) -> Float[Tensor, "batch 6 channels size size"]:
+    """Overlapping faces (of more than 90 degrees) made to agree: each direction as its own face shows it.
+
+    What is left of a face is its middle 90 degrees; around that it shows what its neighbours show there.
+    """
+    shared = _overlap(faces.shape[-1], fov_degrees, faces.device, cropped=True)
+    return _with(shared, faces.clone(), faces)
+
+
+def shown_alone(size: int, fov_degrees: float) -> Bool[Tensor, "size size"]:
+    """Which pixels of a face no neighbour shows."""
+    # A neighbour's edge, seen from here, lies as far from the middle as its cotangent.
+    edge = math.tan(math.radians(fov_degrees) / 2)
+    across = ((torch.arange(size, dtype=torch.float64) + 0.5) / size * 2 - 1).abs() * edge <= 1 / edge
+    return across[:, None] & across
+
+
 def _owner(vectors: Float[Tensor, "*grid 3"]) -> Tensor:
     """Which face shows each direction: the one whose axis it follows most."""
     axes = torch.stack([camera.forward for camera in face_cameras(1)])
@@ -125,12 +144,13 @@ def _border(size: int, border: int, fov_degrees: float, device: torch.device) ->
 
 
 @lru_cache(maxsize=16)
-def _overlap(size: int, fov_degrees: float, device: torch.device) -> _Mixture:
+def _overlap(size: int, fov_degrees: float, device: torch.device, cropped: bool = False) -> _Mixture:
     edge = math.tan(math.radians(fov_degrees) / 2)
     cameras = face_cameras(size, fov_degrees)
-    # A neighbour's edge, seen from here, lies as far from the middle as its cotangent.
-    near_edge = (_offsets(cameras[0], cameras[0].pixel_directions()) > 1 / edge).view(size, size)
+    near_edge = ~shown_alone(size, fov_degrees)
     cells = [camera.pixel_directions()[near_edge] for camera in cameras]
+    if cropped:
+        return _mixture(near_edge, [(vectors, _owners(vectors)) for vectors in cells], size, fov_degrees, device)
     weights = [torch.stack([(edge - _offsets(other, vectors)).clamp_min(0) for other in cameras]) for vectors in cells]
     weights = [weight.clamp_max(edge - 1 / edge) for weight in weights]
     return _mixture(near_edge, list(zip(cells, weights, strict=True)), size, fov_degrees, device)

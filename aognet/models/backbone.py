@@ -83,6 +83,7 @@ class Backbone(nn.Module):
         self._kept_latents = EncodingCache(encodings, self.vae)
         self._kept_texts = EncodingCache(encodings, self.text_encoder)
         self._texts: dict[tuple, Tensor] = {}
+        self.encoded_together = 1  # images whose latents depend on each other
         self._encoded = self._decoded = 0  # images together; 0: all
 
     @classmethod
@@ -208,16 +209,23 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "batch channels rows columns"]:
         """Scaled latents of images in [-1, 1]: a sample drawn from ``source``, or the mode without one."""
         self._check_size(images)
-        latents, deviation = self._kept_latents.encoded(images, self._moments, self.device)
+        together = self.encoded_together
+        rows = images if together == 1 else images.unflatten(0, (-1, together))
+        latents, deviation = self._kept_latents.encoded(rows, self._moments, self.device)
+        if together > 1:
+            latents, deviation = latents.flatten(0, 1), deviation.flatten(0, 1)
         if source is not None:
             latents = latents + deviation * normal(latents.shape, source, latents.device)
         return latents * self.vae.config.scaling_factor
 
     def _moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        parts = images.to(self.device, self.dtype).split(self._encoded or len(images))
+        """Mean and deviation of rows of images, or of rows of several that belong together."""
+        single = images.flatten(0, -4)
+        parts = single.to(self.device, self.dtype).split(self._encoded or len(single))
         posteriors = [self.vae.encode(part).latent_dist for part in parts]
-        means, deviations = ([getattr(one, name).float() for one in posteriors] for name in ("mean", "std"))
-        return torch.cat(means), torch.cat(deviations)
+        means, deviations = (torch.cat([getattr(one, name).float() for one in posteriors]) for name in ("mean", "std"))
+        shape = images.shape[:-3]
+        return means.unflatten(0, shape), deviations.unflatten(0, shape)
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch 3 height width"]:
@@ -254,6 +262,13 @@ class Backbone(nn.Module):
             noise = normal(shape, source, self.device)
             normal(shape, source)  # the pipeline encodes the masked image too; keeps the generators in step with it
         return InpaintCondition(mask=mask, image=latents, noise=noise)
+
+    def nothing_known(self, condition: InpaintCondition) -> InpaintCondition:
+        """The condition of images of the same size and with the same noise of which nothing is known."""
+        size = [side * self.vae_scale for side in condition.image.shape[-2:]]
+        empty = self.encode_images(torch.zeros(self.encoded_together, 3, *size, device=self.device))
+        times = len(condition.mask) // len(empty)
+        return InpaintCondition(torch.ones_like(condition.mask), empty.repeat(times, 1, 1, 1), condition.noise)
 
     def predict(
         self,
@@ -337,8 +352,8 @@ class Backbone(nn.Module):
         self.unet.enable_gradient_checkpointing()
 
     def save_memory(self, inseparable: int = 1) -> None:
-        """Encode images one by one; decode ``inseparable`` ones together, or large ones in tiles if that is 1."""
-        self._encoded, self._decoded = 1, inseparable
+        """Encode few images at a time; decode ``inseparable`` ones together, or large ones in tiles if that is 1."""
+        self._encoded, self._decoded = self.encoded_together, inseparable
         if inseparable == 1:
             self.vae.enable_tiling()
 

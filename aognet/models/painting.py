@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aognet.canvas import Canvas, Glimpse
+from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.models.backbone import Backbone
 from aognet.models.condition import InpaintCondition, Predict
@@ -68,6 +69,15 @@ class Context:
         return cls(*same_length(*(backbone.known_text(each, long_prompts) for each in texts)))
 
 
+def check_image_guidance(sampler: SamplerConfig, is_told: bool) -> None:
+    """Raises UserError where a sampler guides by the image and the UNet is not told what is known of it."""
+    if sampler.guides_by_image and not is_told:
+        raise UserError(
+            "sampler.image_guidance needs a UNet that is told what is known; with this one it is put back after each "
+            f"step; got {sampler.image_guidance:g}"
+        )
+
+
 @torch.no_grad()
 def inpaint(
     backbone: Backbone,
@@ -85,10 +95,13 @@ def inpaint(
     predict = predict or backbone.predict
     scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
     tokens = (part.to(backbone.dtype) for part in (context.positive, context.negative))
-    between = sampler.guided_between(backbone.training_steps)
+    between, by_image = sampler.guided_between(backbone.training_steps), {}
+    if sampler.guides_by_image:
+        blind = partial(predict, condition=backbone.nothing_known(condition))
+        by_image = {"blind": blind, "image_scale": sampler.image_guidance}
     with constant_context(backbone.unet):
         latents = denoise(
-            guided(partial(predict, condition=condition), *tokens, sampler.guidance, between),
+            guided(partial(predict, condition=condition), *tokens, sampler.guidance, between, **by_image),
             scheduler,
             condition.noise,
             steps=sampler.steps,

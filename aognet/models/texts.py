@@ -45,16 +45,18 @@ def hidden_states(
     return states.index_select(0, to_device(rows, tower.device))
 
 
-def token_rows(tokenizer: Any, length: int, prompts: Sequence[str], hint: str = "") -> Any:
+def token_rows(
+    tokenizer: Any, length: int, prompts: Sequence[str], hint: str = ""
+) -> dict[str, Int[Tensor, "batch tokens"]]:
     """``input_ids`` and ``attention_mask`` of prompts, [batch, length]; says once of each prompt what was cut off."""
-    options = {"padding": "max_length", "max_length": length, "truncation": True, "return_tensors": "pt"}
-    tokens = tokenizer(list(prompts), **options)
+    # Lists: what stands in them can be asked where tensors have no values (benchmarks/training_memory.py).
+    tokens = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True)
     for prompt, mask in zip(prompts, tokens["attention_mask"], strict=True):
         if mask[-1]:  # full: it may have been longer
             kept = _beginning(tokenizer, length - 2, prompt)
             if kept != prompt:
                 _say_cut(prompt, len(kept), length, hint)
-    return tokens
+    return {name: torch.tensor(tokens[name]) for name in ("input_ids", "attention_mask")}
 
 
 def chunks(tokenizer: Any, length: int, prompt: str, how: LongPrompts) -> list[str]:

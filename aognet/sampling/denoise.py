@@ -20,25 +20,36 @@ AfterStep = Callable[[Tensor, Tensor | None], Tensor]
 def guided(
     predict: PredictWithContext,
     context: Float[Tensor, "batch tokens dim"],
-    negative: Float[Tensor, "batch tokens dim"],
+    negative: Float[Tensor, "batch negative_tokens dim"],
     scale: float,
     between: tuple[float, float] = (-math.inf, math.inf),
+    blind: PredictWithContext | None = None,
+    image_scale: float = 1.0,
 ) -> Predict:
     """Classifier-free guidance (Ho and Salimans 2022, eq. 6) with both branches in one batch, the negative one first.
 
-    ``predict(latents, timestep, context)`` is called with twice the rows. At ``scale`` <= 1, and at timesteps that are
-    not ``between`` these two (Kynkäänniemi et al. 2024), the negative branch is skipped and the plain prediction
-    returned, as the diffusers pipelines do.
+    ``predict(latents, timestep, context)`` is called with twice the rows, or twice where the branches have not the same
+    number of tokens. At ``scale`` <= 1, and at timesteps that are not ``between`` these two (Kynkäänniemi et al. 2024),
+    the negative branch is skipped and the plain prediction returned, as the diffusers pipelines do.
+
+    ``blind`` predicts without what is known of the image. With it text and image have scales of their own (Brooks et
+    al. 2023, InstructPix2Pix, eq. 3): blind + image_scale * (negative - blind) + scale * (context - negative).
     """
-    if scale <= 1:
+    if scale <= 1 and blind is None:
         return lambda latents, timestep: predict(latents, timestep, context)
-    both_contexts = torch.cat([negative, context])
+    both_contexts = torch.cat([negative, context]) if negative.shape == context.shape else None
 
     def predict_guided(latents: Tensor, timestep: Tensor) -> Tensor:
         if not between[0] <= float(timestep) <= between[1]:
             return predict(latents, timestep, context)
-        without, with_context = predict(torch.cat([latents, latents]), timestep, both_contexts).chunk(2)
-        return without + scale * (with_context - without)
+        if both_contexts is None:
+            without, with_context = (predict(latents, timestep, tokens) for tokens in (negative, context))
+        else:
+            without, with_context = predict(torch.cat([latents, latents]), timestep, both_contexts).chunk(2)
+        guided_by_text = without + max(scale, 1.0) * (with_context - without)
+        if blind is None:
+            return guided_by_text
+        return guided_by_text + (image_scale - 1) * (without - blind(latents, timestep, negative))
 
     return predict_guided
 

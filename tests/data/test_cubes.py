@@ -59,6 +59,12 @@ def test_the_photograph_is_known_on_all_faces_it_reaches(folder: Path):
     assert len({float(both[n].known.float().mean()) for n in range(20)}) == 2
 
 
+def test_a_whole_face_is_known_and_nothing_else(folder: Path):
+    plain, whole = cubes(folder)[3], cubes(folder, whole_face=True)[3]
+    assert whole.known[0].all() and not whole.known[1:].any()
+    assert torch.equal(plain.faces, whole.faces) and (plain.prompts, plain.seed) == (whole.prompts, whole.seed)
+
+
 def test_every_lateral_face_can_have_the_words_of_its_direction(folder: Path):
     augmented = [str(folder / "augmented.jsonl")]
     plain = cubes(folder, augmented_captions=augmented)[1]

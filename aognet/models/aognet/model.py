@@ -24,7 +24,7 @@ from aognet.models.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.models.aognet.published import UNKNOWN, PublishedGlobalStream, PublishedLocalStream
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
-from aognet.models.painting import Context, View, inpaint
+from aognet.models.painting import Context, View, check_image_guidance, inpaint
 from aognet.models.pretrained import load_trained, save_trained
 from aognet.models.texts import chunks, joined, same_length, side_by_side
 from aognet.models.training import check_draws, diffusion_loss, drawn
@@ -226,6 +226,7 @@ class AOGNet(nn.Module):
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "views 3 size size"]:
         """The views, ``seen`` so far, continued from what is known; each depends on its own canvas and seed alone."""
+        check_image_guidance(sampler, self.backbone.is_inpainting)
         # One of the views of each canvas; what is told of the sphere is told in the frame of its photograph.
         first = {id(view.canvas): view for view in reversed(views)}
         numbers = {canvas: number for number, canvas in enumerate(first)}

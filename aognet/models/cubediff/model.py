@@ -1,25 +1,31 @@
-"""CubeDiff (Kalischek et al., arXiv 2501.17162): six faces of a cube, painted at once by a latent diffusion model."""
+"""CubeDiff (Kalischek et al., arXiv 2501.17162): six faces of a cube, painted at once by a latent diffusion model.
 
+In two variants: ``published`` is the paper's, ``revised`` takes photographs of any field of view and pose and blends
+faces; docs/deviations.md tells them apart.
+"""
+
+import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from aognet.canvas import Canvas, Glimpse
+from aognet.canvas import Canvas, Glimpse, filled
 from aognet.data.cubes import CubeBatch
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
-from aognet.geometry.cubemap import FACES, blend_faces, face_cameras
+from aognet.geometry.cubemap import FACES, blend_faces, crop_faces, face_cameras, shown_alone
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.condition import InpaintCondition
 from aognet.models.cubediff.trained import Layers, Trained, WiderInput, merge_lora, open_parts
-from aognet.models.painting import Context, View, inpaint, look
+from aognet.models.painting import Context, View, check_image_guidance, inpaint, look
 from aognet.models.pretrained import load_trained, save_trained
 from aognet.models.training import check_draws, diffusion_loss, drawn
 from aognet.nn.faces import Texts, see_all_faces
@@ -29,6 +35,9 @@ from aognet.sampling.sampler import SamplerConfig
 # Streams of a sample's seed, beside those of `aognet.models.training`.
 HIDE, SILENCE, PREVIEW = 11, 12, 20
 COUNT = len(FACES)
+Variant = Literal["revised", "published"]
+Overlap = Literal["blend", "crop"]
+log = logging.getLogger(__name__)
 
 
 class CubeDiff(nn.Module):
@@ -43,7 +52,9 @@ class CubeDiff(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """``fov_degrees``: of the faces, more than 90 so that neighbours overlap. ``train``: what learns.
+        """``variant``: ``published`` tells positions as (u, v), synchronises the encoder's norms too, knows whole faces
+        alone and crops faces. ``fov_degrees``: of the faces, more than 90 so that neighbours overlap. ``overlap``: what
+        becomes of what two faces show (null: as the variant has it). ``train``: what learns.
 
         ``positions``: whether the UNet is told where on the cube each latent pixel lies. ``clean_known``: whether a
         text-to-image UNet sees clean latents where something is known. ``synchronise_norms`` and
@@ -53,7 +64,9 @@ class CubeDiff(nn.Module):
         """
 
         backbone: BackboneConfig
+        variant: Variant = "revised"
         fov_degrees: float = 95.0
+        overlap: Overlap | None = None
         train: Trained = "attention"
         lora_rank: int = 16
         lora_layers: Layers = "attention"
@@ -85,17 +98,30 @@ class CubeDiff(nn.Module):
         self.backbone = backbone or Backbone.load(config.backbone)
         unet, vae, fov = self.backbone.unet, self.backbone.vae, config.fov_degrees
         norms, padding = config.synchronise_norms, config.synchronise_padding
-        told = 3 * config.positions + self._replaces
+        told = (2 if self.is_published else 3) * config.positions + self._replaces
         if told:
             unet.conv_in = WiderInput(unet.conv_in, told)
         # First, so that low-rank additions are changed like the layers they are added to.
         self._parts = open_parts(unet, config.train, config.lora_rank, config.lora_layers)
         see_all_faces(unet, COUNT, fov, texts=config.texts, norms=norms, padding=padding)
-        # Faces are encoded one by one: what is known of one must not depend on how little is known of the others.
+        # Faces are encoded one by one: what is known of one must not depend on how little is known of the others. As
+        # published the whole VAE sees all of them.
         see_all_faces(vae.decoder, COUNT, fov, attention=False, norms=norms, padding=padding)
+        if self.is_published and norms:
+            see_all_faces(vae.encoder, COUNT, fov, attention=False)
+            self.backbone.encoded_together = COUNT
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return self._parts
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is the paper's variant."""
+        return self.config.variant == "published"
+
+    @property
+    def _crops(self) -> bool:
+        return (self.config.overlap or ("crop" if self.is_published else "blend")) == "crop"
 
     @property
     def _replaces(self) -> bool:
@@ -113,7 +139,7 @@ class CubeDiff(nn.Module):
         elif self._replaces:
             inputs = [torch.where(condition.mask > 0.5, latents, condition.image), 1 - condition.mask]
         if self.config.positions:
-            places = cube_positions(latents.shape[-1], self.config.fov_degrees).to(latents)
+            places = cube_positions(latents.shape[-1], self.config.fov_degrees, self.is_published).to(latents)
             inputs.append(places.repeat(len(latents) // COUNT, 1, 1, 1))
         joined = torch.cat([part.to(latents) for part in inputs], dim=1).to(backbone.dtype)
         return backbone.run_unet(joined, timesteps, context).to(latents.dtype)
@@ -167,6 +193,7 @@ class CubeDiff(nn.Module):
         if fov != self.config.fov_degrees:
             wanted = f"{self.config.fov_degrees:g}, what the faces of this checkpoint show"
             raise UserError(f"plan.fov_degrees must be {wanted}; got {fov:g}")
+        check_image_guidance(sampler, self.backbone.is_inpainting or self._replaces)
         if not self._are_cubes(views):
             each = groupby(views, key=lambda view: id(view.canvas))
             return torch.cat([self._through_a_cube(list(of), sampler, face_size, progress) for _, of in each])
@@ -203,9 +230,13 @@ class CubeDiff(nn.Module):
         source: Sequence[torch.Generator],
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "rows 3 size size"]:
+        fov = self.config.fov_degrees
+        if self.is_published:
+            glimpse = whole_faces(glimpse, fov)
         condition = self.backbone.prepare_condition(glimpse.image, glimpse.known, source)
         painted = inpaint(self.backbone, condition, context, sampler, source, progress, self.predict)
-        return blend_faces(painted.unflatten(0, (-1, COUNT)), self.config.fov_degrees).flatten(0, 1)
+        agree = crop_faces if self._crops else blend_faces
+        return agree(painted.unflatten(0, (-1, COUNT)), fov).flatten(0, 1)
 
     @torch.no_grad()
     def preview(self, batch: CubeBatch) -> dict[str, Tensor]:
@@ -254,7 +285,30 @@ def face_seeds(seeds: Int[Tensor, "batch"]) -> Int[Tensor, "rows"]:
     return (seeds[:, None] + torch.arange(COUNT)).flatten()
 
 
+def whole_faces(glimpse: Glimpse, fov_degrees: float) -> Glimpse:
+    """Faces of cubes, known wholly or not at all, as in the paper: one clean face.
+
+    A face is known if all of it that no neighbour shows is; its edges are continued. Where this leaves nothing of a
+    cube that was known in part, that cube is told pixel by pixel, with a warning: it was not trained for this.
+    """
+    own = shown_alone(glimpse.known.shape[-1], fov_degrees).to(glimpse.known.device)
+    whole = glimpse.known[..., own].all(-1)[..., None, None].expand_as(glimpse.known).unflatten(0, (-1, COUNT))
+    some, any_whole = (part.flatten(1).any(1) for part in (glimpse.known.unflatten(0, (-1, COUNT)), whole))
+    partial = some & ~any_whole
+    if partial.any():
+        log.warning("variant published was trained with whole faces; this photograph covers none, so it may be ignored")
+    known = whole.where(~partial[:, None, None, None, None], glimpse.known.unflatten(0, (-1, COUNT))).flatten(0, 1)
+    return Glimpse(filled(glimpse).where(known, 0.0), known)
+
+
 @lru_cache(maxsize=16)
-def cube_positions(size: int, fov_degrees: float) -> Float[Tensor, "6 3 size size"]:
-    """Where on the cube of half-width 1 each pixel of its faces lies, in 3D."""
-    return torch.stack([camera.pixel_directions() for camera in face_cameras(size, fov_degrees)]).permute(0, 3, 1, 2)
+def cube_positions(size: int, fov_degrees: float, as_angles: bool = False) -> Float[Tensor, "6 axes size size"]:
+    """Where on the cube of half-width 1 each pixel of its faces lies, in 3D.
+
+    ``as_angles``: longitude and latitude instead, each from -1 to 1 (the paper's u and v, eq. 1).
+    """
+    places = torch.stack([camera.pixel_directions() for camera in face_cameras(size, fov_degrees)]).permute(0, 3, 1, 2)
+    if not as_angles:
+        return places
+    x, y, z = places.unbind(1)
+    return torch.stack([torch.atan2(x, z) / math.pi, torch.atan2(y, torch.hypot(x, z)) * 2 / math.pi], dim=1)

@@ -96,8 +96,8 @@ class ClipNetwork:
         if self.text_encoder is None:
             raise UserError(f"{self.name}: has no text tower")
         length = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
-        tokens = token_rows(self.tokenizer, length, prompts).to(self.device)
-        found = self.text_encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
+        rows = token_rows(self.tokenizer, length, prompts)
+        found = self.text_encoder(**{name: part.to(self.device) for name, part in rows.items()})
         return found.text_embeds.float()
 
 
