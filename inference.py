@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.undo is not None or options.repaint is not None:
         folder = Path(options.inference_out_dir or read_config(options).values.get("out_dir", "outputs"))
         return edit_run(folder, undo=options.undo, repaint=options.repaint)
-    return paint_all(read_config(options), overwrite=options.overwrite)
+    poses = [] if options.poses is None else [Path(options.poses)]
+    return paint_all(read_config(options), options.overwrite, read=poses)
 
 
 def read_config(options: argparse.Namespace) -> LoadedConfig:

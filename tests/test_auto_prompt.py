@@ -185,7 +185,7 @@ def test_a_real_captioner_is_gone_before_painting_starts(
     from transformers import BlipForConditionalGeneration
 
     alive: list[int] = []
-    generator = engine.Painter.generator.fget
+    generator = engine.Painter.generator.func
 
     def counted(painter: engine.Painter) -> Any:
         alive.append(sum(type(thing) is BlipForConditionalGeneration for thing in gc.get_objects()))

@@ -72,7 +72,7 @@ def trained(settings: Path) -> Path:
 def paint(settings: Path, trained: Path, tmp_path: Path):
     def run(*arguments: Any) -> int:
         checkpoint = ["-b", str(settings / "infer.yaml"), "--checkpoint", str(trained)]
-        return inference.main([*checkpoint, *map(str, arguments), "--inference_out_dir", str(tmp_path / "out")])
+        return inference.main([*checkpoint, "--inference_out_dir", str(tmp_path / "out"), *map(str, arguments)])
 
     return run
 
@@ -133,7 +133,8 @@ def test_words_for_one_face(paint, tmp_path: Path):
 
 
 def test_stopped_before_the_cube_is_recorded_it_paints_it_again(paint, photo: Path, tmp_path: Path, monkeypatch):
-    assert paint("--image", photo, "--prompt", "a yard", "--name", "whole") == 0
+    out = ("--inference_out_dir", str(tmp_path / "again"))
+    assert paint("--image", photo, "--prompt", "a yard") == 0
 
     def stop(*given: Any, **options: Any):
         raise KeyboardInterrupt
@@ -141,9 +142,9 @@ def test_stopped_before_the_cube_is_recorded_it_paints_it_again(paint, photo: Pa
     with monkeypatch.context() as patch:
         patch.setattr(CubeDiff, "outpaint", stop)
         with pytest.raises(KeyboardInterrupt):
-            paint("--image", photo, "--prompt", "a yard", "--name", "again")
-    assert paint("--image", photo, "--prompt", "a yard", "--name", "again") == 0
-    results = [pixels(tmp_path / "out" / name / "result.png") for name in ("whole", "again")]
+            paint("--image", photo, "--prompt", "a yard", *out)
+    assert paint("--image", photo, "--prompt", "a yard", *out) == 0
+    results = [pixels(tmp_path / name / "yard" / "result.png") for name in ("out", "again")]
     assert np.array_equal(*results)
 
 

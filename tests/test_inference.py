@@ -18,6 +18,7 @@ from aognet.data.captions import save_captions
 from aognet.data.images import save_image
 from aognet.errors import UserError
 from aognet.export.gpano import read_gpano
+from aognet.geometry.cubemap import FACES
 from aognet.models.aognet import AOGNet
 from tests.engine.painter import smooth_photo
 
@@ -273,9 +274,14 @@ def test_another_input_under_the_same_name_is_another_run(paint: Paint, run: Pat
 
 
 def test_overwriting_leaves_nothing_of_the_run_before(paint: Paint, run: Path, tmp_path: Path) -> None:
-    (run / "gt.png").write_bytes(b"old")
+    content = json.loads((run / "run.json").read_text())
+    content["outputs"] += ["gt.png", *(f"faces/{name}.png" for name in FACES)]  # a run that wrote these, too
+    (run / "run.json").write_text(json.dumps(content))
+    (run / "faces").mkdir()
+    for name in content["outputs"]:
+        (run / name).write_bytes(b"old")
     assert paint("--prompt", "a lake", "--name", "yard", "--overwrite", "--scheduler", "lcm") == 0
-    assert not (run / "gt.png").exists()
+    assert not (run / "gt.png").exists() and not (run / "faces").exists()
     assert (run / "prompt.txt").read_text() == "a lake\n"
     assert not pixels(run / "input.png")[..., 3].any()
     recorded = json.loads((run / "run.json").read_text())
@@ -459,7 +465,7 @@ def test_mistakes_are_named_and_nothing_is_written(
     assert "\n" not in str(caught.value)
     for words in said:
         assert words in str(caught.value)
-    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_inputs_that_are_not_there_are_named(paint: Paint, tmp_path: Path) -> None:
@@ -479,7 +485,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_done(
 ) -> None:
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UserError, match=f"out_dir: cannot write to {out} "):
+        with pytest.raises(UserError, match=f"out_dir {out}: cannot make this folder"):
             paint(*COMMAND, photo, out=out)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "yard").write_text("")

@@ -1,5 +1,6 @@
 """Painting panoramas: the plan walked wave by wave, each view recorded; shared by command line and server."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
@@ -9,8 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from aognet.canvas import Canvas, Glimpse, join
+from aognet.engine.entries import Edit, Entry, repaint_command
 from aognet.engine.inputs import DirectedPrompt, plainly, prompt_for
-from aognet.engine.journal import Entry, Journal
+from aognet.engine.journal import Journal
 from aognet.engine.recorder import Recorder
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
@@ -133,10 +135,12 @@ class Generator:
         return [self._with_repainted(painting) for painting in paintings]
 
     def _begin(self, run: Run) -> Painting:
-        canvas = run.journal.start() if run.start is None else run.start
-        yaw = frame_yaw(run.journal.photo_camera(), canvas.height)
-        entries = planned(self.config, canvas.known[0, 0], run.prompt, run.directed, yaw, self._joined)
-        return Painting(run.journal, canvas.to(self.device), entries, yaw)
+        canvas, journal = run.journal.start() if run.start is None else run.start, run.journal
+        yaw = frame_yaw(journal.photo_camera(), canvas.height)
+        if journal.plan is None:
+            known, name = canvas.known[0, 0], name_of(journal)
+            journal.begin_plan(planned(self.config, known, run.prompt, run.directed, yaw, self._joined, name))
+        return Painting(journal, canvas.to(self.device), journal.plan, yaw)
 
     def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, Entry]]]:
         """The views of a wave, as many together as may be."""
@@ -163,7 +167,7 @@ class Generator:
 
     def _with_repainted(self, painting: Painting) -> Canvas:
         canvas = painting.canvas.to("cpu")
-        for entry in painting.journal.entries[len(painting.entries) :]:
+        for entry in painting.journal.repainted:
             canvas = painting.journal.repeated(canvas, entry)
         return canvas
 
@@ -179,7 +183,8 @@ class Generator:
         text = self._joined(at.text, prompt) if prompt else at.text
         # A margin of what is there stays known inside the view: the new content has to continue it.
         erased = replace(camera, fov_degrees=camera.fov_degrees * 0.8)
-        entry = Entry(f"{number:03d}.png", camera, wave, text, view_seed(self.config.seed, number), erased)
+        seed = view_seed(self.config.seed, name_of(journal), number)
+        entry = Entry(f"{number:03d}.png", camera, wave, text, seed, erased)
         canvas = journal.canvas().erase(erased, keep=journal.start().known)
         if canvas.unknown_pixels == 0:
             raise UserError(
@@ -188,6 +193,7 @@ class Generator:
         listener.views(0, 1)
         yaw = frame_yaw(journal.photo_camera(), canvas.height)
         view = self._views([View(canvas.to(self.device), camera, text, entry.seed, yaw)], listener)[0]
+        journal.begin_edit(Edit(repaint_command(at), view=entry))
         with Recorder() as recorder:
             recorder.add([(journal, entry, view)])
         listener.views(1, 1)
@@ -210,19 +216,29 @@ def planned(
     directed: Sequence[DirectedPrompt],
     yaw_degrees: float = 0.0,
     join: Callable[[str, str], str] = plainly,
+    name: str = "",
 ) -> list[Entry]:
     """The views that paint what is not known, each with the prompt of its direction and a seed of its own.
 
-    ``yaw_degrees``: of the frame they are planned in.
+    ``yaw_degrees``: of the frame they are planned in. ``name``: of the panorama, whose noise is its own.
     """
     steps = make_plan(config.plan, known, yaw_degrees).steps
     prompts = [prompt_for(step.camera, prompt, directed, join) for step in steps]
     return [
-        Entry(f"{number:03d}.png", step.camera, step.wave, text, view_seed(config.seed, number))
+        Entry(f"{number:03d}.png", step.camera, step.wave, text, view_seed(config.seed, name, number))
         for number, (step, text) in enumerate(zip(steps, prompts, strict=True))
     ]
 
 
-def view_seed(seed: int, number: int) -> int:
-    """The seed of a run's view: its own for every view, whatever is painted together with it."""
-    return seed * 100_003 + number
+def name_of(journal: Journal) -> str:
+    """The name that a run's panorama was asked for by, wherever its folder is now."""
+    return str(journal.request.get("name", ""))
+
+
+def view_seed(seed: int, name: str, number: int) -> int:
+    """The seed, of 63 bits, of a panorama's view: its own for every seed, name and number.
+
+    What is painted together with a view, where and when does not change it.
+    """
+    words = f"{seed} {number} {name}".encode(errors="surrogatepass")
+    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest()) >> 1

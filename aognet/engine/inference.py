@@ -1,32 +1,38 @@
 """A whole inference run: configuration, model, one folder for each panorama."""
 
-import hashlib
 import logging
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from aognet.canvas import Canvas
 from aognet.captioning.captioner import SMALL_MODEL, CaptionerConfig
 from aognet.config import LoadedConfig, build_config
 from aognet.engine.auto_prompt import with_prompts
+from aognet.engine.entries import repaint_command, undo_command
 from aognet.engine.generator import Generator, GeneratorConfig, Listener, Run
-from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, list_jobs, read_start
-from aognet.engine.journal import Journal
-from aognet.engine.results import has_faces, write_faces, write_results, write_truth
+from aognet.engine.inputs import DirectedPrompt, InputsConfig, Job, Start, list_jobs, read_start
+from aognet.engine.journal import Journal, check_free
+from aognet.engine.request import MODEL, contents, request_of
+from aognet.engine.results import write_results, write_truth
+from aognet.engine.run_files import JOURNAL, TRUTH, check_inputs, outputs_of
 from aognet.errors import UserError
+from aognet.files import made_folder
 from aognet.installed import installed
+from aognet.locking import exclusive
 from aognet.models.execution import ExecutionConfig, place
+from aognet.models.identity import model_identity
 from aognet.models.loading import check_dtype
 from aognet.models.pretrained import Method, load_method
 from aognet.processes import Processes
 from aognet.provenance import provenance
 
-# What says which model paints.
-MODEL = ("checkpoint", "revision", "variant", "method", "dtype")
 log = logging.getLogger(__name__)
 
 
@@ -63,16 +69,26 @@ class InferenceConfig:
             raise UserError(f"panoramas_per_batch must be at least 1, got {self.panoramas_per_batch}")
 
 
-def paint_all(loaded: LoadedConfig, overwrite: bool = False) -> int:
-    """Paints every panorama the configuration asks for; returns the exit code (1 if an input had to be skipped)."""
+def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path] = ()) -> int:
+    """Paints every panorama the configuration asks for; returns the exit code (1 if an input had to be skipped).
+
+    ``read``: files that the command line was read from, besides those of the configuration.
+
+    :raises UserError: before anything is written, where a run would write over an input or over what no run wrote.
+    """
     loaded.check_keys(["SHARE", *(one.name for one in fields(InferenceConfig))])
     values = {key: value for key, value in loaded.values.items() if key != "SHARE"}
     config = build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
-    jobs = list_jobs(config.inputs)
-    out_dir = writable(Path(config.out_dir))
-    with Processes.start(config.device) as processes:
-        # Waits for the others too: the launcher ends them all when one leaves with an error.
-        skipped = processes.total(_paint_ours(config, jobs, out_dir, overwrite, processes))
+    jobs, out_dir = list_jobs(config.inputs), Path(config.out_dir)
+    settings = [*read, *map(Path, {*loaded.sources.values(), *config.inputs.captions})]
+    check_inputs([out_dir / job.name for job in jobs], [*settings, *(path for job in jobs for path in job.files)])
+    for job in jobs:
+        check_free(out_dir / job.name)
+    with made_folder(out_dir, "out_dir"):
+        check_writable(out_dir)
+        with Processes.start(config.device) as processes:
+            # Waits for the others too: the launcher ends them all when one leaves with an error.
+            skipped = processes.total(_paint_ours(config, jobs, out_dir, overwrite, processes))
     if skipped and processes.first:
         log.error("%d of %d inputs could not be read and were left out", skipped, len(jobs))
     return 1 if skipped else 0
@@ -86,16 +102,17 @@ def _paint_ours(
     skipped = 0
     ours = painter.prompted(jobs[processes.number :: processes.count], out_dir, overwrite)
     for first in range(0, len(ours), config.panoramas_per_batch):
-        runs = []
-        for job in ours[first : first + config.panoramas_per_batch]:
-            try:
-                runs += painter.begin(job, out_dir / job.name, overwrite)
-            except UnreadableInput as error:
-                if len(jobs) == 1:
-                    raise
-                log.error("%s; left out", error)
-                skipped += 1
-        painter.paint(runs)
+        with ExitStack() as held:
+            runs = []
+            for job in ours[first : first + config.panoramas_per_batch]:
+                try:
+                    runs += painter.begin(job, out_dir / job.name, overwrite, held)
+                except UnreadableInput as error:
+                    if len(jobs) == 1:
+                        raise
+                    log.error("%s; left out", error)
+                    skipped += 1
+            painter.paint(runs)
     return skipped
 
 
@@ -108,50 +125,62 @@ class Painter:
 
     def __init__(self, config: InferenceConfig, device: torch.device):
         self.config, self.device = config, device
-        self._generator: Generator | None = None
 
-    @property
+    @cached_property
+    def weights(self) -> str:
+        """Which model it is, by its contents."""
+        return model_identity(self.config.checkpoint, self.config.revision, self.config.variant)
+
+    @cached_property
     def generator(self) -> Generator:
         """The generator with its model on the device, loaded when first asked for."""
-        if self._generator is None:
-            config = self.config
-            model = load_method(config.checkpoint, config.revision, config.dtype, config.method, config.variant)
-            placed = place(model, self.config.execution, self.device)
-            self._generator = Generator(placed, self.config.generator, self.device)
-        return self._generator
+        config, expected = self.config, self.weights
+        model = load_method(config.checkpoint, config.revision, config.dtype, config.method, config.variant)
+        if model_identity(config.checkpoint, config.revision, config.variant) != expected:
+            raise UserError(f"{config.checkpoint}: changed while it was read; give the command again")
+        return Generator(place(model, config.execution, self.device), config.generator, self.device)
 
     def prompted(self, jobs: Sequence[Job], out_dir: Path, overwrite: bool) -> list[Job]:
         """The jobs with captions for prompts where these are ``auto``; a run goes on with the one it began with."""
 
         def earlier(job: Job) -> str | None:
             folder = out_dir / job.name
-            if overwrite or not (folder / "run.json").is_file():
+            if overwrite or not (folder / JOURNAL).is_file():
                 return None
             request = Journal.open(folder).request
-            same = request.get("captioner") and request.get("files") == _digests(job)
+            same = request.get("captioner") and contents(request) == contents(request_of(self.config, job, ""))
             return str(request.get("prompt", "")) if same else None
 
         return with_prompts(jobs, self.config.captioner, self.device, self.config.generator.height, earlier)
 
-    def begin(self, job: Job, folder: Path, overwrite: bool) -> list[Run]:
-        """The run of a job in its folder, new or gone on with; none where all is painted."""
-        request = self._request(job)
-        journal, canvas = None if overwrite else _matching_run(folder, request), None
-        if journal is None:
+    def begin(self, job: Job, folder: Path, overwrite: bool, held: ExitStack) -> list[Run]:
+        """The run of a job in its folder, new or gone on with; none where all is painted. ``held``: holds the folder.
+
+        What a killed process left undone or half done is completed.
+        """
+        held.enter_context(made_folder(folder))
+        held.enter_context(exclusive(folder))
+        request = request_of(self.config, job, self.weights)
+        journal = None if overwrite else _matching_run(folder, request)
+        if journal is None or not journal.begun:
             start = _read(job, self.config.generator.height)
             _ = self.generator  # what cannot be loaded leaves no folder behind
             request["camera"] = asdict(start.camera) if start.camera else None
-            canvas = start.canvas
-            journal = Journal.create(folder, request, canvas, self._provenance())
-            write_truth(folder, start)
-        elif (folder / "result.png").is_file() and journal.finished:
-            if self.config.save_faces and not has_faces(folder):
-                write_faces(folder, journal.canvas())
-            log.info("%s: painted already with these settings (--overwrite paints it again)", folder / "result.png")
-            return []
-        else:
+            provenance, faces = self._provenance(), self.config.save_faces
+            journal = Journal.create(folder, request, start.canvas, provenance, start.truth, faces)
+            return [Run(journal, job.prompt, job.directed, start.canvas)]
+        journal.clear()
+        journal.claim(outputs_of(job.truth is not None, self.config.save_faces))
+        if job.truth is not None and not (folder / TRUTH).is_file():
+            write_truth(folder, _read(job, self.config.generator.height))
+        if not journal.finished:
             log.info("%s: going on after %d views", folder, len(journal.entries))
-        return [Run(journal, job.prompt, job.directed, canvas)]
+            return [Run(journal, job.prompt, job.directed)]
+        if journal.shown:
+            log.info("%s: painted already with these settings (--overwrite paints it again)", folder / "result.png")
+        else:
+            show(journal, journal.canvas())
+        return []
 
     def paint(self, runs: Sequence[Run]) -> None:
         """Paints what is left of runs, side by side, and writes their results."""
@@ -161,66 +190,76 @@ class Painter:
         with progress_bars(name) as listener:
             canvases = self.generator.paint(runs, listener)
         for run, canvas in zip(runs, canvases, strict=True):
-            journal = run.journal
-            write_results(journal.folder, canvas, run.prompt, journal.photo_camera(), self.config.save_faces)
-            journal.finish()
-            log.info("wrote %s (look around in %s)", journal.folder / "result.png", journal.folder / "viewer.html")
+            show(run.journal, canvas)
 
     def _provenance(self) -> dict[str, Any]:
-        """What the pixels may depend on besides the request; no time, so that a repeated run writes the same bytes."""
-        return {key: value for key, value in provenance(self.device.type).items() if key not in ("time", "command")}
+        """What the pixels may depend on besides the request.
 
-    def _request(self, job: Job) -> dict[str, Any]:
-        """Everything needed to paint the job again."""
-        config, roles = self.config, {"truth": job.truth, "partial": job.partial, "mask": job.mask}
-        described = {
-            "prompt": job.prompt,
-            "prompts_at": [asdict(at) for at in job.directed],
-            "photos": [asdict(photo) for photo in job.photos],
-            "pose": asdict(job.pose),
-            **{role: str(path) if path else None for role, path in roles.items()},
-            "files": _digests(job),
-            "captioner": asdict(config.captioner) if job.captioned else None,
-        }
-        model, generator = {key: getattr(config, key) for key in MODEL}, asdict(config.generator)
-        # Runs from before there was a choice do not name it.
-        if config.method == "aognet":
-            del model["method"]
-        if config.variant is None:
-            del model["variant"]
-        if config.generator.sampler.long_prompts is None:
-            del generator["sampler"]["long_prompts"]
-        return {**model, "generator": generator, **described}
+        No time, and not whether files of the program are changed: a repeated run writes the same bytes.
+        """
+        told = {key: value for key, value in provenance(self.device.type).items() if key not in ("time", "command")}
+        return told | {"git": {"commit": told["git"]["commit"]}}
+
+
+def show(journal: Journal, canvas: Canvas) -> None:
+    """Writes the results of a run, and notes that they are those of its recorded views."""
+    prompt = str(journal.request.get("prompt", ""))
+    write_results(journal.folder, canvas, prompt, journal.photo_camera(), journal.has_faces)
+    journal.finished = canvas.unknown_pixels == 0
+    journal.settle()
+    log.info("wrote %s (look around in %s)", journal.folder / "result.png", journal.folder / "viewer.html")
 
 
 def edit_run(folder: Path, undo: int | None, repaint: str | None) -> int:
-    """Takes views of a run back, or paints a direction anew, with the settings in its journal."""
+    """Takes views of a run back, or paints a direction anew, with the settings in its journal.
+
+    What a killed process began with the same words is completed, not done twice.
+    """
+    at = None if repaint is None else DirectedPrompt.parse(repaint, "--repaint")
     folder = find_run(folder)
-    journal = Journal.open(folder)
-    prompt = str(journal.request.get("prompt", ""))
-    if undo is not None:
-        journal.undo(undo)
-        canvas = journal.canvas()
-        log.info("%s: %d views left, %d pixels unknown", folder, len(journal.entries), canvas.unknown_pixels)
-    else:
-        at = DirectedPrompt.parse(repaint, "--repaint")
-        settings = {key: journal.request[key] for key in (*MODEL, "generator") if key in journal.request}
-        config = build_config(LoadedConfig(settings, {"": str(folder / "run.json")}), InferenceConfig)
-        painter = Painter(config, Processes.start("auto").device)
-        with progress_bars(folder.name) as listener:
-            canvas = painter.generator.repaint(journal, at, prompt, listener)
-    write_results(folder, canvas, prompt, journal.photo_camera())
-    if canvas.unknown_pixels == 0:
-        journal.finish()
-    log.info("wrote %s", folder / "result.png")
+    with exclusive(folder):
+        journal = Journal.open(folder)
+        if not journal.begun:
+            raise UserError(f"{folder}: this run has not begun yet; give the command that paints it again")
+        journal.clear()
+        if _under_way(journal, undo_command(undo) if at is None else repaint_command(at)):
+            canvas = journal.canvas()
+        elif at is None:
+            canvas = journal.undo(undo)
+        else:
+            canvas = _repainted(journal, at)
+        if canvas.unknown_pixels:
+            log.info("%s: %d views left, %d pixels unknown", folder, len(journal.entries), canvas.unknown_pixels)
+        show(journal, canvas)
     return 0
+
+
+def _under_way(journal: Journal, command: str) -> bool:
+    """Whether a change by the same command is recorded, and its results may not be written yet."""
+    edit = journal.edit
+    return edit is not None and edit.command == command and (edit.view is None or journal.has(edit.view))
+
+
+def _repainted(journal: Journal, at: DirectedPrompt) -> Canvas:
+    request, path = journal.request, journal.folder / JOURNAL
+    settings = {key: request[key] for key in (*MODEL, "generator") if key in request}
+    painter = Painter(
+        build_config(LoadedConfig(settings, {"": str(path)}), InferenceConfig), Processes.start("auto").device
+    )
+    if request.get("weights") not in (None, painter.weights):
+        raise UserError(
+            f"{path}: {painter.config.checkpoint} has other weights or settings than when this run was painted; "
+            "--repaint needs the same model"
+        )
+    with progress_bars(journal.folder.name) as listener:
+        return painter.generator.repaint(journal, at, str(request.get("prompt", "")), listener)
 
 
 def find_run(folder: Path) -> Path:
     """The folder itself if it holds a run, or the only run in it."""
-    if (folder / "run.json").is_file():
+    if (folder / JOURNAL).is_file():
         return folder
-    runs = sorted(path.parent for path in folder.glob("*/run.json"))
+    runs = sorted(path.parent for path in folder.glob(f"*/{JOURNAL}"))
     if len(runs) != 1:
         found = (
             f"has {len(runs)} runs ({', '.join(run.name for run in runs)}): name one of them"
@@ -231,43 +270,27 @@ def find_run(folder: Path) -> Path:
     return runs[0]
 
 
-def writable(folder: Path) -> Path:
-    """The folder, made if need be. Raises UserError where nothing can be written."""
-    import tempfile
-
+def check_writable(folder: Path) -> None:
+    """Raises UserError where nothing can be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            return folder
+            return
     except OSError as error:
         raise UserError(f"out_dir: cannot write to {folder} ({error.strerror})") from error
 
 
-def _read(job: Job, height: int):
+def _read(job: Job, height: int) -> Start:
     try:
         return read_start(job, height)
     except UserError as error:
         raise UnreadableInput(str(error)) from error
 
 
-def _digests(job: Job) -> dict[str, str | None]:
-    return {str(path): _digest(path) for path in job.files}
-
-
-def _digest(path: Path) -> str | None:
-    """Hash of a file's bytes; None where it cannot be read (the reader says why)."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
 def _matching_run(folder: Path, request: dict[str, Any]) -> Journal | None:
     """The run in a folder, if there is one. Raises UserError if it was asked for something else."""
-    if not (folder / "run.json").is_file():
+    journal = check_free(folder)
+    if journal is None or (journal.version == 1 and not journal.entries):  # nothing to lose, much to note
         return None
-    journal = Journal.open(folder)
     different = journal.differences(request)
     if different:
         raise UserError(

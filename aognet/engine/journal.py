@@ -1,13 +1,14 @@
 """The folder of one panorama: what it started from, every painted view, and what to do again to get the same.
 
 The views on disk are the state: a canvas is the input with the recorded views painted in order, so a run that was
-killed goes on where its journal ends, and views can be taken back. Everything is written atomically.
+killed goes on where its journal ends, and views can be taken back. Everything is written atomically, and what is about
+to be written or removed is noted first: whatever a kill leaves, the same command brings to the same end.
 """
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +19,18 @@ from torch import Tensor
 
 from aognet.canvas import Canvas
 from aognet.data.decoding import open_image
-from aognet.data.images import from_uint8, load_image, merged, png_bytes
+from aognet.data.images import from_uint8, load_image, merged, png_bytes, save_image
+from aognet.engine.entries import Edit, Entry, read_edit, read_entry, undo_command
 from aognet.engine.inputs import as_canvas, stored
+from aognet.engine.request import differences
+from aognet.engine.run_files import FACE_FILES, INPUT, JOURNAL, OUTPUTS, TRUTH, check_foreign, clear, outputs_of
 from aognet.errors import UserError
 from aognet.files import write_atomically
 from aognet.geometry.camera import Camera
-from aognet.geometry.cubemap import FACES
 
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)
 MOST_BYTES = 16 * 2**20
-RESULTS = ("result.png", "viewer.html", "prompt.txt", "gt.png", *(f"faces/{name}.png" for name in FACES))
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A painted view. ``erased``: the part of the canvas that was cleared first (the input's own pixels excepted)."""
-
-    file: str
-    camera: Camera
-    wave: int
-    prompt: str
-    seed: int
-    erased: Camera | None = None
 
 
 class Journal:
@@ -56,56 +47,134 @@ class Journal:
         """``request``: what was asked for; ``finished``: nothing is left to paint; ``provenance``: with what."""
         self.folder, self.request, self.entries, self.finished = folder, request, entries, finished
         self.provenance = provenance or {}
+        self.version = VERSION  # of run.json when it was opened
+        self.begun = False  # whether what it starts from is on the disk
+        self.plan: list[Entry] | None = None  # all views to paint, once painting begins
+        self.outputs: tuple[str, ...] = ()  # what it wrote or is about to write, besides run.json and steps
+        self.edit: Edit | None = None
 
     @classmethod
     def create(
-        cls, folder: Path, request: dict[str, Any], start: Canvas, provenance: dict[str, Any] | None = None
+        cls,
+        folder: Path,
+        request: dict[str, Any],
+        start: Canvas,
+        provenance: dict[str, Any] | None = None,
+        truth: Float[Tensor, "1 3 height width"] | None = None,
+        faces: bool = False,
     ) -> "Journal":
-        """A new journal of what is known at the beginning."""
+        """A new journal of what is known at the beginning, and ``gt.png`` where there is a ``truth``.
+
+        A run in the folder is replaced. ``faces``: whether those of its cubemap will be written.
+
+        :raises UserError: before anything is written, naming a file that a run would write over and no run wrote.
+        """
+        before = check_free(folder)
+        journal = cls(folder, json.loads(json.dumps(request)), [], provenance=provenance)
+        outputs = outputs_of(truth is not None, faces)
+        journal.outputs = _ordered({*outputs, *(before.outputs if before else ())})
         try:
-            (folder / "steps").mkdir(parents=True, exist_ok=True)
-            # The journal first: from here on there is no run, so that a kill leaves none that contradicts its views.
-            for leftover in (folder / "run.json", *(folder / name for name in RESULTS), *folder.glob("steps/*.png")):
-                leftover.unlink(missing_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            journal.write()
+            (folder / "steps").mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot make this output folder ({error.strerror})") from error
-        write_atomically(folder / "input.png", png_bytes(stored(start)))
-        journal = cls(folder, json.loads(json.dumps(request)), [], provenance=provenance)
+        clear(folder, leave=lambda name: name == JOURNAL)
+        write_atomically(folder / INPUT, png_bytes(stored(start)))
+        if truth is not None:
+            save_image(truth[0], folder / TRUTH)
+        journal.outputs, journal.begun = outputs, True
         journal.write()
         return journal
 
     @classmethod
     def open(cls, folder: Path) -> "Journal":
         """The journal of a folder. Raises UserError where there is none or it makes no sense."""
-        path = folder / "run.json"
+        path = folder / JOURNAL
         if not path.is_file():
-            raise UserError(f"{folder}: no run here (no run.json)")
+            raise UserError(f"{folder}: no run here (no {JOURNAL})")
         try:
             if path.stat().st_size > MOST_BYTES:
                 raise ValueError(f"larger than {MOST_BYTES} bytes")
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content["version"] != VERSION:
+            if content["version"] not in READABLE:
                 raise ValueError(f"version {content['version']}, this program writes version {VERSION}")
-            entries = [_entry(step) for step in content["steps"]]
+            entries = [read_entry(step) for step in content["steps"]]
             request, provenance = dict(content["request"]), dict(content.get("provenance", {}))
             journal = cls(folder, request, entries, bool(content["finished"]), provenance)
+            journal._read_state(content)
             journal.photo_camera()
             return journal
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path}: not a run that can be continued ({error})") from error
 
+    def _read_state(self, content: dict[str, Any]) -> None:
+        """What version 2 tells besides; of version 1 whatever has the name of a run's file counts as its own."""
+        self.version = content["version"]
+        if self.version == 1:
+            self.begun = True
+            self.outputs = tuple(name for name in OUTPUTS if (self.folder / name).is_file())
+            return
+        self.begun, edit = bool(content["begun"]), content["edit"]
+        if unknown := [name for name in content["outputs"] if name not in OUTPUTS]:
+            raise ValueError(f"outputs: unknown name {unknown[0]!r}")
+        self.outputs = _ordered(content["outputs"])
+        if content["plan"] is not None:
+            self.plan = [read_entry(step) for step in content["plan"]]
+            self._check_plan()
+        self.edit = None if edit is None else read_edit(edit)
+
     def write(self) -> None:
         """Puts ``run.json`` on the disk."""
-        steps = [asdict(entry) for entry in self.entries]
         content = {
             "version": VERSION,
+            "begun": self.begun,
             "finished": self.finished,
             "request": self.request,
-            "steps": steps,
+            "outputs": self.outputs,
+            "plan": None if self.plan is None else [asdict(entry) for entry in self.plan],
+            "steps": [asdict(entry) for entry in self.entries],
+            "edit": None if self.edit is None else asdict(self.edit),
             "provenance": self.provenance,
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(self.folder / "run.json", text)
+        # A file name may hold bytes that are no text: what JSON has for them, not what UTF-8 refuses.
+        text = re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+        write_atomically(self.folder / JOURNAL, text)
+
+    def owns(self, name: str) -> bool:
+        """Whether a file (``steps/003.png``) is this run's: written by it or about to be."""
+        folder, _, step = name.rpartition("/")
+        if folder != "steps":
+            return name == JOURNAL or name in self.outputs
+        painted = [*self.entries, *(self.plan or []), *([self.edit.view] if self.edit and self.edit.view else [])]
+        taken_back = self.edit.gone if self.edit else ()
+        return self.version == 1 or not self.begun or step in taken_back or any(step == one.file for one in painted)
+
+    def claim(self, outputs: Iterable[str]) -> None:
+        """Notes that these files will be written. Raises UserError where one is there that no run wrote."""
+        claimed = _ordered({*self.outputs, *outputs})
+        if claimed == self.outputs:
+            return
+        check_foreign(self.folder, self.owns)
+        self.outputs = claimed
+        self.write()
+
+    def clear(self) -> None:
+        """Removes what a kill left that is not recorded: unfinished files, views that no journal knows."""
+        recorded = {f"steps/{entry.file}" for entry in self.entries}
+        check_foreign(self.folder, self.owns)
+        clear(self.folder, leave=lambda name: not name.startswith("steps/") or name in recorded)
+
+    @property
+    def has_faces(self) -> bool:
+        """Whether the faces of the cubemap belong to its results."""
+        return set(FACE_FILES) <= set(self.outputs)
+
+    @property
+    def shown(self) -> bool:
+        """Whether the results are there, and are those of the recorded views."""
+        return self.finished and self.edit is None and all((self.folder / name).is_file() for name in self.outputs)
 
     def photo_camera(self) -> Camera | None:
         """The camera of the photograph the run started from."""
@@ -114,7 +183,7 @@ class Journal:
 
     def start(self) -> Canvas:
         """What was known at the beginning."""
-        path = self.folder / "input.png"
+        path = self.folder / INPUT
         try:
             with open_image(path, ("PNG",)) as image:
                 pixels = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)
@@ -127,14 +196,23 @@ class Journal:
 
     def canvas(self) -> Canvas:
         """The canvas with all recorded views painted."""
+        return self._painted(self.entries)
+
+    def _painted(self, entries: Sequence[Entry]) -> Canvas:
         canvas = self.start()
-        for entry in self.entries:
+        for entry in entries:
             canvas = self.repeated(canvas, entry)
         return canvas
 
     def has(self, entry: Entry) -> bool:
         """Whether a view of this name is recorded."""
         return any(recorded.file == entry.file for recorded in self.entries)
+
+    @property
+    def repainted(self) -> list[Entry]:
+        """The recorded views that are not of the plan."""
+        planned = {entry.file for entry in self.plan or []}
+        return [entry for entry in self.entries if entry.file not in planned]
 
     def repeated(self, canvas: Canvas, entry: Entry) -> Canvas:
         """The canvas after one more recorded view."""
@@ -153,6 +231,26 @@ class Journal:
             )
         return image[None]
 
+    def begin_plan(self, plan: Sequence[Entry]) -> None:
+        """Notes the views to paint. Raises UserError where those that are recorded already were planned otherwise."""
+        self.plan = list(plan)
+        try:
+            self._check_plan()
+        except ValueError as error:
+            raise UserError(
+                f"{self.folder}: an earlier version of this program began this run, and it cannot go on ({error}); add "
+                "--overwrite to paint it anew, or choose another --name"
+            ) from error
+        self.write()
+
+    def _check_plan(self) -> None:
+        planned = {entry.file: asdict(entry) for entry in self.plan or []}
+        for entry in self.entries:
+            there, here = asdict(entry), planned.get(entry.file)
+            if here is not None and here != there:
+                key = next(key for key in here if here[key] != there[key])
+                raise ValueError(f"steps/{entry.file}: {key} is {there[key]!r}, planned is {here[key]!r}")
+
     def add(self, views: Sequence[UInt8[Tensor, "3 rows columns"]], entries: list[Entry]) -> None:
         """Records views painted together: all of them or, if the process dies meanwhile, none."""
         for view, entry in zip(views, entries, strict=True):
@@ -160,49 +258,50 @@ class Journal:
         self.entries = [*self.entries, *entries]
         self.write()
 
-    def finish(self) -> None:
-        """Notes that nothing is left to paint."""
-        self.finished = True
+    def begin_edit(self, edit: Edit) -> None:
+        """Notes a change before anything of it is on the disk; `settle` ends it."""
+        check_foreign(self.folder, self.owns)
+        self.edit = edit
         self.write()
+
+    def settle(self) -> None:
+        """Notes that the results show what is recorded."""
+        self.edit = None
+        self.write()
+
+    def finish(self) -> None:
+        """Notes that nothing is left to paint, and that the results show it."""
+        self.finished = True
+        self.settle()
 
     def differences(self, request: dict[str, Any]) -> list[str]:
         """Where a request and that of this run differ, as ``key: there, here``; the camera follows from the rest."""
-        here, there = _flat(json.loads(json.dumps(request))), _flat(self.request)
-        return [
-            f"{key}: {there.get(key)!r} there, {here.get(key)!r} here"
-            for key in {**here, **there}
-            if there.get(key) != here.get(key) and not key.startswith("camera")
-        ]
+        return differences(self.request, request)
 
-    def undo(self, count: int) -> None:
-        """Takes the last ``count`` views back."""
+    def undo(self, count: int) -> Canvas:
+        """Takes the last ``count`` views back; returns what is left. `settle` when the results show it."""
         if not 1 <= count <= len(self.entries):
             raise UserError(
                 f"{self.folder}: --undo must lie in [1, {len(self.entries)}], the views painted; got {count}"
             )
-        gone, self.entries = self.entries[-count:], self.entries[:-count]
-        self.finished = False
+        canvas, gone = self._painted(self.entries[:-count]), self.entries[-count:]
+        self.entries, self.finished = self.entries[:-count], canvas.unknown_pixels == 0
+        self.edit = Edit(undo_command(count), tuple(entry.file for entry in gone))
         self.write()
-        for entry in gone:
-            (self.folder / "steps" / entry.file).unlink(missing_ok=True)
+        self.clear()
+        return canvas
 
 
-def _entry(step: dict[str, Any]) -> Entry:
-    if not re.fullmatch(r"\d+\.png", step["file"]):
-        raise ValueError(f"a step's file must be a number with .png, got {step['file']!r}")
-    if type(step["wave"]) is not int:
-        raise ValueError(f"wave must be a whole number, got {step['wave']!r}")
-    erased = step["erased"]
-    cameras = {"camera": Camera(**step["camera"]), "erased": Camera(**erased) if erased else None}
-    return Entry(**{**step, **cameras})
+def check_free(folder: Path) -> Journal | None:
+    """The journal of the run in a folder, None without one.
+
+    :raises UserError: where a file is there that a run would write over and no run wrote, or that is no run's journal.
+    """
+    journal = Journal.open(folder) if (folder / JOURNAL).is_file() else None
+    check_foreign(folder, journal.owns if journal else lambda name: False)
+    return journal
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one with dotted keys."""
-    if not isinstance(values, dict):
-        return {prefix: values}
-    return {
-        key: value
-        for name, inner in values.items()
-        for key, value in _flat(inner, f"{prefix}.{name}".strip(".")).items()
-    }
+def _ordered(names: Iterable[str]) -> tuple[str, ...]:
+    names = set(names)
+    return tuple(name for name in OUTPUTS if name in names)

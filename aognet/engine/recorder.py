@@ -11,7 +11,8 @@ from torch import Tensor
 
 from aognet.canvas import Canvas
 from aognet.data.images import from_uint8, to_uint8
-from aognet.engine.journal import Entry, Journal
+from aognet.engine.entries import Entry
+from aognet.engine.journal import Journal
 
 MOST_PENDING = 2  # batches; views wait in memory no longer than this
 

@@ -23,19 +23,14 @@ def write_truth(folder: Path, start: Start) -> None:
 def write_results(folder: Path, canvas: Canvas, prompt: str, camera: Camera | None, faces: bool = False) -> None:
     """``result.png`` (with GPano metadata), ``viewer.html`` and ``prompt.txt`` of a canvas of one panorama.
 
-    ``faces``: the six of its cubemap, too; those that are there already are never left as they were.
+    ``faces``: the six of its cubemap, too.
     """
     image = to_pil(canvas.image[0])
     save_panorama(image, folder / "result.png", description=prompt)
     write_viewer(image, folder / "viewer.html", title=prompt or folder.name, photo_camera=camera)
     write_atomically(folder / "prompt.txt", prompt + "\n")
-    if faces or has_faces(folder):
+    if faces:
         write_faces(folder, canvas)
-
-
-def has_faces(folder: Path) -> bool:
-    """Whether all faces of a result lie beside it."""
-    return all((folder / FOLDER / f"{name}.png").is_file() for name in FACES)
 
 
 def write_faces(folder: Path, canvas: Canvas) -> None:

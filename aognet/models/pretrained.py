@@ -53,18 +53,27 @@ def load_method(
     A diffusers model (a folder with ``model_index.json``) is a backbone that paints alone, as the method ``alone`` does
     with it before any training.
     """
-    here = expanded(model)
-    if not (here / CONFIG).is_file() and (here / "final" / CONFIG).is_file():
-        model = str(here / "final")
+    model = _final(model)
     path = resolve(model, (), revision) / CONFIG
     if not path.is_file() and path.with_name(PIPELINE).is_file():
         return _backbone_alone(model, revision, dtype, alone, variant)
-    method = _read(path).get("method")
+    method = read_config(path).get("method")
     if method not in METHODS:
         raise UserError(f"{path}: method: unknown value {method!r}, known are {', '.join(METHODS)}")
     return target_class(LoadedConfig({"target": method}, {"": str(path)})).from_pretrained(
         model, revision, dtype, variant
     )
+
+
+def locate(model: str, revision: str | None = None) -> Path:
+    """The folder that `load_method` reads, of the hub's cache for a hub id. Raises UserError where there is none."""
+    return resolve(_final(model), (), revision)
+
+
+def _final(model: str) -> str:
+    """An experiment's ``final``; any other model as it is."""
+    here = expanded(model)
+    return str(here / "final") if not (here / CONFIG).is_file() and (here / "final" / CONFIG).is_file() else model
 
 
 def _backbone_alone(
@@ -89,7 +98,7 @@ def load_trained(
     """
     folder = resolve(model, (), revision)
     path = folder / CONFIG
-    described = _read(path)
+    described = read_config(path)
     if described.pop("method", None) != method:
         raise UserError(f"{path}: method: expected {method!r}; this folder does not hold a trained {method}")
     config = build_config(LoadedConfig(described, {"": str(path)}), method_class.Config)
@@ -117,7 +126,8 @@ def _referenced(path: Path, name: str, model: str) -> str:
     return model
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """The configuration that `save_trained` wrote. Raises UserError naming the file."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; --checkpoint expects a folder with {CONFIG} and {WEIGHTS}")
     return read_json(path)

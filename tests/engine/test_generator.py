@@ -23,11 +23,14 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.views import PlanConfig, make_plan
 from tests.engine.painter import CONFIG, QUIET, generator, smooth_photo
 
+VIEW_SEED = 8_265_710_311_229_541_244
 POSES = [(0.0, 0.0, 0.0, 90.0), (170.0, 20.0, 10.0, 60.0), (-40.0, -75.0, 0.0, 100.0)]
 
 
-def paint(folder: Path, start: Canvas, config: GeneratorConfig = CONFIG, directed: tuple = ()) -> Canvas:
-    journal = Journal.create(folder, {}, start)
+def paint(
+    folder: Path, start: Canvas, config: GeneratorConfig = CONFIG, directed: tuple = (), name: str = "room"
+) -> Canvas:
+    journal = Journal.create(folder, {"name": name}, start)
     return generator(config=config).paint([Run(journal, "a room", directed)], QUIET)[0]
 
 
@@ -85,9 +88,16 @@ def test_the_same_every_time_and_different_with_another_seed(tmp_path: Path) -> 
     start = Canvas.empty(64).paint(smooth_photo()[None], Camera(fov_degrees=80.0, width=80, height=60))
     first, second = (paint(tmp_path / name, start) for name in "ab")
     assert torch.equal(first.image, second.image)
-    other = paint(tmp_path / "c", start, replace(CONFIG, seed=1))
-    assert (first.image != other.image).any(1)[~start.known[:, 0]].float().mean() > 0.9
-    assert len({view_seed(seed, number) for seed in range(20) for number in range(50)}) == 1000
+    # Another seed, or another name: other noise.
+    for others in (
+        paint(tmp_path / "c", start, replace(CONFIG, seed=1)),
+        paint(tmp_path / "d", start, name="hall"),
+    ):
+        assert (first.image != others.image).any(1)[~start.known[:, 0]].float().mean() > 0.9
+    names = ("", "a", "b", "1 a", "1", "ä\udce4")
+    seeds = {view_seed(seed, name, number) for seed in (-1, 0, 1, 11, 2**40) for name in names for number in range(50)}
+    assert len(seeds) == 5 * len(names) * 50 and all(0 <= seed < 2**63 for seed in seeds)
+    assert view_seed(3, "beach", 7) == VIEW_SEED  # on every machine, for good
 
 
 def test_from_nothing_and_from_everything(tmp_path: Path) -> None:
@@ -159,7 +169,8 @@ def test_runs_side_by_side_come_out_as_alone(tmp_path: Path, views_per_batch: in
     cameras = {"wide": Camera(fov_degrees=120.0, width=80, height=60), "small": Camera(40.0, width=80, height=60)}
     starts = {name: Canvas.empty(64).paint(smooth_photo()[None], camera) for name, camera in cameras.items()}
     alone = {name: paint(tmp_path / name, start) for name, start in starts.items()}
-    journals = [Journal.create(tmp_path / "both" / name, {}, start) for name, start in starts.items()]
+    folder = tmp_path / "both"
+    journals = [Journal.create(folder / name, {"name": "room"}, start) for name, start in starts.items()]
     together = generator(config=config).paint([Run(journal, "a room") for journal in journals], QUIET)
     for (name, expected), found in zip(alone.items(), together, strict=True):
         assert torch.equal(found.pixels, expected.pixels)

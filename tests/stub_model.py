@@ -1,0 +1,60 @@
+"""The command line that paints, in milliseconds: a painter in place of a model."""
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import inference
+from aognet.data.images import save_image
+from aognet.engine import inference as engine
+from aognet.engine.generator import Generator
+from tests.engine import painter
+
+HEIGHT = 32
+Paint = Callable[..., int]
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on panoramas are painted by `tests.engine.painter.Painter`."""
+    monkeypatch.setattr(engine, "model_identity", lambda *model: "weights")
+    monkeypatch.setattr(engine, "provenance", lambda device: {"git": {"commit": "0", "dirty": True}})
+    monkeypatch.setattr(engine, "progress_bars", lambda name: nullcontext(painter.QUIET))
+    monkeypatch.setattr(
+        engine.Painter,
+        "generator",
+        property(lambda one: Generator(painter.Painter(), one.config.generator, torch.device("cpu"))),
+    )
+
+
+def make_inputs(folder: Path) -> Path:
+    """``yard.png``, a photograph, ``hall.png`` and ``mask.png``, a panorama, and ``tiny.yaml``."""
+    save_image(painter.smooth_photo(30, 40), folder / "yard.png")
+    save_image(painter.smooth_photo(HEIGHT, 2 * HEIGHT), folder / "hall.png")
+    mask = torch.full((3, HEIGHT, 2 * HEIGHT), -1.0)
+    mask[:, :, :20] = 1.0
+    save_image(mask, folder / "mask.png")
+    generator = {
+        "height": HEIGHT, "plan": {"kind": "cube", "size": 16}, "face_size": 16, "sampler": {"steps": 1},
+        "views_per_batch": 2,
+    }  # fmt: skip
+    (folder / "tiny.yaml").write_text(json.dumps({"device": "cpu", "generator": generator}))
+    return folder
+
+
+def run(*arguments: Any) -> None:
+    """The command line, which is expected to end well."""
+    assert inference.main([*map(str, arguments)]) == 0
+
+
+def contents(folder: Path) -> dict[str, bytes | str | None]:
+    """Everything below a folder, hidden files too: bytes of files, targets of links, None for folders."""
+    found: dict[str, bytes | str | None] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        found[name] = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+    return found
