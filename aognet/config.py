@@ -165,6 +165,14 @@ def literal(value: Any) -> Any:
     return [literal(inner) for inner in value] if isinstance(value, list) else value
 
 
+def check_text(text: str, key: str) -> None:
+    """Refuse a text that no text encoder reads: from bytes that are not UTF-8. Raises UserError naming the key."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{key} must be a text in UTF-8, got {text!r}") from error
+
+
 def quoted(value: Any) -> str:
     """A value as YAML on one line that reads back as it is, whatever its texts hold; nothing is filled in."""
     text = json.dumps(literal(value), ensure_ascii=False)  # JSON is YAML, but for a few characters

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--image_dir", type=Path, required=True, help="folder of PNG, JPEG, EXR or HDR files, searched through")
+    add("--image_dir", type=Path, required=True, help="folder of images, searched through")
     add("--out_dir", type=Path, required=True, help="where NAME.jsonl and NAME_aug.jsonl go")
     add("--name", default="caption", help="of the captions files, without .jsonl (default: %(default)s)")
     add("--augment", action="store_true", help="also caption 90-degree views at yaw 0, stride, 2 stride, ...")

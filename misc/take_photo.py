@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--panorama", type=Path, required=True, help="PNG, JPEG or EXR, twice as wide as high")
+    parser.add_argument("--panorama", type=Path, required=True, help="an image twice as wide as high")
     parser.add_argument("--out", type=Path, required=True, help="PNG or JPEG to write")
     for angle in ("yaw", "pitch", "roll"):
         parser.add_argument(f"--{angle}", type=float, default=0.0, help="degrees")

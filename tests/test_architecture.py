@@ -114,6 +114,18 @@ WALKS = {"rglob", "walk", "scandir", "listdir", "fwalk"}
 MAY_WALK = {"aognet/data/listing.py", "aognet/files.py", "benchmarks/fault_kinds.py"}
 
 
+def test_line_feeds_alone_end_the_lines_of_files():
+    """``splitlines`` ends them at characters that may stand in captions and names, too, such as U+2028 and U+0085."""
+    for path in our_files():
+        text = path.read_text(encoding="utf-8")
+        found = [
+            node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute) and node.attr == "splitlines"
+        ]
+        read = [node for node in found if "read" in ast.unparse(node.value)]
+        # What the trackers read is written here, in ASCII.
+        assert not read or path.name == "trackers.py", f"{path.name}: split at line feeds"
+
+
 @pytest.mark.parametrize("folder", ["aognet", "misc", "benchmarks", "."])
 def test_one_place_walks_through_folders(folder: str):
     """What another place found, it would find by another rule: hidden files, links, kinds of images."""

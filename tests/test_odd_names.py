@@ -22,6 +22,7 @@ from aognet.data.panoramas import PanoramaConfig, Panoramas
 from aognet.data.streams import PanoramaStream, StreamConfig
 from aognet.engine.inference import InferenceConfig
 from aognet.engine.inputs import list_jobs
+from aognet.errors import UserError
 from misc import captioning, contact_sheet, evaluate, exr2png, take_photo
 from tests.engine.painter import smooth_photo
 from tests.tiny_captioners import tiny_captioner
@@ -169,3 +170,27 @@ def test_a_locale_without_accents_changes_nothing(settings: dict[str, str], tmp_
     assert ran.returncode == 0 and b"Traceback" not in ran.stderr, ran.stderr
     made = {path.name for path in (tmp_path / "öut").glob("*.png")}
     assert made == {"caf\u00e9.png", "\udce9 latin.png", "日本.png"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--prompt", "a caf\udce9"], ["--prompt-at", "90,0: a caf\udce9"], ["generator.sampler.negative=\\udce9"]],
+)
+def test_words_that_are_no_text_are_refused(arguments: list[str], images: Path):
+    """Names of files may be any bytes, but no encoder reads such words."""
+    arguments = [argument.replace("\\udce9", '"\\udce9"') for argument in arguments]
+    options = inference.parse(["--image", str(images / f"{STEMS[0]}.png"), *arguments])
+    with pytest.raises(UserError, match="must be a text in UTF-8, got .*udce9"):
+        build_config(inference.read_config(options), InferenceConfig)
+
+
+def test_half_characters_in_shards_leave_their_sample_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, text in (("a", '"half \\ud800"'), ("b", '"a hall"')):
+            for suffix, content in (("png", png_bytes(to_pil(panorama(0)))), ("json", text.encode())):
+                member = tarfile.TarInfo(f"{name}.{suffix}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    reading = PanoramaStream(StreamConfig(shards=[str(tmp_path)]), 16, 0).read(0, 1)
+    assert [next(reading).panorama.captions for _ in range(2)] == [("a hall",)] * 2
+    assert "a: 'utf-8' codec can't encode" in caplog.text

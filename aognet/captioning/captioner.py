@@ -7,6 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from aognet.config import check_text
 from aognet.errors import UserError
 from aognet.models.loading import check_dtype
 
@@ -47,6 +48,7 @@ class CaptionerConfig:
     def __post_init__(self) -> None:
         if self.dtype is not None:
             check_dtype(self.dtype)
+        check_text(self.prompt_prefix, "prompt_prefix")
         if self.load_in not in (None, "8bit", "4bit"):
             raise UserError(f"load_in must be 8bit or 4bit, got {self.load_in!r}")
         for key in ("num_beams", "max_new_tokens"):

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 512 * 2**20
 MOST_CHARACTERS = 2000
-NAMED_AT_MOST = 3
+NAMED_AT_MOST, MOST_SAID = 3, 100
 KEYS = ("file", "captions", "yaws", "model", "revision", "split")
 
 
@@ -196,4 +196,5 @@ def _shared(names: Sequence[str], keys: Sequence[str | None], places: Sequence[P
 
 def a_few(names: Sequence[str]) -> str:
     """The first of many names, for a message."""
-    return ", ".join([*names[:NAMED_AT_MOST], *(["..."] if len(names) > NAMED_AT_MOST else [])])
+    said = [name if len(name) <= MOST_SAID else f"{name[:MOST_SAID]}..." for name in names[:NAMED_AT_MOST]]
+    return ", ".join([*said, *(["..."] if len(names) > NAMED_AT_MOST else [])])

@@ -8,20 +8,19 @@ differ only in how accents are composed (NFC, NFD) or in the kind of slash are t
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aognet.data.formats import without_suffix
 
-Shape = Callable[[str], str]
 Table = dict[str, list[str]]
 
 
 def normal(name: str) -> str:
     """A name or path as it is compared: composed accents, forward slashes, no empty parts."""
-    parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
-    return "/".join(part for part in parts if part not in ("", "."))
+    name = (name if name.isascii() else unicodedata.normalize("NFC", name)).replace("\\", "/")
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
 def without_kind(name: str) -> str:
@@ -47,21 +46,25 @@ def match(keys: Iterable[str], names: Sequence[str], paths: Sequence[Path] | Non
 
 class _Matcher:
     def __init__(self, keys: list[str], names: list[str], paths: list[str]):
-        self.keys, self.names, self.paths = keys, names, paths
+        self.names, self.paths = names, paths
+        self.whole = {key: normal(key) for key in keys}
+        self.alike = {key: without_suffix(name) for key, name in self.whole.items()}
         self.matches = Matches([None] * len(names), {})
         # Files that differ in suffix alone show the same picture, and may share what is said of it.
-        self.pictures = list(map(without_kind, paths))
+        self.pictures = list(map(without_suffix, paths))
         self.owners: dict[str, str] = {}  # key -> the picture that it means
 
     def found(self) -> Matches:
-        same, alike = _table(self.keys, normal), _table(self.keys, without_kind)
+        table = _table(self.whole)
         for number, name in enumerate(self.names):
-            self._give(number, same.get(name, []))
+            self._give(number, table.get(name, []))
+        table = _table(self.alike)
         for number in self._open():
-            keys = alike.get(without_kind(self.names[number]), [])
+            keys = table.get(without_suffix(self.names[number]), [])
             self._give(number, [key for key in keys if self.owners.get(key) == self.pictures[number]][:1] or keys)
-        for shape in (normal, without_kind):
-            self._by_ends(shape)
+        for forms, shape in ((self.whole, str), (self.alike, without_suffix)):
+            if numbers := self._open():
+                self._by_ends(numbers, forms, shape)
         return self.matches
 
     def _open(self) -> list[int]:
@@ -75,15 +78,15 @@ class _Matcher:
         elif keys:
             self.matches.unclear[number] = list(keys)
 
-    def _by_ends(self, shape: Shape) -> None:
-        """Keys and images of which one is the end of the other, where only one pair fits."""
-        whole, ends = _table(self.keys, shape), defaultdict(list)
-        for key in self.keys:
-            for end in _ends(shape(key)):
+    def _by_ends(self, numbers: Sequence[int], forms: Mapping[str, str], shape: Callable[[str], str]) -> None:
+        """Keys and images of which one is the end of the other, where only one pair fits. ``forms``: of the keys."""
+        whole, ends = _table(forms), defaultdict(list)
+        for key, form in forms.items():
+            for end in _ends(form):
                 ends[end].append(key)
         wanted: dict[str, list[int]] = defaultdict(list)
-        for number in self._open():
-            keys = self._nearest(number, shape, whole, ends)
+        for number in numbers:
+            keys = self._nearest(number, shape(self.names[number]), shape(self.paths[number]), whole, ends)
             if len(keys) == 1:
                 wanted[keys[0]].append(number)
             else:
@@ -95,9 +98,8 @@ class _Matcher:
                 for number in numbers:
                     self._give(number, [key])
 
-    def _nearest(self, number: int, shape: Shape, whole: Table, ends: Table) -> list[str]:
+    def _nearest(self, number: int, name: str, path: str, whole: Table, ends: Table) -> list[str]:
         """The keys that share most with an image's path, of those that mean no other picture."""
-        name, path = shape(self.names[number]), shape(self.paths[number])
         groups = (
             *(whole.get(end, []) for end in _ends(path) if end.count("/") > name.count("/")),
             ends.get(name, []),
@@ -107,10 +109,11 @@ class _Matcher:
         return next(filter(None, free), [])
 
 
-def _table(keys: Iterable[str], shape: Shape) -> Table:
+def _table(forms: Mapping[str, str]) -> Table:
+    """The keys of each form."""
     table: Table = defaultdict(list)
-    for key in keys:
-        table[shape(key)].append(key)
+    for key, form in forms.items():
+        table[form].append(key)
     return table
 
 

@@ -63,7 +63,11 @@ def _captions(values: Any) -> dict[PurePath, list[str]]:
         texts = [texts] if isinstance(texts, str) else texts
         if not isinstance(texts, list | tuple | set) or not all(isinstance(text, str) for text in texts):
             raise Refused(f"{str(name)[:80]!r}: captions must be a list or set of strings, got {_kind(texts)}")
-        texts = [text[:MOST_CHARACTERS] for text in (sorted(texts) if isinstance(texts, set) else texts)]
+        # A pickle may hold half characters, which no captions file does.
+        whole = (
+            text.encode(errors="replace").decode() for text in (sorted(texts) if isinstance(texts, set) else texts)
+        )
+        texts = [text[:MOST_CHARACTERS] for text in whole]
         # One list may stand for many names: what is written is bounded, not only what is read.
         left -= sum(map(len, texts)) + len(texts) + len(str(name))
         if left < 0:

@@ -321,4 +321,6 @@ def _texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, Mapping):
         return next(filter(None, (_texts(value.get(name)) for name in CAPTION_NAMES)), ())
     values = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    return tuple(" ".join(text.split()) for text in values if isinstance(text, str) and text.strip())
+    texts = tuple(" ".join(text.split()) for text in values if isinstance(text, str) and text.strip())
+    "".join(texts).encode()  # UnicodeEncodeError for half a character, which JSON may hold and no text encoder reads
+    return texts

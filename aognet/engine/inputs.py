@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from aognet.canvas import Canvas
+from aognet.config import check_text
 from aognet.data.captions import a_few, check_captions, load_captions
 from aognet.data.formats import KINDS
 from aognet.data.images import from_uint8, to_pil, to_uint8
@@ -42,6 +43,7 @@ class DirectedPrompt:
     @classmethod
     def parse(cls, text: str, option: str) -> "DirectedPrompt":
         """Reads ``"90,0: a red barn"``."""
+        check_text(text, option)
         match = re.fullmatch(r"\s*([-+]?[\d.]+)\s*,\s*([-+]?[\d.]+)\s*:\s*(\S.*)", text, re.DOTALL)
         try:
             yaw, pitch = float(match[1]), float(match[2])
@@ -85,6 +87,7 @@ class InputsConfig:
             raise UserError(f"name must be a plain folder name, such as {safe_name(self.name)!r}; got {self.name!r}")
         if self.limit < 0:
             raise UserError(f"limit must not be negative, got {self.limit}")
+        check_text(self.prompt, "prompt")
         for text in self.prompts_at:
             DirectedPrompt.parse(text, "prompts_at")
 

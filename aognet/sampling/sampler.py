@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from aognet.config import check_text
 from aognet.errors import UserError
 from aognet.sampling.schedulers import SCHEDULERS
 
@@ -38,6 +39,7 @@ class SamplerConfig:
         return round(least, 6), round(greatest, 6)
 
     def __post_init__(self) -> None:
+        check_text(self.negative, "negative")
         if self.scheduler not in SCHEDULERS:
             raise UserError(f"scheduler must be one of {', '.join(SCHEDULERS)}, got {self.scheduler!r}")
         if not 1 <= self.steps <= 1000:
