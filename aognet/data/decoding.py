@@ -141,7 +141,9 @@ def _deep(file: io.BufferedIOBase) -> tuple[Levels, Levels | None] | None:
     pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         return None
-    return np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3:] if pixels.shape[-1] == 4 else None
+    if pixels.shape[-1] == 3:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), None
+    return np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3:]
 
 
 def _plain(image: Image.Image, name: str) -> tuple[Levels, Levels | None]:

@@ -53,8 +53,8 @@ def load(path: Path) -> Loaded:
     if path.suffix.lower() in LIGHT_SUFFIXES:
         return _shown(read_layers(path, MOST_PIXELS))
     picture = decode_file(path, str(path))
-    opacity = None if picture.alpha is None else _floats(picture.alpha).add_(1).div_(2)
-    return Loaded(_floats(picture.levels).expand(3, -1, -1).contiguous(), opacity, picture.exif, picture.area)
+    opacity = None if picture.alpha is None else _floats(picture.alpha, 1).add_(1).div_(2)
+    return Loaded(_floats(picture.levels, 3), opacity, picture.exif, picture.area)
 
 
 def load_image(path: Path) -> Float[Tensor, "3 height width"]:
@@ -71,9 +71,9 @@ def _shown(light: Light) -> Loaded:
     return Loaded(torch.from_numpy(tone_map(colours)).permute(2, 0, 1).mul(2).sub_(1), opacity)
 
 
-def _floats(levels: Levels) -> Float[Tensor, "channels rows columns"]:
-    """Levels in [-1, 1], a few rows at a time: whole panoramas of 16 bits have no other copy."""
-    rows, columns, channels = levels.shape
+def _floats(levels: Levels, channels: int) -> Float[Tensor, "channels rows columns"]:
+    """Levels in [-1, 1], grey in every channel; a few rows at a time: whole panoramas have no other copy."""
+    rows, columns, _ = levels.shape
     floats, scale = torch.empty(channels, rows, columns), np.iinfo(levels.dtype).max / 2
     few = max(CACHED_VALUES // (columns * channels), 1)
     for top in range(0, rows, few):
@@ -105,7 +105,7 @@ def panorama_bytes(picture: Picture, name: str, height: int) -> UInt8[np.ndarray
     check_whole(picture.area, name)
     check_shape(len(levels), levels.shape[1], name)
     if len(levels) < height:
-        image = _floats(levels).expand(3, -1, -1).contiguous()
+        image = _floats(levels, 3)
         return to_uint8(_sized(image, height, name)).permute(1, 2, 0).contiguous().numpy()
     sized = cv2.resize(levels, (2 * height, height), interpolation=cv2.INTER_AREA).reshape(height, 2 * height, -1)
     if sized.dtype == np.uint16:

@@ -80,14 +80,14 @@ def test_a_turned_photo_is_a_portrait(tmp_path: Path) -> None:
     assert camera.fov_degrees == pytest.approx(math.degrees(2 * math.atan(12 / 26)))
 
 
-EXIF_FORMATS = ("a.jpg", "a.png")
+EXIF_FORMATS = ("a.jpg", "a.png", "a.webp", "a.tif", "a.avif")
 
 
 def with_tags(path: Path, tags: dict[int, Any], size: tuple[int, int], orientation: int = 1) -> PhotoConfig:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     exif.get_ifd(EXIF_IFD).update(tags)
-    Image.new("RGB", size, "teal").save(path, exif=exif)
+    Image.new("RGB", size, "teal").save(path, exif=exif.tobytes())
     return PhotoConfig(image=str(path))
 
 
@@ -107,6 +107,14 @@ def test_the_sensor_gives_the_field_of_view(tmp_path: Path, name: str, unit: int
         assert read_photo(one, 64)[1].fov_degrees == pytest.approx(expected, rel=1e-3)
     both = with_tags(tmp_path / name, tags | {FOCAL_35MM: 50}, (60, 40))
     assert read_photo(both, 64)[1].fov_degrees == pytest.approx(math.degrees(2 * math.atan(18 / 50)))
+
+
+def test_the_sensor_of_a_heic_photograph(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    tags = {0x920A: 20.0, 0xA20E: 60 / 22.5 * 25.4, 0xA210: 2}
+    expected = math.degrees(2 * math.atan(22.5 / 2 / 20))
+    one = with_tags(tmp_path / "a.heic", tags, (60, 40))
+    assert read_photo(one, 64)[1].fov_degrees == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(

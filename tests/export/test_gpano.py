@@ -1,7 +1,10 @@
 """Photo Sphere metadata: what is written comes back, and no text, shape or folder breaks the file."""
 
+import struct
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
@@ -117,3 +120,30 @@ def test_reading_strangers_files(tmp_path: Path, panorama: Image.Image):
     for name in ("broken.png", "missing.png"):
         with pytest.raises(UserError, match=name):
             read_gpano(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_no_file_breaks_the_reader(tmp_path: Path, panorama: Image.Image, suffix: str):
+    random, path = np.random.default_rng(0), tmp_path / f"a{suffix}"
+    save_panorama(panorama, path, description="a barn")
+    whole = path.read_bytes()
+    for number in range(400):
+        odd = bytearray(whole)
+        for place in random.integers(0, min(len(odd), 1500), 1 + number % 6):  # where the metadata is
+            odd[place] = random.integers(256)
+        path.write_bytes(odd[: random.integers(len(odd))] if number % 5 == 0 else odd)
+        try:
+            found = read_gpano(path)
+            assert found is None or all(isinstance(value, str) for value in found.values())
+        except UserError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+
+
+def test_texts_too_long_are_no_error_of_ours(tmp_path: Path, panorama: Image.Image):
+    save_panorama(panorama, tmp_path / "a.png", description="a barn")
+    whole = (tmp_path / "a.png").read_bytes()
+    text = b"zTXt" + b"Comment\0\0" + zlib.compress(bytes(3 << 20))
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    (tmp_path / "a.png").write_bytes(whole[:33] + chunk + whole[33:])
+    with pytest.raises(UserError, match="a.png"):
+        read_gpano(tmp_path / "a.png")
