@@ -137,8 +137,11 @@ def _deep(file: io.BufferedIOBase) -> tuple[Levels, Levels | None] | None:
     """16 bits a colour, of which Pillow keeps 8, of a file that Pillow has decoded; None if OpenCV cannot."""
     import cv2
 
-    file.seek(0)
-    pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    content, _ = png.bare(file, 0)  # without what libpng would warn of on the terminal
+    if len(content) == len(png.SIGNATURE):
+        file.seek(0)
+        content = file.read()
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         return None
     if pixels.shape[-1] == 3:

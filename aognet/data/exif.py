@@ -2,7 +2,9 @@
 
 import logging
 import math
+import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ _MILLIMETRES = {
     4: 1.0,
     5: 0.001,
 }  # of FocalPlaneResolutionUnit; the last two beside the standard
+_MOST_ENTRIES = 512
 _FILM = math.hypot(36, 24)
 # What makes pixels upright by the value of the orientation tag.
 _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -76,27 +79,63 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def read_exif(image: Image.Image, name: str) -> Exif:
     """What is known of an image's camera; a damaged tag counts as missing, and ``name`` is what the log says of it."""
+
+    data = image.info.get("exif")
     try:
-        tags = image.getexif()
-        orientation = tags.get(_ORIENTATION, 1)
-        exif = tags.get_ifd(_EXIF)
-        return Exif(
-            orientation if orientation in _TURNS else 1,
-            _number(exif, _FOCAL_35MM, 5.0, 2000.0),
-            _number(exif, _FOCAL, 0.5, 5000.0),
-            _pixel(exif),
-            _size(exif),
-            exif.get(_COLOUR_SPACE) == 2 or _interoperability(tags) == "R03",
-        )
+        if isinstance(data, bytes) and data:
+            tags, camera, related = _directories(data.removeprefix(b"Exif\0\0").removeprefix(b"Exif\0\0"))
+        else:
+            tags, camera, related = {}, image.getexif().get_ifd(_EXIF), image.getexif().get_ifd(_INTEROPERABILITY)
+        # XMP and, of TIFF files, the file itself may say it, too.
+        orientation = tags.get(_ORIENTATION) or image.getexif().get(_ORIENTATION, 1)
     # Pillow raises many kinds for broken metadata; the picture beside it may still be good.
     except Exception as error:
         log.warning("%s: its EXIF data is left aside (%s)", name, " ".join(str(error).split()) or type(error).__name__)
         return Exif()
+    adobe_rgb = camera.get(_COLOUR_SPACE) == 2 or str(related.get(1, "")).strip("\0 ") == "R03"
+    return Exif(
+        orientation if orientation in _TURNS else 1,
+        _number(camera, _FOCAL_35MM, 5.0, 2000.0),
+        _number(camera, _FOCAL, 0.5, 5000.0),
+        _pixel(camera),
+        _size(camera),
+        adobe_rgb,
+    )
 
 
-def _interoperability(tags: Image.Exif) -> str | None:
-    value = tags.get_ifd(_INTEROPERABILITY).get(1)
-    return value.strip("\0 ") if isinstance(value, str) else None
+def _directories(data: bytes) -> list[dict[int, Any]]:
+    """The tags of EXIF data (a TIFF header and what follows), of its camera's part and of the one on interoperability.
+
+    Pillow gives up at the first entry whose value lies outside, and loses those behind it.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None or len(data) < 8:
+        return [{}, {}, {}]
+    found = [_directory(data, order, *struct.unpack_from(order + "I", data, 4))]
+    for tag in (_EXIF, _INTEROPERABILITY):
+        place = found[-1].get(tag)
+        found.append(_directory(data, order, place) if isinstance(place, int) else {})
+    return found
+
+
+def _directory(data: bytes, order: str, place: int) -> dict[int, Any]:
+    """The first value of each entry, by tag; entries that are damaged or of other types are missing."""
+    kinds = {3: "H", 4: "I", 5: "II", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
+    found: dict[int, Any] = {}
+    with suppress(struct.error):  # entries that are cut off
+        (count,) = struct.unpack_from(order + "H", data, place)
+        for at in range(place + 2, place + 2 + 12 * min(count, _MOST_ENTRIES), 12):
+            tag, kind, number = struct.unpack_from(order + "HHI", data, at)
+            size = number if kind == 2 else struct.calcsize(order + kinds.get(kind, "")) * number
+            (value,) = struct.unpack_from(order + "I", data, at + 8)
+            at = at + 8 if size <= 4 else value
+            if kind == 2:
+                found[tag] = data[at : at + min(number, 64)].decode("latin-1")
+            elif kind in kinds and number:
+                with suppress(struct.error):
+                    values = struct.unpack_from(order + kinds[kind], data, at)
+                    found[tag] = values[0] / values[1] if len(values) == 2 and values[1] else values[0]
+    return found
 
 
 def _number(tags: Mapping[int, Any], tag: int, least: float, most: float) -> float | None:

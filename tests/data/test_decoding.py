@@ -330,24 +330,35 @@ def odd_exif(orientation: int, tags: list[tuple[int, int, int, bytes]]) -> bytes
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + body + bytes(4)
 
 
-@pytest.mark.parametrize(
-    "tag",
-    [
-        (0x010F, 2, 4, b"\xff\xfe\x00\x00"),
-        (0x8825, 4, 1, b"\xff\xff\xff\xff"),
-        (0x8769, 4, 1, b"\xff\xff\xff\x7f"),
-        (0x011A, 5, 1, b"\xff\xff\xff\xff"),
-        (0x0110, 13, 1, b"\0\0\0\0"),
-        (0x0102, 99, 2**31, b"\0\0\0\0"),
-        (0x9C9B, 1, 4, b"abcd"),
-        (0x011B, 12, 1, b"\x1a\0\0\0"),
-        (0x0131, 3, 2, b"\x01\0\x02\0"),
-    ],
-)
+ODD_TAGS = [
+    (0x010E, 5, 1, b"\xff\xff\xff\xff"),
+    (0x010E, 2, 2**31, b"\xff\xff\0\0"),
+    (0x010F, 2, 4, b"\xff\xfe\x00\x00"),
+    (0x8825, 4, 1, b"\xff\xff\xff\xff"),
+    (0x8769, 4, 1, b"\xff\xff\xff\x7f"),
+    (0x011A, 5, 1, b"\xff\xff\xff\xff"),
+    (0x0110, 13, 1, b"\0\0\0\0"),
+    (0x0102, 99, 2**31, b"\0\0\0\0"),
+    (0x9C9B, 1, 4, b"abcd"),
+    (0x011B, 12, 1, b"\x1a\0\0\0"),
+    (0x0131, 3, 2, b"\x01\0\x02\0"),
+]
+
+
+@pytest.mark.parametrize("tag", ODD_TAGS)
 def test_an_odd_tag_beside_the_orientation(tag: tuple[int, int, int, bytes]) -> None:
     pixels = colours(400)
     found = levels(png(pixels, chunk(b"eXIf", odd_exif(6, [tag]))))
     np.testing.assert_array_equal(found, np.rot90(pixels, 3))
+
+
+@pytest.mark.parametrize("tag", ODD_TAGS)
+def test_an_odd_tag_beside_the_focal_length(tag: tuple[int, int, int, bytes]) -> None:
+    entries = sorted([(0xA405, 3, 1, struct.pack("<HH", 26, 0)), (0x9999, *tag[1:])])
+    camera = struct.pack("<H", 2) + b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries) + bytes(4)
+    data = odd_exif(8, [(0x8769, 4, 1, struct.pack("<I", 38))])
+    picture = decode_file(png(colours(400), chunk(b"eXIf", data + camera)), "a.png")
+    assert (picture.exif.orientation, picture.exif.focal_35mm) == (8, 26)
 
 
 def test_no_exif_data_spoils_a_picture(caplog: pytest.LogCaptureFixture) -> None:
