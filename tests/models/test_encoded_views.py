@@ -21,6 +21,7 @@ from aognet.models.clip.tokenizer import train_tokenizer
 from aognet.models.condition import InpaintCondition
 from aognet.models.inpainting import InpaintingTraining
 from aognet.models.inpainting.encoding import encode_views
+from aognet.models.inpainting.model import use_plain_attention
 from aognet.models.training import Emphasis, noised_loss
 from misc.encode_views import main
 
@@ -120,6 +121,19 @@ def test_nothing_known_is_the_grey_view_whatever_was_known(samples: LatentSample
     assert torch.equal(condition.image, grey.expand_as(condition.image)) and condition.mask.all()
     shown = prior._condition(encoded, ~hidden)
     assert torch.equal(shown.image, encoded.known_latents) and torch.equal(shown.mask < 0.5, encoded.known)
+
+
+def test_plain_attention_changes_no_prediction(samples: LatentSamples, prior: InpaintingTraining):
+    batch = samples.collate([samples[number] for number in range(2)])
+    unet = prior.backbone.unet
+    inputs = torch.cat([batch.latents, batch.known.float(), batch.known_latents], 1)
+    with torch.no_grad():
+        found = []
+        for use in (unet.set_default_attn_processor, lambda: use_plain_attention(unet)):
+            use()
+            found.append(unet(inputs, torch.tensor(500), encoder_hidden_states=torch.ones(2, 3, 16)).sample)
+    assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
+    assert found[0].abs().max() > 1e-2
 
 
 def test_encoding_goes_on_where_it_was_stopped(folder: Path, samples: LatentSamples):
