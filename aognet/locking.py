@@ -21,52 +21,80 @@ class FolderInUseError(UserError):
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path, name: str = "") -> Iterator[None]:
     """Hold a folder, which must be there, against other processes (and other holders in this one) for the ``with``.
 
-    Nothing is left in the folder, and a process that is killed holds nothing. Network shares may not pass locks on.
+    With ``name`` only what has that name in it, such as one of several reports. Nothing is left in the folder, and a
+    process that is killed holds nothing (of a name, a hidden empty file stays until the next that holds it). Network
+    shares may not pass locks on.
 
     :raises FolderInUseError: at once, naming the folder, where another process holds it.
     :raises UserError: where the folder cannot be opened.
     """
+    place = folder / name if name else folder
     if fcntl is None:
-        with _exclusive_file(folder):
+        with _exclusive_file(folder / f".{name}{LOCK_FILE}", place):
             yield
         return
+    lock = folder / f".{name}{LOCK_FILE}" if name else folder
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot open this folder ({error.strerror})") from error
-    _held.add(descriptor)
+        descriptor = _locked(lock, os.O_RDWR | os.O_CREAT if name else os.O_RDONLY)
+    except BlockingIOError as error:
+        raise _in_use(place) from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise UserError(f"{lock}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise _in_use(folder) from error
-        except OSError:  # a file system without locks: better to work than to refuse
-            pass
         yield
     finally:
-        _held.discard(descriptor)
-        os.close(descriptor)
+        if name:
+            with suppress(OSError):
+                lock.unlink()
+        _let_go(descriptor)
+
+
+def _locked(path: Path, flags: int) -> int:
+    """A descriptor of ``path`` that holds its lock. Raises BlockingIOError where another does."""
+    while True:
+        descriptor = os.open(path, flags, 0o666)
+        _held.add(descriptor)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise
+            except OSError:  # a file system without locks: better to work than to refuse
+                return descriptor
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    return descriptor
+        except BaseException:
+            _let_go(descriptor)
+            raise
+        _let_go(descriptor)  # whoever held it before has just removed it
+
+
+def _let_go(descriptor: int) -> None:
+    _held.discard(descriptor)
+    os.close(descriptor)
 
 
 @contextmanager
-def _exclusive_file(folder: Path) -> Iterator[None]:
+def _exclusive_file(lock: Path, place: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     try:
-        with FileLock(folder / LOCK_FILE, timeout=0):
+        with FileLock(lock, timeout=0):
             yield
     except Timeout as error:
-        raise _in_use(folder) from error
+        raise _in_use(place) from error
     finally:
         with suppress(OSError):  # held by another process
-            (folder / LOCK_FILE).unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
 
 
-def _in_use(folder: Path) -> FolderInUseError:
-    return FolderInUseError(f"{folder}: another process is working in this folder; wait for it or choose another")
+def _in_use(place: Path) -> FolderInUseError:
+    where = "in this folder" if place.is_dir() else "on this"
+    return FolderInUseError(f"{place}: another process is working {where}; wait for it or choose another")
 
 
 def _let_go_in_child() -> None:

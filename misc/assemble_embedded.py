@@ -11,6 +11,8 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -44,7 +46,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
+    from safetensors import SafetensorError
+
     from aognet.errors import UserError
+    from aognet.files import made_folder, write_atomically
+    from aognet.locking import exclusive
 
     sources = {
         arguments.vae: ("vae",),
@@ -57,15 +63,36 @@ def main(argv: list[str] | None = None) -> None:
     parts |= {source: target for source, target in methods.items() if source is not None}
     if missing := [str(path) for path in parts if not path.is_dir()]:
         raise UserError(f"no such folder: {missing[0]}")
-    for source, target in parts.items():
-        copy_in_half(source, target)
-        if source in methods:
-            refer_to_backbone(target / "config.json", out)
-    if arguments.cubediff is not None and arguments.rank:
-        cut(out.parent / "cubediff", arguments.rank)
-    pipeline = {"_diffusers_version": version("diffusers"), **PIPELINE}
-    index = json.dumps(pipeline, indent=2) + "\n"
-    (arguments.out_dir / "model_index.json").write_text(index, encoding="utf-8")
+    try:
+        with made_folder(out, "--out_dir"), exclusive(out):
+            for source, target in parts.items():
+                with replaced(target) as unfinished:
+                    copy_in_half(source, unfinished)
+                    if source in methods:
+                        refer_to_backbone(unfinished / "config.json", out)
+                    if source == arguments.cubediff and arguments.rank:
+                        cut(unfinished, arguments.rank)
+            pipeline = {"_diffusers_version": version("diffusers"), **PIPELINE}
+            write_atomically(out / "model_index.json", json.dumps(pipeline, indent=2) + "\n")
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--out_dir {out}: cannot be written ({reason})") from error
+
+
+@contextmanager
+def replaced(target: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``target`` once it is complete."""
+    from aognet.files import replace_folder, restore_folder
+
+    restore_folder(target)
+    unfinished = target.with_name(f".tmp-{target.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        replace_folder(unfinished, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def copy_in_half(source: Path, target: Path) -> None:
@@ -73,14 +100,14 @@ def copy_in_half(source: Path, target: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    from aognet.errors import UserError
+
     for path in source.iterdir():
         if path.suffix == ".safetensors":
             weights = load_file(path)
             half = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
             if not all(bool(torch.isfinite(value).all()) for value in half.values()):
-                raise ValueError(f"{path}: a weight does not fit half precision")
+                raise UserError(f"{path}: a weight does not fit half precision")
             save_file(half, target / path.name, metadata={"format": "pt"})
         elif path.is_file():
             shutil.copyfile(path, target / path.name)

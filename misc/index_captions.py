@@ -25,18 +25,15 @@ def main(argv: list[str] | None = None) -> None:
     from aognet.data.captions import save_captions
     from aognet.data.splits import part_named
     from aognet.data.tables import read_table
-    from aognet.errors import UserError
+    from aognet.files import made_folder
 
     splits: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for number, row in read_table(arguments.index, ("slug", "split", "caption")):
         split = part_named(row["split"], f"{arguments.index}, line {number}")
         splits[split].setdefault(row["slug"] + arguments.suffix, []).append(row["caption"])
-    try:
-        arguments.out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out_dir {arguments.out_dir}: cannot write here ({error.strerror})") from error
-    for split, captions in splits.items():
-        save_captions(captions, arguments.out_dir / f"{arguments.prefix}_{split}.jsonl".removeprefix("_"))
+    with made_folder(arguments.out_dir, "--out_dir"):
+        for split, captions in splits.items():
+            save_captions(captions, arguments.out_dir / f"{arguments.prefix}_{split}.jsonl".removeprefix("_"))
 
 
 if __name__ == "__main__":

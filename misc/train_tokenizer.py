@@ -23,12 +23,19 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
     from aognet.data.captions import load_captions
     from aognet.errors import UserError
+    from aognet.files import made_folder
+    from aognet.locking import exclusive
     from aognet.models.clip.tokenizer import train_tokenizer
 
     if arguments.vocabulary < 514:
         raise UserError(f"--vocabulary must be at least 514 (512 bytes and two marks), got {arguments.vocabulary}")
     texts = [text for path in arguments.captions for captions in load_captions(path).values() for text in captions]
-    train_tokenizer(texts, arguments.vocabulary, arguments.length).save_pretrained(arguments.out_dir)
+    tokenizer = train_tokenizer(texts, arguments.vocabulary, arguments.length)
+    with made_folder(arguments.out_dir, "--out_dir"), exclusive(arguments.out_dir):
+        try:
+            tokenizer.save_pretrained(arguments.out_dir)
+        except OSError as error:
+            raise UserError(f"--out_dir {arguments.out_dir}: cannot write here ({error.strerror or error})") from error
 
 
 if __name__ == "__main__":

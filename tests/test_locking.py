@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -65,3 +66,44 @@ def test_a_forked_child_that_outlives_its_parent_does_not_hold_the_folder(tmp_pa
 def test_a_folder_that_is_not_there_is_the_users_mistake(tmp_path: Path):
     with pytest.raises(UserError, match="missing"), exclusive(tmp_path / "missing"):
         pass
+
+
+HOLD_NAME = HOLD.replace("exclusive(Path(sys.argv[1]))", "exclusive(Path(sys.argv[1]), 'report')")
+
+
+def test_of_a_folder_one_name_may_be_held(tmp_path: Path):
+    process = holder(tmp_path, HOLD_NAME)
+    try:
+        with pytest.raises(FolderInUseError, match="report: another process"), exclusive(tmp_path, "report"):
+            pass
+        with exclusive(tmp_path, "other"), exclusive(tmp_path):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+    with exclusive(tmp_path, "report"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_is_held_by_one_however_often_it_changes_hands(tmp_path: Path):
+    """The file of a lock goes with it: whoever opened it before must not take what is gone for the lock."""
+    inside, most, refused = [], [], []
+
+    def work() -> None:
+        for _ in range(200):
+            try:
+                with exclusive(tmp_path, "name"):
+                    inside.append(1)
+                    most.append(len(inside))
+                    inside.pop()
+            except FolderInUseError:
+                refused.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1 and len(most) + len(refused) == 800
+    assert not list(tmp_path.iterdir())

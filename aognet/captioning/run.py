@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -20,8 +21,10 @@ from aognet.data.images import load_image, resize_panorama
 from aognet.data.listing import find_images
 from aognet.data.matching import match
 from aognet.errors import UserError
+from aognet.files import clear_unfinished, made_folder
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look_all
+from aognet.locking import exclusive
 from aognet.processes import Processes
 
 log = logging.getLogger(__name__)
@@ -127,9 +130,26 @@ def caption_folder(config: RunConfig, captioner: CaptionerConfig, processes: Pro
     captions file, and a captioner that cannot be loaded.
     """
     every = image_names(config.image_dir)
+    with ExitStack() as stack:
+        if processes.first:
+            stack.enter_context(_held(config))
+        return _caption_missing(config, captioner, processes, every)
+
+
+@contextmanager
+def _held(config: RunConfig) -> Iterator[None]:
+    """The output folder, made if missing, and in it the captions files, against other runs; for all processes."""
+    with made_folder(config.out_dir, "--out_dir"), ExitStack() as stack:
+        names = {output.file.path.name for output in config.files}
+        for name in sorted(names):
+            stack.enter_context(exclusive(config.out_dir, name))
+        clear_unfinished(config.out_dir, names.__contains__)
+        yield
+
+
+def _caption_missing(config: RunConfig, captioner: CaptionerConfig, processes: Processes, every: Sequence[str]) -> int:
     names = every[: config.limit or None]
     if processes.first:
-        _make(config.out_dir)
         _merge(config, names)
     processes.wait()
     images = _missing(config, names, every)
@@ -160,13 +180,6 @@ def image_names(folder: Path) -> list[str]:
     if not names:
         raise UserError(f"--image_dir: no image ({KINDS}) in {folder}")
     return names
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out_dir: cannot make {folder} ({error.strerror})") from error
 
 
 def _missing(config: RunConfig, names: Sequence[str], every: Sequence[str]) -> list[list[Task]]:

@@ -18,7 +18,8 @@ from aognet.data.hdr import MOST_PIXELS, read_light
 from aognet.data.listing import find_images
 from aognet.data.tonemap import ToneMap, clean, tone_map_to_levels
 from aognet.errors import UserError
-from aognet.files import write_atomically
+from aognet.files import clear_unfinished, made_folder, write_atomically
+from aognet.locking import exclusive
 from aognet.workers import work_through
 
 FORMATS = {"png8": ".png", "png16": ".png", "jpeg": ".jpg"}
@@ -81,24 +82,35 @@ def convert_folder(
         that cannot be read or written.
     """
     jobs = find_jobs(image_dir, out_dir, FORMATS[conversion.format])
-    since = adopt_settings(out_dir, conversion, jobs, overwrite)
-    waiting = [job for job in jobs if not job.target.is_file() or job.target.stat().st_mtime_ns < since]
+    with made_folder(out_dir, "--out_dir"), exclusive(out_dir):
+        written = {RECORD, REPORT, *(job.target.name for job in jobs)}
+        for folder in {out_dir, *(job.target.parent for job in jobs)}:
+            clear_unfinished(folder, written.__contains__)
+        since = adopt_settings(out_dir, conversion, jobs, overwrite)
+        waiting = [job for job in jobs if not job.target.is_file() or job.target.stat().st_mtime_ns < since]
+        failed: list[Failure] = []
+        try:
+            convert_all(image_dir, waiting, conversion, workers, failed)
+        finally:
+            done = sum(job.target.is_file() and job.target.stat().st_mtime_ns >= since for job in waiting)
+            failed.sort(key=lambda failure: failure.file)
+            outcome = Outcome(done, len(jobs) - len(waiting), failed)
+            write_atomically(out_dir / REPORT, json.dumps(asdict(outcome), indent=1, ensure_ascii=False) + "\n")
+    return outcome
+
+
+def convert_all(
+    image_dir: Path, jobs: Sequence[Job], conversion: Conversion, workers: int, failed: list[Failure]
+) -> None:
+    """Convert in several processes; what fails is said and goes to ``failed``."""
     # The largest first: a core that gets one last would work alone at the end.
-    waiting.sort(key=lambda job: _bytes_of(job), reverse=True)
-    made, failed = 0, []
-    try:
-        convert = partial(_convert_job, conversion=conversion)
-        for done in work_through(convert, waiting, workers, "Converting", size=_bytes_of, isolate=True):
-            if done.error is None:
-                made += 1
-                continue
+    jobs = sorted(jobs, key=_bytes_of, reverse=True)
+    function = partial(_convert_job, conversion=conversion)
+    for done in work_through(function, jobs, workers, "Converting", size=_bytes_of, isolate=True):
+        if done.error is not None:
             name = done.item.source.relative_to(image_dir).as_posix()
             failed.append(Failure(name, done.error.removeprefix(f"{done.item.source}: ")))
             _log.warning("%s: %s", name, failed[-1].reason)
-    finally:
-        outcome = Outcome(made, len(jobs) - len(waiting), sorted(failed, key=lambda failure: failure.file))
-        write_atomically(out_dir / REPORT, json.dumps(asdict(outcome), indent=1, ensure_ascii=False) + "\n")
-    return outcome
 
 
 def convert(source: Path, target: Path, conversion: Conversion) -> None:
@@ -109,11 +121,8 @@ def convert(source: Path, target: Path, conversion: Conversion) -> None:
         light = shrink(clean(light), *conversion.size)
     levels = tone_map_to_levels(light, np.uint16 if conversion.format == "png16" else np.uint8, conversion.tone)
     content = encode(levels, FORMATS[conversion.format])
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{target.parent}: cannot make this folder ({error.strerror})") from error
-    write_atomically(target, content)
+    with made_folder(target.parent):
+        write_atomically(target, content)
 
 
 def _check_shrinks(source: Path, old: tuple[int, int], new: tuple[int, int]) -> None:
@@ -188,10 +197,6 @@ def adopt_settings(out_dir: Path, conversion: Conversion, jobs: Sequence[Job], o
         ]
         how = f"was made with {'; '.join(differ)}" if differ else f"is there, but {RECORD} does not say how it was made"
         raise UserError(f"{image}: {how}; write to another --out_dir, or make all images again with --overwrite")
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out_dir}: cannot make this folder ({error.strerror})") from error
     write_atomically(record, "{}")
     since = record.stat().st_mtime_ns  # by the clock that the images get their times from
     write_atomically(record, json.dumps({"settings": settings, "since": since}, indent=1) + "\n")

@@ -92,8 +92,7 @@ class Checkpoints:
             return final  # a run stopped before its first new step
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(f"{UNFINISHED}*"):
-                shutil.rmtree(leftover)
+            self.clear()
             unfinished.mkdir()
             self._write(unfinished, state)
             unfinished.rename(final)
@@ -139,8 +138,11 @@ class Checkpoints:
             # Renamed first: a kill while files are being deleted must not leave half a checkpoint under a good name.
             doomed = path.rename(self.folder / f"{UNFINISHED}old-{path.name}")
             shutil.rmtree(doomed)
+
+    def clear(self) -> None:
+        """Remove what killed trainings left of unfinished and of doomed checkpoints."""
         for leftover in self.folder.glob(f"{UNFINISHED}*"):
-            shutil.rmtree(leftover)
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _progress(path: Path) -> Progress:

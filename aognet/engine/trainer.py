@@ -87,6 +87,8 @@ class Trainer:
         """
         if resume:
             self._resume()
+        if self.is_main:
+            self.checkpoints.clear()
         trackers = self._start_records() if self.is_main else []
         try:
             with (

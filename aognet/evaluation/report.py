@@ -6,7 +6,6 @@ The page itself is ``report.html``.
 import json
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import resources
@@ -21,7 +20,7 @@ from aognet.evaluation.report_pictures import Pictured, close_up, pictured
 from aognet.evaluation.results import Report, Sample, Value
 from aognet.export.gpano import clean_text
 from aognet.export.viewer import content_policy
-from aognet.files import write_atomically
+from aognet.files import made_folder, write_atomically
 
 MOST_ROWS = 500  # of the table of panoramas: a page of thousands is slow to open
 _PICTURE_BYTES = 1_900_000  # all photographs of a page together, before base64 makes them a third longer
@@ -41,10 +40,9 @@ def write_report(report: Report, out: Path, shown: int = 4) -> None:
     if shown < 0:
         raise UserError(f"shown must be at least 0, got {shown}")
     page, data = report_files(out)
-    with suppress(OSError):  # then the file cannot be written either, and that error names it
-        out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(data, json.dumps(_plain(asdict(report)), indent=1, allow_nan=False) + "\n")
-    write_atomically(page, _page(report, shown, data.name))
+    with made_folder(out.parent):
+        write_atomically(data, json.dumps(_plain(asdict(report)), indent=1, allow_nan=False) + "\n")
+        write_atomically(page, _page(report, shown, data.name))
 
 
 def report_files(out: Path) -> tuple[Path, Path]:

@@ -1,10 +1,12 @@
 """An evaluation from two folders to a report: check, measure what is new, gather, write."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from aognet.data.cache import default_folder
 from aognet.errors import UserError
 from aognet.evaluation.findings import Findings
 from aognet.evaluation.images import TRUTH, Item, check_sizes, find_items, pair, photo_camera
@@ -15,7 +17,9 @@ from aognet.evaluation.report import report_files, write_report
 from aognet.evaluation.results import Report, Sample, Value
 from aognet.evaluation.store import Store
 from aognet.evaluation.texts import Texts, find_texts
+from aognet.files import clear_unfinished, made_folder
 from aognet.installed import ROOT
+from aognet.locking import exclusive
 from aognet.models.loading import check_dtype
 from aognet.processes import Processes
 from aognet.provenance import provenance
@@ -72,9 +76,28 @@ def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes)
 
     Everything about the files that headers tell is checked first. Raises UserError naming what is wrong.
     """
-    checked = check(config, protocol)
-    cast = load_cast(protocol, config.dtype, processes.device)
-    store = Store(config.cache, config.cache_gigabytes) if config.cache else Store(gigabytes=config.cache_gigabytes)
+    with ExitStack() as stack:
+        if processes.first:
+            stack.enter_context(_held(config.out))
+        checked = check(config, protocol)
+        cast = load_cast(protocol, config.dtype, processes.device)
+        cache = (config.cache or Path(default_folder("evaluation"))).expanduser()
+        stack.enter_context(made_folder(cache, "--cache"))
+        return _evaluate(config, checked, cast, Store(cache, config.cache_gigabytes), protocol, processes)
+
+
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """The report's folder, made if missing, and in it the report, against other evaluations."""
+    names = {path.name for path in report_files(out)}
+    with made_folder(out.parent, "--out"), exclusive(out.parent, min(names)):
+        clear_unfinished(out.parent, names.__contains__)
+        yield
+
+
+def _evaluate(
+    config: EvaluationConfig, checked: Checked, cast: Cast, store: Store, protocol: Protocol, processes: Processes
+) -> Report | None:
     players = {role: player.network for role, player in cast.players.items()}
     measurer = Measurer(protocol, checked.height, players, cast.perceptual, store, config.batch_size, processes.device)
     contents = measure(measurer, checked.units, config.threads, processes)
@@ -95,11 +118,7 @@ def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes)
 
 
 def check(config: EvaluationConfig, protocol: Protocol) -> Checked:
-    """Finds the panoramas, their references, captions and sizes, and a place for the report."""
-    try:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: cannot make {config.out.parent} ({error.strerror})") from error
+    """Finds the panoramas, their references, captions and sizes."""
     generated = find_items(config.generated, "--generated")[: config.limit or None]
     reference = find_items(config.reference, "--reference", TRUTH)
     pairs = {} if config.unpaired else pair(generated, reference)

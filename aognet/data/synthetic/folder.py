@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,11 +17,14 @@ from aognet.data.captions import CaptionRecord, fold, load_records, save_records
 from aognet.data.hdr import write_exr
 from aognet.data.synthetic import VERSION, Captions, Scene, describe_scene, make_scene
 from aognet.errors import UserError
-from aognet.files import write_atomically
+from aognet.files import clear_unfinished, made_folder, write_atomically
+from aognet.locking import exclusive
 from aognet.workers import work_through
 
 Format = Literal["jpg", "png", "exr"]
 SETTINGS = "scenes.json"
+WRITTEN = (SETTINGS, "captions.jsonl", "captions_aug.jsonl")
+SCENE = r"scene_\d+\.(jpg|png|exr)"
 log = logging.getLogger(__name__)
 
 
@@ -48,13 +54,10 @@ class SceneFolder:
         return self.image(number).exists() and (depth is None or depth.exists())
 
     def claim(self) -> None:
-        """Make the folders and note what their scenes are made with.
+        """Note what the scenes of the folders, which must be there, are made with.
 
         :raises UserError: if they cannot be written, or hold scenes that were made with other settings.
         """
-        for name, folder in (("out_dir", self.out_dir), ("depth_dir", self.depth_dir)):
-            if folder is not None:
-                _make_writable(name, folder)
         path = self.out_dir / SETTINGS
         mine = {key: asdict(self)[key] for key in ("seed", "height", "kinds", "format")} | {"version": VERSION}
         mine = json.loads(json.dumps(mine))
@@ -70,6 +73,19 @@ class SceneFolder:
             for old in [*self.out_dir.glob("scene_[0-9]*.*"), *self.out_dir.glob("captions*.jsonl")]:
                 old.unlink()
         write_atomically(path, json.dumps(mine) + "\n")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folders and hold them against other processes; what killed ones left unfinished is cleared."""
+        folders = {"--out_dir": self.out_dir}
+        if self.depth_dir is not None and self.depth_dir.resolve() != self.out_dir.resolve():
+            folders["--depth_dir"] = self.depth_dir
+        with ExitStack() as stack:
+            for option, folder in folders.items():
+                stack.enter_context(made_folder(folder, option))
+                stack.enter_context(exclusive(folder))
+                clear_unfinished(folder, lambda name: name in WRITTEN or re.fullmatch(SCENE, name) is not None)
+            yield
 
     def make(self, number: int) -> Captions:
         """Write the files of a scene; returns its captions."""
@@ -94,7 +110,12 @@ class SceneFolder:
 
 def fill(folder: SceneFolder, count: int, workers: int) -> int:
     """Make the first ``count`` scenes of a folder and its captions files; returns how many failed."""
-    folder.claim()
+    with folder.held():
+        folder.claim()
+        return _fill(folder, count, workers)
+
+
+def _fill(folder: SceneFolder, count: int, workers: int) -> int:
     files = [folder.image(number).name for number in range(count)]
     paths = folder.out_dir / "captions.jsonl", folder.out_dir / "captions_aug.jsonl"
     whole, views = (_records(path) for path in paths)
@@ -131,13 +152,6 @@ def _read_settings(path: Path) -> dict | None:
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error})") from error
     return found if found is None or isinstance(found, dict) else {}
-
-
-def _make_writable(name: str, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--{name} {folder} cannot be written: {error.strerror}") from error
 
 
 def _save(scene: Scene, path: Path) -> None:
