@@ -218,10 +218,6 @@ def test_folders_that_hold_nothing_are_named(refused, folders: tuple[Path, Path]
     assert f"error: {option}: no panorama" in refused(option, tmp_path / "empty")
 
 
-def test_one_panorama_is_too_few(refused, folders: tuple[Path, Path]) -> None:
-    assert "--generated: a covariance needs at least 2 panoramas" in refused("--limit", 1)
-
-
 def test_protocols_and_settings_that_are_misspelt_are_named(refused, protocol: Path, tmp_path: Path) -> None:
     assert "no protocol 'our'; known are aognet, cubediff, ours, panfusion" in refused("--protocol", "our")
     assert "nowhere.yaml" in refused("--protocol", tmp_path / "nowhere.yaml")

@@ -43,8 +43,8 @@ class PanoramaConfig(SourceConfig):
             raise UserError("folders must name at least one folder of panoramas, got []; or set manifests, or stream")
         if self.stream is not None and (self.folders or self.manifests):
             raise UserError(f"stream excludes folders and manifests, got {[*self.folders, *self.manifests]}")
-        if self.height < 16:
-            raise UserError(f"height must be at least 16, got {self.height}")
+        if not 16 <= self.height <= 16384:
+            raise UserError(f"height must lie in [16, 16384], got {self.height}")
         if not 0 <= self.turns <= 2 * self.height:
             raise UserError(f"turns must lie in [0, {2 * self.height}], the columns; got {self.turns}")
         if not 0 <= self.seed < 2**32:

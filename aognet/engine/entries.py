@@ -6,6 +6,7 @@ from typing import Any
 from aognet.engine.inputs import DirectedPrompt
 from aognet.engine.run_files import STEP
 from aognet.geometry.camera import Camera
+from aognet.geometry.views import MOST_SIZE
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ def read_entry(step: dict[str, Any]) -> Entry:
         raise ValueError(f"wave must be a whole number, got {step['wave']!r}")
     erased = step["erased"]
     cameras = {"camera": Camera(**step["camera"]), "erased": Camera(**erased) if erased else None}
+    for camera in filter(None, cameras.values()):
+        if max(camera.width, camera.height) > MOST_SIZE:
+            raise ValueError(f"a view has at most {MOST_SIZE} pixels a side, got {camera.width}x{camera.height}")
     return Entry(**{**step, **cameras})
 
 

@@ -16,7 +16,7 @@ from aognet.engine.journal import Journal
 from aognet.engine.recorder import Recorder
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import PlanConfig, make_plan
+from aognet.geometry.views import MOST_SIZE, PlanConfig, make_plan
 from aognet.models.painting import View, frame_yaw, look
 from aognet.sampling.sampler import SamplerConfig
 from aognet.sampling.schedulers import make_scheduler
@@ -67,8 +67,8 @@ class GeneratorConfig:
     def __post_init__(self) -> None:
         if self.height < 32 or self.height > 8192:
             raise UserError(f"height must lie in [32, 8192], got {self.height}")
-        if self.face_size < 8 or self.face_size % 8:
-            raise UserError(f"face_size must be a multiple of 8, got {self.face_size}")
+        if not 8 <= self.face_size <= MOST_SIZE or self.face_size % 8:
+            raise UserError(f"face_size must be a multiple of 8 in [8, {MOST_SIZE}], got {self.face_size}")
         if not 0 <= self.feather <= 1:
             raise UserError(f"feather must lie in [0, 1], got {self.feather}")
         if self.views_per_batch < 1:

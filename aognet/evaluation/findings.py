@@ -89,7 +89,10 @@ class Findings:
     def _absent(self, measure: MeasureConfig) -> Value | None:
         """The row of a measure that cannot be made, with the reason."""
         reason = self.cast.absent.get(measure.network, "")
-        if measure.needs("pairs") and not self.pairs:
+        few = [side for side in SIDES if len(self.sets.contents[side]) < 2]
+        if few and SECTIONS.get(measure.kind) == "Distribution":
+            reason = f"one panorama has no distribution: at least 2 are needed, {' and '.join(few)} has 1"
+        elif measure.needs("pairs") and not self.pairs:
             reason = "no generated panorama has a reference of its name"
         elif measure.needs("pairs") and measure.region != "whole" and not any(unit.photo for unit in self.units):
             reason = "where the photograph lies is not known (--photo_fov)"

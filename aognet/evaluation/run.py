@@ -124,9 +124,6 @@ def check(config: EvaluationConfig, protocol: Protocol) -> Checked:
     pairs = {} if config.unpaired else pair(generated, reference)
     reference = [pairs[item.name] for item in generated] if pairs and config.limit else reference
     reference = reference[: config.limit or None]
-    for option, items in (("--generated", generated), ("--reference", reference)):
-        if len(items) < 2 and any(measure.kind == "frechet" for measure in protocol.measures):
-            raise UserError(f"{option}: a covariance needs at least 2 panoramas, {items[0].path} is the only one")
     sets = {"--generated": generated, "--reference": reference}
     height, warnings = check_sizes(sets, protocol.height)
     if not pairs and not config.unpaired:

@@ -11,6 +11,8 @@ from torch import Tensor
 from aognet.errors import UserError
 from aognet.geometry.sphere import rotation
 
+MOST_SIDE = 2**15  # pixels of a view
+MOST_PIXELS = 2**28
 LEAST_AHEAD = 1e-9  # of a direction along the view's axis; others are not shown
 
 
@@ -39,6 +41,12 @@ class Camera:
             raise UserError(f"fov_degrees must be more than 0 and less than 180, got {self.fov_degrees}")
         if not -90 <= self.pitch_degrees <= 90:
             raise UserError(f"pitch_degrees must lie in [-90, 90], got {self.pitch_degrees}")
+        for name in ("width", "height", "margin"):
+            if type(getattr(self, name)) is not int:
+                raise UserError(f"{name} must be a whole number of pixels, got {getattr(self, name)!r:.60}")
+        if max(self.width, self.height) > MOST_SIDE or self.width * self.height > MOST_PIXELS:
+            most = f"{MOST_SIDE} pixels a side and {MOST_PIXELS} in all"
+            raise UserError(f"a view may have {most}, got {self.width:.6g}x{self.height:.6g}")
         if self.width < 1 or self.height < 1:
             raise UserError(f"a view needs at least one pixel, got {self.width}x{self.height}")
         if not 0 <= 2 * self.margin < min(self.width, self.height):

@@ -28,6 +28,8 @@ PUBLISHED = (
     *((0, -45), (90, -45), (-90, -45), (0, 45), (-90, 45), (90, 45)),
 )
 PLANNING_HEIGHT = 64
+MOST_SIZE = 4096
+MOST_PIXELS = 2**30  # of all views of a plan
 STEPS_DEGREES = (15, 10, 5)
 LEVEL_PREFERENCE = 0.5
 
@@ -56,8 +58,8 @@ class PlanConfig:
             raise UserError(f"fov_degrees must be at least 90 for the faces of a cube, got {self.fov_degrees}")
         if not 20 <= self.fov_degrees <= 150:
             raise UserError(f"fov_degrees must lie in [20, 150], got {self.fov_degrees}")
-        if self.size < 8 or self.size % 8:
-            raise UserError(f"size must be a multiple of 8, got {self.size}")
+        if not 8 <= self.size <= MOST_SIZE or self.size % 8:
+            raise UserError(f"size must be a multiple of 8 in [8, {MOST_SIZE}], got {self.size}")
         if not 0 < self.overlap < 0.7:
             raise UserError(f"overlap must lie in (0, 0.7), got {self.overlap}")
         if not 0 <= self.margin <= 0.2:
@@ -86,7 +88,7 @@ class Plan:
 
 
 def make_plan(config: PlanConfig, known: Bool[Tensor, "height width"], yaw_degrees: float = 0.0) -> Plan:
-    """The plan that leaves nothing of a canvas unknown, given what is known of it.
+    """The plan that leaves nothing of a canvas unknown, given what is known of it. Raises UserError if it is too much.
 
     ``yaw_degrees``: of the frame it is made in, a whole number of the canvas's columns. Where a canvas and its frame
     are turned, the plan turns with them.
@@ -94,11 +96,21 @@ def make_plan(config: PlanConfig, known: Bool[Tensor, "height width"], yaw_degre
     known = known.cpu()
     columns = round(yaw_degrees / 360 * known.shape[1]) % known.shape[1]
     if columns == 0:
-        return _planned(config, known)
+        return _bounded(_planned(config, known), config)
     steps = _planned(config, known.roll(-columns, 1)).steps
     turned = [replace(step, camera=step.camera.turned(yaw_degrees)) for step in steps]
     # Completed again: rounding may take a pixel from the edge of a turned view.
-    return Plan(tuple(_completed(turned, config, known)))
+    return _bounded(Plan(tuple(_completed(turned, config, known))), config)
+
+
+def _bounded(plan: Plan, config: PlanConfig) -> Plan:
+    count = len(plan.steps)
+    if count * config.size**2 > MOST_PIXELS:
+        raise UserError(
+            f"plan: {count} views of {config.size}x{config.size} are more than {MOST_PIXELS} pixels; take a smaller "
+            f"size, a wider fov_degrees (it is {config.fov_degrees:g}) or less overlap and margin"
+        )
+    return plan
 
 
 def _planned(config: PlanConfig, known: Bool[Tensor, "height width"]) -> Plan:

@@ -213,6 +213,7 @@ def test_what_differs_from_the_first_request_is_named(whole: Path) -> None:
         ('{"version": 1, "steps": 3, "request": {}, "finished": false}', ""),
         ('{"version": 1, "steps": [[]], "request": {}, "finished": false}', ""),
         ('{"version": 1, "steps": [], "request": {"camera": {"yaw": 3}}, "finished": false}', "yaw"),
+        ('{"version": 1, "steps": [], "request": {"camera": {"width": 1000000000}}, "finished": false}', "1e+09"),
         (" " * (2**24 + 1), "larger than"),
     ],
 )
@@ -233,6 +234,11 @@ def test_a_damaged_journal_is_refused(run: Path, text: str, said: str) -> None:
         ({"camera": {}}, ""),
         ({"camera": {"fov_degrees": 200.0}}, "200.0"),
         ({"camera": {"width": "wide"}}, ""),
+        ({"camera": {"width": 10**12, "height": 10**12}}, "pixels"),
+        ({"camera": {"width": 8000, "height": 8000}}, "4096"),
+        ({"camera": {"width": 32.5}}, "32.5"),
+        ({"camera": {"width": True}}, "True"),
+        ({"erased": {"width": 2**14, "height": 2**14}}, "4096"),
         ({"more": 1}, "more"),
     ],
 )

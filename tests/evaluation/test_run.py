@@ -1,6 +1,7 @@
 """An evaluation from folders to a report: what is paired and checked, what is kept, and what goes on after a stop."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -104,13 +105,17 @@ def test_counts_that_differ_are_warned_of(generated: Path, reference: Path) -> N
 # ------------------------------------------------------------------------------------------------- refused
 
 
-def test_one_panorama_has_no_covariance(generated: Path, reference: Path, tmp_path: Path) -> None:
-    alone = write(tmp_path / "alone", panoramas(1))
-    with pytest.raises(UserError, match="--generated: a covariance needs at least 2 panoramas, .*p0.png is the only"):
-        checked(alone, reference)
-    with pytest.raises(UserError, match="--reference: a covariance needs at least 2 panoramas"):
-        checked(generated, alone, "frechet/panorama/image", unpaired=True)
-    assert run(alone, reference, small("discontinuity", PSNR)).samples[0].scores.keys() == {"discontinuity", PSNR}
+def test_one_pair_is_measured_without_distances(reference: Path, generated: Path, tmp_path: Path) -> None:
+    alone = write(tmp_path / "alone", [image.flip(-1) for image in panoramas(1)])
+    true = write(tmp_path / "true", panoramas(1))
+    protocol = small()
+    found = numbers(run(alone, true, protocol))
+    assert math.isfinite(found[PSNR]) and math.isfinite(found["ssim"])
+    for one, other in ((alone, true), (alone, reference), (generated, true)):
+        report = run(one, other, protocol, unpaired=one is generated)
+        for value in report.values:
+            if value.section == "Distribution":
+                assert value.value is None and "at least 2" in value.note
 
 
 @pytest.mark.parametrize(

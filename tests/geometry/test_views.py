@@ -238,3 +238,22 @@ def test_candidates_that_are_turned_and_mirrored_are_those_computed_one_by_one()
     candidates = views._candidates(config)
     alone = torch.stack([views._mask(replace(one, margin=0), views.PLANNING_HEIGHT) for one in candidates.cameras])
     assert len(alone) > 200 and torch.equal(candidates.seen, alone)
+
+
+@pytest.mark.parametrize("size", [4104, 10**9, 10**30])
+def test_views_have_a_largest_size(size: int):
+    with pytest.raises(UserError, match="4096]"):
+        PlanConfig(size=size)
+
+
+def test_a_plan_of_too_many_pixels_is_refused_before_it_is_painted():
+    known = torch.zeros(32, 64, dtype=torch.bool)
+    assert len(make_plan(PlanConfig(size=4096), known).steps) < 64
+    with pytest.raises(UserError, match="views of 4096x4096 are more than .* pixels"):
+        make_plan(PlanConfig(size=4096, fov_degrees=30.0), known)
+
+
+@pytest.mark.parametrize("width", [2**15 + 1, 10**12, 2**14 + 8, 10.0, "10", True, float("nan")])
+def test_a_camera_has_a_whole_and_bounded_number_of_pixels(width: object):
+    with pytest.raises((UserError, TypeError), match="pixels|width"):  # types are checked under test
+        Camera(width=width, height=2**14 if width == 2**14 + 8 else 8)
