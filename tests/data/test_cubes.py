@@ -97,7 +97,7 @@ def test_batches_and_the_same_sample_again(folder: Path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"size": 12}, "size must be a multiple of 8 in [8, 4096], got 12"),
+        ({"size": 12}, r"size must be a multiple of 8 in \[8, 4096\], got 12"),
         ({"fov_degrees": 80.0}, r"fov_degrees must lie in \[90, 120\], got 80"),
         ({"input_fov_degrees": (180.0,)}, "input_fov_degrees must be fields of view between 0 and 180"),
         ({"input_pitch_degrees": ()}, "input_pitch_degrees must be pitches between -90 and 90"),

@@ -152,7 +152,7 @@ def test_what_is_painted_meets_the_photograph_softly(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"height": 16}, r"height must lie in \[32, 8192\], got 16"),
-        ({"face_size": 20}, "face_size must be a multiple of 8 in [8, 4096], got 20"),
+        ({"face_size": 20}, r"face_size must be a multiple of 8 in \[8, 4096\], got 20"),
         ({"feather": 2.0}, r"feather must lie in \[0, 1\], got 2.0"),
         ({"views_per_batch": 0}, "views_per_batch must be at least 1, got 0"),
     ],
