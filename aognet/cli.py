@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from aognet import threads
 from aognet.errors import UserError
+from aognet.terminal import VisibleFormatter, visible
 
 MOST_CHARACTERS = 200
 
@@ -56,15 +57,16 @@ def configure_logging() -> None:
     rich.reconfigure(stderr=True)
     if rich.get_console().is_terminal:
         handler: logging.Handler = RichHandler(show_path=False, log_time_format="[%X]")
+        handler.setFormatter(VisibleFormatter("%(message)s"))
     else:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+        handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     first = os.environ.get("RANK", "0") == "0"
     logging.getLogger("aognet").setLevel(logging.INFO if first else logging.WARNING)
 
 
 def _say(word: str, message: str, code: int) -> int:
-    line = " ".join(message.split())
+    line = visible(" ".join(message.split()))
     rich.get_console().print(f"[bold]{word}:[/bold] {escape(line)}", soft_wrap=True, highlight=False)
     return code

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import rich
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from aognet.errors import UserError
+from aognet.terminal import visible
 from aognet.threads import ALONE, one_thread
 
 Item = TypeVar("Item")
@@ -256,7 +258,7 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
         *columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
         disable=not console.is_terminal,
     ) as progress:  # fmt: skip
-        task = progress.add_task(title, total=total, speed="")
+        task = progress.add_task(escape(visible(title)), total=total, speed="")
 
         def advance(size: int) -> None:
             nonlocal count, volume, said

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # A part may import itself and the parts of earlier rows; parts of one row do not know each other.
 LAYERS = (
-    {"errors", "threads"},
+    {"errors", "terminal", "threads"},
     {"geometry", "files", "home", "installed", "interpolation", "locking", "processes", "transfer", "workers"},
     {"canvas", "config", "photosphere", "provenance"},
     {"data", "nn", "metrics", "sampling", "export"},

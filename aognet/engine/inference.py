@@ -32,6 +32,7 @@ from aognet.models.loading import check_dtype
 from aognet.models.pretrained import Method, load_method
 from aognet.processes import Processes
 from aognet.provenance import provenance
+from aognet.terminal import visible
 
 log = logging.getLogger(__name__)
 
@@ -304,6 +305,7 @@ def _matching_run(folder: Path, request: dict[str, Any]) -> Journal | None:
 def progress_bars(name: str) -> Iterator[Listener]:
     """One bar for the views of a panorama and one for the steps of the view being painted."""
     from rich import get_console
+    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -316,7 +318,7 @@ def progress_bars(name: str) -> Iterator[Listener]:
     text, bar, count = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     columns = (text, bar, count, TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=get_console()) as progress:
-        views = progress.add_task(f"{name}: views", total=None)
+        views = progress.add_task(f"{escape(visible(name))}: views", total=None)
         steps = progress.add_task("steps", total=None)
         yield Listener(
             lambda done, total: progress.update(views, completed=done, total=total),
