@@ -201,10 +201,11 @@ def _by_profile(profile: bytes, levels: Levels, name: str) -> Levels:
         return levels
     if levels.dtype == np.uint16 and found is not None and icc.fits(profile, levels.shape[-1]):
         return found.to_srgb(levels)
-    if levels.dtype == np.uint16:
-        levels = ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        log.warning("%s: has an ICC profile of tables; its 16 bits are converted as 8", name)
+    deep = levels.dtype == np.uint16
+    levels = ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8) if deep else levels
     converted = np.asarray(icc.convert(_as_image(levels), profile))
+    if deep:
+        log.warning("%s: has an ICC profile of tables; its 16 bits were converted as 8", name)
     return converted[..., None] if converted.ndim == 2 else converted
 
 

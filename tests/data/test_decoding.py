@@ -152,6 +152,13 @@ def test_eight_bits_and_sixteen_agree_with_littlecms(name: str) -> None:
     assert np.abs(deep / 257 - expected).mean() < 0.35
 
 
+def test_a_profile_of_tables_makes_sixteen_bits_eight(caplog: pytest.LogCaptureFixture) -> None:
+    tables = profile({b"A2B0": b"mft2" + bytes(48)})
+    expected = colours()
+    deep = levels(with_profile(expected.astype(np.uint16) * 257, tables))
+    assert "a.png: " in caplog.text and deep.shape == expected.shape
+
+
 def test_sixteen_bits_stay_sixteen() -> None:
     ramp = np.repeat(np.arange(0, 65536, 16, dtype=np.uint16).reshape(16, 256, 1), 3, -1)
     found = levels(with_profile(ramp, PROFILES["p3"]))
@@ -204,6 +211,39 @@ def test_cmyk_by_its_profile_or_without(tmp_path: Path, caplog: pytest.LogCaptur
         assert np.abs(found.astype(int) - np.asarray(image.convert("RGB"))).max() <= 6
         assert ("ICC profile is left aside" in caplog.text) == bool(content)
         caplog.clear()
+
+
+def cmyk_profile() -> bytes:
+    """Ink to Lab by a table of 2 x 2 x 2 x 2 points (lut8Type, ICC.1:2022 section 10.11)."""
+    identity = struct.pack(">9i", *(np.eye(3).astype(int).ravel() * 65536))
+    ramp = bytes(range(256))
+    cyan, magenta, yellow, black = np.indices((2, 2, 2, 2)).reshape(4, -1)
+    light = (1 - black) * (1 - 0.3 * cyan - 0.4 * magenta - 0.1 * yellow)
+    green_red = 128 + (1 - black) * (60 * magenta - 50 * cyan)
+    blue_yellow = 128 + (1 - black) * (80 * yellow - 40 * cyan)
+    table = np.stack([light * 255, green_red, blue_yellow], -1).round().astype(np.uint8).tobytes()
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + identity + ramp * 4 + table + ramp * 3
+    content = bytearray(profile({b"A2B0": lut}, b"CMYK"))
+    content[12:16], content[20:24] = b"prtr", b"Lab "
+    return bytes(content)
+
+
+def test_cmyk_by_its_profile(tmp_path: Path) -> None:
+    content = cmyk_profile()
+    inks = [(0, 0, 0, 0), (0, 0, 0, 255), (255, 0, 0, 0), (0, 255, 0, 0), (0, 0, 255, 0), (30, 200, 90, 40)]
+    for ink in inks:
+        image = Image.new("CMYK", (8, 8), ink)
+        image.save(tmp_path / "a.jpg", quality=100, icc_profile=content)
+        source = ImageCms.ImageCmsProfile(io.BytesIO(content))
+        shown = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        found = decode_file(tmp_path / "a.jpg", "a.jpg").levels.astype(int)
+        assert np.abs(found - np.asarray(shown)).max() <= 6, ink
+        if ink == inks[0]:
+            assert found.min() >= 250
+        elif ink == inks[1]:
+            assert found.max() <= 5
+        else:
+            assert np.abs(found - np.asarray(image.convert("RGB"))).max() > 20, ink  # without a profile it is another
 
 
 @pytest.mark.parametrize("seed", range(4))
