@@ -154,7 +154,8 @@ def _redirect(log: Path) -> None:
     for stream in (1, 2):
         os.dup2(target, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # as Python's own
 
 
 def finish(children: Sequence[int], log: Path, began: float, seconds: float, kill: Kill | None = None) -> Ended:
