@@ -35,6 +35,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         unfinished.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
         flush(unfinished)
         unfinished.replace(path)
+        unfinished = None  # now there is nothing left to do: who is killed from here on has written
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise UserError(f"{path}: cannot write this file ({getattr(error, 'strerror', None) or error})") from error
     finally:

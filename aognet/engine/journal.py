@@ -6,7 +6,6 @@ to be written or removed is noted first: whatever a kill leaves, the same comman
 """
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -138,8 +137,6 @@ class Journal:
             "provenance": self.provenance,
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        # A file name may hold bytes that are no text: what JSON has for them, not what UTF-8 refuses.
-        text = re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
         write_atomically(self.folder / JOURNAL, text)
 
     def owns(self, name: str) -> bool:
