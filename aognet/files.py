@@ -183,6 +183,11 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_utf8(path: Path) -> bool:
+    """Whether a name is UTF-8, as libraries that are not of Python want it."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in str(path))
+
+
 def is_file(path: Path) -> bool:
     """Whether there is such a file; a name that no file can have (too long, with a NUL) names none."""
     try:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from aognet.data.colour import REC709, known_primaries, light_to_rec709, to_xyz
 from aognet.data.rgbe import read_rgbe
 from aognet.errors import UserError
-from aognet.files import is_file, write_atomically
+from aognet.files import is_file, is_utf8, write_atomically
 
 # 16384 x 8192, the largest panorama in use; a header that claims more is refused before any memory is asked for.
 MOST_PIXELS = 16384 * 8192
@@ -142,7 +142,7 @@ def _opened(path: Path, header_only: bool = False) -> Iterator[Any]:
     import OpenEXR
 
     with path.open("rb") as stream:
-        place = stream if any("\ud800" <= letter <= "\udfff" for letter in str(path)) else str(path)
+        place = str(path) if is_utf8(path) else stream
         with OpenEXR.File(place, separate_channels=True, header_only=header_only) as file:
             yield file
 

@@ -1,5 +1,6 @@
 """The folder of one experiment: logs/NAME with config, provenance, metrics, images, checkpoints and final weights."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,4 +85,8 @@ def show_plan(config: LoadedConfig, model: "Trainable") -> None:
 
 
 def _yaml(config: LoadedConfig) -> str:
-    return OmegaConf.to_yaml(OmegaConf.create(config.to_container()))
+    values = config.to_container()
+    try:
+        return OmegaConf.to_yaml(OmegaConf.create(values))
+    except UnicodeEncodeError:  # names of files that are not UTF-8: JSON, which is YAML, escapes them
+        return json.dumps(values, indent=2) + "\n"

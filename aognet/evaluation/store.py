@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from aognet.errors import UserError
-from aognet.files import make_room, write_atomically
+from aognet.files import is_utf8, make_room, write_atomically
 from aognet.home import default_folder, expanded
 
 SUFFIX = ".safetensors"
@@ -46,8 +46,12 @@ class Store:
         """Whether there is a whole file of that name; its header tells. One that is broken is removed."""
         path = self._path(key)
         try:
-            with safe_open(path, "pt"):
-                os.utime(path)  # what was used last goes last
+            if is_utf8(path):
+                with safe_open(path, "pt"):
+                    pass
+            else:  # the library opens no such file
+                load(path.read_bytes())
+            os.utime(path)  # what was used last goes last
         except FileNotFoundError:
             return False
         except SafetensorError:

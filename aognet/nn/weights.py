@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
 
 from aognet.errors import UserError
+from aognet.files import is_file, is_utf8
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -18,10 +19,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file to the CPU; a missing or broken one is a UserError."""
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such file")
     try:
-        return load_file(path)
+        # The library opens no file whose name is not UTF-8.
+        return load_file(path) if is_utf8(path) else load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from error
 

@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from aognet.config import REGISTRY
+from aognet.config import REGISTRY, load_config, quoted
 from aognet.engine.checkpoint import Checkpoints
+from aognet.engine.experiment import write_config
 from aognet.errors import UserError
 from main import main
 from tests.engine.toy import TARGETS, fresh_processes, metrics
@@ -58,6 +59,22 @@ def test_an_experiment_has_everything_in_its_folder(tmp_path: Path, train: Calla
     weights = load_file(folder / "final" / "model.safetensors")
     assert train("-n", "next", "-c", str(folder / "checkpoints" / "step-00000005"), "trainer.learning_rate=1e-12") == 0
     assert_close(load_file(tmp_path / "next" / "final" / "model.safetensors")["stem.weight"], weights["stem.weight"])
+
+
+@pytest.mark.parametrize("odd", ["caf\udce9", "line\nfeed", "line\u2028separator", "日本 🏞", "${HOME}"])
+def test_an_experiment_with_an_odd_name_goes_on(odd: str, tmp_path: Path, train: Callable[..., int]) -> None:
+    out = tmp_path / odd
+    assert train("--n", odd, "--out_dir", str(out)) == 0
+    assert load_config([out / odd / "config.yaml"]).values["trainer"]["max_steps"] == 4
+    assert main(["--out_dir", str(out), "-n", odd, "--resume", "trainer.max_steps=5"]) == 0
+    assert list(metrics(out / odd)) == [1, 2, 3, 4, 5]
+
+
+def test_a_configuration_with_odd_names_comes_back(tmp_path: Path) -> None:
+    folders = ["caf\udce9", "line\nfeed", "line\u2028separator", "next\x85line", "日本 🏞", "1e-5", "null"]
+    config = load_config([], [f"data={quoted({'folders': folders})}"])
+    write_config(tmp_path, config)
+    assert load_config([tmp_path / "config.yaml"]).to_container() == config.to_container()
 
 
 def test_a_dry_run_shows_config_and_parameters(

@@ -14,9 +14,10 @@ from aognet.evaluation.store import Store, digest_of_content
 TENSORS = {"a": torch.arange(6).view(2, 3), "b": torch.tensor(0.25, dtype=torch.float64)}
 
 
-def test_what_is_put_is_there(tmp_path: Path) -> None:
-    Store(tmp_path / "deep" / "er").put("key", TENSORS | {"c": torch.eye(3)[:, :2]})
-    store = Store(tmp_path / "deep" / "er")
+@pytest.mark.parametrize("name", ["er", "caf\udce9", "line\nfeed"])
+def test_what_is_put_is_there(name: str, tmp_path: Path) -> None:
+    Store(tmp_path / "deep" / name).put("key", TENSORS | {"c": torch.eye(3)[:, :2]})
+    store = Store(tmp_path / "deep" / name)
     found = store.get("key")
     assert store.has("key") and found.keys() == {"a", "b", "c"}
     assert all(torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in TENSORS.items())
