@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aognet.data import captions
 from aognet.data.captions import (
@@ -176,3 +178,17 @@ def test_an_index_that_cannot_be_used(tmp_path: Path):
         with pytest.raises(UserError, match=words):
             index_captions.main(["--index", str(table), "--out_dir", str(tmp_path / out)])
     assert not (tmp_path / "out").exists()
+
+
+NAMES = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("\udc80\udce9\udcff")), max_size=8)
+TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=8), max_size=3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(NAMES, TEXTS, max_size=4))
+def test_whatever_names_and_texts_come_back(tmp_path_factory: pytest.TempPathFactory, texts: dict[str, list[str]]):
+    """Bytes of names that are not UTF-8, and all that some programs take for the end of a line."""
+    path = tmp_path_factory.getbasetemp() / "captions.jsonl"
+    save_captions(texts, path)
+    path.read_bytes().decode()
+    assert load_captions(path) == texts
