@@ -22,7 +22,9 @@ def what_it_is(path: Path) -> str | None:
         return _what_file(path)
     if any((path / name).is_file() for name in ("adapter_config.json", "pytorch_lora_weights.safetensors")):
         return _lora(path)
-    if not path.is_dir() or any((path / name).exists() for name in ("config.json", "model_index.json", "unet")):
+    # state.json: a training's checkpoint.
+    ours = ("config.json", "model_index.json", "unet", "state.json")
+    if not path.is_dir() or any((path / name).exists() for name in ours):
         return None
     found = sorted(file for file in path.iterdir() if file.suffix in (*PICKLES, SUFFIX) and file.is_file())
     said = next(filter(None, map(_what_file, found)), None)
