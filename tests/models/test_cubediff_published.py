@@ -49,7 +49,7 @@ def photographed(fov: float = 110.0, yaw: float = 0.0) -> Canvas:
 def paint(model: CubeDiff, canvas: Canvas, **sampler: Any) -> Tensor:
     steps = make_plan(PlanConfig(kind="cube", fov_degrees=FOV, size=SIZE), canvas.known[0, 0]).steps
     views = [View(canvas, step.camera, "a hall", seed) for seed, step in enumerate(steps)]
-    return model.outpaint(views, look(views), SamplerConfig(steps=2, **sampler), 16)
+    return model.outpaint(views, look(views), SamplerConfig(steps=1, **sampler), 16)
 
 
 def test_positions_are_longitude_and_latitude():
@@ -83,13 +83,12 @@ def test_with_little_memory_and_kept_encodings_it_paints_alike(sd2_folder: Path,
     )
     assert_close(paint(small, photographed()), expected, atol=1e-4, rtol=0)
     kept = CacheConfig(folder=str(tmp_path / "kept"))
+    keeping = CubeDiff(CubeDiff.Config(backbone=BackboneConfig(str(sd2_folder), encodings=kept), **PUBLISHED))
+    faces = batch_of(2).faces
+    expected = small.backbone.encode_images(faces)
     for _ in range(2):
-        model = CubeDiff(CubeDiff.Config(backbone=BackboneConfig(str(sd2_folder), encodings=kept), **PUBLISHED))
-        assert_close(
-            model.backbone.encode_images(batch_of(2).faces),
-            made(sd2_folder, **PUBLISHED).backbone.encode_images(batch_of(2).faces),
-        )
-    assert len(list((tmp_path / "kept").glob("*.safetensors"))) == 2 - 1  # two cubes that are the same
+        assert_close(keeping.backbone.encode_images(faces), expected, atol=1e-5, rtol=1e-5)
+    assert len(list((tmp_path / "kept").glob("*.safetensors"))) == 1  # of two cubes that are the same
 
 
 def test_cropped_faces_show_each_direction_as_its_own_face_does():
@@ -153,9 +152,9 @@ def test_training_and_painting_know_the_same_of_a_whole_face(sd2_folder: Path, m
 
 @pytest.mark.parametrize("folder", ["sd2_folder", "plain_folder"])
 def test_training_lowers_the_loss_and_what_is_saved_paints_the_same(folder: str, request: Any, tmp_path: Path):
-    model, batch = made(request.getfixturevalue(folder), **PUBLISHED), batch_of(2)
-    optimizer, losses = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3), []
-    for _ in range(10):
+    model, batch = made(request.getfixturevalue(folder), **PUBLISHED), batch_of(1)
+    optimizer, losses = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 5e-3), []
+    for _ in range(6):
         optimizer.zero_grad()
         loss = model(batch)["loss"]
         loss.backward()
@@ -167,7 +166,6 @@ def test_training_lowers_the_loss_and_what_is_saved_paints_the_same(folder: str,
     assert described["variant"] == "published"
     again = load_method(str(tmp_path / "saved")).eval()
     assert again.is_published and torch.equal(paint(again, photographed()), paint(model.eval(), photographed()))
-    assert all(image.isfinite().all() for image in model.preview(batch).values())
 
 
 def test_text_and_image_have_scales_of_their_own():
@@ -194,8 +192,7 @@ def test_text_and_image_have_scales_of_their_own():
     assert torch.equal(late, both)
 
 
-@pytest.mark.parametrize("options", [{}, PUBLISHED])
-@pytest.mark.parametrize("folder", ["sd2_folder", "plain_folder"])
+@pytest.mark.parametrize(("folder", "options"), [("sd2_folder", {}), ("plain_folder", PUBLISHED)])
 def test_the_image_counts_as_much_as_asked(folder: str, options: dict[str, Any], request: Any):
     model = made(request.getfixturevalue(folder), **options)
     plain = paint(model, photographed())
