@@ -12,7 +12,7 @@ from aognet.data.images import save_image
 from aognet.errors import UserError
 from aognet.evaluation import measure
 from aognet.evaluation.measure import Measurer
-from aognet.evaluation.run import Checked, EvaluationConfig, check
+from aognet.evaluation.run import Checked, EvaluationConfig, check, evaluate
 from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, small, values, write
 
 CAMERA = {"yaw_degrees": 20.0, "fov_degrees": 70.0, "width": 32, "height": 32}
@@ -275,7 +275,7 @@ def test_a_limit_keeps_the_pairs_of_what_it_takes(generated: Path, reference: Pa
 
 def test_a_report_that_can_go_nowhere_is_refused_before_anything_is_measured(generated: Path, reference: Path) -> None:
     config = EvaluationConfig(generated, reference, generated / "p0.png" / "report")
-    with pytest.raises(UserError, match="--out .*p0.png.*cannot make this folder"):
+    with pytest.raises(UserError, match="--out .*p0.png: cannot make this folder"):
         evaluate(config, small(), ALONE)
 
 
