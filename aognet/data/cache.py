@@ -19,7 +19,7 @@ from aognet.data.formats import LIGHT_SUFFIXES
 from aognet.data.images import decode_panorama, load_panorama, to_uint8
 from aognet.data.viewing import Pyramid, bordered, level_heights
 from aognet.errors import UserError
-from aognet.files import make_room, write_atomically
+from aognet.files import made_folder, make_room, write_atomically
 from aognet.home import default_folder, expanded
 
 log = logging.getLogger(__name__)
@@ -112,10 +112,10 @@ class PanoramaCache:
         if self._room < self.bytes_each:
             return
         try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(kept, b"".join(level.tobytes() for level in pyramid.levels))
+            with made_folder(kept.parent):
+                write_atomically(kept, b"".join(level.tobytes() for level in pyramid.levels))
             self._room -= self.bytes_each
-        except (OSError, UserError) as error:
+        except UserError as error:
             log.warning("cache.folder: panoramas will be decoded each time: %s", error)
             self.folder = None
 

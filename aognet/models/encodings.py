@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from aognet.data.cache import CacheConfig
 from aognet.errors import UserError
-from aognet.files import make_room, write_atomically
+from aognet.files import made_folder, make_room, write_atomically
 from aognet.home import expanded
 from aognet.nn.weights import read_tensors
 
@@ -68,18 +68,21 @@ class EncodingCache:
     def _write(self, path: Path, encoding: Sequence[Tensor]) -> None:
         content = save({str(number): part.cpu().contiguous() for number, part in enumerate(encoding)})
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if self._room < len(content):
-                wanted = min(8 * len(content), self.most_bytes // 4)
-                free = make_room(self.folder, OURS, self.most_bytes, wanted, self.started)
-                # Other processes fill the folder too: a part of what is free, before it is measured again.
-                self._room = max(free // 4, min(free, len(content)))
-            if self._room >= len(content):
-                write_atomically(path, content)
-                self._room -= len(content)
-        except (OSError, UserError) as error:
+            with made_folder(path.parent):
+                self._keep(path, content)
+        except UserError as error:
             log.warning("encodings.folder: images and texts will be encoded each time: %s", error)
             self.folder = None
+
+    def _keep(self, path: Path, content: bytes) -> None:
+        if self._room < len(content):
+            wanted = min(8 * len(content), self.most_bytes // 4)
+            free = make_room(self.folder, OURS, self.most_bytes, wanted, self.started)
+            # Other processes fill the folder too: a part of what is free, before it is measured again.
+            self._room = max(free // 4, min(free, len(content)))
+        if self._room >= len(content):
+            write_atomically(path, content)
+            self._room -= len(content)
 
 
 def _precision(device: str) -> str:
