@@ -102,7 +102,8 @@ def _picture(file: io.BufferedIOBase, name: str, profile: bytes | None = None) -
         image.load()  # checks the whole file, and PNG has metadata behind its pixels
         profile = image.info.get("icc_profile") or profile
         exif, packet = read_exif(image, name), image.info.get("xmp", b"")
-        levels, alpha = _grey_16(image) if image.mode in _GREY_16 else deep and _deep(file) or _plain(image, name)
+        found = _grey_16(image) if image.mode in _GREY_16 else _deep(file) if deep else None
+        levels, alpha = found or _plain(image, name)
         info = image.info
     del image  # its pixels were copied
     if alpha is not None and alpha.min() == np.iinfo(alpha.dtype).max:

@@ -24,6 +24,11 @@ def read_mask(path: Path) -> Bool[Tensor, "1 rows columns"]:
 
     :raises UserError: naming the file, for a picture instead of a mask, too.
     """
+    return _certain(_painted(path))
+
+
+def _painted(path: Path) -> Float[Tensor, "1 rows columns"]:
+    """How much of each pixel is to be painted, in [0, 1]."""
     loaded = load(path)
     light = loaded.image.mean(0, keepdim=True).add_(1).div_(2)
     solid = torch.ones_like(light, dtype=torch.bool) if loaded.opacity is None else loaded.opacity >= 0.5
@@ -32,17 +37,12 @@ def read_mask(path: Path) -> Bool[Tensor, "1 rows columns"]:
     coloured = (loaded.image.amax(0) - loaded.image.amin(0) > 0.5) & solid[0]
     if coloured.sum() > _MOST_COLOURED * solid.sum():
         raise UserError(f"{path}: has colours, so it is no mask: white is painted, black stays")
-    return _certain(_painted(light, loaded.opacity, solid))
-
-
-def _painted(light: Tensor, opacity: Tensor | None, solid: Tensor) -> Float[Tensor, "1 rows columns"]:
-    """How much of each pixel is to be painted, in [0, 1]."""
-    if opacity is None:
+    if loaded.opacity is None:
         return light
     black = (light[solid] < 0.5).float().mean()
     if black < _MOST_ODD:
-        return opacity
-    return 1 - opacity if black > 1 - _MOST_ODD else light * opacity
+        return loaded.opacity
+    return 1 - loaded.opacity if black > 1 - _MOST_ODD else light * loaded.opacity
 
 
 def _certain(painted: Float[Tensor, "1 rows columns"]) -> Bool[Tensor, "1 rows columns"]:

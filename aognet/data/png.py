@@ -11,7 +11,8 @@ from collections.abc import Iterator
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What pixels are made of; a frame of an animation beyond the first is no part of the picture.
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_COLOURS = {b"cHRM": 32, b"gAMA": 4, b"sRGB": 1}  # with their lengths
+_COLOURS = {b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"cICP": 4}  # with their lengths
+_KEPT, _XMP, _MOST_KEPT = (*_COLOURS, b"eXIf", b"iTXt"), b"XML:com.adobe.xmp\0\0", 1 << 20
 _MOST_CHUNKS = 1 << 16
 
 
@@ -44,7 +45,7 @@ def coding_points(file: io.BufferedIOBase) -> tuple[int, int] | None:
 
 
 def bare(file: io.BufferedIOBase, most_profile: int) -> tuple[bytes, bytes | None]:
-    """A PNG of the pixels and plain colour chunks of another, with good check sums beside them, and its ICC profile.
+    """A PNG of the pixels of another, of its colours, EXIF data and XMP if they are undamaged, and its ICC profile.
 
     ``most_profile``: bytes of a profile that is unpacked; a larger or damaged one is left out.
     """
@@ -53,11 +54,18 @@ def bare(file: io.BufferedIOBase, most_profile: int) -> tuple[bytes, bytes | Non
         file.seek(place)
         if kind == b"iCCP":
             profile = _unpacked(file.read(min(length, most_profile)), most_profile)
-        elif kind in _PIXELS or _COLOURS.get(kind) == length:
-            parts.append(struct.pack(">I4s", length, kind) + file.read(length + 4))
+        elif kind in _PIXELS or (length <= _MOST_KEPT and _COLOURS.get(kind, length) == length and kind in _KEPT):
+            data, check = file.read(length), file.read(4)
+            if kind in _PIXELS or _is_sound(kind, data, check):
+                parts.append(struct.pack(">I4s", length, kind) + data + check)
         if kind == b"IEND":
             break
     return b"".join(parts), profile
+
+
+def _is_sound(kind: bytes, data: bytes, check: bytes) -> bool:
+    """Whether a chunk is undamaged and, if it is a text, plain XMP."""
+    return check == struct.pack(">I", zlib.crc32(kind + data)) and (kind != b"iTXt" or data.startswith(_XMP))
 
 
 def _unpacked(data: bytes, most: int) -> bytes | None:

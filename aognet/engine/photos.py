@@ -5,7 +5,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
@@ -79,11 +78,12 @@ def read_photo(
 
 def _shrunk(image: Tensor, opacity: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
     """Both in another size, colours weighed by opacity: those of transparent pixels show nowhere."""
-    layers = image if opacity is None else torch.cat([image * opacity, opacity], dim=1)
-    layers = functional.interpolate(layers, size=size, mode="bicubic", antialias=True)
     if opacity is None:
-        return layers.clamp_(-1, 1), None
-    colours, opacity = layers.split([3, 1], dim=1)
+        return functional.interpolate(image, size=size, mode="bicubic", antialias=True).clamp_(-1, 1), None
+    colours, opacity = (
+        functional.interpolate(part, size=size, mode="bicubic", antialias=True)
+        for part in (image.mul_(opacity), opacity)
+    )
     return (colours / opacity.clamp_min(1e-3)).clamp_(-1, 1), opacity.clamp(0, 1)
 
 

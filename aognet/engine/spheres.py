@@ -39,15 +39,16 @@ def read_partial(path: Path, mask_path: Path | None, height: int) -> Canvas:
     Raises UserError naming the file, also where nothing is to be painted or nothing would be kept.
     """
     loaded = load(path)
-    canvas = _canvas(loaded, path, height)
-    known = canvas.known
+    canvas, shown = _canvas(loaded, path, height), loaded.image.shape[-2:]
+    area, known = loaded.area or WHOLE, canvas.known
+    del loaded  # a mask may be as large
     if not known.any():
         raise UserError(f"{path}: is transparent throughout, so nothing of it is known")
     if mask_path is None:
         if known.all():
             raise UserError(f"{path}: is known throughout, so nothing is to be painted: --mask says where (white)")
         return canvas
-    known = known & ~_mask(mask_path, loaded, height)
+    known = known & ~_mask(mask_path, shown, area, height)
     if known.all():
         raise UserError(f"{mask_path}: is black throughout, so nothing is to be painted: white is painted")
     if not known.any():
@@ -60,22 +61,21 @@ def _canvas(loaded: Loaded, path: Path, height: int) -> Canvas:
     if loaded.opacity is None and area.whole:
         check_shape(*size, str(path))
         return Canvas.of(_level(resize_panorama(loaded.image[None], height), area))
-    opacity = torch.ones(1, *size) if loaded.weight is None else loaded.weight
-    layers = torch.cat([loaded.image * opacity, opacity])[None]
     if area.whole:
         check_shape(*size, str(path))
-        layers = resize_panorama(layers, height)
-    else:
-        layers = _placed(layers, area, height)
-    layers = _level(layers, area)
-    colours, opacity = layers.split([3, 1], dim=1)
+    opacity = torch.ones(1, *size) if loaded.weight is None else loaded.weight
+    # One after the other and in place: together they would take twice the memory.
+    colours, opacity = (
+        _level(resize_panorama(part, height) if area.whole else _placed(part, area, height), area)
+        for part in (loaded.image.mul_(opacity)[None], opacity[None])
+    )
     return Canvas.of((colours / opacity.clamp_min(1e-3)).clamp(-1, 1), opacity > OPAQUE)
 
 
-def _mask(path: Path, loaded: Loaded, height: int) -> Bool[Tensor, "1 1 height width"]:
-    """Where a mask says that is to be painted of the sphere."""
-    painted, area = read_mask(path), loaded.area or WHOLE
-    if area.whole or painted.shape[-2:] != loaded.image.shape[-2:]:
+def _mask(path: Path, shown: torch.Size, area: SphereArea, height: int) -> Bool[Tensor, "1 1 height width"]:
+    """Where a mask says that is to be painted of the sphere; ``shown``: rows and columns of the panorama's file."""
+    painted = read_mask(path)
+    if area.whole or painted.shape[-2:] != shown:
         rows, columns = painted.shape[-2:]
         if abs(columns - 2 * rows) > 1:
             raise UserError(f"{path}: a panorama's mask is twice as wide as high, this image is {columns}x{rows}")

@@ -442,6 +442,22 @@ def test_odd_chunks_spoil_no_picture(odd: bytes, behind: bool, caplog: pytest.Lo
     assert len(caplog.records) <= 1 and all("a.png: " in record.getMessage() for record in caplog.records)
 
 
+@pytest.mark.parametrize("odd", [chunk(b"zTXt", b"Comment\0\0" + BIG), chunk(b"pHYs", b"\0")])
+def test_odd_chunks_hide_no_others(odd: bytes) -> None:
+    pixels = np.full((8, 12, 3), P3_RED, np.uint8)
+    for colour in (chunk(b"cICP", bytes([12, 13, 0, 1])), chunk(b"iCCP", b"x\0\0" + zlib.compress(PROFILES["p3"]))):
+        picture = decode_file(png(pixels, odd + colour + chunk(b"eXIf", odd_exif(6, []))), "a.png")
+        assert picture.levels.shape == (12, 8, 3)
+        assert np.abs(picture.levels.astype(int) - IN_SRGB).max() <= 1
+    packet = (
+        b'<x><y xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" GPano:ProjectionType="equirectangular"/></x>'
+    )
+    picture = decode_file(png(pixels[:6], odd + chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet)), "a.png")
+    assert picture.area is not None and picture.area.whole
+    damaged = chunk(b"eXIf", odd_exif(6, []))[:-1] + b"?"
+    assert decode_file(png(pixels, odd + damaged), "a.png").levels.shape == (8, 12, 3)
+
+
 def test_damaged_pixels_are_refused_still() -> None:
     content = bytearray(png(colours(400), chunk(b"zTXt", b"Comment\0\0" + BIG)))
     content[-40] ^= 255
