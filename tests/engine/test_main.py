@@ -127,7 +127,7 @@ COMMAND = [str(ROOT / "tests" / "engine" / "toy_main.py")]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
-def start(folder: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen:
+def start(folder: Path, *arguments: str, launcher: tuple[str, ...] = (), session: bool = False) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [
         sys.executable,
@@ -139,7 +139,7 @@ def start(folder: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subp
         str(folder / "toy.yaml"),
         *arguments,
     ]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=folder)
+    return subprocess.Popen(command, env=environment, stderr=-1, text=True, cwd=folder, start_new_session=session)
 
 
 @pytest.mark.slow

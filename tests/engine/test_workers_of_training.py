@@ -4,6 +4,7 @@ import ast
 import operator
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from PIL import Image
 from aognet.config import build, load_config
 from aognet.engine.loading import load_batches
 from tests.data.test_streams import write_shards
-from tests.engine.test_main import start
+from tests.engine.test_main import start, wait_for
 from tests.engine.toy import metrics
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,24 @@ def test_threads_workers_validation_and_images_go_together(tmp_path: Path, panor
             process.kill()
     assert process.returncode == 0, errors
     assert list(metrics(tmp_path / "run", "val/loss")) == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_reaches_all_processes_and_ends_the_step(tmp_path: Path) -> None:
+    (tmp_path / "toy.yaml").write_text(
+        "model: {target: toy}\ndata: {train: {target: toy_samples}, validation: {target: toy_samples}}\n"
+        "trainer: {max_steps: 100000, validate_every: 1, checkpoint_every: 1, num_workers: 2, threads: 2,\n"
+        "          device: cpu}\n"
+    )
+    process = start(tmp_path, "-n", "run", session=True)
+    try:
+        wait_for(tmp_path / "run", process, 3)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors and errors.strip().splitlines()[-1].startswith("stopped: after step")
 
 
 def forking(path: Path) -> list[str]:
