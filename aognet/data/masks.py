@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
 from aognet.data.images import load
 from aognet.errors import UserError
@@ -47,8 +47,12 @@ def _painted(path: Path) -> Float[Tensor, "1 rows columns"]:
 
 def _certain(painted: Float[Tensor, "1 rows columns"]) -> Bool[Tensor, "1 rows columns"]:
     """All of what is at least half to be painted, and of what is beside it all that is not certainly to stay."""
-    white = (painted >= 0.5).float()
-    across = min(MARGIN, white.shape[-1])
-    wrapped = functional.pad(white, (across, across), mode="circular")  # beside the last column lies the first
-    beside = functional.max_pool2d(wrapped, (2 * MARGIN + 1, 2 * across + 1), stride=1, padding=(MARGIN, 0))
-    return (white > 0) | ((beside > 0) & (painted > CERTAINLY_BLACK))
+    import cv2
+
+    white = (painted[0] >= 0.5).to(torch.uint8).numpy()
+    across = min(MARGIN, white.shape[1])
+    # Beside the last column lies the first.
+    wrapped = cv2.copyMakeBorder(white, 0, 0, across, across, cv2.BORDER_WRAP)
+    kernel = np.ones((2 * MARGIN + 1, 2 * across + 1), np.uint8)
+    beside = torch.from_numpy(cv2.dilate(wrapped, kernel)[:, across:-across].astype(bool))
+    return (painted >= 0.5) | (beside & (painted > CERTAINLY_BLACK))
