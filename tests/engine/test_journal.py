@@ -251,6 +251,28 @@ def test_a_damaged_step_is_refused(run: Path, change: dict[str, Any], said: str)
     assert (run / "steps" / "001.png").is_file()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"outputs": ["../x.png"]}, "outputs: unknown name '../x.png'"),
+        ({"outputs": ["result.png", "/etc/passwd"]}, "outputs: unknown name '/etc/passwd'"),
+        ({"outputs": 3}, ""),
+        ({"plan": [{"file": "../x.png"}]}, "'../x.png'"),
+        ({"plan": 3}, ""),
+        ({"edit": {"command": "--undo 1", "gone": ["../x.png"], "view": None}}, "'../x.png'"),
+        ({"edit": {"command": "--undo 1", "gone": [3], "view": None}}, ""),
+        ({"edit": {"command": "x", "gone": [], "view": {"file": "001.png"}}}, ""),
+        ({"edit": 3}, ""),
+        ({"begun": None, "edit": []}, ""),
+    ],
+)
+def test_a_journal_names_no_files_but_a_runs(run: Path, change: dict[str, Any], said: str) -> None:
+    """What it lists may be removed, and it may be a stranger's."""
+    content = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(content | change))
+    assert_refused(run, "run.json: not a run that can be continued", said)
+
+
 def assert_refused(run: Path, *said: str) -> None:
     with pytest.raises(UserError) as caught:
         Journal.open(run)
