@@ -91,16 +91,16 @@ def views(split: str, overrides: Sequence[str]):
     return torch.stack([samples[number].image for number in range(VIEWS)])
 
 
-def linear(fitted, shown, count: int):
-    """Blocks projected on the ``count`` principal components of blocks."""
+def linear(fitted, shown, count: int, block: int = BLOCK):
+    """Blocks of ``block`` x ``block`` pixels projected on the ``count`` principal components of blocks."""
     import torch
     from torch.nn.functional import fold, unfold
 
-    blocks, inputs = (unfold(images, BLOCK, stride=BLOCK).movedim(1, -1) for images in (fitted, shown))
+    blocks, inputs = (unfold(images, block, stride=block).movedim(1, -1) for images in (fitted, shown))
     mean = blocks.mean((0, 1))
     axes = torch.linalg.eigh(torch.cov((blocks - mean).flatten(0, 1).T)).eigenvectors[:, -count:]
     outputs = (inputs - mean) @ axes @ axes.T + mean
-    return fold(outputs.movedim(-1, 1), shown.shape[-2:], BLOCK, stride=BLOCK).clamp(-1, 1)
+    return fold(outputs.movedim(-1, 1), shown.shape[-2:], block, stride=block).clamp(-1, 1)
 
 
 def measure(weights: Path, shown) -> list[object]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 from PIL import Image
 from torch import Tensor
 from torch.testing import assert_close
@@ -129,7 +130,7 @@ def test_plain_attention_changes_no_prediction(samples: LatentSamples, prior: In
     inputs = torch.cat([batch.latents, batch.known.float(), batch.known_latents], 1)
     with torch.no_grad():
         found = []
-        for use in (unet.set_default_attn_processor, lambda: use_plain_attention(unet)):
+        for use in (lambda: unet.set_attn_processor(AttnProcessor2_0()), lambda: use_plain_attention(unet)):
             use()
             found.append(unet(inputs, torch.tensor(500), encoder_hidden_states=torch.ones(2, 3, 16)).sample)
     assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)

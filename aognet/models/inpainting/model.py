@@ -64,7 +64,7 @@ class InpaintingTraining(nn.Module):
         tokenizer = load_tokenizer(text)
         vae = load_weights(AutoencoderKL, Path(config.vae), "vae")
         text_encoder = load_weights(CLIPTextModel, text, "text_encoder")
-        unet = _unet(config, vae.config.latent_channels, text_encoder.config.hidden_size)
+        unet = new_unet(config, vae.config.latent_channels, text_encoder.config.hidden_size)
         scheduler = DDIMScheduler(
             beta_start=0.00085,
             beta_end=0.012,
@@ -145,7 +145,8 @@ def use_plain_attention(unet: nn.Module) -> None:
     unet.set_attn_processor(AttnProcessor())
 
 
-def _unet(config: InpaintingTraining.Config, latent_channels: int, context_dim: int) -> nn.Module:
+def new_unet(config: InpaintingTraining.Config, latent_channels: int, context_dim: int) -> nn.Module:
+    """An inpainting UNet of random weights for a VAE's latents and a text encoder's tokens."""
     from diffusers import UNet2DConditionModel
 
     down = tuple("CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in config.attention)
