@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from aognet.captioning.captioner import CaptionerConfig
 from aognet.data.images import to_pil
 from aognet.errors import UserError
-from aognet.models.loading import DTYPES, first_line, freeze, is_hub_id, load_part, resolve
+from aognet.models.loading import DTYPES, first_line, freeze, is_hub_id, kept_commit, load_part, resolve
 
 CLASSES = {"blip": "BlipForConditionalGeneration", "blip-2": "Blip2ForConditionalGeneration"}
-# The main branches of these hold pickled weights only; a conversion by the hub itself lies beside them.
+# The main branches of these hold pickled weights only; a conversion by the hub itself lies beside them. Its reference
+# could be moved: the commit that it means when it is first fetched is kept (`kept_commit`), and noted in the captions.
 SAFE_REVISIONS = {"Salesforce/blip-image-captioning-base": "refs/pr/38"}
 
 
@@ -27,7 +28,9 @@ class TransformersCaptioner:
         from transformers import BlipImageProcessorPil, PreTrainedTokenizerFast
 
         self.config, self.device, self.model = config, device, config.model_name
-        revision = config.revision or SAFE_REVISIONS.get(self.model)
+        revision = config.revision
+        if revision is None and self.model in SAFE_REVISIONS:
+            revision = kept_commit(self.model, SAFE_REVISIONS[self.model])
         folder = resolve(self.model, revision=revision)
         self.revision = folder.name if folder.parent.name == "snapshots" else config.revision
         name = _class_name(folder, self.model)

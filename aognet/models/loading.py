@@ -99,6 +99,19 @@ def download(model: str, components: Sequence[str], revision: str | None, varian
     return Path(found)
 
 
+def kept_commit(model: str, reference: str) -> str:
+    """The commit that a hub id's branch or pull request meant when it was first fetched here; itself before that.
+
+    A reference may be moved by whoever owns it. What was once fetched is not given up for what it points to later.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, revision=reference, local_files_only=True)).name
+    except (OSError, ValueError):  # never fetched, or a cache that cannot be read
+        return reference
+
+
 def load_part(part_class: type, folder: Path, component: str = "", **options: Any) -> Any:
     """``part_class.from_pretrained`` of a subfolder (or of ``folder`` itself): a tokenizer, a scheduler, ...
 

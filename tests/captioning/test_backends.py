@@ -4,7 +4,9 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,6 +16,7 @@ from aognet.captioning import transformers_backend
 from aognet.captioning.captioner import DEFAULT_MODELS, SMALL_MODEL, Captioner, CaptionerConfig, build_captioner
 from aognet.data.images import to_pil
 from aognet.errors import UserError
+from aognet.models.loading import kept_commit
 from tests.tiny_captioners import QUERIES, Kind, tiny_captioner
 
 KINDS: tuple[Kind, ...] = ("blip", "blip2-opt", "blip2-t5")
@@ -88,6 +91,31 @@ def test_the_commit_of_a_model_from_the_hub_is_known(tmp_path: Path, monkeypatch
     build_captioner(CaptionerConfig(), CPU)
     # BLIP base has no safetensors on its main branch.
     assert asked == [(SMALL_MODEL, "refs/pr/38"), (SMALL_MODEL, "v1"), (DEFAULT_MODELS["transformers"], None)]
+
+
+def test_a_reference_that_moves_does_not_change_what_was_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, commit, later = tmp_path / "hub", "4f3343c5" * 5, "99" * 20
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    assert kept_commit(SMALL_MODEL, "refs/pr/38") == "refs/pr/38"
+    of_model = cache / f"models--{SMALL_MODEL.replace('/', '--')}"
+    tiny_captioner(of_model / "snapshots" / commit)
+    reference = of_model / "refs" / "refs" / "pr" / "38"
+    reference.parent.mkdir(parents=True)
+    reference.write_text(commit)
+    asked = []
+
+    def snapshot_download(name: str, revision: str | None = None, local_files_only: bool = False, **_: Any) -> str:
+        if local_files_only:
+            return real(name, revision=revision, local_files_only=True)
+        asked.append(revision)  # the hub, whose reference means `later` by now
+        return str(of_model / "snapshots" / (revision if revision == commit else later))
+
+    real = huggingface_hub.snapshot_download
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    assert build_captioner(CaptionerConfig(model=SMALL_MODEL), CPU).revision == commit
+    assert asked == [commit]
 
 
 def refusal(model: Path | str, **options: object) -> str:
