@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -41,6 +42,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cubediff", type=Path, help="final/ folder of CubeDiff's training; goes beside --out_dir")
     parser.add_argument("--rank", type=int, help="to which CubeDiff's low-rank additions are cut")
     parser.add_argument("--out_dir", type=Path, required=True)
+    parser.add_argument("--shard_megabytes", type=float, help="split a model's weights into files of at most this size")
     return parser.parse_args(argv)
 
 
@@ -52,22 +54,27 @@ def main(argv: list[str] | None = None) -> None:
     from aognet.files import made_folder, write_atomically
     from aognet.locking import exclusive
 
-    sources = {
-        arguments.vae: ("vae",),
-        arguments.clip: ("text_encoder", "tokenizer", "image_encoder", "feature_extractor"),
-        arguments.unet: ("unet", "scheduler"),
-    }
+    # Pairs and not a dictionary: one folder may hold several of them.
+    sources = (
+        (arguments.vae, ("vae",)),
+        (arguments.clip, ("text_encoder", "tokenizer", "image_encoder", "feature_extractor")),
+        (arguments.unet, ("unet", "scheduler")),
+    )
     out = arguments.out_dir
-    parts = {source / name: out / name for source, names in sources.items() if source is not None for name in names}
+    parts = {source / name: out / name for source, names in sources if source is not None for name in names}
     methods = {arguments.streams: out / "aognet", arguments.cubediff: out.parent / "cubediff"}
     parts |= {source: target for source, target in methods.items() if source is not None}
     if missing := [str(path) for path in parts if not path.is_dir()]:
         raise UserError(f"no such folder: {missing[0]}")
+    most = arguments.shard_megabytes
+    if most is not None and not most > 0:
+        raise UserError(f"--shard_megabytes must be more than 0, got {most}")
     try:
         with made_folder(out, "--out_dir"), exclusive(out):
             for source, target in parts.items():
                 with replaced(target) as unfinished:
-                    copy_in_half(source, unfinished)
+                    # A method's own weights are read from one file.
+                    copy_in_half(source, unfinished, None if source in methods else most)
                     if source in methods:
                         refer_to_backbone(unfinished / "config.json", out)
                     if source == arguments.cubediff and arguments.rank:
@@ -95,10 +102,10 @@ def replaced(target: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def copy_in_half(source: Path, target: Path) -> None:
-    """Copies a part; floating-point weights become half precision."""
+def copy_in_half(source: Path, target: Path, shard_megabytes: float | None = None) -> None:
+    """Copies a part; floating-point weights become half precision, in shards that diffusers and transformers read."""
     import torch
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     from aognet.errors import UserError
 
@@ -108,9 +115,24 @@ def copy_in_half(source: Path, target: Path) -> None:
             half = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
             if not all(bool(torch.isfinite(value).all()) for value in half.values()):
                 raise UserError(f"{path}: a weight does not fit half precision")
-            save_file(half, target / path.name, metadata={"format": "pt"})
+            save(half, target / path.name, shard_megabytes)
         elif path.is_file():
             shutil.copyfile(path, target / path.name)
+
+
+def save(weights: dict[str, Any], path: Path, shard_megabytes: float | None) -> None:
+    """One file, or several and an index where one would be too large."""
+    from huggingface_hub import split_torch_state_dict_into_shards
+    from safetensors.torch import save_file
+
+    most = sys.maxsize if shard_megabytes is None else int(shard_megabytes * 2**20)
+    pattern = f"{path.stem}{{suffix}}{path.suffix}"
+    split = split_torch_state_dict_into_shards(weights, filename_pattern=pattern, max_shard_size=most)
+    for name, keys in split.filename_to_tensors.items():
+        save_file({key: weights[key] for key in keys}, path.with_name(name), metadata={"format": "pt"})
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        path.with_name(f"{path.name}.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
 def refer_to_backbone(path: Path, backbone: Path) -> None:

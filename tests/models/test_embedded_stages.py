@@ -28,6 +28,7 @@ from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder
 from aognet.models.inpainting import InpaintingTraining
 from aognet.models.painting import View, look
 from aognet.sampling.sampler import SamplerConfig
+from misc.assemble_embedded import main as assemble
 from tests.tiny import tiny_streams
 
 TEXTS = ["a red barn in a field of wheat", "a kitchen with a window", "a harbour, boats and gulls", "snow on pines"]
@@ -160,6 +161,29 @@ def test_the_folders_make_an_aognet_that_trains_and_paints(stages: Stages, tmp_p
     views = [View(Canvas.empty(32), camera, TEXTS[0], 0)]
     view = loaded.outpaint(views, look(views), SamplerConfig(steps=2), face_size=8)
     assert view.shape == (1, 3, 32, 32) and view.isfinite().all()
+
+
+def test_the_parts_are_put_together_in_half_precision_and_in_small_files(stages: Stages, tmp_path: Path) -> None:
+    folder, out = str(stages.folder), tmp_path / "model"
+    command = ["--vae", folder, "--clip", folder, "--unet", folder, "--out_dir", str(out)]
+    assemble(command)
+    assert len(list((out / "unet").glob("*.safetensors"))) == 1
+    assemble([*command, "--shard_megabytes", "0.1"])
+    assert len(list((out / "unet").glob("*.safetensors"))) > 1
+    # A tensor is never cut.
+    largest = max(value.numel() for value in stages.prior.backbone.unet.parameters()) * 2
+    files = list(out.rglob("*.safetensors"))
+    assert max(path.stat().st_size for path in files) < max(0.1 * 2**20, largest) + 50_000
+    backbone = Backbone.load(BackboneConfig(str(out)))
+    for found, made in (
+        (backbone.unet, stages.prior.backbone.unet),
+        (backbone.vae, stages.vae.vae),
+        (backbone.text_encoder, stages.clip.text_encoder),
+    ):
+        expected = made.state_dict()
+        assert all(torch.equal(value, expected[key].half().float()) for key, value in found.state_dict().items())
+    with pytest.raises(UserError, match="--shard_megabytes must be more than 0"):
+        assemble([*command, "--shard_megabytes", "0"])
 
 
 def test_the_image_encoder_is_the_one_that_was_trained(stages: Stages) -> None:
