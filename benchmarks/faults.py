@@ -15,6 +15,7 @@ torchrun gives. Prints a Markdown table, and below it what was not identical, ea
 """
 
 import argparse
+import logging
 import random
 import shutil
 import sys
@@ -34,6 +35,8 @@ from benchmarks.attempts import Kill  # noqa: E402
 from benchmarks.fault_kinds import KINDS, Kind  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 from benchmarks.write_calls import Calls, Moment, moments, read_calls  # noqa: E402
+
+log = logging.getLogger("aognet.faults")
 
 MOST_KILLS_A_TRIAL = 3
 LAST_ATTEMPTS = 3  # without a kill; the first should do
@@ -90,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for kind in KINDS:
             if kind.name in options.only:
                 found.append(Bench(kind, folder, options).tried())
+                log.info("%s: %d kills, %d failures", kind.name, found[-1].kills, len(found[-1].failures))
     sys.stdout.write(table(HEAD, [one.row() for one in found]))
     failures = [f"- {line}\n" for one in found for line in one.failures]
     sys.stdout.write("".join(["\n", *failures]) if failures else "")

@@ -12,6 +12,7 @@ command that tries it again; `--keep` keeps their files. Linux.
 """
 
 import argparse
+import logging
 import random
 import re
 import shlex
@@ -32,6 +33,8 @@ from benchmarks.attempts import Ended  # noqa: E402
 from benchmarks.fuzz_kinds import Target  # noqa: E402
 from benchmarks.mutations import mutated  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
+
+log = logging.getLogger("aognet.fuzz")
 
 MOST_SECONDS, MOST_BYTES = 20.0, 4 * 10**9
 REFUSED_BYTES = 6 * 10**9  # of addresses beyond those of the libraries: so that this computer goes on
@@ -111,6 +114,7 @@ class Bench:
         attempts.learn(target.command(self.case, self.out, random.Random(0)), self.log)  # good files are read
         for number in range(share) if self.options.number is None else [self.options.number]:
             self.one(target, number, found)
+        log.info("%s: %d files, %d failures", found.name, share, len(found.failures))
         return found
 
     def one(self, target: Target, number: int, found: Findings) -> None:
