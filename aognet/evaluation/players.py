@@ -20,7 +20,7 @@ PREFIXES = {"fid": "", "clip": "CLIP-"}
 
 @dataclass(frozen=True)
 class Player:
-    """A loaded feature network in its role. ``label``: fid, inception, clip, embedded or faed."""
+    """A loaded feature network in its role. ``label``: fid, inception, clip, embedded, faed or efficientnet."""
 
     network: FeatureNetwork
     label: str
@@ -34,6 +34,7 @@ class Player:
             "clip": "CLIP",
             "embedded": "embedded CLIP",
             "faed": "FAED encoder",
+            "efficientnet": "EfficientNet-Lite0",
         }[self.label]
 
     def frechet_title(self) -> str:
@@ -84,6 +85,8 @@ def load_cast(protocol: Protocol, dtype: str, device: torch.device) -> Cast:
                 absent[name] = "LPIPS has no weights here; --lpips FILE names them (docs/evaluation.md)"
         elif role.model:
             players[name] = _load(role, dtype, device)
+        elif role.kind == "efficientnet":
+            raise UserError("--efficientnet FILE must name its weights (docs/evaluation.md): nothing plays for it")
         elif protocol.embedded:
             players[name] = _embedded(role, device)
         else:
@@ -96,7 +99,7 @@ def load_cast(protocol: Protocol, dtype: str, device: torch.device) -> Cast:
 
 def _load(role: NetworkRole, dtype: str, device: torch.device) -> Player:
     options = {"dtype": "float32" if role.kind == "faed" else dtype, "revision": role.revision}
-    own = {"inception": ("resize",), "clip": ("centre_crop",), "faed": ("rows",)}[role.kind]
+    own = {"inception": ("resize",), "clip": ("centre_crop",), "faed": ("rows",), "efficientnet": ()}[role.kind]
     options |= {key: getattr(role, key) for key in own}
     network = load_network(NetworkConfig(kind=role.kind, model=installed(role.model), **options), device)
     if role.kind == "inception":

@@ -13,7 +13,7 @@ from aognet.errors import UserError
 PROTOCOLS = Path(__file__).parents[2] / "config" / "evaluation"
 LEAST_HEIGHT = 32  # below, nothing is left beside the edges of the cube to compare them with
 PICTURE_KINDS = ("panorama", "random", "horizon", "random_horizon", "seam", "equator", "poles")
-NETWORK_KINDS = ("inception", "clip", "faed", "lpips")
+NETWORK_KINDS = ("inception", "clip", "faed", "lpips", "efficientnet")
 # What a measure needs: pictures of one kind, a network's features, captions, or a reference of the same name.
 MEASURES = {
     "frechet": ("pictures", "network"),

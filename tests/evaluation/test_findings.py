@@ -10,10 +10,12 @@ from statistics import fmean, pstdev
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 
 from aognet.data.images import load_image
 from aognet.data.viewing import bordered
+from aognet.errors import UserError
 from aognet.evaluation import players, sets
 from aognet.evaluation.images import Item, decode
 from aognet.evaluation.pictures import cameras_of, take
@@ -28,6 +30,7 @@ from aognet.metrics.inception_score import ClassSums
 from aognet.metrics.kernel import kernel_distance
 from aognet.metrics.omnifid import omnifid_by_face, omnifid_pooled
 from aognet.models.perception import inception
+from aognet.models.perception.efficientnet import EfficientNetLite0
 from aognet.models.perception.loading import load_network
 from aognet.models.perception.network import FeatureNetwork, NetworkConfig
 from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, small, values, write
@@ -283,6 +286,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
         "inception": ("Fréchet distance", "Kernel distance", "Omni-Fréchet distance", "Class score of 10 words"),
         "clip": ("CLIP-FID", "CLIP-KID", "CLIP-OmniFID", "Class score of 10 words"),
         "embedded": ("Fréchet distance", "Kernel distance", "Omni-Fréchet distance", "Class score of 10 words"),
+        "efficientnet": ("Fréchet distance", "Kernel distance", "Omni-Fréchet distance", "Class score of 10 words"),
         "faed": ("FAED", "Kernel distance", "Omni-Fréchet distance", "Class score of 10 words"),
     }.items(),
 )
@@ -391,3 +395,12 @@ def test_pairs_are_measured_inside_the_photograph_only_where_it_is_known(generat
     error = (image - truth).square().mean()
     assert report.samples[0].scores["psnr"] == pytest.approx(float(10 * (4 / error).log10()), rel=1e-4)
     assert report.samples[0].scores["psnr/photo"] != report.samples[0].scores["psnr/outside"]
+
+
+def test_efficientnet_plays_by_its_own_name_and_nothing_plays_for_it(tmp_path: Path) -> None:
+    save_file(EfficientNetLite0(divisor=8).state_dict(), tmp_path / "weights.safetensors")
+    protocol = load_protocol("imagenet", models={"efficientnet": str(tmp_path / "weights.safetensors")})
+    (player,) = load_cast(protocol, "float32", ALONE.device).players.values()
+    assert (player.short, player.frechet_title()) == ("EfficientNet-Lite0", "Fréchet distance")
+    with pytest.raises(UserError, match="--efficientnet FILE must name its weights"):
+        load_cast(load_protocol("imagenet", embedded=True), "float32", ALONE.device)

@@ -94,7 +94,9 @@ def test_a_file_is_a_protocol_and_is_named_in_its_mistakes(tmp_path: Path) -> No
     path.write_text("name: mine\nmeasurs: []\n")
     with pytest.raises(UserError, match=r"mine.yaml: unknown key 'measurs'; did you mean 'measures'"):
         load_protocol(str(path))
-    with pytest.raises(UserError, match="--protocol: no protocol 'fid'; known are aognet, cubediff, ours, panfusion"):
+    with pytest.raises(
+        UserError, match="--protocol: no protocol 'fid'; known are aognet, cubediff, imagenet, ours, panfusion"
+    ):
         load_protocol("fid")
 
 

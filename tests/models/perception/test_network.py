@@ -17,7 +17,7 @@ from aognet.models.perception.network import EMBEDDED, FeatureNetwork, NetworkCo
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"kind": "resnet"}, "kind must be one of inception, clip, faed, got 'resnet'"),
+        ({"kind": "resnet"}, "kind must be one of inception, clip, faed, efficientnet, got 'resnet'"),
         ({"model": " "}, "model must name a file, a folder or a hub id"),
         ({"dtype": "float8"}, "dtype must be one of float32, bfloat16, float16, got 'float8'"),
         ({"resize": "nearest"}, "resize must be one of antialiased, tensorflow, got 'nearest'"),

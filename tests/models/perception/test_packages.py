@@ -88,7 +88,9 @@ def test_arrays_come_out_as_they_went_in():
 
 
 def test_the_command_names_what_is_wrong(tmp_path: Path):
-    with pytest.raises(UserError, match="--weights: unknown weights 'vgg'; known: lpips-vgg, lpips-alex"):
+    with pytest.raises(
+        UserError, match="--weights: unknown weights 'vgg'; known: lpips-vgg, lpips-alex, efficientnet-lite0"
+    ):
         main(["--weights", "vgg", "--package", str(tmp_path), "--out", str(tmp_path / "x.safetensors")])
     with pytest.raises(UserError, match="no such file; get it with"):
         main(["--weights", "lpips-vgg", "--package", str(tmp_path / "x"), "--out", str(tmp_path / "x.safetensors")])
