@@ -21,14 +21,14 @@ class Kind:
     """``command(inputs, out)``: what is called until it ends by itself; ``begin(inputs, out)``: what is there before.
 
     ``calls``: whether it dies at its calls, too: not where its work is done by processes that are started anew.
-    ``done``: what it says last where giving it again does it again.
+    ``once``: given again after it is whole, it is done again.
     """
 
     name: str
     command: Callable[[Path, Path], Command]
     begin: Callable[[Path, Path], None] = lambda inputs, out: None
     calls: bool = True
-    done: str = ""
+    once: bool = False
 
 
 def make_inputs(folder: Path) -> None:
@@ -123,8 +123,8 @@ KINDS: Sequence[Kind] = (
     Kind("painting-photo", FINISHED),
     Kind("painting-truth", partial(paint, *TRUTH)),
     Kind("painting-several", partial(paint, *SEVERAL)),
-    Kind("repaint", partial(edit, "--repaint", "90,0: a red barn"), finished, done="result.png (look around"),
-    Kind("undo", partial(edit, "--undo", "2"), finished, done="result.png (look around"),
+    Kind("repaint", partial(edit, "--repaint", "90,0: a red barn"), finished, once=True),
+    Kind("undo", partial(edit, "--undo", "2"), finished, once=True),
     Kind("training", train),
     Kind("training-workers", partial(train, "trainer.num_workers=2")),
     Kind("training-ranks", partial(train, ranks=2)),

@@ -4,7 +4,7 @@ python benchmarks/faults.py [--only painting-photo training ...] [--kills 100] [
 
 One line for each kind of work (`benchmarks/fault_kinds.py`: tiny models, a second a run). A trial begins with an empty
 folder (or with a finished run, to edit), is killed (SIGKILL) once to three times, and then left alone until the same
-command ends with exit code 0; an edit that said that it is done is not given again. *At calls*: just before a call that
+command ends with exit code 0; an edit that is whole on the disk is not given again. *At calls*: just before a call that
 changes the output folder (opening for writing, renaming, removing, making a folder, fsync), every one of an undisturbed
 run in turn, and once more with half of what was written last missing. *At times*: drawn evenly over the length of an
 undisturbed run. Kills reach all processes of a command; every tenth at a time reaches the first process alone, and the
@@ -41,6 +41,7 @@ log = logging.getLogger("aognet.faults")
 MOST_KILLS_A_TRIAL = 3
 LAST_ATTEMPTS = 3  # without a kill; the first should do
 ORPHANS_SECONDS = 20.0
+DYING_SECONDS = 0.1
 HEAD = ("killed", "kills at calls", "kills at times", "trials", "identical", "undisturbed, s", "all, s")
 
 
@@ -177,7 +178,7 @@ class Bench:
                 raise Failed(_cause(ended))
             self.found.at_calls += at_call
             self.found.at_times += not at_call
-            if self.kind.done and self.kind.done in ended.output:
+            if self.kind.once and fault_kinds.results(self.out) == self.expected:
                 return
         for _ in range(LAST_ATTEMPTS):
             ended = self._attempt()
@@ -189,9 +190,16 @@ class Bench:
         limit = 60 + 20 * self.found.seconds
         ended, group = attempts.run(self._command(), self.log, limit, kill, before or (lambda: None))
         self.groups.append(group)
+        self._let_go(group, kill is not None and kill.first_alone)
         if ended.timed_out:
             raise Failed(f"an attempt hung for {limit:.0f} s")
         return ended
+
+    def _let_go(self, group: int, first_alone: bool) -> None:
+        """Until all that was killed has ended: a process that is dying may hold its folder for a moment."""
+        until = time.monotonic() + (DYING_SECONDS if first_alone else ORPHANS_SECONDS)
+        while attempts.members(group) and time.monotonic() < until:
+            time.sleep(0.005)
 
     def _compared(self) -> None:
         found = fault_kinds.results(self.out)
