@@ -468,6 +468,22 @@ def test_mistakes_are_named_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("generator.sampler.image_guidance=3",), "image_guidance needs a UNet that is told"),
+        (("generator.sampler.image_guidance=3", "method=cubediff", "generator.plan.kind=cube"), "plan.fov_degrees"),
+        (("--scheduler", "lcm", "--num_inference_step", "60"), "60 steps"),
+    ],
+)
+def test_what_this_model_cannot_paint_is_said_before_anything_is_written(
+    paint: Paint, photo: Path, plain_folder: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        paint("--image", photo, "--prompt", "a yard", "--checkpoint", plain_folder, *arguments)
+    assert not (tmp_path / "out").exists()
+
+
 def test_inputs_that_are_not_there_are_named(paint: Paint, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no picture")

@@ -19,7 +19,6 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.views import MOST_SIZE, PlanConfig, make_plan
 from aognet.models.painting import View, frame_yaw, look
 from aognet.sampling.sampler import SamplerConfig
-from aognet.sampling.schedulers import make_scheduler
 
 
 @runtime_checkable
@@ -33,6 +32,9 @@ class Outpainter(Protocol):
 
     def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
         """The words of a direction and the common prompt as one, which loses neither where both are long."""
+
+    def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
+        """Raises UserError for settings that `outpaint` could not paint with."""
 
     def outpaint(
         self,
@@ -114,10 +116,9 @@ class Generator:
     """Paints panoramas with one model, in folders that can be continued, undone and repainted."""
 
     def __init__(self, model: Outpainter, config: GeneratorConfig, device: torch.device):
-        """Raises UserError where the sampler does not go with the model's noise schedule."""
+        """Raises UserError for settings that the model cannot paint with."""
+        model.check(config.plan, config.sampler)
         self.model, self.config, self.device = model, config, device
-        if (backbone := getattr(model, "backbone", None)) is not None:
-            make_scheduler(config.sampler.scheduler, backbone.scheduler.config)
 
     def paint(self, runs: Sequence[Run], listener: Listener) -> list[Canvas]:
         """Paints what the plans of the runs have left, side by side; returns the finished canvases, on the CPU."""

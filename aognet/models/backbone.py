@@ -208,7 +208,7 @@ class Backbone(nn.Module):
         self, images: Float[Tensor, "batch 3 height width"], source: Generators | None = None
     ) -> Float[Tensor, "batch channels rows columns"]:
         """Scaled latents of images in [-1, 1]: a sample drawn from ``source``, or the mode without one."""
-        self._check_size(images)
+        self.check_size(*images.shape[-2:])
         together = self.encoded_together
         rows = images if together == 1 else images.unflatten(0, (-1, together))
         latents, deviation = self._kept_latents.encoded(rows, self._moments, self.device)
@@ -246,7 +246,7 @@ class Backbone(nn.Module):
         image with zeros there. A 4-channel UNet is given clean latents in place of noisy ones: the image is continued
         smoothly before it is encoded, and a latent pixel is known only if all its image pixels are.
         """
-        self._check_size(images)
+        self.check_size(*images.shape[-2:])
         size = [side // self.vae_scale for side in images.shape[-2:]]
         shape = (len(images), self.latent_channels, *size)
         known = known.to(self.device)
@@ -357,7 +357,7 @@ class Backbone(nn.Module):
         if inseparable == 1:
             self.vae.enable_tiling()
 
-    def _check_size(self, images: Tensor) -> None:
-        height, width = images.shape[-2:]
+    def check_size(self, height: int, width: int) -> None:
+        """Raises UserError where the VAE cannot take images of that size."""
         if height % self.vae_scale or width % self.vae_scale:
             raise UserError(f"image sides must be multiples of {self.vae_scale}, got {height}x{width}")

@@ -15,7 +15,7 @@ from aognet.models.backbone import Backbone
 from aognet.models.condition import InpaintCondition, Predict
 from aognet.models.texts import same_length
 from aognet.nn.constant_context import constant_context
-from aognet.sampling.denoise import denoise, guided
+from aognet.sampling.denoise import denoise, guided, start
 from aognet.sampling.noise import Generators
 from aognet.sampling.sampler import LongPrompts, SamplerConfig
 from aognet.sampling.schedulers import make_scheduler
@@ -67,6 +67,17 @@ class Context:
         """The prompts alone: how the backbone is used without a method around it."""
         texts = (prompts, [negative] * len(prompts))
         return cls(*same_length(*(backbone.known_text(each, long_prompts) for each in texts)))
+
+
+def check_settings(backbone: Backbone, size: int, sampler: SamplerConfig, is_told: bool) -> None:
+    """What would fail once views of ``size`` x ``size`` pixels are painted fails here, before anything is written.
+
+    :raises UserError: where the size does not fit the VAE, the scheduler not the noise schedule or the steps, or
+        guidance by the image not the UNet (``is_told``: whether it sees what is known).
+    """
+    backbone.check_size(size, size)
+    start(make_scheduler(sampler.scheduler, backbone.scheduler.config), sampler.steps)
+    check_image_guidance(sampler, is_told)
 
 
 def check_image_guidance(sampler: SamplerConfig, is_told: bool) -> None:

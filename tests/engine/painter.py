@@ -32,6 +32,9 @@ class Painter:
     def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
         return f"{words}, {prompt}"
 
+    def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
+        """Paints with any."""
+
     def outpaint(
         self, views: Sequence[View], seen: Glimpse, sampler: SamplerConfig, face_size: int,
         progress: Callable[[int, int], None] | None = None,

@@ -19,12 +19,13 @@ from aognet.data.outpainting import OutpaintingBatch
 from aognet.errors import UserError
 from aognet.geometry.camera import positions_of
 from aognet.geometry.cubemap import face_cameras, panorama_of
+from aognet.geometry.views import PlanConfig
 from aognet.models.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.models.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.models.aognet.published import UNKNOWN, PublishedGlobalStream, PublishedLocalStream
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
-from aognet.models.painting import Context, View, check_image_guidance, inpaint
+from aognet.models.painting import Context, View, check_image_guidance, check_settings, inpaint
 from aognet.models.pretrained import load_trained, save_trained
 from aognet.models.texts import chunks, joined, same_length, side_by_side
 from aognet.models.training import check_draws, diffusion_loss, drawn
@@ -215,6 +216,10 @@ class AOGNet(nn.Module):
             return self.backbone.joined(words, prompt, sampler.long_prompts)
         how = sampler.long_prompts or self.backbone.long_prompts
         return joined(self.clip_text.tokenizer, self.clip_text.length, words, prompt, how)
+
+    def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
+        """Raises UserError for settings that `outpaint` could not paint with."""
+        check_settings(self.backbone, plan.size, sampler, self.backbone.is_inpainting)
 
     @torch.no_grad()
     def outpaint(

@@ -22,10 +22,11 @@ from aognet.data.cubes import CubeBatch
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import FACES, blend_faces, crop_faces, face_cameras, shown_alone
+from aognet.geometry.views import PlanConfig
 from aognet.models.backbone import Backbone, BackboneConfig
 from aognet.models.condition import InpaintCondition
 from aognet.models.cubediff.trained import Layers, Trained, WiderInput, merge_lora, open_parts
-from aognet.models.painting import Context, View, check_image_guidance, inpaint, look
+from aognet.models.painting import Context, View, check_image_guidance, check_settings, inpaint, look
 from aognet.models.pretrained import load_trained, save_trained
 from aognet.models.training import check_draws, diffusion_loss, drawn
 from aognet.nn.faces import Texts, see_all_faces
@@ -175,6 +176,16 @@ class CubeDiff(nn.Module):
         """What is to be seen in a direction, and the common prompt."""
         return self.backbone.joined(words, prompt, sampler.long_prompts)
 
+    def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
+        """Raises UserError for settings that `outpaint` could not paint with."""
+        self._check_fov(plan.fov_degrees)
+        check_settings(self.backbone, plan.size, sampler, self.backbone.is_inpainting or self._replaces)
+
+    def _check_fov(self, fov_degrees: float) -> None:
+        if fov_degrees != self.config.fov_degrees:
+            wanted = f"{self.config.fov_degrees:g}, what the faces of this checkpoint show"
+            raise UserError(f"plan.fov_degrees must be {wanted}; got {fov_degrees:g}")
+
     @torch.no_grad()
     def outpaint(
         self,
@@ -189,10 +200,7 @@ class CubeDiff(nn.Module):
         Views that are no faces are shown what a cube that faces the first of their canvas shows them, painted with its
         prompt.
         """
-        fov = views[0].camera.fov_degrees
-        if fov != self.config.fov_degrees:
-            wanted = f"{self.config.fov_degrees:g}, what the faces of this checkpoint show"
-            raise UserError(f"plan.fov_degrees must be {wanted}; got {fov:g}")
+        self._check_fov(views[0].camera.fov_degrees)
         check_image_guidance(sampler, self.backbone.is_inpainting or self._replaces)
         if not self._are_cubes(views):
             each = groupby(views, key=lambda view: id(view.canvas))
