@@ -19,6 +19,7 @@ from aognet.geometry import perspective
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.sphere import Grid
+from aognet.geometry.views import PlanConfig
 from aognet.models.execution import ExecutionConfig, place
 from aognet.models.painting import View
 from aognet.sampling.sampler import SamplerConfig
@@ -54,10 +55,12 @@ def test_painting(method: str, scheduler: str):
     model = place(model_there(method), ExecutionConfig(), THERE)
     canvas = Canvas.empty(4 * SIZE).to(THERE)
     square = Camera(width=SIZE, height=SIZE)
-    cameras = face_cameras(SIZE, 95.0) if method == "cubediff" else [square, square.turned(90.0)]
+    fov = 95.0 if method == "cubediff" else 90.0
+    cameras = face_cameras(SIZE, fov) if method == "cubediff" else [square, square.turned(90.0)]
     views = [View(canvas, camera, "a room", number) for number, camera in enumerate(cameras)]
     sampler = SamplerConfig(scheduler=scheduler, steps=2, guidance=2.5)
-    generator = Generator(model, GeneratorConfig(height=4 * SIZE, face_size=32, sampler=sampler), THERE)
+    plan = PlanConfig(fov_degrees=fov, size=SIZE)
+    generator = Generator(model, GeneratorConfig(height=4 * SIZE, plan=plan, face_size=32, sampler=sampler), THERE)
     painted = generator._views(views, Listener())
     assert painted.device == THERE and painted.shape == (len(views), 3, SIZE, SIZE)
     assert canvas.paint_(painted[:1], cameras[0]).pixels.device == THERE

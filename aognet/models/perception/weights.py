@@ -27,7 +27,7 @@ def weights_file(model: str, revision: str | None = None) -> Path:
         return path
     if path.suffix == SUFFIX:
         raise UserError(f"{model}: no such file")
-    folder = resolve(model, (), revision)
+    folder = path if path.is_dir() else resolve(model, (), revision)
     found = sorted(folder.glob(f"*{SUFFIX}"))
     if (folder / f"model{SUFFIX}").is_file():
         return folder / f"model{SUFFIX}"
