@@ -1,6 +1,7 @@
 """One process at a time in a folder: a lock of the operating system, which ends with the process however it ends."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ except ImportError:  # Windows, where a folder cannot be locked: a hidden file i
     fcntl = None
 
 LOCK_FILE = ".lock"
+# A process that was just killed may hold its folder until its memory is given back: its successor waits so long.
+PATIENCE_SECONDS = 0.5
+_PAUSE_SECONDS = 0.02
 _held: set[int] = set()
 
 
@@ -28,7 +32,7 @@ def exclusive(folder: Path, name: str = "") -> Iterator[None]:
     process that is killed holds nothing (of a name, a hidden empty file stays until the next that holds it). Network
     shares may not pass locks on.
 
-    :raises FolderInUseError: at once, naming the folder, where another process holds it.
+    :raises FolderInUseError: naming the folder, where another process holds it for longer than half a second.
     :raises UserError: where the folder cannot be opened.
     """
     place = folder / name if name else folder
@@ -38,7 +42,7 @@ def exclusive(folder: Path, name: str = "") -> Iterator[None]:
         return
     lock = folder / f".{name}{LOCK_FILE}" if name else folder
     try:
-        descriptor = _locked(lock, os.O_RDWR | os.O_CREAT if name else os.O_RDONLY)
+        descriptor = _waited_for(lock, os.O_RDWR | os.O_CREAT if name else os.O_RDONLY)
     except BlockingIOError as error:
         raise _in_use(place) from error
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
@@ -50,6 +54,18 @@ def exclusive(folder: Path, name: str = "") -> Iterator[None]:
             with suppress(OSError):
                 lock.unlink()
         _let_go(descriptor)
+
+
+def _waited_for(path: Path, flags: int) -> int:
+    """`_locked`, if need be a little later."""
+    latest = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return _locked(path, flags)
+        except BlockingIOError:
+            if time.monotonic() > latest:
+                raise
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _locked(path: Path, flags: int) -> int:
@@ -83,7 +99,7 @@ def _exclusive_file(lock: Path, place: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     try:
-        with FileLock(lock, timeout=0):
+        with FileLock(lock, timeout=PATIENCE_SECONDS):
             yield
     except Timeout as error:
         raise _in_use(place) from error

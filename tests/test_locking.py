@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from aognet import locking
 from aognet.errors import UserError
 from aognet.locking import FolderInUseError, exclusive
 
@@ -107,3 +108,10 @@ def test_a_name_is_held_by_one_however_often_it_changes_hands(tmp_path: Path):
         thread.join()
     assert max(most) == 1 and len(most) + len(refused) == 800
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_is_just_ending_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(locking, "PATIENCE_SECONDS", 10.0)  # the machine may be busy
+    process = holder(tmp_path, HOLD.replace("time.sleep(60)", "time.sleep(0.25)"))
+    with exclusive(tmp_path):
+        process.wait()

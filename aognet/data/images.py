@@ -87,9 +87,13 @@ def load_panorama(path: Path, height: int) -> Float[Tensor, "3 height width"]:
 
     Raises UserError as `load`, for another aspect ratio than 2:1, and for a part of a sphere.
     """
-    loaded = load(path)
-    check_whole(loaded.area, str(path))
-    return _sized(loaded.image, height, str(path))
+    return as_panorama(load(path), height, str(path))
+
+
+def as_panorama(loaded: Loaded, height: int, name: str) -> Float[Tensor, "3 height width"]:
+    """What was loaded as `load_panorama` gives it, which raises what this raises; ``name`` is what errors say."""
+    check_whole(loaded.area, name)
+    return _sized(loaded.image, height, name)
 
 
 def decode_panorama(content: bytes, name: str, height: int) -> UInt8[np.ndarray, "height width 3"]:

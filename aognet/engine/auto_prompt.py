@@ -60,7 +60,7 @@ def shown(job: Job, height: int) -> list[Float[Tensor, "3 _ _"]]:
     if job.photos:
         return [shrunk(_opaque(load(Path(photo.image)))) for photo in job.photos]
     start = read_start(job, height)
-    image = start.canvas.image if start.truth is None else look(start.truth, start.camera)
+    image = start.canvas.image if start.truth is None else look(start.truth.image, start.camera)
     return [shrunk(image[0])]
 
 

@@ -173,7 +173,7 @@ class Painter:
         journal.clear()
         journal.claim(outputs_of(job.truth is not None, self.config.save_faces))
         if job.truth is not None and not (folder / TRUTH).is_file():
-            write_truth(folder, _read(job, self.config.generator.height))
+            write_truth(folder, _read(job, self.config.generator.height).truth)
         if not journal.finished:
             log.info("%s: going on after %d views", folder, len(journal.entries))
             return [Run(journal, job.prompt, job.directed)]

@@ -121,7 +121,7 @@ class Start:
     """What is known at the beginning, the ground truth where there is one, and the first photograph's camera."""
 
     canvas: Canvas
-    truth: Float[Tensor, "1 3 height width"] | None = None
+    truth: Canvas | None = None
     camera: Camera | None = None
 
 
@@ -198,11 +198,10 @@ def read_start(job: Job, height: int) -> Start:
 
 def _read_start(job: Job, height: int) -> Start:
     if job.truth is not None:
-        whole = read_panorama(job.truth, height)
-        truth = whole.image
+        truth = read_panorama(job.truth, height)
         camera = job.pose.camera(height // 2, height // 2, 90.0)
-        canvas = Canvas.empty(height).paint(look(truth, camera), camera)
-        return Start(Canvas.of(truth, canvas.known & whole.known), truth, camera)
+        canvas = Canvas.empty(height).paint(look(truth.image, camera), camera)
+        return Start(Canvas.of(truth.image, canvas.known & truth.known), truth, camera)
     if job.partial is not None:
         return Start(read_partial(job.partial, job.mask, height))
     canvas, first = Canvas.empty(height), None

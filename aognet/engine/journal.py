@@ -18,11 +18,12 @@ from torch import Tensor
 
 from aognet.canvas import Canvas
 from aognet.data.decoding import open_image
-from aognet.data.images import from_uint8, load_image, merged, png_bytes, save_image
+from aognet.data.images import from_uint8, load_image, merged, png_bytes
 from aognet.engine.entries import Edit, Entry, read_edit, read_entry, undo_command
 from aognet.engine.inputs import as_canvas, stored
 from aognet.engine.request import differences
-from aognet.engine.run_files import FACE_FILES, INPUT, JOURNAL, OUTPUTS, TRUTH, check_foreign, clear, outputs_of
+from aognet.engine.results import write_truth
+from aognet.engine.run_files import FACE_FILES, INPUT, JOURNAL, OUTPUTS, check_foreign, clear, outputs_of
 from aognet.errors import UserError
 from aognet.files import write_atomically
 from aognet.geometry.camera import Camera
@@ -59,7 +60,7 @@ class Journal:
         request: dict[str, Any],
         start: Canvas,
         provenance: dict[str, Any] | None = None,
-        truth: Float[Tensor, "1 3 height width"] | None = None,
+        truth: Canvas | None = None,
         faces: bool = False,
     ) -> "Journal":
         """A new journal of what is known at the beginning, and ``gt.png`` where there is a ``truth``.
@@ -81,7 +82,7 @@ class Journal:
         clear(folder, leave=lambda name: name == JOURNAL)
         write_atomically(folder / INPUT, png_bytes(stored(start)))
         if truth is not None:
-            save_image(truth[0], folder / TRUTH)
+            write_truth(folder, truth)
         journal.outputs, journal.begun = outputs, True
         journal.write()
         return journal

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from aognet.canvas import Canvas
-from aognet.data.images import save_image, to_pil
-from aognet.engine.inputs import Start
+from aognet.data.images import png_bytes, save_image, to_pil
+from aognet.engine.inputs import stored
+from aognet.engine.run_files import TRUTH
 from aognet.export.gpano import save_panorama
 from aognet.export.viewer import write_viewer
 from aognet.files import write_atomically
@@ -14,10 +15,10 @@ from aognet.geometry.cubemap import FACES, faces_of
 FOLDER = "faces"
 
 
-def write_truth(folder: Path, start: Start) -> None:
-    """``gt.png``, where the whole panorama is known."""
-    if start.truth is not None:
-        save_image(start.truth[0], folder / "gt.png")
+def write_truth(folder: Path, truth: Canvas) -> None:
+    """``gt.png``: the panorama that a run's photograph was taken from, transparent where it is not known itself."""
+    image = to_pil(truth.image[0]) if truth.unknown_pixels == 0 else stored(truth)
+    write_atomically(folder / TRUTH, png_bytes(image))
 
 
 def write_results(folder: Path, canvas: Canvas, prompt: str, camera: Camera | None, faces: bool = False) -> None:

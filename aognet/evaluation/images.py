@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from aognet.data.captions import a_few
-from aognet.data.decoding import Picture, decode_file, has_16_bits, open_image
+from aognet.data.decoding import decode_file, has_16_bits, open_image
 from aognet.data.exif import read_exif
 from aognet.data.formats import KINDS, LIGHT_SUFFIXES
-from aognet.data.images import check_shape, load_image, load_panorama, panorama_bytes, to_uint8
+from aognet.data.images import as_panorama, check_shape, load, load_image, panorama_bytes, to_uint8
 from aognet.data.listing import files_below, images_among
 from aognet.data.matching import match, normal
 from aognet.data.pillow_warnings import as_log_lines
@@ -164,18 +164,21 @@ def _oddity(image: Image.Image) -> str:
 def decode(content: bytes, item: Item, height: int) -> Decoded:
     """A panorama of ``height`` x ``2 height`` from the content of its file. Raises UserError naming the file."""
     if item.path.suffix.lower() in LIGHT_SUFFIXES:
-        pixels = to_uint8(load_panorama(item.path, height)).permute(1, 2, 0).contiguous().numpy()
-        return Decoded(pixels, None)
+        loaded = load(item.path)
+        pixels = to_uint8(as_panorama(loaded, height, str(item.path))).permute(1, 2, 0).contiguous().numpy()
+        opacity = None if loaded.opacity is None else loaded.opacity[0, ..., None].numpy()
+        return Decoded(pixels, _known(opacity, height))
     picture = decode_file(content, str(item.path))
-    return Decoded(panorama_bytes(picture, str(item.path), height), _known(picture, height))
+    return Decoded(panorama_bytes(picture, str(item.path), height), _known(picture.alpha, height))
 
 
-def _known(picture: Picture, height: int) -> Tensor | None:
-    if picture.alpha is None:
+def _known(opacity: np.ndarray | None, height: int) -> Tensor | None:
+    """Which pixels are there, the nearest of [rows, columns, 1]; None where all are."""
+    if opacity is None:
         return None
-    sizes = zip((height, 2 * height), picture.alpha.shape[:2], strict=True)
+    sizes = zip((height, 2 * height), opacity.shape[:2], strict=True)
     rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in sizes)
-    nearest = picture.alpha[..., 0][np.ix_(rows, columns)]
+    nearest = opacity[..., 0][np.ix_(rows, columns)]
     return torch.from_numpy(nearest > 0)[None, None]
 
 

@@ -235,7 +235,7 @@ def test_a_whole_panorama_gives_a_view_and_is_the_truth(tmp_path: Path) -> None:
     path, image = panorama(tmp_path / "room.png")
     job = list_jobs(InputsConfig(panoramas=[str(tmp_path)], pose=Pose(yaw=90.0, fov=80.0)))[0]
     start = read_start(job, 32)
-    assert torch.equal(start.truth[0], image)
+    assert torch.equal(start.truth.image[0], image)
     known = start.canvas.known[0, 0]
     assert torch.equal(start.canvas.image[0], image * known)
     assert known[16, 48] and not known[16, 16] and not known[16, 32]

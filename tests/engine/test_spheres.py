@@ -16,7 +16,9 @@ from aognet.data.images import decode_panorama, load_panorama, to_uint8
 from aognet.data.masks import read_mask
 from aognet.engine.inputs import InputsConfig, Job, list_jobs, read_start
 from aognet.engine.photos import PhotoConfig
+from aognet.engine.results import write_truth
 from aognet.errors import UserError
+from aognet.evaluation.images import Item, decode
 from aognet.geometry.perspective import rotate
 from tests.smooth import smooth_panorama
 
@@ -140,6 +142,10 @@ def test_the_truth_is_no_view_where_it_is_transparent(tmp_path: Path, world: Ten
     path = save(tmp_path / "a.png", hidden(world, hole))
     found = read_start(list_jobs(InputsConfig(panoramas=[str(path)]))[0], HEIGHT)
     assert not found.canvas.known[0, 0][hole].any() and found.canvas.known[0, 0][8, 32]
+    write_truth(tmp_path, found.truth)
+    content = (tmp_path / "gt.png").read_bytes()
+    measured = decode(content, Item("gt.png", tmp_path / "gt.png"), HEIGHT)
+    assert torch.equal(measured.known[0, 0], ~torch.from_numpy(hole))  # no grey is measured against
 
 
 # ------------------------------------------------------------------------------------------------------------ masks
@@ -336,13 +342,13 @@ def test_a_tilted_panorama_gets_its_horizon_back(tmp_path: Path, pitch: float, r
     expected = rotate(torch.from_numpy(mask)[None, None] / 255.0, 0.0, 0.0, 0.0)
     back = rotate((~canvas.known).float(), 0.0, pitch, roll)
     assert (back - expected).abs().mean() < 0.04
-    truth = read_start(list_jobs(InputsConfig(panoramas=[str(path)]))[0], 64).truth
+    truth = read_start(list_jobs(InputsConfig(panoramas=[str(path)]))[0], 64).truth.image
     assert_close(truth, world, atol=0.05, rtol=0)
 
 
 def test_a_level_panorama_is_left_to_the_bit(tmp_path: Path, world: Tensor) -> None:
     path = save(tmp_path / "a.png", pixels_of(world[0]), {"PosePitchDegrees": 0.0, "PoseHeadingDegrees": 12})
-    truth = read_start(list_jobs(InputsConfig(panoramas=[str(path)]))[0], HEIGHT).truth
+    truth = read_start(list_jobs(InputsConfig(panoramas=[str(path)]))[0], HEIGHT).truth.image
     assert torch.equal(to_uint8(truth[0]), to_uint8(world[0]))
 
 

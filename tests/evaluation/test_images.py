@@ -246,6 +246,10 @@ def test_pixels_without_any_colour_are_unknown(tmp_path: Path) -> None:
     half = decoded(Item("a.png", tmp_path / "a.png"), HEIGHT // 2).known
     assert half.shape == (1, 1, HEIGHT // 2, WIDTH // 2) and half.float().mean() == 0.75
     assert decoded(saved(tmp_path / "c.png", rgba[..., :3].copy())).known is None
+    light = {name: np.full((HEIGHT, WIDTH), 0.5, np.float32) for name in "RGB"}
+    alpha = np.broadcast_to(np.arange(HEIGHT) >= 8, (WIDTH, HEIGHT)).T.astype(np.float32)
+    write_exr(light | {"A": alpha}, tmp_path / "d.exr")
+    assert torch.equal(decoded(Item("d.exr", tmp_path / "d.exr")).known, found.known)
 
 
 def test_a_cut_body_is_named(folder: Path) -> None:
