@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     if options.undo is not None and options.repaint is not None:
         raise UserError("--undo and --repaint exclude each other")
-    from aognet.engine.inference import edit_run, paint_all
+    from aognet.generate.inference import edit_run, paint_all
 
     if options.undo is not None or options.repaint is not None:
         folder = Path(options.inference_out_dir or read_config(options).values.get("out_dir", "outputs"))
@@ -127,9 +127,9 @@ def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, obj
     """Each image with its pose from a YAML that maps file names to yaw, pitch, roll and fov."""
     if poses is None:
         raise UserError(f"{len(images)} images need --poses, a YAML file with yaw, pitch, roll and fov by file name")
-    from aognet.data.captions import a_few
-    from aognet.data.matching import match
-    from aognet.engine.photos import Pose
+    from aognet.generate.photos import Pose
+    from aognet.io.captions import a_few
+    from aognet.io.matching import match
 
     table = load_config([Path(poses)])
     found = match(map(str, table.values), [Path(image).name for image in images], [Path(image) for image in images])

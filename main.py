@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from aognet import cli
 from aognet.config import LoadedConfig, build, build_config, check, load_config
-from aognet.engine.experiment import CONFIG, experiment_folder, held, show_plan, write_config
 from aognet.errors import UserError
+from aognet.training.experiment import CONFIG, experiment_folder, held, show_plan, write_config
 
 if TYPE_CHECKING:
-    from aognet.engine.setup import TrainerConfig
-    from aognet.engine.trainable import Trainable
+    from aognet.training.setup import TrainerConfig
+    from aognet.training.trainable import Trainable
 
 SECTIONS = ("SHARE", "model", "data", "trainer")
 DATA = ("train", "validation")
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check_sections(config: LoadedConfig) -> "TrainerConfig":
     """Find mistakes in the config before anything is loaded or written; returns the trainer's settings."""
-    from aognet.engine.trainer import Trainer
+    from aognet.training.trainer import Trainer
 
     settings = build_config(config.section("trainer"), Trainer.Config)
     config.section("data").check_keys(DATA)
@@ -69,9 +69,9 @@ def data_sections(config: LoadedConfig) -> dict[str, LoadedConfig]:
 
 def build_model(options: argparse.Namespace, config: LoadedConfig, settings: "TrainerConfig") -> "Trainable":
     """The model at the start of its training: the same for the same seed, or from the weights of ``--checkpoint``."""
-    from aognet.engine.checkpoint import start_from
-    from aognet.engine.randomness import seed_everything
-    from aognet.models.loading import resolve
+    from aognet.diffusion.loading import resolve
+    from aognet.training.checkpoint import start_from
+    from aognet.training.randomness import seed_everything
 
     seed_everything(settings.seed)
     model = build(config.section("model"))
@@ -82,7 +82,7 @@ def build_model(options: argparse.Namespace, config: LoadedConfig, settings: "Tr
 
 def train(options: argparse.Namespace, config: LoadedConfig, settings: "TrainerConfig", folder: Path) -> None:
     """Build data and model, and train to the end."""
-    from aognet.engine.trainer import Trainer
+    from aognet.training.trainer import Trainer
 
     samples = {name: build(section) for name, section in data_sections(config).items()}
     model = build_model(options, config, settings)

@@ -30,13 +30,13 @@ MAX_DEPTH = 50
 COMMAND_LINE = "command line"
 
 REGISTRY: dict[str, str] = {
-    "aognet": "aognet.models.aognet:AOGNet",
-    "autoencoder": "aognet.models.autoencoder:AutoencoderTraining",
-    "clip": "aognet.models.clip:ClipTraining",
-    "cubediff": "aognet.models.cubediff:CubeDiff",
+    "aognet": "aognet.methods.aognet:AOGNet",
+    "autoencoder": "aognet.embedded.autoencoder:AutoencoderTraining",
+    "clip": "aognet.embedded.clip:ClipTraining",
+    "cubediff": "aognet.methods.cubediff:CubeDiff",
     "cubes": "aognet.data.cubes:CubeSamples",
-    "faed": "aognet.models.faed:FaedTraining",
-    "inpainting": "aognet.models.inpainting:InpaintingTraining",
+    "faed": "aognet.perception.faed:FaedTraining",
+    "inpainting": "aognet.embedded.inpainting:InpaintingTraining",
     "latents": "aognet.data.latents:LatentSamples",
     "views": "aognet.data.views:ViewSamples",
     "outpainting": "aognet.data.outpainting:OutpaintingSamples",

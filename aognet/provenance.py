@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aognet.errors import UserError
-from aognet.files import write_atomically
+from aognet.io.files import write_atomically
 
 log = logging.getLogger(__name__)
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "omegaconf", "numpy", "pillow")

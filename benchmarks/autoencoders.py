@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_intermixed_args(argv)
     import torch
 
-    from aognet.engine.preview import image_grid, write_png
-    from aognet.models.perception.lpips import PerceptualDistance
+    from aognet.perception.lpips import PerceptualDistance
+    from aognet.training.preview import image_grid, write_png
 
     distance = PerceptualDistance.load(options.lpips, torch.device("cpu"))
     shown = views(options, "validation", options.views)
@@ -78,7 +78,7 @@ def decoded(folder: Path, shown):
     import torch
     from diffusers import AutoencoderKL
 
-    from aognet.models.loading import load_weights
+    from aognet.diffusion.loading import load_weights
 
     vae = load_weights(AutoencoderKL, folder, "vae")
     with torch.no_grad():

@@ -56,7 +56,7 @@ def telea(canvas):
     import cv2
     import torch
 
-    from aognet.data.images import from_uint8, to_uint8
+    from aognet.io.images import from_uint8, to_uint8
 
     half = canvas.height
     wide = to_uint8(torch.cat([canvas.image[0, ..., half:], canvas.image[0], canvas.image[0, ..., :half]], dim=-1))
@@ -70,7 +70,7 @@ class OneShot:
     """The whole equirectangular image as one picture to inpaint."""
 
     def __init__(self, config):
-        from aognet.models.pretrained import load_method
+        from aognet.methods.pretrained import load_method
 
         self.backbone = load_method(config.checkpoint, config.revision, config.dtype).backbone
         self.sampler, self.seed, self.rows = config.generator.sampler, config.generator.seed, config.generator.plan.size
@@ -78,8 +78,8 @@ class OneShot:
     def __call__(self, canvas, prompt: str):
         from torch.nn import functional
 
-        from aognet.models.painting import Context, inpaint
-        from aognet.sampling.noise import generators
+        from aognet.diffusion.inpaint import Context, inpaint
+        from aognet.diffusion.sampling.noise import generators
 
         backbone, sampler, source = self.backbone, self.sampler, generators([self.seed])
         size = (self.rows, 2 * self.rows)
@@ -96,11 +96,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     import torch
 
     from aognet.config import build_config, load_config
-    from aognet.data.captions import check_captions, load_captions
-    from aognet.data.images import save_image
-    from aognet.engine.inference import InferenceConfig
-    from aognet.engine.inputs import Job, read_start
-    from aognet.engine.photos import Pose
+    from aognet.generate.inference import InferenceConfig
+    from aognet.generate.inputs import Job, read_start
+    from aognet.generate.photos import Pose
+    from aognet.io.captions import check_captions, load_captions
+    from aognet.io.images import save_image
 
     config = build_config(load_config([ROOT / "config" / "inference_config.yaml"], options.set), InferenceConfig)
     captions = {name: texts for path in options.captions for name, texts in load_captions(path).items()}

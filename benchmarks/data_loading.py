@@ -79,8 +79,8 @@ def make_panoramas(folder: Path, height: int, count: int = 4) -> None:
     """Scenes with fine grain, as PNG files of the wanted size."""
     import torch
 
-    from aognet.data.images import resize_panorama, save_image
-    from aognet.data.synthetic import make_scene
+    from aognet.io.images import resize_panorama, save_image
+    from aognet.scenes import make_scene
 
     folder.mkdir()
     for number in range(count):

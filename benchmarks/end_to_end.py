@@ -78,7 +78,7 @@ def add_again(parser: argparse.ArgumentParser) -> None:
 
 def run(name: str, options: argparse.Namespace, count: int = 1) -> dict:
     """``count`` panoramas side by side: seconds, those inside networks, how many views, and the first result."""
-    from aognet.models.execution import place
+    from aognet.diffusion.execution import place
 
     device = torch.device(options.device)
     if device.type == "cuda":
@@ -105,7 +105,7 @@ def run(name: str, options: argparse.Namespace, count: int = 1) -> dict:
 
 def model_and_settings(name: str, options: argparse.Namespace):
     """What paints, and the settings of inference.py for it."""
-    from aognet.models.pretrained import load_method
+    from aognet.methods.pretrained import load_method
 
     settings = [f"generator.height={options.height}", f"generator.sampler.steps={options.steps}", *options.set]
     config = painting_config(options, settings)
@@ -145,9 +145,9 @@ def peak_gigabytes(device: torch.device) -> float:
 
 def here(model: nn.Module, config, folder: Path, device: torch.device, count: int = 1) -> tuple[torch.Tensor, int]:
     """What inference.py does with a photograph, or with several side by side."""
-    from aognet.engine import results
-    from aognet.engine.generator import Generator, Listener, Run
-    from aognet.engine.journal import Journal
+    from aognet.generate import results
+    from aognet.generate.journal import Journal
+    from aognet.generate.outpaint import Generator, Listener, Run
 
     folders = [folder / str(number) for number in range(count)]
     starts = [photograph(config) for _ in folders]
@@ -161,18 +161,18 @@ def here(model: nn.Module, config, folder: Path, device: torch.device, count: in
 
 def by_recipe(model: nn.Module, config, folder: Path, device: torch.device) -> tuple[torch.Tensor, int]:
     """What the published code does with it."""
-    from aognet.engine import generator as painting
+    from aognet.generate.outpaint import planned
     from benchmarks.recipe import paint
 
     generator, start = config.generator, photograph(config)
-    entries = painting.planned(generator, start.known[0, 0], PROMPT, ())
+    entries = planned(generator, start.known[0, 0], PROMPT, ())
     image = paint(model, start, entries, generator.sampler, generator.face_size, generator.feather, folder)
     return torch.from_numpy(image).permute(2, 0, 1)[None], len(entries)
 
 
 def photograph(config):
     """The canvas that knows the photograph."""
-    from aognet.engine import inputs
+    from aognet.generate import inputs
 
     job = inputs.list_jobs(inputs.InputsConfig(photos=[str(PHOTO)], prompt=PROMPT))[0]
     return inputs.read_start(job, config.generator.height).canvas
@@ -214,19 +214,19 @@ def networks_of(model: nn.Module) -> dict[str, nn.Module]:
 def between_networks(name: str) -> Places:
     """The functions that do what is done between networks."""
     from aognet.canvas import Canvas
-    from aognet.engine import generator, inputs, results
-    from aognet.engine.journal import Journal
-    from aognet.engine.recorder import Recorder
+    from aognet.generate import inputs, outpaint, results
+    from aognet.generate.journal import Journal
+    from aognet.generate.recorder import Recorder
     from benchmarks import recipe
 
-    shared = {"reading the photograph": [(inputs, "read_start")], "planning": [(generator, "planned")]}
+    shared = {"reading the photograph": [(inputs, "read_start")], "planning": [(outpaint, "planned")]}
     if name == "recipe":
         steps = {"looking": (recipe, "_seen"), "painting": (recipe, "paste"), "joining": (recipe, "join")}
         return shared | {part: [place] for part, place in steps.items()} | {"writing": [(recipe, "save_image")]}
     return shared | {
-        "looking": [(generator, "look"), (Canvas, "faces")],
+        "looking": [(outpaint, "look"), (Canvas, "faces")],
         "painting": [(Recorder, "paint")],
-        "joining": [(generator, "join")],
+        "joining": [(outpaint, "join")],
         "writing": [(Journal, "create"), (Recorder, "add"), (results, "write_results")],
     }
 

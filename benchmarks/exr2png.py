@@ -94,8 +94,8 @@ def paint(height: int, folder: Path, source: Path | None) -> None:
     import cv2
     import numpy as np
 
-    from aognet.data.hdr import read_radiance, write_exr
-    from aognet.data.tonemap import clean
+    from aognet.io.hdr import read_radiance, write_exr
+    from aognet.io.tonemap import clean
 
     rng = np.random.default_rng(0)
     if source:

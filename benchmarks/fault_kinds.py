@@ -11,7 +11,7 @@ from benchmarks.attempts import Command
 
 HEIGHT = 32
 # What takes long to import.
-MODULES = ("aognet.engine.inference", "aognet.engine.trainer", "aognet.models.aognet", "aognet.captioning.run")
+MODULES = ("aognet.generate.inference", "aognet.training.trainer", "aognet.methods.aognet", "aognet.captioning.run")
 OF_THE_RUN = ("samples_per_second", "memory_gigabytes")  # what metrics say of the computer
 PHOTO = ("--prompt", "a yard in the sun", "--fov", "80", "--seed", "3", "--save_faces", "--name", "yard")
 
@@ -35,10 +35,10 @@ def make_inputs(folder: Path) -> None:
     """Photographs, panoramas, light, and tiny models in the layout of the real ones."""
     import numpy as np
 
-    from aognet.data.captions import save_captions
-    from aognet.data.hdr import write_exr
-    from aognet.data.images import save_image
-    from tests.engine.painter import smooth_photo
+    from aognet.io.captions import save_captions
+    from aognet.io.hdr import write_exr
+    from aognet.io.images import save_image
+    from tests.generate.painter import smooth_photo
     from tests.tiny import tiny_backbone_folder, tiny_streams
     from tests.tiny_captioners import tiny_captioner
 

@@ -52,7 +52,7 @@ def make_runs(folder: Path) -> list[Command]:
 def _photos(folder: Path) -> None:
     from PIL import Image, ImageCms
 
-    from aognet.export.gpano import save_panorama
+    from aognet.io.gpano import save_panorama
 
     photo = Image.open(folder / "panoramas" / "0.png").convert("RGB")
     exif = Image.Exif()
@@ -84,7 +84,7 @@ def _photos(folder: Path) -> None:
 
 
 def _registered_heif() -> bool:
-    from aognet.data.formats import decoders, has_heif
+    from aognet.io.formats import decoders, has_heif
 
     decoders()
     return has_heif()

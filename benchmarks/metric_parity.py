@@ -181,11 +181,11 @@ def clip_rows() -> Iterator[Row]:
     import torch
     from torchmetrics.functional.multimodal import clip_score as their_score
 
-    from aognet.data.synthetic import make_scene
     from aognet.geometry.cubemap import faces_of
     from aognet.metrics.clip_score import clip_score
-    from aognet.models.perception.loading import load_network
-    from aognet.models.perception.network import EMBEDDED
+    from aognet.perception.network import EMBEDDED
+    from aognet.perception.networks import load_network
+    from aognet.scenes import make_scene
     from tests.metrics import defects
 
     folder = ROOT / EMBEDDED.model

@@ -109,7 +109,7 @@ def _jpeg(panorama: "Tensor", quality: float, seed: int) -> "Tensor":
     import torch
     from PIL import Image
 
-    from aognet.data.images import to_uint8
+    from aognet.io.images import to_uint8
 
     content = io.BytesIO()
     Image.fromarray(to_uint8(panorama[0]).permute(1, 2, 0).numpy()).save(content, "JPEG", quality=int(quality))
@@ -154,7 +154,7 @@ class Bench:
         """The panoramas with a damage (None: without), as PNG files."""
         from torch.nn import functional
 
-        from aognet.data.images import load_panorama, save_image
+        from aognet.io.images import load_panorama, save_image
 
         target = self.folder / ("undamaged" if damage is None else "damaged")
         target.mkdir(exist_ok=True)

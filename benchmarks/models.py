@@ -44,7 +44,7 @@ def load(configs: dict[str, dict[str, str]], options: argparse.Namespace, settin
 def painting_config(options: argparse.Namespace, settings: Sequence[str]):
     """The settings of inference.py."""
     from aognet.config import build_config
-    from aognet.engine.inference import InferenceConfig
+    from aognet.generate.inference import InferenceConfig
 
     return build_config(load(PAINTING, options, settings), InferenceConfig)
 
@@ -64,7 +64,7 @@ def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> nn.Module:
 
 def untrained(options: argparse.Namespace, dtype: str) -> nn.Module:
     """The method on Stable Diffusion 2, frozen parts of this type and streams in single precision, random weights."""
-    from aognet.models.loading import DTYPES
+    from aognet.diffusion.loading import DTYPES
     from benchmarks.sd2 import SD2, TINY
 
     torch.manual_seed(0)

@@ -60,7 +60,7 @@ def account(
     options: argparse.Namespace, given: Sequence[str], sizes: Sizes, mode: Pretended | None
 ) -> dict[str, tuple[int, int]]:
     """For each phase the bytes of the weights that are there, and the most on top; tensors fake, with a ``mode``."""
-    from aognet.models.execution import save_vae_memory
+    from aognet.diffusion.execution import save_vae_memory
 
     config = painting_config(options, [f"generator.sampler.steps={STEPS}", *given])
     with mode.everything() if mode else nullcontext(), nothing_moves():  # peft would
@@ -92,10 +92,10 @@ def trained_apart(model: nn.Module) -> list[nn.Module]:
 def paint_batch(model: nn.Module, config, mode: Pretended | None) -> None:
     """Does what painting does with views of an empty canvas that fill a batch."""
     from aognet.canvas import Canvas
-    from aognet.engine.generator import Generator, Listener
+    from aognet.diffusion.inpaint import View
+    from aognet.generate.outpaint import Generator, Listener
     from aognet.geometry.camera import Camera
     from aognet.geometry.cubemap import face_cameras
-    from aognet.models.painting import View
 
     plan = config.plan
     with mode.everything() if mode else nullcontext():
@@ -113,17 +113,17 @@ def paint_batch(model: nn.Module, config, mode: Pretended | None) -> None:
 def phases(meter: MemoryMeter, model: nn.Module) -> AbstractContextManager:
     """Notes the most bytes in each of the phases."""
     from aognet.canvas import Canvas
-    from aognet.engine import generator
-    from aognet.models import painting
-    from aognet.models.backbone import Backbone
+    from aognet.diffusion import inpaint
+    from aognet.diffusion.backbone import Backbone
+    from aognet.generate import outpaint
 
     first = (type(model), "conditioning") if hasattr(model, "conditioning") else (Backbone, "known_text")
     places = {
         PHASES[0]: [first],
         PHASES[1]: [(Backbone, "prepare_condition")],
-        PHASES[2]: [(painting, "denoise")],
+        PHASES[2]: [(inpaint, "denoise")],
         PHASES[3]: [(Backbone, "decode")],
-        PHASES[4]: [(generator, "join"), (Canvas, "paint_")],
+        PHASES[4]: [(outpaint, "join"), (Canvas, "paint_")],
     }
     return watched(places, partial(noted, meter))
 

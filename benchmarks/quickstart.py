@@ -86,9 +86,9 @@ def measure(config: Path, plan: str, overrides: list[str]) -> Row:
 def inspect(folder: Path) -> tuple[int, int, float, float, float]:
     """Views painted, unknown pixels, PSNR over the photograph's footprint, wrap gradient ratios of a run."""
     from aognet.canvas import Canvas
-    from aognet.data.images import load_image
-    from aognet.engine.journal import Journal
-    from aognet.engine.photos import PhotoConfig, read_photo
+    from aognet.generate.journal import Journal
+    from aognet.generate.photos import PhotoConfig, read_photo
+    from aognet.io.images import load_image
     from aognet.metrics.psnr import psnr
     from aognet.metrics.seam import wrap_gradient_ratio
 

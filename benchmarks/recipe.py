@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from aognet.canvas import Canvas, Glimpse, join
-from aognet.data.images import from_uint8, save_image, to_uint8
-from aognet.engine.journal import Entry
+from aognet.diffusion.inpaint import Context
+from aognet.diffusion.sampling.denoise import denoise
+from aognet.diffusion.sampling.noise import generators
+from aognet.diffusion.sampling.sampler import SamplerConfig
+from aognet.diffusion.sampling.schedulers import make_scheduler
+from aognet.generate.journal import Entry
 from aognet.geometry.camera import positions_of
-from aognet.models.aognet import AOGNet
-from aognet.models.aognet.model import Surroundings
-from aognet.models.painting import Context
-from aognet.sampling.denoise import denoise
-from aognet.sampling.noise import generators
-from aognet.sampling.sampler import SamplerConfig
-from aognet.sampling.schedulers import make_scheduler
+from aognet.io.images import from_uint8, save_image, to_uint8
+from aognet.methods.aognet import AOGNet
+from aognet.methods.aognet.model import Surroundings
 from aognet.workers import worker_context
 from benchmarks.data_loading import baseline
 from benchmarks.geometry import forgetting, paste

@@ -37,7 +37,7 @@ def main() -> None:
         os.sched_setaffinity(0, {arguments.core})
     import torch
 
-    from aognet.data.synthetic import KINDS, make_scene
+    from aognet.scenes import KINDS, make_scene
 
     torch.set_num_threads(1)
     kinds = arguments.kinds or list(KINDS)
@@ -68,10 +68,10 @@ def _sky(height: int) -> object:
     """What the cheapest scene would be: the clear sky along every ray, made displayable."""
     import numpy as np
 
-    from aognet.data.synthetic.rays import Rays
-    from aognet.data.synthetic.render import display, exposure
-    from aognet.data.synthetic.sky.sky import draw_sky
     from aognet.geometry.sphere import pixel_directions
+    from aognet.scenes.rays import Rays
+    from aognet.scenes.render import display, exposure
+    from aognet.scenes.sky.sky import draw_sky
 
     directions = pixel_directions(height, 2 * height).numpy().reshape(-1, 3).astype(np.float32)
     sky = draw_sky(np.random.default_rng(0), "clear")

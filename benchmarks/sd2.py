@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from aognet.models.backbone import Backbone
+    from aognet.diffusion.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def sd2_backbone(channels: int, sizes: Sizes = SD2) -> "Backbone":
     """Stable Diffusion 2 (9 channels: inpainting), in torch's default type."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
-    from aognet.models.backbone import Backbone
+    from aognet.diffusion.backbone import Backbone
 
     unet = UNet2DConditionModel(
         in_channels=channels, out_channels=4, sample_size=64, block_out_channels=sizes.unet,
@@ -95,9 +95,9 @@ def text_tower(sizes: Sizes, layers: int) -> nn.Module:
 
 def sd2_model(method: type[nn.Module], config: Any, sizes: Sizes = SD2) -> nn.Module:
     """A method on both, whatever ``config`` names, in the types it wants; CubeDiff on the text-to-image model."""
-    from aognet.models.backbone import Backbone
-    from aognet.models.clip_encoders import ClipImageEncoder, ClipTextEncoder
-    from aognet.models.cubediff import CubeDiff
+    from aognet.diffusion.backbone import Backbone
+    from aognet.diffusion.clip_encoders import ClipImageEncoder, ClipTextEncoder
+    from aognet.methods.cubediff import CubeDiff
 
     loads: dict[type, Callable[[], nn.Module]] = {
         Backbone: partial(sd2_backbone, 4 if method is CubeDiff else 9, sizes),
@@ -118,7 +118,7 @@ def _make(make: Callable[[], nn.Module], config: Any) -> nn.Module:
 @contextmanager
 def default_type(name: str) -> Iterator[None]:
     """New parameters are of this type."""
-    from aognet.models.loading import DTYPES
+    from aognet.diffusion.loading import DTYPES
 
     before = torch.get_default_dtype()
     torch.set_default_dtype(DTYPES[name])

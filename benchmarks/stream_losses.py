@@ -62,7 +62,7 @@ def losses(checkpoint: str, batches: list):
     """The mean loss of each batch of painting steps."""
     import torch
 
-    from aognet.models.pretrained import load_method
+    from aognet.methods.pretrained import load_method
 
     model = load_method(checkpoint).eval()
     model.config = replace(model.config, drop_condition=0.0, draws=DRAWS)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aognet.config import LoadedConfig
     from aognet.data.cubes import CubeBatch
     from aognet.data.outpainting import OutpaintingBatch
-    from aognet.engine.setup import TrainerConfig
+    from aognet.training.setup import TrainerConfig
 
 CARD_GIGABYTES = 24.0
 # Only a GPU could tell these two: the driver's context with the workspaces of cuDNN and cuBLAS, and how much of the
@@ -96,8 +96,8 @@ def measure(
     shown: "OutpaintingBatch | CubeBatch | None" = None,
 ) -> Account:
     """Does what the trainer does in one step, then a preview of ``shown``; the tensors may be fake or real."""
-    from aognet.engine.ema import WeightAverage
-    from aognet.engine.setup import make_optimizer, prepare_parameters
+    from aognet.training.ema import WeightAverage
+    from aognet.training.setup import make_optimizer, prepare_parameters
 
     with nothing_moves():
         parameters = prepare_parameters(config, model, torch.device("cpu"))
@@ -226,7 +226,7 @@ def pretend(
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     from aognet.config import build_config, load_config
-    from aognet.engine.setup import TrainerConfig
+    from aognet.training.setup import TrainerConfig
 
     config = load_config(options.base, options.overrides)
     mode = Pretended()

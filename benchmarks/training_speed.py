@@ -79,7 +79,7 @@ def loss_gap(losses: list[float], others: list[float]) -> float:
 def here(folder: Path, batch: int, options: argparse.Namespace) -> Found:
     """What main.py does."""
     from aognet.config import build, build_config
-    from aognet.engine.trainer import Trainer
+    from aognet.training.trainer import Trainer
 
     config = settings(folder, options, batch, steps=options.steps * max(options.batches) // batch)
     trained, samples = config.section("trainer"), build(config.section("data").section("train"))
@@ -143,7 +143,7 @@ def settings(folder: Path, options: argparse.Namespace, batch: int, steps: int):
 
 def model_of(dtype: str, options: argparse.Namespace) -> nn.Module:
     """The model, its frozen parts of this type, on the device."""
-    from aognet.models.pretrained import load_method
+    from aognet.methods.pretrained import load_method
 
     if options.layout != "embedded":
         # What is trained stays in single precision, and of CubeDiff that lies in the backbone.

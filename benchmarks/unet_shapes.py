@@ -55,7 +55,7 @@ def row(
     import torch
     from diffusers.models.attention_processor import AttnProcessor2_0
 
-    from aognet.models.inpainting.model import InpaintingTraining, new_unet, use_plain_attention
+    from aognet.embedded.inpainting.model import InpaintingTraining, new_unet, use_plain_attention
 
     config = InpaintingTraining.Config(
         vae="-", text="-", channels=tuple(channels), attention=tuple(attention), head_dim=32, groups=4

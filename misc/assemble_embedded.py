@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     from safetensors import SafetensorError
 
     from aognet.errors import UserError
-    from aognet.files import made_folder, write_atomically
+    from aognet.io.files import made_folder, write_atomically
     from aognet.locking import exclusive
 
     # Pairs and not a dictionary: one folder may hold several of them.
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
 @contextmanager
 def replaced(target: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of ``target`` once it is complete."""
-    from aognet.files import replace_folder, restore_folder
+    from aognet.io.files import replace_folder, restore_folder
 
     restore_folder(target)
     unfinished = target.with_name(f".tmp-{target.name}")
@@ -148,7 +148,7 @@ def cut(folder: Path, rank: int) -> None:
     """Makes CubeDiff's low-rank additions smaller."""
     from safetensors.torch import load_file, save_file
 
-    from aognet.models.cubediff.trained import cut_rank
+    from aognet.methods.cubediff.trained import cut_rank
 
     weights = folder / "model.safetensors"
     save_file(cut_rank(load_file(weights), rank), weights, metadata={"format": "pt"})

@@ -32,12 +32,12 @@ def main(argv: list[str] | None = None) -> None:
 
     from PIL import Image, ImageDraw
 
-    from aognet.data.captions import load_captions
-    from aognet.data.images import load_image, to_pil
-    from aognet.data.matching import match
     from aognet.errors import UserError
     from aognet.evaluation.images import find_items
-    from aognet.files import write_atomically
+    from aognet.io.captions import load_captions
+    from aognet.io.files import write_atomically
+    from aognet.io.images import load_image, to_pil
+    from aognet.io.matching import match
 
     for key in ("columns", "count", "width", "quality"):
         if getattr(arguments, key) < 1:

@@ -25,8 +25,8 @@ def main(argv: list[str] | None = None) -> None:
     from safetensors.torch import save
 
     from aognet.errors import UserError
-    from aognet.files import write_atomically
-    from aognet.models.perception.packages import PACKAGES, read_package
+    from aognet.io.files import write_atomically
+    from aognet.perception.packages import PACKAGES, read_package
 
     if arguments.weights not in PACKAGES:
         raise UserError(f"--weights: unknown weights {arguments.weights!r}; known: {', '.join(PACKAGES)}")

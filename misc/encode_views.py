@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from aognet.config import build_config, load_config, target_class
     from aognet.data.latents import LatentSamples
+    from aognet.embedded.inpainting.encoding import encode_views
     from aognet.errors import UserError
-    from aognet.models.inpainting.encoding import encode_views
 
     if options.batch_size < 1:
         raise UserError(f"--batch_size must be at least 1, got {options.batch_size}")

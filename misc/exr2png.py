@@ -32,8 +32,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
     from aognet.data.conversion import REPORT, Conversion, convert_folder
-    from aognet.data.tonemap import ToneMap
     from aognet.errors import UserError
+    from aognet.io.tonemap import ToneMap
     from aognet.workers import usable_cores
 
     given = {name: getattr(arguments, name) for name in ("gamma", "percentile", "max_mapping")}

@@ -26,9 +26,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     import logging
 
     from aognet.captioning.run import image_names
-    from aognet.data.captions import check_captions, save_captions
-    from aognet.data.pickled_captions import named, read_caption_pickle
     from aognet.errors import UserError
+    from aognet.io.captions import check_captions, save_captions
+    from aognet.io.pickled_captions import named, read_caption_pickle
 
     out = options.out or options.captions.with_suffix(".jsonl")
     if out.exists() and not options.overwrite:

@@ -22,10 +22,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
-    from aognet.data.captions import save_captions
     from aognet.data.splits import part_named
-    from aognet.data.tables import read_table
-    from aognet.files import made_folder
+    from aognet.io.captions import save_captions
+    from aognet.io.files import made_folder
+    from aognet.io.tables import read_table
 
     splits: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for number, row in read_table(arguments.index, ("slug", "split", "caption")):

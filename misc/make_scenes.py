@@ -31,9 +31,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Makes the scenes; see the flags. Returns 1 if any of them failed."""
     arguments = parse(argv)
-    from aognet.data.synthetic import KINDS
-    from aognet.data.synthetic.folder import SceneFolder, fill
     from aognet.errors import UserError
+    from aognet.scenes import KINDS
+    from aognet.scenes.folder import SceneFolder, fill
     from aognet.workers import usable_cores
 
     if arguments.list:

@@ -23,10 +23,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
-    from aognet.data.images import load_image, save_image
     from aognet.errors import UserError
     from aognet.geometry.camera import Camera
     from aognet.geometry.perspective import look
+    from aognet.io.images import load_image, save_image
 
     width, _, height = arguments.size.partition("x")
     if not (width.isdecimal() and height.isdecimal()):

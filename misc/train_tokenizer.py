@@ -21,11 +21,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
-    from aognet.data.captions import load_captions
+    from aognet.embedded.clip.tokenizer import train_tokenizer
     from aognet.errors import UserError
-    from aognet.files import made_folder
+    from aognet.io.captions import load_captions
+    from aognet.io.files import made_folder
     from aognet.locking import exclusive
-    from aognet.models.clip.tokenizer import train_tokenizer
 
     if arguments.vocabulary < 514:
         raise UserError(f"--vocabulary must be at least 514 (512 bytes and two marks), got {arguments.vocabulary}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aognet.errors import UserError
-from aognet.files import write_atomically
+from aognet.io.files import write_atomically
 
 WORDS = "as it should be"
 

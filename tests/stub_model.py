@@ -10,17 +10,17 @@ import pytest
 import torch
 
 import inference
-from aognet.data.images import save_image
-from aognet.engine import inference as engine
-from aognet.engine.generator import Generator
-from tests.engine import painter
+from aognet.generate import inference as engine
+from aognet.generate.outpaint import Generator
+from aognet.io.images import save_image
+from tests.generate import painter
 
 HEIGHT = 32
 Paint = Callable[..., int]
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on panoramas are painted by `tests.engine.painter.Painter`."""
+    """From here on panoramas are painted by `tests.generate.painter.Painter`."""
     monkeypatch.setattr(engine, "model_identity", lambda *model: "weights")
     monkeypatch.setattr(engine, "provenance", lambda device: {"git": {"commit": "0", "dirty": True}})
     monkeypatch.setattr(engine, "progress_bars", lambda name: nullcontext(painter.QUIET))

@@ -13,12 +13,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # A part may import itself and the parts of earlier rows; parts of one row do not know each other.
 LAYERS = (
     {"errors", "terminal", "threads"},
-    {"geometry", "files", "home", "installed", "interpolation", "locking", "processes", "transfer", "workers"},
-    {"canvas", "config", "photosphere", "provenance"},
-    {"data", "nn", "metrics", "sampling", "export"},
-    {"models"},
-    {"captioning", "evaluation"},
-    {"engine"},
+    {"geometry", "home", "installed", "interpolation", "locking", "processes", "transfer", "workers"},
+    {"io"},
+    {"canvas", "config", "provenance"},
+    {"data", "nn", "metrics", "scenes"},
+    {"diffusion"},
+    {"perception"},
+    {"embedded", "methods"},
+    {"captioning", "evaluation", "training"},
+    {"generate"},
     {"cli"},
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
@@ -67,15 +70,15 @@ def test_imports_run_one_way(path: Path):
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        ("from . import noise", "aognet.sampling"),
-        ("from ..models.backbone import Backbone", "aognet.models.backbone"),
+        ("from . import noise", "aognet.generate"),
+        ("from ..diffusion.backbone import Backbone", "aognet.diffusion.backbone"),
         ("from .. import canvas", "aognet.canvas"),
         ("from aognet import canvas", "aognet.canvas"),
-        ("def f():\n    import aognet.models", "aognet.models"),
+        ("def f():\n    import aognet.methods", "aognet.methods"),
     ],
 )
 def test_every_way_to_import_is_seen(text: str, name: str):
-    assert list(imported(text, ("aognet", "sampling"))) == [name]
+    assert list(imported(text, ("aognet", "generate"))) == [name]
 
 
 PROBE = """
@@ -111,7 +114,7 @@ def test_help_loads_nothing_heavy():
 WALKS = {"rglob", "walk", "scandir", "listdir", "fwalk"}
 # The one place that lists a user's folders, the one that keeps caches to their size, and the one that compares all that
 # a command left, hidden files too.
-MAY_WALK = {"aognet/data/listing.py", "aognet/files.py", "benchmarks/fault_kinds.py"}
+MAY_WALK = {"aognet/io/listing.py", "aognet/io/files.py", "benchmarks/fault_kinds.py"}
 
 
 def test_line_feeds_alone_end_the_lines_of_files():
@@ -135,4 +138,4 @@ def test_one_place_walks_through_folders(folder: str):
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
         found = {call.func.attr for call in calls if ast.unparse(call.func.value) != "ast"} & WALKS
         found |= {"glob" for call in calls if call.func.attr == "glob" and "**" in ast.unparse(call)}
-        assert name in MAY_WALK or not found, f"{name} walks ({', '.join(found)}): aognet.data.listing does"
+        assert name in MAY_WALK or not found, f"{name} walks ({', '.join(found)}): aognet.io.listing does"

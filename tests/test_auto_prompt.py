@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 import inference
-from aognet.data.images import save_image
-from aognet.engine import auto_prompt
-from aognet.engine import inference as engine
 from aognet.errors import UserError
-from aognet.models.aognet import AOGNet
-from tests.engine.painter import smooth_photo
+from aognet.generate import auto_prompt
+from aognet.generate import inference as engine
+from aognet.io.images import save_image
+from aognet.methods.aognet import AOGNet
+from tests.generate.painter import smooth_photo
 from tests.tiny_captioners import tiny_captioner
 
 Paint = Callable[..., int]

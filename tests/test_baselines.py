@@ -7,9 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from aognet.canvas import Canvas
-from aognet.data.captions import save_captions
-from aognet.data.images import load_image, save_image
 from aognet.geometry.camera import Camera
+from aognet.io.captions import save_captions
+from aognet.io.images import load_image, save_image
 from aognet.metrics.seam import wrap_gradient_ratio
 from benchmarks import baselines
 from benchmarks.tables import table

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from aognet import cli
-from aognet.data.captions import CaptionRecord, check_captions, load_captions, load_records
-from aognet.data.images import save_image
 from aognet.data.panoramas import PanoramaConfig, Panoramas
 from aognet.errors import UserError
+from aognet.io.captions import CaptionRecord, check_captions, load_captions, load_records
+from aognet.io.images import save_image
 from misc import captioning
-from tests.engine.painter import smooth_photo
+from tests.generate.painter import smooth_photo
 from tests.tiny_captioners import Kind, tiny_captioner
 
 ROOT = Path(__file__).parents[1]

@@ -8,10 +8,10 @@ import pytest
 from aognet.config import LoadedConfig, build_config, check, load_config, target_class
 from aognet.data.latents import LatentSamples
 from aognet.data.outpainting import OutpaintingSamples
-from aognet.engine.inference import InferenceConfig
-from aognet.engine.setup import TrainerConfig
 from aognet.errors import UserError
 from aognet.evaluation.protocol import load_protocol
+from aognet.generate.inference import InferenceConfig
+from aognet.training.setup import TrainerConfig
 from main import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[1]

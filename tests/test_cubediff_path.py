@@ -12,13 +12,13 @@ from PIL import Image
 
 import inference
 import main
-from aognet.data.captions import save_captions
-from aognet.data.images import save_image
-from aognet.engine.journal import Journal
-from aognet.models.cubediff import CubeDiff
-from tests.engine.painter import smooth_photo
-from tests.engine.toy import fresh_processes
+from aognet.generate.journal import Journal
+from aognet.io.captions import save_captions
+from aognet.io.images import save_image
+from aognet.methods.cubediff import CubeDiff
+from tests.generate.painter import smooth_photo
 from tests.smooth import smooth_panorama
+from tests.training.toy import fresh_processes
 
 HEIGHT, SIZE = 64, 32
 FACES = ("front", "right", "back", "left", "up", "down")

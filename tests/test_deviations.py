@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from aognet.config import build_config, load_config
-from aognet.engine.inference import InferenceConfig
-from aognet.models.pretrained import load_method
+from aognet.generate.inference import InferenceConfig
+from aognet.methods.pretrained import load_method
 from benchmarks import deviations
 from benchmarks.models import ROOT
 

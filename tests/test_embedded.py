@@ -10,19 +10,19 @@ from torch import Tensor
 
 import inference
 from aognet.canvas import Canvas, Glimpse
-from aognet.data.images import load_image
-from aognet.data.synthetic import make_scene
-from aognet.engine.journal import Journal
+from aognet.diffusion.inpaint import View
+from aognet.diffusion.inpaint import look as look_at
+from aognet.diffusion.sampling.sampler import SamplerConfig
+from aognet.generate.journal import Journal
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
+from aognet.io.images import load_image
+from aognet.methods.aognet import AOGNet
 from aognet.metrics.clip_score import clip_score
 from aognet.metrics.seam import wrap_gradient_ratio
-from aognet.models.aognet import AOGNet
-from aognet.models.painting import View
-from aognet.models.painting import look as look_at
-from aognet.models.perception.clip import ClipNetwork
-from aognet.models.perception.network import NetworkConfig
-from aognet.sampling.sampler import SamplerConfig
+from aognet.perception.clip import ClipNetwork
+from aognet.perception.network import NetworkConfig
+from aognet.scenes import make_scene
 
 ROOT = Path(__file__).resolve().parents[1]
 EMBEDDED = ROOT / "assets" / "embedded"

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from aognet import cli
-from aognet.data.images import save_image
+from aognet.io.images import save_image
 from misc import evaluate
 from tests.evaluation.folders import COUNT, SMALL, panoramas, write
 

@@ -9,10 +9,10 @@ import pytest
 import inference
 import main as training
 from aognet import cli
-from aognet.data.captions import save_captions
-from aognet.data.hdr import write_exr
-from aognet.data.images import save_image
 from aognet.errors import UserError
+from aognet.io.captions import save_captions
+from aognet.io.hdr import write_exr
+from aognet.io.images import save_image
 from misc import (
     captioning,
     contact_sheet,
@@ -24,7 +24,7 @@ from misc import (
     take_photo,
     train_tokenizer,
 )
-from tests.engine.painter import smooth_photo
+from tests.generate.painter import smooth_photo
 
 ROOT = Path(__file__).parents[1]
 NAMES = {"too long": "n" * 300, "long path": "/".join(["p" * 200] * 30)}

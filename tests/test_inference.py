@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 import inference
-from aognet.data.captions import save_captions
-from aognet.data.images import save_image
 from aognet.errors import UserError
-from aognet.export.gpano import read_gpano
 from aognet.geometry.cubemap import FACES
-from aognet.models.aognet import AOGNet
-from tests.engine.painter import smooth_photo
+from aognet.io.captions import save_captions
+from aognet.io.gpano import read_gpano
+from aognet.io.images import save_image
+from aognet.methods.aognet import AOGNet
+from tests.generate.painter import smooth_photo
 
 ROOT = Path(__file__).parents[1]
 HEIGHT, VIEW = 32, 16
@@ -165,7 +165,7 @@ def test_a_stopped_run_goes_on(paint: Paint, stop: Stop, whole: Path, photo: Pat
 def test_stopped_while_it_writes_the_results_it_writes_them_again(
     paint: Paint, stop: Stop, whole: Path, run: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    from aognet.engine import results
+    from aognet.generate import results
 
     def die(*given: Any, **options: Any) -> None:
         raise KeyboardInterrupt

@@ -12,10 +12,10 @@ import inference
 from aognet import home
 from aognet.config import load_config
 from aognet.data.cache import CacheConfig, PanoramaCache
-from aognet.engine.inference import InferenceConfig
+from aognet.diffusion import loading
 from aognet.errors import UserError
+from aognet.generate.inference import InferenceConfig
 from aognet.installed import ROOT, installed
-from aognet.models import loading
 
 SHIPPED = sorted((ROOT / "config").rglob("*.yaml"))
 NOBODY = """

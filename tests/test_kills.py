@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import stub_model
-from tests.engine.kills import Killed, Kills
+from tests.generate.kills import Killed, Kills
 from tests.stub_model import contents, run
 
 

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from aognet.cli import run
-from aognet.data.captions import load_records
-from aognet.data.hdr import read_radiance
-from aognet.data.synthetic import KINDS, make_scene
-from aognet.data.synthetic.views import YAWS
 from aognet.errors import UserError
+from aognet.io.captions import load_records
+from aognet.io.hdr import read_radiance
+from aognet.scenes import KINDS, make_scene
+from aognet.scenes.views import YAWS
 from misc import contact_sheet, make_scenes
 
 KIND = ["--kinds", "field rows", "night mountains"]

@@ -15,16 +15,16 @@ from torch import Tensor
 import inference
 from aognet.config import build_config
 from aognet.data.cache import CacheConfig
-from aognet.data.captions import load_captions, save_captions
-from aognet.data.hdr import write_exr
-from aognet.data.images import jpeg_bytes, load_image, png_bytes, to_pil
 from aognet.data.panoramas import PanoramaConfig, Panoramas
 from aognet.data.streams import PanoramaStream, StreamConfig
-from aognet.engine.inference import InferenceConfig
-from aognet.engine.inputs import list_jobs
 from aognet.errors import UserError
+from aognet.generate.inference import InferenceConfig
+from aognet.generate.inputs import list_jobs
+from aognet.io.captions import load_captions, save_captions
+from aognet.io.hdr import write_exr
+from aognet.io.images import jpeg_bytes, load_image, png_bytes, to_pil
 from misc import captioning, contact_sheet, evaluate, exr2png, take_photo
-from tests.engine.painter import smooth_photo
+from tests.generate.painter import smooth_photo
 from tests.tiny_captioners import tiny_captioner
 
 ROOT = Path(__file__).parents[1]

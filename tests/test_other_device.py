@@ -14,15 +14,15 @@ import torch
 from torch import nn
 
 from aognet.canvas import Canvas
-from aognet.engine.generator import Generator, GeneratorConfig, Listener
+from aognet.diffusion.execution import ExecutionConfig, place
+from aognet.diffusion.inpaint import View
+from aognet.diffusion.sampling.sampler import SamplerConfig
+from aognet.generate.outpaint import Generator, GeneratorConfig, Listener
 from aognet.geometry import perspective
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.sphere import Grid
 from aognet.geometry.views import PlanConfig
-from aognet.models.execution import ExecutionConfig, place
-from aognet.models.painting import View
-from aognet.sampling.sampler import SamplerConfig
 from benchmarks.models import untrained
 from benchmarks.training_memory import make_batch, make_cubes
 

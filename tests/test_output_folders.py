@@ -10,11 +10,11 @@ import pytest
 from aognet.captioning.captioner import CaptionerConfig
 from aognet.captioning.run import RunConfig, caption_folder
 from aognet.data.conversion import Conversion, convert_folder
-from aognet.data.hdr import write_exr
-from aognet.data.synthetic.folder import SceneFolder, fill
 from aognet.errors import UserError
 from aognet.evaluation.run import EvaluationConfig, evaluate
+from aognet.io.hdr import write_exr
 from aognet.locking import FolderInUseError, exclusive
+from aognet.scenes.folder import SceneFolder, fill
 from misc import index_captions, train_tokenizer
 from tests.captioning.test_run import Compass, compass_panorama
 from tests.evaluation.folders import ALONE, panoramas, small, write

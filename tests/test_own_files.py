@@ -12,13 +12,13 @@ import pytest
 
 import inference
 from aognet.canvas import Canvas
-from aognet.engine import inference as engine
-from aognet.engine.journal import Journal, check_free
-from aognet.engine.run_files import OUTPUTS
 from aognet.errors import UserError
+from aognet.generate import inference as engine
+from aognet.generate.journal import Journal, check_free
+from aognet.generate.run_files import OUTPUTS
 from aognet.locking import FolderInUseError, exclusive
 from tests import stub_model
-from tests.engine.painter import Painter
+from tests.generate.painter import Painter
 from tests.stub_model import HEIGHT, contents, run
 
 SEEN = ("input.png", "gt.png", "steps/000.png", "run.json")
@@ -201,7 +201,7 @@ FAILURES = {
 def test_a_failed_command_leaves_nothing_behind(
     place: Path, failure: str, out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aognet.models.identity import model_identity
+    from aognet.methods.identity import model_identity
 
     monkeypatch.setattr(engine, "model_identity", lambda model, *more: model_identity(model) if model[0] == "/" else "")
     monkeypatch.chdir(place)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from aognet.geometry import camera, perspective
-from aognet.models.aognet.model import face_positions
-from aognet.models.cubediff.model import cube_positions
+from aognet.methods.aognet.model import face_positions
+from aognet.methods.cubediff.model import cube_positions
 from benchmarks.memory_meter import Pretended
 from benchmarks.painting_memory import ENCODED, ENCODING, WAYS, account, main
 from benchmarks.sd2 import TINY

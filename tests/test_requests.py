@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import inference
-from aognet.engine import generator
-from aognet.engine import inference as engine
-from aognet.engine.journal import Journal
 from aognet.errors import UserError
+from aognet.generate import inference as engine
+from aognet.generate import outpaint
+from aognet.generate.journal import Journal
 from tests import stub_model
-from tests.engine.painter import Painter
+from tests.generate.painter import Painter
 from tests.stub_model import contents, run
 
 
@@ -130,7 +130,7 @@ def test_a_run_goes_on_with_the_plan_it_began_with(place: Path, monkeypatch: pyt
     for before in (0, 3):
         stopped(monkeypatch, *PHOTO, "--overwrite", before=before)
         with monkeypatch.context() as patch:
-            patch.setattr(generator, "planned", lambda *given: pytest.fail("planned again"))
+            patch.setattr(outpaint, "planned", lambda *given: pytest.fail("planned again"))
             run(*PHOTO)
         assert contents(place / "out") == expected
 

@@ -81,7 +81,7 @@ def test_errors_and_log_lines_on_a_terminal(shown: io.StringIO):
 
 
 def test_progress_bars(shown: io.StringIO):
-    from aognet.engine.inference import progress_bars
+    from aognet.generate.inference import progress_bars
     from aognet.workers import progress_bar
 
     with progress_bars(f"{EVIL}[/red]") as listener:

@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from aognet.engine.setup import TrainerConfig
+from aognet.diffusion.backbone import Backbone, BackboneConfig
+from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder
+from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
-from aognet.models.aognet import AOGNet
-from aognet.models.aognet.global_stream import GlobalStreamConfig
-from aognet.models.aognet.local_stream import LocalStreamConfig
-from aognet.models.aognet.model import face_positions
-from aognet.models.backbone import Backbone, BackboneConfig
-from aognet.models.clip_encoders import ClipConfig, ClipImageEncoder
-from aognet.models.cubediff import CubeDiff
-from aognet.models.cubediff.model import cube_positions
-from aognet.sampling.sampler import SamplerConfig
+from aognet.methods.aognet import AOGNet
+from aognet.methods.aognet.global_stream import GlobalStreamConfig
+from aognet.methods.aognet.local_stream import LocalStreamConfig
+from aognet.methods.aognet.model import face_positions
+from aognet.methods.cubediff import CubeDiff
+from aognet.methods.cubediff.model import cube_positions
+from aognet.training.setup import TrainerConfig
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
 from benchmarks.sd2 import default_type, sd2_backbone
 from benchmarks.training_memory import (
@@ -46,7 +46,7 @@ PLAIN = TrainerConfig()
 @pytest.fixture(scope="module", autouse=True)
 def ready() -> Iterator[None]:
     """Short previews; positions of pixels, which are computed once and kept, are made here."""
-    with mock.patch("aognet.models.aognet.model.SamplerConfig", lambda steps: SamplerConfig(steps=2)):
+    with mock.patch("aognet.methods.aognet.model.SamplerConfig", lambda steps: SamplerConfig(steps=2)):
         model = tiny_model()
         model(make_batch(2, 32, 32))
         model.preview(make_batch(1, 32, 32))

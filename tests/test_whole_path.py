@@ -11,11 +11,11 @@ from PIL import Image
 
 import inference
 import main
-from aognet.data.captions import load_records
+from aognet.io.captions import load_records
 from misc import captioning, exr2png, make_scenes, take_photo
-from tests.engine.toy import fresh_processes
 from tests.tiny import tiny_streams
 from tests.tiny_captioners import tiny_captioner
+from tests.training.toy import fresh_processes
 
 HEIGHT, STEPS = 64, 20
 

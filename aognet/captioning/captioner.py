@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from aognet.config import check_text
+from aognet.diffusion.loading import check_dtype
 from aognet.errors import UserError
-from aognet.models.loading import check_dtype
 
 SMALL_MODEL = "Salesforce/blip-image-captioning-base"
 DEFAULT_MODELS = {"transformers": "Salesforce/blip2-opt-2.7b", "lavis": "blip2_t5/pretrain_flant5xxl"}

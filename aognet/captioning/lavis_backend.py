@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from aognet.captioning.captioner import CaptionerConfig
-from aognet.data.images import to_pil
 from aognet.errors import UserError
+from aognet.io.images import to_pil
 
 
 class LavisCaptioner:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from aognet.data.captions import CaptionRecord, load_records, parse_record, save_records
-from aognet.data.matching import match
 from aognet.errors import UserError
+from aognet.io.captions import CaptionRecord, load_records, parse_record, save_records
+from aognet.io.matching import match
 
 
 class CaptionsFile:

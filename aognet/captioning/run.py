@@ -15,15 +15,15 @@ from torch.nn import functional
 
 from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
 from aognet.captioning.parts import CaptionsFile
-from aognet.data.captions import CaptionRecord, check_captions, fold, load_captions
-from aognet.data.formats import KINDS
-from aognet.data.images import load_image, resize_panorama
-from aognet.data.listing import find_images
-from aognet.data.matching import match
 from aognet.errors import UserError
-from aognet.files import clear_unfinished, made_folder
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look_all
+from aognet.io.captions import CaptionRecord, check_captions, fold, load_captions
+from aognet.io.files import clear_unfinished, made_folder
+from aognet.io.formats import KINDS
+from aognet.io.images import load_image, resize_panorama
+from aognet.io.listing import find_images
+from aognet.io.matching import match
 from aognet.locking import exclusive
 from aognet.processes import Processes
 

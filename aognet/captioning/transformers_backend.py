@@ -11,9 +11,9 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from aognet.captioning.captioner import CaptionerConfig
-from aognet.data.images import to_pil
+from aognet.diffusion.loading import DTYPES, first_line, freeze, is_hub_id, kept_commit, load_part, resolve
 from aognet.errors import UserError
-from aognet.models.loading import DTYPES, first_line, freeze, is_hub_id, kept_commit, load_part, resolve
+from aognet.io.images import to_pil
 
 CLASSES = {"blip": "BlipForConditionalGeneration", "blip-2": "Blip2ForConditionalGeneration"}
 # The main branches of these hold pickled weights only; a conversion by the hub itself lies beside them. Its reference

@@ -9,9 +9,9 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from aognet.data.srgb import decode_srgb, encode_srgb
 from aognet.data.viewing import Curves
 from aognet.errors import UserError
+from aognet.io.srgb import decode_srgb, encode_srgb
 
 
 @dataclass(frozen=True)

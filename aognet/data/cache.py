@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from aognet.data.formats import LIGHT_SUFFIXES
-from aognet.data.images import decode_panorama, load_panorama, to_uint8
 from aognet.data.viewing import Pyramid, bordered, level_heights
 from aognet.errors import UserError
-from aognet.files import made_folder, make_room, write_atomically
 from aognet.home import default_folder, expanded
+from aognet.io.files import made_folder, make_room, write_atomically
+from aognet.io.formats import LIGHT_SUFFIXES
+from aognet.io.images import decode_panorama, load_panorama, to_uint8
 
 log = logging.getLogger(__name__)
 

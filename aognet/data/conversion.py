@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from aognet.data.formats import LIGHT_SUFFIXES
-from aognet.data.hdr import MOST_PIXELS, read_light
-from aognet.data.listing import find_images
-from aognet.data.tonemap import ToneMap, clean, tone_map_to_levels
 from aognet.errors import UserError
-from aognet.files import clear_unfinished, made_folder, write_atomically
+from aognet.io.files import clear_unfinished, made_folder, write_atomically
+from aognet.io.formats import LIGHT_SUFFIXES
+from aognet.io.hdr import MOST_PIXELS, read_light
+from aognet.io.listing import find_images
+from aognet.io.tonemap import ToneMap, clean, tone_map_to_levels
 from aognet.locking import exclusive
 from aognet.workers import work_through
 
@@ -159,7 +159,7 @@ def encode(levels: Integer[np.ndarray, "height width 3"], suffix: str) -> bytes:
 
 
 def find_jobs(image_dir: Path, out_dir: Path, suffix: str) -> list[Job]:
-    """Every EXR and HDR file below ``image_dir`` (`aognet.data.listing`), and its image.
+    """Every EXR and HDR file below ``image_dir`` (`aognet.io.listing`), and its image.
 
     :raises UserError: if there is no such folder or file, or two files would become one image.
     """

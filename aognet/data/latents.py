@@ -1,7 +1,7 @@
 """Views that were encoded once, with what is known of each: a step of a UNet's training is then the UNet alone.
 
 A folder holds ``views-00000.safetensors``, ... of equally many rows, and ``latents.json``, which says what they were
-made of. `aognet.models.inpainting.encoding` writes them.
+made of. `aognet.embedded.inpainting.encoding` writes them.
 """
 
 import hashlib

@@ -14,9 +14,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from aognet.data.formats import LIGHT_SUFFIXES, SUFFIXES
-from aognet.data.listing import find_images
 from aognet.errors import UserError
+from aognet.io.formats import LIGHT_SUFFIXES, SUFFIXES
+from aognet.io.listing import find_images
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 SCHEMES = ("http", "https", "hf")

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aognet.data.captions import MOST_CHARACTERS, CaptionRecord, a_few, check_captions, load_captions, load_records
-from aognet.data.formats import KINDS
-from aognet.data.listing import NamedFiles, find_images
 from aognet.data.splits import Split, SplitConfig, part_named
-from aognet.data.tables import read_table
 from aognet.errors import UserError
-from aognet.files import is_file, is_folder
+from aognet.io.captions import MOST_CHARACTERS, CaptionRecord, a_few, check_captions, load_captions, load_records
+from aognet.io.files import is_file, is_folder
+from aognet.io.formats import KINDS
+from aognet.io.listing import NamedFiles, find_images
+from aognet.io.tables import read_table
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from aognet.data.matching import without_kind
 from aognet.errors import UserError
-from aognet.files import is_file
+from aognet.io.files import is_file
+from aognet.io.matching import without_kind
 
 Part = Literal["all", "train", "validation", "test"]
 MOST_BYTES = 64 * 2**20

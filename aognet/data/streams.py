@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from aognet.data.images import decode_panorama
 from aognet.data.panorama import Panorama
 from aognet.data.shards import (
     IMAGE_NAMES,
@@ -31,6 +30,7 @@ from aognet.data.shards import (
 )
 from aognet.data.viewing import bordered
 from aognet.errors import UserError
+from aognet.io.images import decode_panorama
 
 log = logging.getLogger(__name__)
 

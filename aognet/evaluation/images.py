@@ -13,17 +13,17 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 from torch import Tensor
 
-from aognet.data.captions import a_few
-from aognet.data.decoding import decode_file, has_16_bits, open_image
-from aognet.data.exif import read_exif
-from aognet.data.formats import KINDS, LIGHT_SUFFIXES
-from aognet.data.images import as_panorama, check_shape, load, load_image, panorama_bytes, to_uint8
-from aognet.data.listing import files_below, images_among
-from aognet.data.matching import match, normal
-from aognet.data.pillow_warnings import as_log_lines
 from aognet.errors import UserError
 from aognet.evaluation.protocol import LEAST_HEIGHT
 from aognet.geometry.camera import Camera
+from aognet.io.captions import a_few
+from aognet.io.decoding import decode_file, has_16_bits, open_image
+from aognet.io.exif import read_exif
+from aognet.io.formats import KINDS, LIGHT_SUFFIXES
+from aognet.io.images import as_panorama, check_shape, load, load_image, panorama_bytes, to_uint8
+from aognet.io.listing import files_below, images_among
+from aognet.io.matching import match, normal
+from aognet.io.pillow_warnings import as_log_lines
 
 RESULT, TRUTH, RUN = "result.png", "gt.png", "run.json"
 MOST_RUN_BYTES = 2**24

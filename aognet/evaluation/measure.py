@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from aognet.data.images import from_uint8
 from aognet.data.viewing import Pyramid, bordered
 from aognet.errors import UserError
 from aognet.evaluation.images import Decoded, Item, decode
@@ -17,6 +16,7 @@ from aognet.evaluation.protocol import PictureConfig, Protocol, digest_of
 from aognet.evaluation.store import Store, digest_of_content
 from aognet.geometry.camera import Camera
 from aognet.geometry.views import known_by
+from aognet.io.images import from_uint8
 from aognet.metrics.cube_edges import cube_edge_ratio
 from aognet.metrics.discontinuity import discontinuity_score
 from aognet.metrics.masked import masked_mean
@@ -24,8 +24,8 @@ from aognet.metrics.psnr import psnr
 from aognet.metrics.seam import pole_gradient_ratio, wrap_gradient_ratio
 from aognet.metrics.ssim import ssim_map
 from aognet.metrics.unknown import unknown_share
-from aognet.models.perception.lpips import PerceptualDistance
-from aognet.models.perception.network import FeatureNetwork
+from aognet.perception.lpips import PerceptualDistance
+from aognet.perception.network import FeatureNetwork
 
 RECIPE = 1  # counts the changes after which the same panorama gets other numbers
 Pictures = dict[str, Float[Tensor, "pictures 3 rows columns"]]

@@ -9,9 +9,9 @@ import torch
 from aognet.errors import UserError
 from aognet.evaluation.protocol import NetworkRole, Protocol
 from aognet.installed import installed
-from aognet.models.perception.loading import load_network
-from aognet.models.perception.lpips import PerceptualDistance
-from aognet.models.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
+from aognet.perception.lpips import PerceptualDistance
+from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
+from aognet.perception.networks import load_network
 
 EMBEDDED_FAED = "assets/evaluation/faed"
 # What stands before "FID" and "KID", where a distance in these features may be called so.
@@ -116,7 +116,7 @@ def _embedded(role: NetworkRole, device: torch.device) -> Player:
 @lru_cache(maxsize=2)
 def _embedded_clip(centre_crop: bool, device: torch.device) -> FeatureNetwork:
     """One network for all roles, which tells the kinds of procedural scenes apart."""
-    from aognet.data.synthetic import KINDS
+    from aognet.scenes import KINDS
 
     config = replace(EMBEDDED, model=installed(EMBEDDED.model), classes=list(KINDS), centre_crop=centre_crop)
     return load_network(config, device)

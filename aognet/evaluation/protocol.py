@@ -128,7 +128,7 @@ class NetworkRole:
     """A network that the protocol wants: its ``kind`` and the ``model`` (file, folder or hub id) that plays the role.
 
     Without a model the user must name one, or let the embedded model stand in. ``centre_crop``, ``resize`` and
-    ``rows``: as in `aognet.models.perception.network.NetworkConfig`.
+    ``rows``: as in `aognet.perception.network.NetworkConfig`.
     """
 
     kind: str

@@ -18,9 +18,9 @@ from jinja2 import Environment, StrictUndefined
 from aognet.errors import UserError
 from aognet.evaluation.report_pictures import Pictured, close_up, pictured
 from aognet.evaluation.results import Report, Sample, Value
-from aognet.export.gpano import clean_text
-from aognet.export.viewer import content_policy
-from aognet.files import made_folder, write_atomically
+from aognet.io.files import made_folder, write_atomically
+from aognet.io.gpano import clean_text
+from aognet.io.viewer import content_policy
 
 MOST_ROWS = 500  # of the table of panoramas: a page of thousands is slow to open
 _PICTURE_BYTES = 1_900_000  # all photographs of a page together, before base64 makes them a third longer

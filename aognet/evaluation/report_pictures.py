@@ -10,9 +10,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from aognet.data.images import load_image, png_bytes, resize_panorama, to_pil
 from aognet.geometry.cubemap import FACES, face_cameras
 from aognet.geometry.perspective import look_all
+from aognet.io.images import load_image, png_bytes, resize_panorama, to_pil
 
 _PANORAMA_ROWS, _VIEW_ROWS = 384, 192
 _PANORAMA_SHARES, _VIEW_SHARES = 4, 1  # how the bytes are shared out

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from aognet.data.cache import default_folder
+from aognet.diffusion.loading import check_dtype
 from aognet.errors import UserError
 from aognet.evaluation.findings import Findings
 from aognet.evaluation.images import TRUTH, Item, check_sizes, find_items, pair, photo_camera
@@ -17,10 +18,9 @@ from aognet.evaluation.report import report_files, write_report
 from aognet.evaluation.results import Report, Sample, Value
 from aognet.evaluation.store import Store
 from aognet.evaluation.texts import Texts, find_texts
-from aognet.files import clear_unfinished, made_folder
 from aognet.installed import ROOT
+from aognet.io.files import clear_unfinished, made_folder
 from aognet.locking import exclusive
-from aognet.models.loading import check_dtype
 from aognet.processes import Processes
 from aognet.provenance import provenance
 from aognet.workers import in_threads, progress_bar, usable_cores

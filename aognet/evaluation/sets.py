@@ -9,7 +9,7 @@ from aognet.evaluation.rows import pictures_of
 from aognet.evaluation.statistics import Selection, SetStatistics, from_tensors, gather, to_tensors
 from aognet.geometry.cubemap import LATERAL, POLAR
 from aognet.metrics.frechet import Moments
-from aognet.models.perception.network import FeatureNetwork
+from aognet.perception.network import FeatureNetwork
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from aognet.metrics.frechet import Moments
 from aognet.metrics.inception_score import ClassSums
 from aognet.metrics.kernel import FeatureSample
-from aognet.models.perception.network import FeatureNetwork
+from aognet.perception.network import FeatureNetwork
 
 MOST_ROWS = 10_000  # features kept for kernel distances, which draw subsets of them
 BLOCK = 64  # panoramas whose features are in memory together

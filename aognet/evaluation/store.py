@@ -13,8 +13,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from aognet.errors import UserError
-from aognet.files import is_utf8, make_room, write_atomically
 from aognet.home import default_folder, expanded
+from aognet.io.files import is_utf8, make_room, write_atomically
 
 SUFFIX = ".safetensors"
 OURS = re.compile(r"[0-9a-f]{24}\.safetensors")  # `aognet.evaluation.protocol.digest_of`

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aognet.data.captions import a_few, load_records
 from aognet.errors import UserError
 from aognet.evaluation.images import Item, keys_of
+from aognet.io.captions import a_few, load_records
 
 
 @dataclass(frozen=True)

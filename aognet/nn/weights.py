@@ -9,7 +9,7 @@ from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
 
 from aognet.errors import UserError
-from aognet.files import is_file, is_utf8
+from aognet.io.files import is_file, is_utf8
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

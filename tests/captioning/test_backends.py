@@ -14,9 +14,9 @@ from torch import Tensor
 
 from aognet.captioning import transformers_backend
 from aognet.captioning.captioner import DEFAULT_MODELS, SMALL_MODEL, Captioner, CaptionerConfig, build_captioner
-from aognet.data.images import to_pil
+from aognet.diffusion.loading import kept_commit
 from aognet.errors import UserError
-from aognet.models.loading import kept_commit
+from aognet.io.images import to_pil
 from tests.tiny_captioners import QUERIES, Kind, tiny_captioner
 
 KINDS: tuple[Kind, ...] = ("blip", "blip2-opt", "blip2-t5")

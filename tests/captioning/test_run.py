@@ -15,9 +15,9 @@ from aognet.captioning import run
 from aognet.captioning.captioner import CaptionerConfig
 from aognet.captioning.parts import CaptionsFile
 from aognet.captioning.run import RunConfig, caption_folder, image_names, shrunk
-from aognet.data.captions import CaptionRecord, fold, load_captions, load_records
-from aognet.data.images import save_image
 from aognet.errors import UserError
+from aognet.io.captions import CaptionRecord, fold, load_captions, load_records
+from aognet.io.images import save_image
 from aognet.processes import Processes
 
 CPU = torch.device("cpu")

@@ -13,9 +13,9 @@ import torch
 
 from aognet.data import cache as module
 from aognet.data.cache import CacheConfig, PanoramaCache
-from aognet.data.images import decode_panorama, load_panorama, save_image, to_uint8
 from aognet.errors import UserError
-from aognet.files import ABANDONED_SECONDS
+from aognet.io.files import ABANDONED_SECONDS
+from aognet.io.images import decode_panorama, load_panorama, save_image, to_uint8
 from tests.smooth import smooth_panorama
 
 HEIGHT = 32

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from aognet.data.conversion import Conversion, convert, encode, find_jobs, shrink
-from aognet.data.hdr import write_exr
-from aognet.data.tonemap import ToneMap, clean, tone_map, tone_map_to_levels
 from aognet.errors import UserError
+from aognet.io.hdr import write_exr
+from aognet.io.tonemap import ToneMap, clean, tone_map, tone_map_to_levels
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from aognet.data.captions import save_captions
 from aognet.data.cubes import CubeSamples
-from aognet.data.images import save_image
 from aognet.errors import UserError
 from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.perspective import look
+from aognet.io.captions import save_captions
+from aognet.io.images import save_image
 from tests.smooth import smooth_panorama
 
 HEIGHT, SIZE = 32, 16

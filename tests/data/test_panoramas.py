@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from aognet.data.captions import save_captions
-from aognet.data.images import save_image
 from aognet.data.panoramas import PanoramaConfig, Panoramas, shuffled
 from aognet.errors import UserError
+from aognet.io.captions import save_captions
+from aognet.io.images import save_image
 
 
 def level_of(panoramas: Panoramas, number: int) -> float:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from aognet.data.images import save_image
 from aognet.data.photographs import PhotographSamples, random_mask
 from aognet.data.views import ViewSamples
+from aognet.io.images import save_image
 from tests.smooth import smooth_panorama
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from aognet.data.captions import MOST_CHARACTERS, CaptionRecord, save_captions, save_records
 from aognet.data.sources import Entry, SourceConfig, find_entries
 from aognet.data.splits import Split, SplitConfig
 from aognet.errors import UserError
+from aognet.io.captions import MOST_CHARACTERS, CaptionRecord, save_captions, save_records
 
 NAMES = ("a.png", "b.jpg", "c.PNG", "d.jpeg", "more/e.exr", "more/f.HDR")
 

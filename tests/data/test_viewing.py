@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from aognet.data.images import from_uint8, to_uint8
 from aognet.data.viewing import PLAIN, bordered, view_all
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.perspective import look, look_all
+from aognet.io.images import from_uint8, to_uint8
 from tests.smooth import smooth_panorama
 
 LEVEL = 1 / 127.5

@@ -7,12 +7,12 @@ import torch
 from torch.testing import assert_close
 
 from aognet.data.augment import AugmentConfig
-from aognet.data.captions import save_captions
-from aognet.data.images import from_uint8, save_image
 from aognet.data.viewing import bordered, view_all
 from aognet.data.whole import PanoramaImages, turned
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
+from aognet.io.captions import save_captions
+from aognet.io.images import from_uint8, save_image
 from tests.smooth import smooth_panorama
 
 HEIGHT = 32

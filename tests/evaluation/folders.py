@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aognet.data.images import save_image
 from aognet.evaluation.protocol import Protocol, load_protocol
 from aognet.evaluation.results import Report, Value
 from aognet.evaluation.run import EvaluationConfig, evaluate
 from aognet.geometry.perspective import rotate
+from aognet.io.images import save_image
 from aognet.processes import Processes
 from tests.smooth import smooth_panorama
 

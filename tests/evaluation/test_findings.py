@@ -13,7 +13,6 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from aognet.data.images import load_image
 from aognet.data.viewing import bordered
 from aognet.errors import UserError
 from aognet.evaluation import players, sets
@@ -24,17 +23,18 @@ from aognet.evaluation.protocol import Protocol, load_protocol
 from aognet.geometry import sphere
 from aognet.geometry.cubemap import FACES
 from aognet.geometry.perspective import rotate
+from aognet.io.images import load_image
 from aognet.metrics.clip_score import clip_score, embedding_similarity
 from aognet.metrics.frechet import Moments, frechet_distance
 from aognet.metrics.inception_score import ClassSums
 from aognet.metrics.kernel import kernel_distance
 from aognet.metrics.omnifid import omnifid_by_face, omnifid_pooled
-from aognet.models.perception import inception
-from aognet.models.perception.efficientnet import EfficientNetLite0
-from aognet.models.perception.loading import load_network
-from aognet.models.perception.network import FeatureNetwork, NetworkConfig
+from aognet.perception import inception
+from aognet.perception.efficientnet import EfficientNetLite0
+from aognet.perception.network import FeatureNetwork, NetworkConfig
+from aognet.perception.networks import load_network
 from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, small, values, write
-from tests.models.perception.test_inception import random_weights, saved
+from tests.perception.test_inception import random_weights, saved
 
 CROPS, HORIZON, PANORAMA, SEAM = (f"frechet/{name}/image" for name in ("crops", "horizon", "panorama", "seam"))
 POOLED, BY_FACE = "omnifid/image", "omnifid/by_face/image"

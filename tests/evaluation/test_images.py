@@ -12,10 +12,10 @@ import torch
 from PIL import Image, ImageFile
 from torch.testing import assert_close
 
-from aognet.data.hdr import write_exr
 from aognet.errors import UserError
 from aognet.evaluation.images import Item, check_sizes, decode, find_items, pair, photo_camera
 from aognet.geometry.camera import Camera
+from aognet.io.hdr import write_exr
 from tests.evaluation.folders import panoramas, write
 
 HEIGHT, WIDTH = 32, 64

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional
 from torch.testing import assert_close
 
-from aognet.data.images import load_image, save_image
 from aognet.data.viewing import bordered
 from aognet.errors import UserError
 from aognet.evaluation import measure
@@ -19,6 +18,7 @@ from aognet.evaluation.protocol import MeasureConfig, NetworkRole, PictureConfig
 from aognet.evaluation.store import Store
 from aognet.geometry.camera import Camera
 from aognet.geometry.views import known_by
+from aognet.io.images import load_image, save_image
 from aognet.metrics.cube_edges import cube_edge_ratio
 from aognet.metrics.discontinuity import discontinuity_score
 from aognet.metrics.psnr import psnr

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from aognet.data.images import to_uint8
 from aognet.data.viewing import bordered
 from aognet.evaluation.pictures import cameras_of, take
 from aognet.evaluation.protocol import PictureConfig
 from aognet.geometry.cubemap import LATERAL, POLAR
+from aognet.io.images import to_uint8
 from tests.smooth import smooth_panorama, smooth_view
 
 HEIGHT = 64

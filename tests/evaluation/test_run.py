@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from aognet.data.images import save_image
 from aognet.errors import UserError
 from aognet.evaluation import measure
 from aognet.evaluation.measure import Measurer
 from aognet.evaluation.run import Checked, EvaluationConfig, check, evaluate
+from aognet.io.images import save_image
 from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, small, values, write
 
 CAMERA = {"yaw_degrees": 20.0, "fov_degrees": 70.0, "width": 32, "height": 32}

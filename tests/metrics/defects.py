@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from aognet.data.synthetic import make_scene
 from aognet.geometry import sphere
 from aognet.geometry.cubemap import faces_of, panorama_of
 from aognet.geometry.perspective import rotate
+from aognet.scenes import make_scene
 
 # Of a lake, a room, a meadow and a street.
 SEEDS = (0, 1, 2, 3)

@@ -1,0 +1,135 @@
+"""CLIP's frozen towers: float images to one vector each, prompts to one vector per token."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aognet.data.cache import CacheConfig
+from aognet.diffusion.encodings import EncodingCache
+from aognet.diffusion.loading import check_dtype, freeze, load_part, load_tokenizer, load_weights, resolve
+from aognet.diffusion.texts import hidden_states
+from aognet.errors import UserError
+
+# OpenAI's normalisation, which OpenCLIP's models share; a preprocessor config beside the weights overrules it.
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """``model``: hub id or folder of a CLIP; ``subfolder`` and ``processor``: where in it the image tower and its
+    preprocessing lie (``image_encoder`` and ``feature_extractor`` in a diffusers folder). ``text``: whether prompts are
+    read by this CLIP's text tower (which then lies beside the image tower), not by the backbone's text encoder.
+    ``encodings``: where training keeps what the towers make of images and texts that come again (a folder of null:
+    nowhere)."""
+
+    model: str
+    revision: str | None = None
+    subfolder: str = ""
+    processor: str = ""
+    text: bool = False
+    dtype: str = "float32"
+    encodings: CacheConfig = field(default_factory=lambda: CacheConfig(folder=None))
+
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
+
+
+class ClipImageEncoder(nn.Module):
+    """CLIP's image tower with projection (Radford et al. 2021); stays frozen and in evaluation mode."""
+
+    def __init__(
+        self,
+        tower: nn.Module,
+        mean: tuple[float, ...] = MEAN,
+        std: tuple[float, ...] = STD,
+        encodings: CacheConfig = CacheConfig(folder=None),  # noqa: B008 (frozen)
+    ):
+        super().__init__()
+        self.tower = freeze(tower)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self._kept = EncodingCache(encodings, self)
+
+    @classmethod
+    def load(cls, config: ClipConfig) -> "ClipImageEncoder":
+        """The encoder a config names; a whole CLIP model works too, its text tower is left out."""
+        from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
+
+        parts = [part for part in (config.subfolder, config.processor) if part]
+        folder = resolve(config.model, parts, config.revision)
+        tower = load_weights(CLIPVisionModelWithProjection, folder, config.subfolder, config.dtype)
+        if not (folder / config.processor / "preprocessor_config.json").is_file():
+            return cls(tower, encodings=config.encodings)
+        processor = load_part(CLIPImageProcessorPil, folder, config.processor)
+        if len(processor.image_mean) != 3 or len(processor.image_std) != 3:
+            raise UserError(f"{folder / config.processor}: image_mean and image_std must have 3 numbers")
+        return cls(tower, tuple(processor.image_mean), tuple(processor.image_std), config.encodings)
+
+    def train(self, mode: bool = True) -> "ClipImageEncoder":
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self.tower.config.projection_dim
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """Unit-less CLIP embeddings (not normalised) of square images in [-1, 1] of any size."""
+        return self._kept.encoded(images, self._embed, self.tower.device)[0]
+
+    def _embed(self, images: Tensor) -> tuple[Tensor]:
+        size = self.tower.config.image_size
+        if images.shape[-1] != size or images.shape[-2] != size:
+            images = functional.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+        pixels = ((images + 1) / 2 - self.mean) / self.std
+        return (self.tower(pixels.to(self.tower.dtype)).image_embeds.float(),)
+
+
+class ClipTextEncoder(nn.Module):
+    """CLIP's text tower; stays frozen and in evaluation mode."""
+
+    def __init__(
+        self,
+        tower: nn.Module,
+        tokenizer: Any,
+        encodings: CacheConfig = CacheConfig(folder=None),  # noqa: B008 (frozen)
+    ):
+        super().__init__()
+        self.tower = freeze(tower)
+        self.tokenizer = tokenizer
+        self._kept = EncodingCache(encodings, self)
+
+    @classmethod
+    def load(cls, config: ClipConfig) -> "ClipTextEncoder":
+        """The text tower and tokenizer of the CLIP that a config names."""
+        from transformers import CLIPTextModel
+
+        folder = resolve(config.model, (), config.revision)
+        tower = load_weights(CLIPTextModel, folder, "", config.dtype)
+        return cls(tower, load_tokenizer(folder, ""), config.encodings)
+
+    def train(self, mode: bool = True) -> "ClipTextEncoder":
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self.tower.config.hidden_size
+
+    @property
+    def length(self) -> int:
+        """Tokens of every prompt."""
+        return min(self.tokenizer.model_max_length, self.tower.config.max_position_embeddings)
+
+    def forward(self, prompts: Sequence[str]) -> Float[Tensor, "batch tokens dim"]:
+        """Last hidden states of prompts, cut or padded to ``length`` tokens."""
+        return hidden_states(self.tower, self.tokenizer, self.length, prompts, self._kept)

@@ -1,0 +1,123 @@
+"""How the latent methods paint: the backbone's guided denoising of images that are known in part."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aognet.canvas import Canvas, Glimpse
+from aognet.diffusion.backbone import Backbone
+from aognet.diffusion.condition import InpaintCondition, Predict
+from aognet.diffusion.sampling.denoise import denoise, guided, start
+from aognet.diffusion.sampling.noise import Generators
+from aognet.diffusion.sampling.sampler import LongPrompts, SamplerConfig
+from aognet.diffusion.sampling.schedulers import make_scheduler
+from aognet.diffusion.texts import same_length
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+from aognet.nn.constant_context import constant_context
+
+
+@dataclass(frozen=True)
+class View:
+    """A view to paint: of which canvas, from where, with which words and which random numbers.
+
+    ``frame_yaw_degrees``: the yaw that counts as straight ahead, see `frame_yaw`.
+    """
+
+    canvas: Canvas
+    camera: Camera
+    prompt: str
+    seed: int
+    frame_yaw_degrees: float = 0.0
+
+
+def frame_yaw(photo: Camera | None, height: int) -> float:
+    """Yaw of the frame in which a canvas of ``height`` rows is painted: its first photograph's (0 without one).
+
+    Methods are trained with the photograph straight ahead; in its frame it is there wherever it lies on the canvas. A
+    whole number of columns, in [-180, 180). Gravity tells up from down, so pitch and roll stay what they are.
+    """
+    if photo is None:
+        return 0.0
+    columns = round(photo.yaw_degrees / 360 * 2 * height)
+    return (columns + height) % (2 * height) * 180 / height - 180
+
+
+def look(views: Sequence[View]) -> Glimpse:
+    """What the views, all of one size, show before they are painted: [views, ...]."""
+    seen = [view.canvas.look(view.camera) for view in views]
+    return Glimpse(torch.cat([one.image for one in seen]), torch.cat([one.known for one in seen]))
+
+
+@dataclass(frozen=True)
+class Context:
+    """The cross-attention tokens that a UNet is given, and those of guidance's negative branch."""
+
+    positive: Float[Tensor, "batch tokens dim"]
+    negative: Float[Tensor, "batch tokens dim"]
+
+    @classmethod
+    def of_prompts(
+        cls, backbone: Backbone, prompts: Sequence[str], negative: str = "", long_prompts: LongPrompts | None = None
+    ) -> "Context":
+        """The prompts alone: how the backbone is used without a method around it."""
+        texts = (prompts, [negative] * len(prompts))
+        return cls(*same_length(*(backbone.known_text(each, long_prompts) for each in texts)))
+
+
+def check_settings(backbone: Backbone, size: int, sampler: SamplerConfig, is_told: bool) -> None:
+    """What would fail once views of ``size`` x ``size`` pixels are painted fails here, before anything is written.
+
+    :raises UserError: where the size does not fit the VAE, the scheduler not the noise schedule or the steps, or
+        guidance by the image not the UNet (``is_told``: whether it sees what is known).
+    """
+    backbone.check_size(size, size)
+    start(make_scheduler(sampler.scheduler, backbone.scheduler.config), sampler.steps)
+    check_image_guidance(sampler, is_told)
+
+
+def check_image_guidance(sampler: SamplerConfig, is_told: bool) -> None:
+    """Raises UserError where a sampler guides by the image and the UNet is not told what is known of it."""
+    if sampler.guides_by_image and not is_told:
+        raise UserError(
+            "sampler.image_guidance needs a UNet that is told what is known; with this one it is put back after each "
+            f"step; got {sampler.image_guidance:g}"
+        )
+
+
+@torch.no_grad()
+def inpaint(
+    backbone: Backbone,
+    condition: InpaintCondition,
+    context: Context,
+    sampler: SamplerConfig,
+    source: Generators,
+    progress: Callable[[int, int], None] | None = None,
+    predict: Predict | None = None,
+) -> Float[Tensor, "batch 3 height width"]:
+    """Images in [-1, 1] that continue what ``condition`` knows; for ``source`` and ``progress`` see `denoise`.
+
+    ``predict`` takes the place of `Backbone.predict`.
+    """
+    predict = predict or backbone.predict
+    scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
+    tokens = (part.to(backbone.dtype) for part in (context.positive, context.negative))
+    between, by_image = sampler.guided_between(backbone.training_steps), {}
+    if sampler.guides_by_image:
+        blind = partial(predict, condition=backbone.nothing_known(condition))
+        by_image = {"blind": blind, "image_scale": sampler.image_guidance}
+    with constant_context(backbone.unet):
+        latents = denoise(
+            guided(partial(predict, condition=condition), *tokens, sampler.guidance, between, **by_image),
+            scheduler,
+            condition.noise,
+            steps=sampler.steps,
+            generators=source,
+            after_step=backbone.keep_known(condition, scheduler),
+            progress=progress,
+        )
+    return backbone.decode(latents)

@@ -1,0 +1,132 @@
+"""The diffusion objective that the latent methods share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from aognet.diffusion.backbone import Backbone
+from aognet.diffusion.condition import InpaintCondition, Predict
+from aognet.diffusion.sampling.noise import generators, normal, uniform, uniform_timesteps
+from aognet.errors import UserError
+
+# Streams of a sample's seed: what is drawn for one purpose never depends on what is drawn for another.
+NOISE, TIMESTEP, OFFSET, TARGET = 1, 2, 3, 4
+# How far apart the streams of one draw and the next are.
+DRAW = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emphasis:
+    """Which noise levels count more than others; as it stands, all timesteps alike.
+
+    ``timestep_shift``: uniform timesteps are moved as ``shift t / (1 + (shift - 1) t)`` moves t in [0, 1) (Esser et al.
+    2024, eq. 23): more than 1 towards noise, where the layout is decided. ``snr_limit``: the weight of the error in
+    what was clean is at most this (0: no limit), so that hardly noised views, of which only texture can be learned, do
+    not outweigh the others (Hang et al. 2023, sec. 3.4). Where a velocity is predicted that weight is SNR + 1, which
+    leaves pure noise its 1.
+    """
+
+    timestep_shift: float = 1.0
+    snr_limit: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.timestep_shift > 0:
+            raise UserError(f"timestep_shift must be more than 0, got {self.timestep_shift}")
+        if self.snr_limit < 0:
+            raise UserError(f"snr_limit must not be negative, got {self.snr_limit}")
+
+    def timesteps(
+        self, seeds: Int[Tensor, "batch"], count: int, device: torch.device | str, stream: int
+    ) -> Int[Tensor, "batch"]:
+        """One timestep in 0..count-1 per row."""
+        if self.timestep_shift == 1:
+            return uniform_timesteps(seeds, count, device, stream)
+        part, shift = uniform(seeds, stream).to(device), self.timestep_shift
+        return (count * shift * part / (1 + (shift - 1) * part)).long().clamp(max=count - 1)
+
+    def weights(self, kept: Float[Tensor, "batch"], prediction_type: str) -> Float[Tensor, "batch"]:
+        """What the squared error of a prediction is multiplied by where ``kept`` is the share of signal (alpha bar)."""
+        if not self.snr_limit:
+            return torch.ones_like(kept)
+        whole = torch.ones_like(kept) if prediction_type == "v_prediction" else kept
+        return (self.snr_limit * (1 - kept) / whole).clamp(max=1)
+
+
+def diffusion_loss(
+    backbone: Backbone,
+    views: Float[Tensor, "batch 3 height width"],
+    known: Bool[Tensor, "batch 1 height width"],
+    seeds: Int[Tensor, "batch"],
+    context: Float[Tensor, "rows tokens dim"],
+    noise_offset: float = 0.0,
+    known_weight: float = 1.0,
+    predict: Predict | None = None,
+    together: int = 1,
+    sampled: bool = False,
+    emphasis: Emphasis = Emphasis(),  # noqa: B008 (frozen)
+) -> Float[Tensor, ""]:
+    """Mean squared error of what the backbone predicts for noised views (Ho et al. 2020, eq. 14), with offset noise.
+
+    ``context`` may hold the rows of ``views`` several times over (`drawn`): each time they are noised anew, with a
+    timestep and noise of their own, while they are encoded only once. All randomness comes from ``seeds``: the order
+    of samples in batches and processes changes nothing. ``known_weight`` is the weight of known pixels (1: as
+    published); they are put back afterwards, so less may be asked of them. What is not known of a view is seen by the
+    target alone, and by the noised latents that are to be painted. ``predict`` takes the place of
+    `Backbone.predict`. Of every ``together`` rows the first one's seed gives all their timestep and offset.
+    ``sampled``: the latents to be learned are drawn from the VAE's posterior; if not they are its mode.
+    """
+    condition = backbone.prepare_condition(views, known, generators(seeds, NOISE))
+    latents = backbone.encode_images(views, generators(seeds, TARGET) if sampled else None)
+    if not backbone.is_inpainting:  # what is put back when it paints, since that is made without the unknown pixels
+        latents = torch.where(condition.mask > 0.5, latents, condition.image)
+    return noised_loss(
+        backbone, latents, condition, seeds, context, noise_offset, known_weight, predict, together, emphasis
+    )
+
+
+def noised_loss(
+    backbone: Backbone,
+    latents: Float[Tensor, "batch channels rows columns"],
+    condition: InpaintCondition,
+    seeds: Int[Tensor, "batch"],
+    context: Float[Tensor, "drawn tokens dim"],
+    noise_offset: float = 0.0,
+    known_weight: float = 1.0,
+    predict: Predict | None = None,
+    together: int = 1,
+    emphasis: Emphasis = Emphasis(),  # noqa: B008 (frozen)
+) -> Float[Tensor, ""]:
+    """`diffusion_loss` of views that are encoded already: their scaled ``latents`` and what is known of them."""
+    predict, leaders = predict or backbone.predict, seeds[::together]
+    draws, device = len(context) // len(latents), latents.device
+    count = backbone.training_steps
+    timesteps = drawn(draws, lambda stream: emphasis.timesteps(leaders, count, device, stream), TIMESTEP)
+    timesteps = timesteps.repeat_interleave(together)
+    fresh = [normal(latents.shape, generators(seeds, DRAW * draw + NOISE), device) for draw in range(1, draws)]
+    noise = torch.cat([condition.noise, *fresh])
+    if noise_offset:
+        size = (len(leaders), latents.shape[1], 1, 1)
+        offsets = drawn(draws, lambda stream: normal(size, generators(leaders, stream), device), OFFSET)
+        noise = noise + noise_offset * offsets.repeat_interleave(together, 0)
+    latents = latents.repeat(draws, 1, 1, 1)
+    noisy = backbone.add_noise(latents, noise, timesteps)
+    predicted = predict(noisy, timesteps, context, condition)
+    squared = (predicted.float() - backbone.target(latents, noise, timesteps)).square()
+    mask = condition.mask.repeat(draws, 1, 1, 1)
+    kept = backbone.training_scheduler.alphas_cumprod.to(device)[timesteps]
+    weights = emphasis.weights(kept, backbone.prediction_type)[:, None, None, None]
+    return (squared * (mask + known_weight * (1 - mask)) * weights).mean()
+
+
+def drawn(draws: int, draw: Callable[[int], Tensor], stream: int) -> Tensor:
+    """``draw(stream)`` for each draw of a batch, with a stream of its own, one below the other."""
+    return torch.cat([draw(DRAW * number + stream) for number in range(draws)])
+
+
+def check_draws(draws: int) -> None:
+    """Raises UserError unless a view is learned from at least once."""
+    if draws < 1:
+        raise UserError(f"draws must be at least 1, got {draws}")

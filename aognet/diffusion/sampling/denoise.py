@@ -1,0 +1,108 @@
+"""The denoising loop and classifier-free guidance. Any model that predicts from (latents, timestep) fits."""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aognet.diffusion.sampling.noise import Generators
+from aognet.errors import UserError
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+PredictWithContext = Callable[[Tensor, Tensor, Tensor], Tensor]
+AfterStep = Callable[[Tensor, Tensor | None], Tensor]
+
+
+def guided(
+    predict: PredictWithContext,
+    context: Float[Tensor, "batch tokens dim"],
+    negative: Float[Tensor, "batch negative_tokens dim"],
+    scale: float,
+    between: tuple[float, float] = (-math.inf, math.inf),
+    blind: PredictWithContext | None = None,
+    image_scale: float = 1.0,
+) -> Predict:
+    """Classifier-free guidance (Ho and Salimans 2022, eq. 6) with both branches in one batch, the negative one first.
+
+    ``predict(latents, timestep, context)`` is called with twice the rows, or twice where the branches have not the same
+    number of tokens. At ``scale`` <= 1, and at timesteps that are not ``between`` these two (Kynkäänniemi et al. 2024),
+    the negative branch is skipped and the plain prediction returned, as the diffusers pipelines do.
+
+    ``blind`` predicts without what is known of the image. With it text and image have scales of their own (Brooks et
+    al. 2023, InstructPix2Pix, eq. 3): blind + image_scale * (negative - blind) + scale * (context - negative).
+    """
+    if scale <= 1 and blind is None:
+        return lambda latents, timestep: predict(latents, timestep, context)
+    both_contexts = torch.cat([negative, context]) if negative.shape == context.shape else None
+
+    def predict_guided(latents: Tensor, timestep: Tensor) -> Tensor:
+        if not between[0] <= float(timestep) <= between[1]:
+            return predict(latents, timestep, context)
+        if both_contexts is None:
+            without, with_context = (predict(latents, timestep, tokens) for tokens in (negative, context))
+        else:
+            without, with_context = predict(torch.cat([latents, latents]), timestep, both_contexts).chunk(2)
+        guided_by_text = without + max(scale, 1.0) * (with_context - without)
+        if blind is None:
+            return guided_by_text
+        return guided_by_text + (image_scale - 1) * (without - blind(latents, timestep, negative))
+
+    return predict_guided
+
+
+@torch.no_grad()
+def denoise(
+    predict: Predict,
+    scheduler: Any,
+    noise: Float[Tensor, "batch channels height width"],
+    *,
+    steps: int,
+    generators: Generators | None = None,
+    after_step: AfterStep | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Float[Tensor, "batch channels height width"]:
+    """Latents from standard normal ``noise`` in ``steps`` steps of a diffusers scheduler.
+
+    ``generators`` (one, or one per row) feed the schedulers that add noise while they go; with one per row a sample
+    comes out the same whichever batch it is in. ``after_step(latents, next_timestep)`` may replace the latents;
+    ``next_timestep`` is None after the last step. ``progress(done, total)`` counts model calls (PNDM makes one more
+    than ``steps``). Raises UserError when the scheduler cannot take that many steps.
+    """
+    start(scheduler, steps)
+    latents = noise * scheduler.init_noise_sigma
+    options = random_options(scheduler, generators)
+    timesteps = scheduler.timesteps
+    following = [*timesteps[1:], None]
+    for done, (timestep, next_timestep) in enumerate(zip(timesteps, following, strict=True), start=1):
+        output = predict(scheduler.scale_model_input(latents, timestep), timestep)
+        latents = scheduler.step(output, timestep, latents, return_dict=False, **options)[0]
+        if after_step is not None:
+            latents = after_step(latents, next_timestep)
+        if progress is not None:
+            progress(done, len(timesteps))
+    return latents
+
+
+def start(scheduler: Any, steps: int) -> None:
+    """Put a scheduler before the first of ``steps`` steps. Its timesteps stay on the CPU: to read one there must not
+    make the CPU wait for the device."""
+    if steps < 1:
+        raise UserError(f"steps must be at least 1, got {steps}")
+    try:
+        scheduler.set_timesteps(steps, device="cpu")
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"steps: {type(scheduler).__name__} cannot take {steps} steps: {reason}") from error
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(0)
+
+
+def random_options(scheduler: Any, generators: Generators | None) -> dict[str, Any]:
+    """Keyword arguments that hand the generators to the schedulers that take them (as a list or alone)."""
+    if generators is None or "generator" not in inspect.signature(scheduler.step).parameters:
+        return {}
+    return {"generator": generators if isinstance(generators, torch.Generator) else list(generators)}

@@ -1,0 +1,53 @@
+"""How a view is sampled: which scheduler, how many steps, how strongly guided."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from aognet.config import check_text
+from aognet.diffusion.sampling.schedulers import SCHEDULERS
+from aognet.errors import UserError
+
+LongPrompts = Literal["cut", "chunks"]
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """``guidance``: scale of classifier-free guidance (1 or less: none); ``guided_from`` and ``guided_until``: the part
+    of the noise schedule that is guided, 0 its noisy beginning, 1 its end; ``negative``: prompt of the negative branch,
+    for models without an unconditional embedding of their own; ``long_prompts``: what becomes of a prompt that is
+    longer than the text encoder reads, ``cut`` or read in ``chunks`` (None: as in training). ``image_guidance``: how
+    much what is known counts, as `guided` has it (null: 1, as it is), for models that were trained to do without it at
+    times, as CubeDiff is; it costs a third branch."""
+
+    scheduler: str = "ddim"
+    steps: int = 50
+    guidance: float = 2.5
+    guided_from: float = 0.0
+    guided_until: float = 1.0
+    negative: str = ""
+    long_prompts: LongPrompts | None = None
+    image_guidance: float | None = None
+
+    @property
+    def guides_by_image(self) -> bool:
+        """Whether there is a branch of which nothing is known."""
+        return self.image_guidance is not None and self.image_guidance != 1
+
+    def guided_between(self, training_steps: int) -> tuple[float, float]:
+        """The least and the greatest timestep that is guided."""
+        least, greatest = ((1 - share) * training_steps for share in (self.guided_until, self.guided_from))
+        return round(least, 6), round(greatest, 6)
+
+    def __post_init__(self) -> None:
+        check_text(self.negative, "negative")
+        if self.scheduler not in SCHEDULERS:
+            raise UserError(f"scheduler must be one of {', '.join(SCHEDULERS)}, got {self.scheduler!r}")
+        if not 1 <= self.steps <= 1000:
+            raise UserError(f"steps must lie in [1, 1000], got {self.steps}")
+        if not 0 <= self.guidance <= 100:
+            raise UserError(f"guidance must lie in [0, 100], got {self.guidance}")
+        if self.image_guidance is not None and not 0 <= self.image_guidance <= 100:
+            raise UserError(f"image_guidance must lie in [0, 100], got {self.image_guidance}")
+        if not 0 <= self.guided_from <= self.guided_until <= 1:
+            interval = f"{self.guided_from} and {self.guided_until}"
+            raise UserError(f"guided_from and guided_until must lie in [0, 1], in this order; got {interval}")

@@ -1,0 +1,83 @@
+"""Saving what was trained with a reference to what was not, and reading both again.
+
+A folder holds ``config.json`` (the method, its configuration) and ``model.safetensors`` (the trained parts alone).
+"""
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from aognet.config import LoadedConfig, build_config
+from aognet.diffusion.loading import is_hub_id, resolve
+from aognet.diffusion.part_configs import read_json
+from aognet.errors import UserError
+from aognet.home import expanded
+from aognet.nn.weights import copy_tensors, part_tensors, read_tensors, write_tensors
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method: str) -> None:
+    """Writes a method's configuration and trained parts; local backbones are referenced relative to the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    described = asdict(config)
+    for name in ("backbone", "clip"):
+        (described.get(name) or {}).pop("encodings", None)  # how it was trained, not what it is
+        if described.get(name) and Path(described[name]["model"]).is_dir():
+            relative = os.path.relpath(Path(described[name]["model"]).resolve(), folder.resolve())
+            described[name]["model"] = relative if relative.startswith(".") else f"./{relative}"
+    (folder / CONFIG).write_text(json.dumps({"method": method, **described}, indent=2) + "\n", encoding="utf-8")
+    write_tensors(folder / WEIGHTS, part_tensors(parts))
+
+
+def load_trained(
+    method_class: type,
+    model: str,
+    method: str,
+    revision: str | None = None,
+    dtype: str | None = None,
+    variant: str | None = None,
+) -> nn.Module:
+    """Builds a method from the folder or hub id ``save_trained`` filled. Raises UserError naming file and key.
+
+    ``dtype`` and ``variant``: of the frozen parts, if not those it was trained with.
+    """
+    folder = resolve(model, (), revision)
+    path = folder / CONFIG
+    described = read_config(path)
+    if described.pop("method", None) != method:
+        raise UserError(f"{path}: method: expected {method!r}; this folder does not hold a trained {method}")
+    config = build_config(LoadedConfig(described, {"": str(path)}), method_class.Config)
+    for name in ("backbone", "clip"):
+        part = getattr(config, name, None)
+        if part is not None:
+            referenced = _referenced(path, name, part.model)
+            changed = {"model": referenced, "dtype": dtype or part.dtype}
+            if name == "backbone":
+                changed["variant"] = variant or part.variant
+            config = replace(config, **{name: replace(part, **changed)})
+    built = method_class(config)
+    weights = folder / WEIGHTS
+    copy_tensors(read_tensors(weights), part_tensors(built.trainable_parts()), weights)
+    return built
+
+
+def _referenced(path: Path, name: str, model: str) -> str:
+    """The hub id or the absolute folder that a saved config refers to, relative to its own folder."""
+    local = (path.parent / expanded(model)).resolve()
+    if local.is_dir():
+        return str(local)
+    if not is_hub_id(model):
+        raise UserError(f"{path}: {name}.model: no such folder: {model} (that is {local})")
+    return model
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The configuration that `save_trained` wrote. Raises UserError naming the file."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; --checkpoint expects a folder with {CONFIG} and {WEIGHTS}")
+    return read_json(path)

@@ -1,0 +1,155 @@
+"""Prompts through a frozen text tower, which reads so many tokens and no more (77 in CLIP, with start and end).
+
+A longer prompt is cut, and the log says what is lost; or it is read in chunks, each as a prompt of its own, whose
+tokens stand one behind the other in the UNet's cross-attention.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from aognet.diffusion.encodings import EncodingCache
+from aognet.diffusion.sampling.sampler import LongPrompts
+from aognet.transfer import to_device
+
+MOST_CHUNKS = 4
+MOST_WARNINGS = 20
+LONGEST_WORD = 20  # in tokens, to be kept whole
+log = logging.getLogger(__name__)
+
+
+@torch.no_grad()
+def hidden_states(
+    tower: nn.Module, tokenizer: Any, length: int, prompts: Sequence[str], kept: EncodingCache
+) -> Float[Tensor, "batch tokens dim"]:
+    """Last hidden states of prompts, cut or padded to ``length`` tokens, in float32; equal prompts are encoded once."""
+    distinct = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
+    tokens = token_rows(tokenizer, length, list(distinct), _hint(length))
+
+    def encode(ids_and_mask: Int[Tensor, "batch 2 tokens"]) -> tuple[Tensor]:
+        ids, mask = ids_and_mask.to(tower.device).unbind(1)
+        uses_mask = getattr(tower.config, "use_attention_mask", False)
+        return (tower(ids, attention_mask=mask if uses_mask else None).last_hidden_state.float(),)
+
+    both = torch.stack([tokens["input_ids"], tokens["attention_mask"]], dim=1)
+    (states,) = kept.encoded(both, encode, tower.device)
+    if len(distinct) == len(prompts):
+        return states
+    rows = torch.tensor([distinct[prompt] for prompt in prompts])
+    return states.index_select(0, to_device(rows, tower.device))
+
+
+def token_rows(
+    tokenizer: Any, length: int, prompts: Sequence[str], hint: str = ""
+) -> dict[str, Int[Tensor, "batch tokens"]]:
+    """``input_ids`` and ``attention_mask`` of prompts, [batch, length]; says once of each prompt what was cut off."""
+    # Lists: what stands in them can be asked where tensors have no values (benchmarks/training_memory.py).
+    tokens = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True)
+    for prompt, mask in zip(prompts, tokens["attention_mask"], strict=True):
+        if mask[-1]:  # full: it may have been longer
+            kept = _beginning(tokenizer, length - 2, prompt)
+            if kept != prompt:
+                _say_cut(prompt, len(kept), length, hint)
+    return {name: torch.tensor(tokens[name]) for name in ("input_ids", "attention_mask")}
+
+
+def chunks(tokenizer: Any, length: int, prompt: str, how: LongPrompts) -> list[str]:
+    """A prompt as texts that a tower of ``length`` tokens reads one by one: itself, or up to `MOST_CHUNKS` chunks.
+
+    Chunks end between words where they can. What the last one has too much is cut when it is read.
+    """
+    parts, rest = [], prompt
+    while how == "chunks" and len(parts) < MOST_CHUNKS - 1:
+        beginning = _beginning(tokenizer, length - 2, rest)
+        if beginning == rest:
+            break
+        parts.append(beginning)
+        rest = rest[len(beginning) :]
+    return [*parts, rest]
+
+
+def side_by_side(
+    rows: Float[Tensor, "chunks tokens dim"], counts: Sequence[int]
+) -> Float[Tensor, "batch all_tokens dim"]:
+    """The chunks of each prompt, of which it has ``counts``, one behind the other, all prompts of one length.
+
+    A shorter one is repeated as a whole. Attention to keys that are all there k times is attention to them once, so
+    what a prompt does never depends on the others of its batch.
+    """
+    if all(count == 1 for count in counts):
+        return rows
+    most = math.lcm(*counts)
+    return torch.stack([part.flatten(0, 1).repeat(most // len(part), 1) for part in rows.split(list(counts))])
+
+
+def same_length(*contexts: Float[Tensor, "batch _ dim"]) -> list[Float[Tensor, "batch all_tokens dim"]]:
+    """Contexts of several prompts, each repeated as a whole until all are of one length."""
+    most = math.lcm(*(context.shape[1] for context in contexts))
+    return [context.repeat(1, most // context.shape[1], 1) for context in contexts]
+
+
+def joined(tokenizer: Any, length: int, words: str, prompt: str, how: LongPrompts) -> str:
+    """What is to be seen in a direction, followed by the common prompt, neither of which pushes the other out.
+
+    Where both are too long for one tower, each may have half of its tokens and what the other leaves free.
+    """
+    both = f"{words}, {prompt}"
+    room = length - 2
+    if how == "chunks" or len(_starts(tokenizer, both)) <= room:
+        return both
+    room -= 1  # the comma
+    own, common = (len(_starts(tokenizer, text)) for text in (words, prompt))
+    for_words = max(room - common, room // 2)
+    for_prompt = max(room - own, room - room // 2)
+    return ", ".join(
+        _shortened(tokenizer, length, text, most) for text, most in ((words, for_words), (prompt, for_prompt))
+    )
+
+
+def _shortened(tokenizer: Any, length: int, text: str, most: int) -> str:
+    kept = _beginning(tokenizer, most, text)
+    if kept != text:
+        _say_cut(text, len(kept), length, _hint(length))
+    return kept.rstrip(" ,;")
+
+
+def _starts(tokenizer: Any, text: str) -> list[int]:
+    """Where in the text each of its tokens starts."""
+    # The tokenizer's own warning about the length says nothing of what becomes of the rest.
+    options = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+    return [start for start, _ in tokenizer(text, **options)["offset_mapping"]]
+
+
+def _beginning(tokenizer: Any, most: int, text: str) -> str:
+    """A beginning of at most ``most`` tokens, the longest that ends between words, or between tokens of long ones."""
+    starts = _starts(tokenizer, text)
+    if len(starts) <= most:
+        return text
+    least = max(most - LONGEST_WORD, 1)
+    between = (start for start in starts[most : least - 1 : -1] if text[start - 1].isspace())
+    return text[: next(between, starts[most])]
+
+
+def _hint(length: int) -> str:
+    return f" (long_prompts: chunks reads {MOST_CHUNKS * (length - 2)})"
+
+
+@lru_cache(maxsize=4096)
+def _say_cut(prompt: str, kept: int, length: int, hint: str) -> None:
+    """Once of each prompt, and of no more than so many."""
+    if _say_cut.cache_info().misses > MOST_WARNINGS:
+        return
+    last = "; more of them are not named" if _say_cut.cache_info().misses == MOST_WARNINGS else ""
+    log.warning(
+        "the text encoder reads %d tokens of a prompt%s; cut off: %r%s",
+        length,
+        hint,
+        prompt[kept:].strip(" ,;"),
+        last,
+    )

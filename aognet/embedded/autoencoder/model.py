@@ -1,0 +1,184 @@
+"""Training of an `AutoencoderKL`: by reconstruction alone, and as wanted by perceptual distance and a discriminator."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aognet.diffusion.loading import load_weights
+from aognet.diffusion.sampling.noise import noise_like, uniform
+from aognet.embedded.autoencoder.adversary import PatchDiscriminator, contest
+from aognet.embedded.autoencoder.balance import balance
+from aognet.embedded.autoencoder.transform import block_transform
+from aognet.errors import UserError
+from aognet.metrics.psnr import psnr
+from aognet.metrics.ssim import ssim
+from aognet.perception.lpips import SMALLEST, PerceptualDistance
+
+# Streams of a sample's seed.
+LATENTS, DOWN, RIGHT = 0, 1, 2
+
+
+class AutoencoderTraining(nn.Module):
+    """Learns to encode and decode views; writes the folder that a Stable Diffusion pipeline calls ``vae``."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Shape of the autoencoder (factor ``2 ** (len(channels) - 1)``) and weights of its losses.
+
+        ``guide_weight``: of the latents' difference from transform coding (`block_transform`), which teaches them what
+        to keep. ``perceptual``: weights of LPIPS (safetensors), whose distance is taken from one square of
+        ``perceptual_size`` pixels of every view (0: the whole view), since it costs more than the autoencoder.
+        ``adversarial_weight``: of the discriminator, whose layers have ``discriminator`` channels. ``start``: folder
+        with the ``vae`` to go on from, which also gives the shape. ``decoder_only``: its encoder stays, so that what
+        was trained on its latents keeps its worth.
+        """
+
+        channels: tuple[int, ...] = (24, 48, 96)
+        latent_channels: int = 4
+        layers_per_block: int = 1
+        groups: int = 8
+        gradient_weight: float = 1.0
+        kl_weight: float = 1e-6
+        guide_weight: float = 0.0
+        perceptual: str = ""
+        perceptual_weight: float = 1.0
+        perceptual_size: int = 0
+        adversarial_weight: float = 0.0
+        discriminator: tuple[int, ...] = (32, 64, 128)
+        start: str = ""
+        decoder_only: bool = False
+
+        def __post_init__(self) -> None:
+            if self.guide_weight and self.latent_channels < 3:
+                raise UserError(f"latent_channels must be at least 3 with a guide, got {self.latent_channels}")
+            if any(width % self.groups for width in self.channels):
+                raise UserError(f"channels must be multiples of groups ({self.groups}), got {list(self.channels)}")
+            if self.perceptual_size and self.perceptual_size < SMALLEST:
+                raise UserError(f"perceptual_size must be 0 or at least {SMALLEST}, got {self.perceptual_size}")
+            if self.decoder_only and not self.start:
+                raise UserError("decoder_only needs start, the folder with the autoencoder whose encoder stays")
+            if self.decoder_only and self.guide_weight:
+                raise UserError(f"guide_weight is for the encoder, which decoder_only keeps; got {self.guide_weight}")
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.vae = _load(config) if config.start else _new(config)
+        self.perceptual = None
+        if config.perceptual:
+            self.perceptual = PerceptualDistance.load(config.perceptual, torch.device("cpu")).network
+        self.discriminator = PatchDiscriminator(config.discriminator) if config.adversarial_weight else None
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        vae = self.vae
+        decoder = {"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv}
+        parts = decoder if self.config.decoder_only else {"vae": vae}
+        return parts if self.discriminator is None else parts | {"discriminator": self.discriminator}
+
+    def forward(self, batch) -> dict[str, Tensor]:
+        """L1 on colours and on their differences between neighbours (which keeps edges sharp), weak KL term, guide.
+
+        Where they are wanted, the perceptual distance and the two sides' losses against the discriminator.
+        """
+        config, images = self.config, batch.images
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not config.decoder_only):
+            posterior = self.vae.encode(images).latent_dist
+            latents = posterior.mean + posterior.std * noise_like(posterior.mean, batch.seeds, stream=LATENTS)
+        output = self.vae.decode(latents).sample.float()
+        colour = functional.l1_loss(output, images)
+        gradient = _gradient_loss(output, images)
+        kl = posterior.kl().mean() / latents[0].numel()
+        loss = colour + config.gradient_weight * gradient + config.kl_weight * kl
+        if config.guide_weight:
+            guide = block_transform(images, latents.shape[1], images.shape[-1] // latents.shape[-1])
+            loss = loss + config.guide_weight * functional.mse_loss(posterior.mean.float(), guide)
+        found = {"kl": kl.detach(), "psnr": psnr(output.detach().clamp(-1, 1), images).mean()}
+        if not self.training:
+            found["ssim"] = ssim(output.clamp(-1, 1), images).mean()
+        if self.perceptual is not None:
+            distance = self._distance(output, images, batch.seeds)
+            loss = loss + config.perceptual_weight * distance
+            found["lpips"] = distance.detach()
+        if self.discriminator is not None:
+            sides = contest(self.discriminator, images, output)
+            loss = loss + config.adversarial_weight * sides.painter + sides.judge
+            found |= {"painter": sides.painter.detach(), "judge": sides.judge.detach()}
+        return {"loss": loss} | found
+
+    def _distance(self, output: Tensor, images: Tensor, seeds: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
+        """The perceptual distance: in training that of squares at random places, in validation that of whole views."""
+        size = self.config.perceptual_size
+        if self.training and size and size < images.shape[-1]:
+            output, images = (_squares(part, size, seeds) for part in (output, images))
+        return sum(part.float().mean() for part in self.perceptual(output, images))
+
+    def preview(self, batch) -> dict[str, Tensor]:
+        posterior = self.vae.encode(batch.images).latent_dist
+        return {"input": batch.images, "output": self.vae.decode(posterior.mode()).sample.float().clamp(-1, 1)}
+
+    def finish(self, batches) -> None:
+        """Balances the latents' channels and sets the scaling factor so that scaled latents have unit variance.
+
+        An encoder that stays keeps both.
+        """
+        if self.config.decoder_only:
+            return
+        images = [batch.images for batch in batches]
+        balance(self.vae, images)
+        with torch.no_grad():
+            latents = torch.cat([self.vae.encode(batch).latent_dist.mode().float() for batch in images])
+        self.vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+
+    def enable_gradient_checkpointing(self) -> None:
+        self.vae.enable_gradient_checkpointing()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes ``folder/vae`` as diffusers does."""
+        self.vae.save_pretrained(folder / "vae", safe_serialization=True)
+
+
+def _new(config: AutoencoderTraining.Config) -> nn.Module:
+    from diffusers import AutoencoderKL
+
+    levels = len(config.channels)
+    return AutoencoderKL(
+        block_out_channels=tuple(config.channels),
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        latent_channels=config.latent_channels,
+        layers_per_block=config.layers_per_block,
+        norm_num_groups=config.groups,
+        mid_block_add_attention=False,
+    )
+
+
+def _load(config: AutoencoderTraining.Config) -> nn.Module:
+    from diffusers import AutoencoderKL
+
+    vae = load_weights(AutoencoderKL, Path(config.start), "vae")
+    trained = [vae.decoder, vae.post_quant_conv] if config.decoder_only else [vae]
+    for part in trained:
+        part.requires_grad_(True)
+    return vae.train()
+
+
+def _gradient_loss(
+    output: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batch 3 height width"]
+) -> Tensor:
+    return sum(functional.l1_loss(output.diff(dim=axis), target.diff(dim=axis)) for axis in (-2, -1))
+
+
+def _squares(
+    images: Float[Tensor, "batch 3 height width"], size: int, seeds: Int[Tensor, "batch"]
+) -> Float[Tensor, "batch 3 size size"]:
+    """One square of each image, at a place that its seed gives."""
+    rows, columns = (
+        (uniform(seeds, stream) * (length - size + 1)).long().tolist()
+        for stream, length in ((DOWN, images.shape[-2]), (RIGHT, images.shape[-1]))
+    )
+    places = zip(images, rows, columns, strict=True)
+    return torch.stack([image[:, row : row + size, column : column + size] for image, row, column in places])

@@ -1,0 +1,166 @@
+"""Training of a small inpainting UNet from nothing; what comes out loads like any Stable Diffusion inpainting model."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from aognet.data.latents import LatentBatch
+from aognet.diffusion.backbone import Backbone
+from aognet.diffusion.condition import InpaintCondition
+from aognet.diffusion.inpaint import Context, inpaint
+from aognet.diffusion.loading import load_tokenizer, load_weights
+from aognet.diffusion.objective import NOISE, Emphasis, check_draws, diffusion_loss, drawn, noised_loss
+from aognet.diffusion.sampling.noise import generators, normal, uniform
+from aognet.diffusion.sampling.sampler import SamplerConfig
+from aognet.errors import UserError
+
+# Streams of a sample's seed, beside those of `aognet.diffusion.objective`.
+HIDE, SILENCE = 11, 12
+
+
+class InpaintingTraining(nn.Module):
+    """Learns to predict the velocity of noisy view latents from mask, masked view and caption (Rombach et al. 2022)."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """``vae`` and ``text``: folders with trained parts. ``attention``: which UNet levels have cross-attention.
+
+        ``sample_size``: side in latent pixels that diffusers pipelines paint when they are not told.
+        ``drop_text`` and ``drop_known``: how often the caption is empty and nothing of the view is known.
+        ``known_weight``: weight of known pixels in the loss. ``draws``: how many times an encoded view is noised and
+        learned from; more than once costs less than as many views. ``emphasis``: which noise levels count more.
+        """
+
+        vae: str
+        text: str
+        channels: tuple[int, ...] = (48, 96, 144, 192)
+        attention: tuple[bool, ...] = (False, False, True, True)
+        head_dim: int = 24
+        layers_per_block: int = 1
+        groups: int = 16
+        sample_size: int = 32
+        drop_text: float = 0.1
+        drop_known: float = 0.1
+        noise_offset: float = 0.1
+        known_weight: float = 1.0
+        draws: int = 1
+        emphasis: Emphasis = field(default_factory=Emphasis)
+
+        def __post_init__(self) -> None:
+            if len(self.attention) != len(self.channels):
+                raise UserError(f"attention needs {len(self.channels)} entries, got {len(self.attention)}")
+            check_draws(self.draws)
+
+    def __init__(self, config: Config):
+        super().__init__()
+        from diffusers import AutoencoderKL, DDIMScheduler
+        from transformers import CLIPTextModel
+
+        self.config = config
+        text = Path(config.text)
+        tokenizer = load_tokenizer(text)
+        vae = load_weights(AutoencoderKL, Path(config.vae), "vae")
+        text_encoder = load_weights(CLIPTextModel, text, "text_encoder")
+        unet = new_unet(config, vae.config.latent_channels, text_encoder.config.hidden_size)
+        scheduler = DDIMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            prediction_type="v_prediction",
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1,
+            # The last timestep is pure noise, in training as in sampling (Lin et al. 2024): otherwise the slow waves of
+            # the starting noise are taken for what the picture shows, which a small model never mends.
+            rescale_betas_zero_snr=True,
+            timestep_spacing="trailing",
+        )
+        self.backbone = Backbone(
+            vae=vae, unet=unet, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
+        )
+        unet.requires_grad_(True)
+        if not torch.accelerator.is_available():
+            use_plain_attention(unet)
+        self._nothing: Tensor | None = None  # latents of a view of which nothing is known
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        return {"unet": self.backbone.unet}
+
+    def forward(self, batch) -> dict[str, Tensor]:
+        """Mean squared error of the predicted velocity, of a batch of images or one that was encoded already."""
+        seeds, config = batch.seeds, self.config
+        hidden = (uniform(seeds, HIDE) < config.drop_known).to(batch.known.device)[:, None, None, None]
+        text = self.backbone.encode_text([*batch.prompts, ""])
+        silent = drawn(config.draws, lambda stream: uniform(seeds, stream) < config.drop_text, SILENCE).to(text.device)
+        context = torch.where(silent[:, None, None], text[-1], text[:-1].repeat(config.draws, 1, 1))
+        settings = {
+            "noise_offset": config.noise_offset,
+            "known_weight": config.known_weight,
+            "emphasis": config.emphasis,
+        }
+        if isinstance(batch, LatentBatch):
+            condition = self._condition(batch, hidden)
+            return {"loss": noised_loss(self.backbone, batch.latents, condition, seeds, context, **settings)}
+        return {"loss": diffusion_loss(self.backbone, batch.view, batch.known & ~hidden, seeds, context, **settings)}
+
+    def _condition(self, batch: LatentBatch, hidden: Bool[Tensor, "batch 1 1 1"]) -> InpaintCondition:
+        """As `Backbone.prepare_condition` makes it; ``hidden``: of which views nothing is known."""
+        latents = batch.latents
+        if self._nothing is None:
+            side = latents.shape[-1] * self.backbone.vae_scale
+            self._nothing = self.backbone.encode_images(torch.zeros(1, 3, side, side, device=latents.device))
+        image = torch.where(hidden, self._nothing.to(latents), batch.known_latents)
+        noise = normal(latents.shape, generators(batch.seeds, NOISE), latents.device)
+        return InpaintCondition((~batch.known | hidden).float(), image, noise)
+
+    @torch.no_grad()
+    def preview(self, batch) -> dict[str, Tensor]:
+        """The views, what is known of them, and how the UNet continues it in 20 steps; nothing of encoded views."""
+        if isinstance(batch, LatentBatch):
+            return {}
+        backbone, known = self.backbone, batch.known
+        source = generators(batch.seeds, 20)
+        condition = backbone.prepare_condition(batch.view, known, source)
+        context = Context.of_prompts(backbone, batch.prompts)
+        output = inpaint(backbone, condition, context, SamplerConfig(steps=20), source)
+        roundtrip = backbone.decode(backbone.encode_images(batch.view))
+        return {"target": batch.view, "input": batch.view * known, "output": output, "decoded": roundtrip}
+
+    def enable_gradient_checkpointing(self) -> None:
+        self.backbone.enable_gradient_checkpointing()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes ``unet`` and ``scheduler`` below ``folder``."""
+        self.backbone.unet.save_pretrained(folder / "unet", safe_serialization=True)
+        self.backbone.scheduler.save_pretrained(folder / "scheduler")
+
+
+def use_plain_attention(unet: nn.Module) -> None:
+    """Attention as two matrix products. On processors it trains small UNets a quarter faster than the fused kernel."""
+    from diffusers.models.attention_processor import AttnProcessor
+
+    unet.set_attn_processor(AttnProcessor())
+
+
+def new_unet(config: InpaintingTraining.Config, latent_channels: int, context_dim: int) -> nn.Module:
+    """An inpainting UNet of random weights for a VAE's latents and a text encoder's tokens."""
+    from diffusers import UNet2DConditionModel
+
+    down = tuple("CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in config.attention)
+    up = tuple("CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(config.attention))
+    return UNet2DConditionModel(
+        sample_size=config.sample_size,
+        in_channels=2 * latent_channels + 1,
+        out_channels=latent_channels,
+        block_out_channels=tuple(config.channels),
+        down_block_types=down,
+        up_block_types=up,
+        layers_per_block=config.layers_per_block,
+        norm_num_groups=config.groups,
+        cross_attention_dim=context_dim,
+        attention_head_dim=tuple(width // config.head_dim for width in config.channels),
+        use_linear_projection=True,
+    )

@@ -1,1 +1,0 @@
-"""Training and generation loops, shared by the command lines and the server."""

@@ -1,0 +1,69 @@
+"""What a run's journal lists: views, planned or painted, and a change under way."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aognet.generate.inputs import DirectedPrompt
+from aognet.generate.run_files import STEP
+from aognet.geometry.camera import Camera
+from aognet.geometry.views import MOST_SIZE
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A painted view. ``erased``: the part of the canvas that was cleared first (the input's own pixels excepted)."""
+
+    file: str
+    camera: Camera
+    wave: int
+    prompt: str
+    seed: int
+    erased: Camera | None = None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change to a run that its results do not show yet: the ``command``, what it took back, the view it paints.
+
+    The same command, given again, completes it; once it is complete, the same command is another edit.
+    """
+
+    command: str
+    gone: tuple[str, ...] = ()
+    view: Entry | None = None
+
+
+def undo_command(count: int) -> str:
+    """By what an undo is known."""
+    return f"--undo {count}"
+
+
+def repaint_command(at: DirectedPrompt) -> str:
+    """By what a repainting is known."""
+    return f"--repaint {at.yaw!r},{at.pitch!r}: {at.text}"
+
+
+def read_entry(step: dict[str, Any]) -> Entry:
+    """A view as `dataclasses.asdict` gave it. Raises ValueError, TypeError or KeyError for anything else."""
+    read_step_name(step["file"])
+    if type(step["wave"]) is not int:
+        raise ValueError(f"wave must be a whole number, got {step['wave']!r}")
+    erased = step["erased"]
+    cameras = {"camera": Camera(**step["camera"]), "erased": Camera(**erased) if erased else None}
+    for camera in filter(None, cameras.values()):
+        if max(camera.width, camera.height) > MOST_SIZE:
+            raise ValueError(f"a view has at most {MOST_SIZE} pixels a side, got {camera.width}x{camera.height}")
+    return Entry(**{**step, **cameras})
+
+
+def read_edit(edit: dict[str, Any]) -> Edit:
+    """A change as `dataclasses.asdict` gave it. Raises ValueError, TypeError or KeyError for anything else."""
+    view = read_entry(edit["view"]) if edit["view"] else None
+    return Edit(str(edit["command"]), tuple(read_step_name(name) for name in edit["gone"]), view)
+
+
+def read_step_name(name: str) -> str:
+    """The name of a view's file, which is a number: a journal may be a stranger's."""
+    if not STEP.fullmatch(name):
+        raise ValueError(f"a step's file must be a number with .png, got {name!r}")
+    return name

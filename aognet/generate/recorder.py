@@ -1,0 +1,70 @@
+"""Painted views on their way to the disk: written in the background, in order, while the next ones are painted."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
+from types import TracebackType
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aognet.canvas import Canvas
+from aognet.generate.entries import Entry
+from aognet.generate.journal import Journal
+from aognet.io.images import from_uint8, to_uint8
+
+MOST_PENDING = 2  # batches; views wait in memory no longer than this
+
+Painted = tuple[Journal, Entry, Float[Tensor, "3 rows columns"]]
+
+
+class Recorder:
+    """Records views in their journals. What was handed over is written when the ``with`` ends, even by an error."""
+
+    def __init__(self) -> None:
+        self._pool, self._broken = ThreadPoolExecutor(1), False
+        self._pending: list[Future] = []
+        self._views: dict[tuple[int, str], Tensor] = {}
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._pool.shutdown(wait=True)
+        if error is None:
+            self._wait(0)
+
+    def add(self, painted: Sequence[Painted]) -> None:
+        """Records views painted together, of each journal all or none. Raises what went wrong with earlier ones."""
+        self._wait(MOST_PENDING - 1)
+        levels = to_uint8(torch.stack([view for _, _, view in painted]))
+        for (journal, entry, _), view in zip(painted, levels, strict=True):
+            self._views[id(journal), entry.file] = view
+        self._pending.append(
+            self._pool.submit(self._write, [(journal, entry) for journal, entry, _ in painted], levels)
+        )
+
+    def paint(self, canvas: Canvas, journal: Journal, entries: Sequence[Entry]) -> None:
+        """Paints views into a canvas, in the 256 levels that their files keep, recorded by now or earlier."""
+        for entry in entries:
+            view = self._views.pop((id(journal), entry.file), None)
+            values = journal.view(entry).to(canvas.pixels) if view is None else from_uint8(view)[None]
+            canvas.paint_(values, entry.camera)
+
+    def _wait(self, most: int) -> None:
+        while len(self._pending) > most:
+            self._pending.pop(0).result()
+
+    def _write(self, named: Sequence[tuple[Journal, Entry]], levels: Tensor) -> None:
+        if self._broken:  # a view that was lost has no followers: a run goes on from where it ends
+            return
+        try:
+            # Nothing here may be arithmetic of torch: its threads would slow down those of the networks.
+            levels = levels.cpu()
+            for _, group in groupby(enumerate(named), key=lambda item: id(item[1][0])):
+                rows, members = zip(*group, strict=True)
+                members[0][0].add([levels[row] for row in rows], [entry for _, entry in members])
+        except BaseException:
+            self._broken = True
+            raise

@@ -1,0 +1,105 @@
+"""Which files of a panorama's folder are its run's own: only those are ever written over or removed.
+
+A run's own are the files that its journal lists. Everything else in the folder is foreign, whatever it is called.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from aognet.errors import UserError
+from aognet.geometry.cubemap import FACES
+from aognet.io.files import clear_unfinished
+
+JOURNAL, INPUT, TRUTH = "run.json", "input.png", "gt.png"
+RESULTS = ("result.png", "viewer.html", "prompt.txt")
+FACE_FILES = tuple(f"faces/{name}.png" for name in FACES)
+OUTPUTS = (INPUT, TRUTH, *RESULTS, *FACE_FILES)
+"""What a run may write besides its journal and its steps."""
+FOLDERS = ("steps", "faces")
+STEP = re.compile(r"\d+\.png")
+Owns = Callable[[str], bool]
+
+
+def outputs_of(truth: bool, faces: bool) -> tuple[str, ...]:
+    """What a run writes, with and without a ground truth and the faces of its cubemap."""
+    return (INPUT, *([TRUTH] if truth else []), *RESULTS, *(FACE_FILES if faces else ()))
+
+
+def files_there(folder: Path) -> Iterator[str]:
+    """The names (``steps/003.png``) of the files in a folder that are called as a run's files are."""
+    for name in (JOURNAL, *OUTPUTS):
+        if os.path.lexists(folder / name):
+            yield name
+    with suppress(OSError):
+        yield from sorted(f"steps/{path.name}" for path in (folder / "steps").iterdir() if STEP.fullmatch(path.name))
+
+
+def check_foreign(folder: Path, owns: Owns) -> None:
+    """Raise UserError naming the first file that is called as one of a run's and that its journal does not own.
+
+    Links in place of the subfolders are foreign, too: what lies behind them belongs to somebody else.
+    """
+    for name in FOLDERS:
+        path = folder / name
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
+            raise _foreign(path)
+    for name in files_there(folder):
+        if not owns(name):
+            raise _foreign(folder / name)
+
+
+def _foreign(path: Path) -> UserError:
+    return UserError(
+        f"{path}: is there already, and no run wrote it; choose another --inference_out_dir or --name, or move it away"
+    )
+
+
+def check_inputs(folders: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise UserError where a file that a run in one of the folders may write is one of the inputs, also by a link."""
+    read = {_identity(path): path for path in inputs}
+    for folder in folders:
+        for name in files_there(folder):
+            found = _identity(folder / name)
+            if found is not None and found in read:
+                raise UserError(
+                    f"{read[found]}: is an input, and painting into {folder} would write over it ({folder / name}); "
+                    "choose another --inference_out_dir or --name"
+                )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a file is known by, whatever leads to it; None where it is not there."""
+    try:
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return None
+
+
+def clear(folder: Path, leave: Owns) -> None:
+    """Remove a run's files that ``leave`` says no to, and what killed writers of a run's files left.
+
+    To be called by whoever holds the folder, and only where nothing in it is foreign.
+
+    :raises UserError: naming a file that cannot be removed.
+    """
+    for place in (folder, *(folder / name for name in FOLDERS)):
+        clear_unfinished(place, lambda name, place=place: _is_name((place / name).relative_to(folder).as_posix()))
+    for name in list(files_there(folder)):
+        if not leave(name):
+            try:
+                (folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise UserError(f"{folder / name}: cannot be removed ({error.strerror})") from error
+    if not leave(FACE_FILES[0]):
+        with suppress(OSError):  # not empty, or not there
+            (folder / "faces").rmdir()
+
+
+def _is_name(name: str) -> bool:
+    """Whether a run's file may be called so."""
+    folder, _, step = name.rpartition("/")
+    return name in (JOURNAL, *OUTPUTS) or (folder == "steps" and STEP.fullmatch(step) is not None)

@@ -1,0 +1,1 @@
+"""Files: pictures, light, captions and tables read and written, bounded and whole."""

@@ -1,0 +1,100 @@
+"""Panoramas that say they are panoramas.
+
+The metadata is Google's Photo Sphere XMP (namespace ``GPano``), which phones, photo services and viewers read. A PNG
+keeps it in the iTXt chunk ``XML:com.adobe.xmp``, a JPEG in an APP1 segment.
+"""
+
+import io
+import re
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from PIL import Image, PngImagePlugin
+
+from aognet.errors import UserError
+from aognet.io.files import PNG, write_atomically
+from aognet.io.photosphere import DC, GPANO, RDF, read_properties
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_MAX_DESCRIPTION = 2000  # characters; escaped at worst 5 bytes each, it fits the 64 KB of a JPEG segment
+# What XML 1.0 cannot hold at all (section 2.2), and the C1 controls, which no reader shows.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="{rdf}">
+  <rdf:Description rdf:about="" xmlns:GPano="{gpano}" xmlns:dc="{dc}">
+{properties}
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>"""
+
+
+def clean_text(text: str, limit: int) -> str:
+    """``text`` without control characters (each becomes a space), at most ``limit`` characters long."""
+    text = _UNPRINTABLE.sub(" ", text[: limit + 1]).strip()
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def save_panorama(image: Image.Image, path: Path, *, description: str = "") -> None:
+    """Write an equirectangular panorama as PNG or JPEG, by suffix, with Photo Sphere metadata.
+
+    The image centre is taken as north and the horizon as level. ``description`` (a prompt, say) may hold anything: it
+    is cleaned, shortened to 2000 characters and escaped.
+
+    Raises:
+        UserError: the suffix is unknown, the image is not twice as wide as high, or the file cannot be written.
+    """
+    file_format = _FORMATS.get(path.suffix.lower())
+    if file_format is None:
+        raise UserError(f"{path}: a panorama is written as {', '.join(_FORMATS)}, got {path.suffix or 'no suffix'!r}")
+    width, height = image.size
+    if width != 2 * height:
+        raise UserError(f"{path}: a panorama must be twice as wide as high, got {width}x{height}")
+    packet = _packet(width, height, clean_text(description, _MAX_DESCRIPTION))
+    buffer = io.BytesIO()
+    if file_format == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt("XML:com.adobe.xmp", packet)
+        image.convert("RGB").save(buffer, "PNG", pnginfo=chunks, **PNG)
+    else:
+        image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0, xmp=packet.encode())
+    write_atomically(path, buffer.getvalue())
+
+
+def read_gpano(path: Path) -> dict[str, str] | None:
+    """Photo Sphere properties of an image by name (``ProjectionType``, ...) and its ``description``; None without any.
+
+    Safe on strangers' files, as `aognet.io.photosphere.read_properties` is.
+
+    Raises:
+        UserError: the file is missing or is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return read_properties(image.info.get("xmp", b""))
+    # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
+    except Exception as error:
+        raise UserError(f"cannot read {path} as an image: {error}") from error
+
+
+def _packet(width: int, height: int, description: str) -> str:
+    properties = {
+        "ProjectionType": "equirectangular",
+        "UsePanoramaViewer": "True",
+        "FullPanoWidthPixels": width,
+        "FullPanoHeightPixels": height,
+        "CroppedAreaImageWidthPixels": width,
+        "CroppedAreaImageHeightPixels": height,
+        "CroppedAreaLeftPixels": 0,
+        "CroppedAreaTopPixels": 0,
+        "PoseHeadingDegrees": 0,
+        "PosePitchDegrees": 0,
+        "PoseRollDegrees": 0,
+    }
+    lines = [f"   <GPano:{name}>{value}</GPano:{name}>" for name, value in properties.items()]
+    if description:
+        item = f'<rdf:li xml:lang="x-default">{escape(description)}</rdf:li>'
+        lines.append(f"   <dc:description><rdf:Alt>{item}</rdf:Alt></dc:description>")
+    return _PACKET.format(rdf=RDF, gpano=GPANO, dc=DC, properties="\n".join(lines))

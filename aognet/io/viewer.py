@@ -1,0 +1,80 @@
+"""A panorama as one web page that needs nothing else: no network, no server, no library.
+
+The page itself is ``viewer.html``. Its address says where it looks: ``viewer.html#yaw=90&pitch=10&fov=60``, in degrees,
+with the signs of the rest of the project; ``fov`` is horizontal.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+from PIL import Image
+
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+from aognet.io.files import write_atomically
+from aognet.io.gpano import clean_text
+
+_MAX_WIDTH = 8192  # the largest texture most graphics cards and software renderers take
+_MAX_TITLE = 1000
+
+
+def write_viewer(panorama: Path | Image.Image, path: Path, *, title: str, photo_camera: Camera | None = None) -> None:
+    """Write a page in which one looks around in an equirectangular panorama with mouse, touch and keys.
+
+    ``title`` (usually the prompt) is the caption; it may hold anything. With ``photo_camera`` the page can outline what
+    the photograph showed. Panoramas wider than 8192 pixels are shrunk to that.
+
+    Raises:
+        UserError: the panorama cannot be read or is not twice as wide as high, or the page cannot be written.
+    """
+    template = resources.files("aognet.io").joinpath("viewer.html").read_text(encoding="utf-8")
+    title = clean_text(title, _MAX_TITLE) or "Panorama"
+    values = {
+        "policy": content_policy(template),
+        "title": html.escape(title),
+        "photo": html.escape(_photo(photo_camera)),
+        "image": "data:image/jpeg;base64," + base64.b64encode(_jpeg(panorama)).decode(),
+    }
+    # One pass, so that a title that spells a placeholder stays a title.
+    page = re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+    write_atomically(path, page)
+
+
+def _jpeg(panorama: Path | Image.Image) -> bytes:
+    try:
+        image = panorama if isinstance(panorama, Image.Image) else Image.open(panorama)
+        width, height = image.size
+        if width != 2 * height:
+            name = panorama if isinstance(panorama, Path) else "the image"
+            raise UserError(f"a panorama must be twice as wide as high, got {width}x{height} from {name}")
+        image = image.convert("RGB")
+    except (OSError, Image.DecompressionBombError) as error:
+        raise UserError(f"cannot read the panorama {panorama}: {error}") from error
+    if width > _MAX_WIDTH:
+        image = image.resize((_MAX_WIDTH, _MAX_WIDTH // 2), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=92, subsampling=0)
+    return buffer.getvalue()
+
+
+def _photo(camera: Camera | None) -> str:
+    """What the page needs to outline the photograph: rows of camera-to-world, tangents of half the fields of view."""
+    if camera is None:
+        return ""
+    tangents = [camera.width / 2 / camera.focal_pixels, camera.height / 2 / camera.focal_pixels]
+    return json.dumps({"rotation": camera.rotation.flatten().tolist(), "tangents": tangents})
+
+
+def content_policy(template: str) -> str:
+    """Content-Security-Policy that lets this page's own style and script run and nothing else, the network least."""
+    rules = ["default-src 'none'", "img-src data:", "base-uri 'none'", "form-action 'none'"]
+    for tag in ("style", "script"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
+        rules.append(f"{tag}-src 'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'")
+    return "; ".join(rules)

@@ -1,0 +1,323 @@
+"""AOG-Net (Lu et al., AAAI 2024, sec. 3): its parts, how they condition the backbone, how they are trained.
+
+In two variants: ``published`` follows the paper's code, ``revised`` mends what stood in the way; docs/deviations.md
+tells them apart.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from aognet.canvas import Canvas, Glimpse, join
+from aognet.data.outpainting import OutpaintingBatch
+from aognet.diffusion.backbone import Backbone, BackboneConfig
+from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
+from aognet.diffusion.inpaint import Context, View, check_image_guidance, check_settings, inpaint
+from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
+from aognet.diffusion.sampling.noise import generators, uniform
+from aognet.diffusion.sampling.sampler import LongPrompts, SamplerConfig
+from aognet.diffusion.saved import load_trained, save_trained
+from aognet.diffusion.texts import chunks, joined, same_length, side_by_side
+from aognet.errors import UserError
+from aognet.geometry.camera import positions_of
+from aognet.geometry.cubemap import face_cameras, panorama_of
+from aognet.geometry.views import PlanConfig
+from aognet.methods.aognet.global_stream import GlobalStream, GlobalStreamConfig
+from aognet.methods.aognet.local_stream import LocalStream, LocalStreamConfig
+from aognet.methods.aognet.published import UNKNOWN, PublishedGlobalStream, PublishedLocalStream
+
+DROP = 10
+Variant = Literal["revised", "published"]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the streams see of painting steps besides the prompts: the views, and the faces of unfinished panoramas.
+
+    Images in [-1, 1], unknown pixels 0; positions are unit vectors. ``panorama``: which one each view belongs to.
+    """
+
+    view: Float[Tensor, "batch 3 size size"]
+    known: Bool[Tensor, "batch 1 size size"]
+    positions: Float[Tensor, "batch 3 size size"]
+    faces: Float[Tensor, "panoramas 6 3 face face"]
+    faces_known: Bool[Tensor, "panoramas 6 1 face face"]
+    panorama: Int[Tensor, "batch"]
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the streams tell the UNet: cross-attention tokens, and maps for its encoder."""
+
+    context: Context
+    residuals: list[Tensor] | None
+
+
+class AOGNet(nn.Module):
+    """A frozen backbone and two trained streams; with both switched off it is the backbone's own inpainting."""
+
+    whole_waves = False
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """``backbone`` and ``clip`` are referenced and stay frozen; the rest is trained. ``variant``: whose streams.
+
+        ``drop_condition``: how often training replaces the context by the learned unconditional embedding.
+        ``noise_offset``: strength of the noise shared by a whole channel. ``draws``: how many times an encoded view is
+        noised and learned from; more than once costs less than as many views.
+        """
+
+        backbone: BackboneConfig
+        clip: ClipConfig | None = None
+        variant: Variant = "revised"
+        global_stream: GlobalStreamConfig = field(default_factory=GlobalStreamConfig)
+        local_stream: LocalStreamConfig = field(default_factory=LocalStreamConfig)
+        drop_condition: float = 0.2
+        noise_offset: float = 0.1
+        draws: int = 1
+
+        def __post_init__(self) -> None:
+            if self.global_stream.enabled and self.clip is None:
+                raise UserError("clip must name an image encoder, since global_stream.enabled is true; got null")
+            if self.variant == "published" and (self.clip is None or not self.clip.text):
+                raise UserError("variant: published reads prompts with CLIP's text tower: clip.text must be true")
+            if not 0 <= self.drop_condition < 1:
+                raise UserError(f"drop_condition must lie in [0, 1), got {self.drop_condition}")
+            check_draws(self.draws)
+
+    def __init__(
+        self,
+        config: Config,
+        backbone: Backbone | None = None,
+        clip: ClipImageEncoder | None = None,
+        clip_text: ClipTextEncoder | None = None,
+    ):
+        """Loads the frozen parts that ``config`` names, unless they are given."""
+        super().__init__()
+        self.config = config
+        self.backbone = backbone or Backbone.load(config.backbone)
+        self.clip = self.clip_text = self.global_stream = self.unconditional = self.local_stream = None
+        if self.is_published or config.global_stream.enabled:
+            self.clip_text = (clip_text or ClipTextEncoder.load(config.clip)) if config.clip.text else None
+            self.unconditional = self._unconditional()
+        if config.global_stream.enabled:
+            self.clip = clip or ClipImageEncoder.load(config.clip)
+            context_dim, length = self.backbone.context_dim, self.backbone.text_length
+            words = (self.clip_text.dim, self.clip_text.length) if self.clip_text else (context_dim, length)
+            stream = PublishedGlobalStream if self.is_published else GlobalStream
+            self.global_stream = stream(config.global_stream, context_dim, self.clip.dim, *words)
+        if config.local_stream.enabled:
+            unet = self.backbone.unet
+            channels, scale = unet.config.block_out_channels, self.backbone.vae_scale
+            # diffusers adds the map of a block with attention before the block halves its output, of others after.
+            halved = [not hasattr(block, "attentions") and bool(block.downsamplers) for block in unet.down_blocks]
+            stream = PublishedLocalStream if self.is_published else LocalStream
+            self.local_stream = stream(config.local_stream, channels, scale, halved)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the streams are those of the published code."""
+        return self.config.variant == "published"
+
+    def _unconditional(self) -> nn.Module:
+        """The learned tokens of the negative branch."""
+        part, count, dim = nn.Module(), self.config.global_stream.tokens, self.backbone.context_dim
+        if self.is_published:  # alone: no words come after them
+            part.embedding = nn.Parameter(torch.randn(count, dim))
+        else:
+            # Starts as the empty prompt behind silent tokens: what the backbone already takes for "unconditional".
+            empty = self.backbone.encode_text([""])[0]
+            part.embedding = nn.Parameter(torch.cat([empty.new_zeros(count, dim), empty]))
+        return part
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        parts = {name: getattr(self, name) for name in ("global_stream", "unconditional", "local_stream")}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def conditioning(
+        self,
+        surroundings: Surroundings,
+        prompts: Sequence[str],
+        negative: str = "",
+        long_prompts: LongPrompts | None = None,
+    ) -> Conditioning:
+        """What the UNet is told about one step. ``negative`` counts only without learned unconditional tokens.
+
+        Each chunk of a long prompt has tokens of the global stream of its own before it, as a prompt has.
+        """
+        residuals, seen = None, surroundings
+        if self.local_stream is not None:
+            places = face_positions(seen.faces.shape[-1], seen.faces.device)
+            residuals = self.local_stream(
+                seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, places, seen.panorama
+            )
+        if self.global_stream is None and not self.is_published:
+            return Conditioning(Context.of_prompts(self.backbone, prompts, negative, long_prompts), residuals)
+        rows = self._chunks(prompts, long_prompts)
+        counts, texts = [len(row) for row in rows], [text for row in rows for text in row]
+        words = self.clip_text(texts) if self.clip_text else None
+        tokens = words
+        if not self.is_published:
+            tokens = (self.backbone.encode_text if self.training else self.backbone.known_text)(texts, "cut")
+        if self.global_stream is not None:
+            owners = torch.tensor([number for number, row in enumerate(rows) for _ in row], device=seen.view.device)
+            first = self._global_tokens(seen, tokens if words is None else words, owners)
+            tokens = torch.cat([first.to(tokens.dtype), tokens], dim=1)
+        positive = side_by_side(tokens, counts)
+        without = self.unconditional.embedding.to(positive.dtype).expand(len(positive), -1, -1)
+        return Conditioning(Context(*same_length(positive, without)), residuals)
+
+    def _global_tokens(
+        self, seen: Surroundings, words: Tensor, owners: Int[Tensor, "texts"]
+    ) -> Float[Tensor, "texts tokens context_dim"]:
+        """The global stream's tokens for texts, of which ``owners`` says to which view each belongs."""
+        faces, view = seen.faces, seen.view * seen.known
+        if self.is_published:
+            faces, view = faces.where(seen.faces_known, UNKNOWN), view.where(seen.known, UNKNOWN)
+        faces, view = self.clip(faces.flatten(0, 1)).unflatten(0, (-1, 6))[seen.panorama], self.clip(view)
+        return self.global_stream(faces[owners], view[owners], words)
+
+    def _chunks(self, prompts: Sequence[str], how: LongPrompts | None) -> list[list[str]]:
+        """Each prompt as texts for the tower that reads it for the UNet."""
+        if not self.is_published:
+            return self.backbone.chunks(prompts, how)
+        reader, how = self.clip_text, how or self.backbone.long_prompts
+        return [chunks(reader.tokenizer, reader.length, prompt, how) for prompt in prompts]
+
+    def forward(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
+        """The diffusion loss of the view under the streams' conditioning (eq. 2 of Ho et al. with offset noise)."""
+        given = self.conditioning(surroundings_of(batch), batch.prompts)
+        draws, offset = self.config.draws, self.config.noise_offset
+        dropped = drawn(draws, lambda stream: uniform(batch.seeds, stream) < self.config.drop_condition, DROP)
+        both = (value.repeat(draws, 1, 1) for value in (given.context.negative, given.context.positive))
+        context = torch.where(dropped[:, None, None].to(given.context.positive.device), *both)
+        predict = partial(self.backbone.predict, residuals=given.residuals)
+        loss = diffusion_loss(
+            self.backbone,
+            batch.view,
+            batch.known,
+            batch.seeds,
+            context,
+            noise_offset=offset,
+            predict=predict,
+            sampled=self.is_published,
+        )
+        return {"loss": loss}
+
+    def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
+        """What is to be seen in a direction, and the common prompt."""
+        if not self.is_published:
+            return self.backbone.joined(words, prompt, sampler.long_prompts)
+        how = sampler.long_prompts or self.backbone.long_prompts
+        return joined(self.clip_text.tokenizer, self.clip_text.length, words, prompt, how)
+
+    def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
+        """Raises UserError for settings that `outpaint` could not paint with."""
+        check_settings(self.backbone, plan.size, sampler, self.backbone.is_inpainting)
+
+    @torch.no_grad()
+    def outpaint(
+        self,
+        views: Sequence[View],
+        seen: Glimpse,
+        sampler: SamplerConfig,
+        face_size: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Float[Tensor, "views 3 size size"]:
+        """The views, ``seen`` so far, continued from what is known; each depends on its own canvas and seed alone."""
+        check_image_guidance(sampler, self.backbone.is_inpainting)
+        # One of the views of each canvas; what is told of the sphere is told in the frame of its photograph.
+        first = {id(view.canvas): view for view in reversed(views)}
+        numbers = {canvas: number for number, canvas in enumerate(first)}
+        faces = [view.canvas.faces(face_size, view.frame_yaw_degrees) for view in first.values()]
+        cameras = [view.camera.turned(-view.frame_yaw_degrees) for view in views]
+        surroundings = Surroundings(
+            seen.image,
+            seen.known,
+            torch.stack([positions_of(camera) for camera in cameras]).to(seen.image),
+            torch.cat([each.image for each in faces]),
+            torch.cat([each.known for each in faces]),
+            torch.tensor([numbers[id(view.canvas)] for view in views], device=seen.image.device),
+        )
+        source, dtype = generators([view.seed for view in views]), self.backbone.dtype
+        # With a backbone in half precision the streams compute in it too, as they do in training.
+        half = torch.autocast(seen.image.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
+        with half:
+            prompts = [view.prompt for view in views]
+            given = self.conditioning(surroundings, prompts, sampler.negative, sampler.long_prompts)
+        return self._inpaint(seen.image, seen.known, given, sampler, source, progress)
+
+    def _inpaint(
+        self,
+        view: Tensor,
+        known: Tensor,
+        given: Conditioning,
+        sampler: SamplerConfig,
+        source: Sequence[torch.Generator],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Float[Tensor, "batch 3 size size"]:
+        condition = self.backbone.prepare_condition(view, known, source)
+        predict = partial(self.backbone.predict, residuals=given.residuals)
+        return inpaint(self.backbone, condition, given.context, sampler, source, progress, predict)
+
+    @torch.no_grad()
+    def preview(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
+        """Input, mask, target and output of the batch's painting steps, and the panorama with the output painted in."""
+        source = generators(batch.seeds, DROP + 1)
+        given = self.conditioning(surroundings_of(batch), batch.prompts)
+        output = self._inpaint(batch.view * batch.known, batch.known, given, SamplerConfig(steps=20), source)
+        mask = batch.known.float().expand(-1, 3, -1, -1) * 2 - 1
+        panorama = _painted(batch, output)
+        return {
+            "input": batch.view * batch.known,
+            "mask": mask,
+            "target": batch.view,
+            "output": output,
+            "panorama": panorama,
+        }
+
+    def enable_gradient_checkpointing(self) -> None:
+        self.backbone.enable_gradient_checkpointing()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes the streams and a reference to the backbone (config.json, model.safetensors)."""
+        save_trained(Path(folder), self.config, self.trainable_parts(), "aognet")
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, revision: str | None = None, dtype: str | None = None, variant: str | None = None
+    ) -> "AOGNet":
+        """Reads what ``save_pretrained`` wrote, from a folder or the hub, and the backbone it refers to."""
+        return load_trained(cls, str(folder), "aognet", revision, dtype, variant)
+
+
+def surroundings_of(batch: OutpaintingBatch) -> Surroundings:
+    """What the streams may see of a training batch: the known pixels only."""
+    positions = torch.stack([positions_of(camera) for camera in batch.cameras]).to(batch.view)
+    every = torch.arange(len(batch.view), device=batch.view.device)
+    return Surroundings(batch.view * batch.known, batch.known, positions, batch.faces, batch.faces_known, every)
+
+
+def _painted(batch: OutpaintingBatch, output: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 _ _"]:
+    """The unfinished panoramas of a batch, as their faces show them, with the output in its place."""
+    height = 2 * batch.faces.shape[-1]
+    known = panorama_of(batch.faces_known.float(), height) > 0.999
+    images = panorama_of(batch.faces, height) * known
+    views = join(output, Glimpse(batch.view * batch.known, batch.known))
+    painted = [
+        Canvas.of(images[i : i + 1], known[i : i + 1]).paint_(views[i : i + 1], camera).image
+        for i, camera in enumerate(batch.cameras)
+    ]
+    return torch.cat(painted)
+
+
+@lru_cache(maxsize=4)
+def face_positions(size: int, device: torch.device) -> Float[Tensor, "6 3 size size"]:
+    """`positions_of` the faces of the cubemap."""
+    return torch.stack([positions_of(camera) for camera in face_cameras(size)]).to(device)

@@ -1,0 +1,90 @@
+"""Which model it is, by its weights and settings: the same in another folder, another one after more training."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from aognet.diffusion.backbone import COMPONENTS
+from aognet.diffusion.loading import resolve
+from aognet.diffusion.saved import CONFIG, WEIGHTS, read_config
+from aognet.home import expanded
+from aognet.methods.pretrained import PIPELINE, locate
+
+PIECE_BYTES = 2**24
+READ = (".json", ".txt", ".safetensors")
+OTHER_WEIGHTS = ("*.fp16*.safetensors", "*.bf16*.safetensors", "*.non_ema*.safetensors")
+
+
+def model_identity(model: str, revision: str | None = None, variant: str | None = None) -> str:
+    """A hash of all that `aognet.methods.pretrained.load_method` reads for ``model``, a folder or hub id.
+
+    ``variant``: of the frozen backbone's weights, if not that of the model's configuration. Of what comes from the hub
+    the commit counts. Files are read once as long as they do not change.
+    Raises UserError where the model is not there.
+    """
+    folder = locate(model, revision)
+    if not (folder / CONFIG).is_file() and (folder / PIPELINE).is_file():
+        return _hash({"backbone": _contents(folder, COMPONENTS, variant), "variant": variant})
+    described = read_config(folder / CONFIG)
+    for name in ("backbone", "clip"):
+        part = described.get(name)
+        if isinstance(part, dict) and isinstance(part.get("model"), str):
+            part = {**part, "variant": variant or part.get("variant")}
+            described[name] = {**part, "model": _part(folder, name, part), "encodings": None}
+    return _hash({"config": described, "weights": _digest_of(folder / WEIGHTS)})
+
+
+def _part(folder: Path, name: str, part: dict[str, Any]) -> Any:
+    """What a trained model's configuration refers to."""
+    local = (folder / expanded(part["model"])).resolve()
+    found = local if local.is_dir() else resolve(part["model"], (), part.get("revision"))
+    if name == "backbone":
+        return _contents(found, COMPONENTS, part.get("variant"))
+    subfolders = {part.get("subfolder", ""), part.get("processor", "")} | ({""} if part.get("text") else set())
+    return _contents(found, sorted(subfolders))
+
+
+def _contents(folder: Path, subfolders: Sequence[str], variant: str | None = None) -> Any:
+    """The commit of a folder of the hub's cache, or the hashes of the files that are read in a folder."""
+    if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
+        return {"commit": folder.name}
+    files = [path for name in subfolders for path in sorted((folder / name).glob("*")) if _is_read(path, variant)]
+    return {path.relative_to(folder).as_posix(): _digest_of(path) for path in files}
+
+
+def _is_read(path: Path, variant: str | None) -> bool:
+    if path.suffix not in READ or not path.is_file():
+        return False
+    if path.suffix != ".safetensors":
+        return True
+    return f".{variant}" in path.name if variant else not any(fnmatch(path.name, other) for other in OTHER_WEIGHTS)
+
+
+def _digest_of(path: Path) -> str | None:
+    if not path.is_file():
+        return None  # whoever loads it says so
+    status = path.stat()
+    return _digest(path.resolve(), status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@cache
+def _digest(path: Path, *state: int) -> str:
+    """Hash of the hashes of a file's pieces, which several cores make: weights have gigabytes."""
+
+    def piece(start: int) -> bytes:
+        with path.open("rb") as file:
+            file.seek(start)
+            return hashlib.sha256(file.read(PIECE_BYTES)).digest()
+
+    with ThreadPoolExecutor() as pool:
+        return hashlib.sha256(b"".join(pool.map(piece, range(0, path.stat().st_size, PIECE_BYTES)))).hexdigest()
+
+
+def _hash(described: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

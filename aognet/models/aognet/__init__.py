@@ -1,5 +1,0 @@
-"""AOG-Net: a frozen inpainting backbone that two small streams tell about the rest of the sphere (Lu et al., 2024)."""
-
-from aognet.models.aognet.model import AOGNet
-
-__all__ = ["AOGNet"]

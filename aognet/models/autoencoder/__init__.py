@@ -1,5 +1,0 @@
-"""The latent space: a KL autoencoder in Stable Diffusion's layout, trained on views (Rombach et al. 2022, sec. 3.1)."""
-
-from aognet.models.autoencoder.model import AutoencoderTraining
-
-__all__ = ["AutoencoderTraining"]

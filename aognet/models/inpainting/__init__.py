@@ -1,5 +1,0 @@
-"""The plain prior: a text-conditioned inpainting UNet on views, trained from nothing in Stable Diffusion's layout."""
-
-from aognet.models.inpainting.model import InpaintingTraining
-
-__all__ = ["InpaintingTraining"]

@@ -1,0 +1,117 @@
+"""CLIP as a feature network (Radford et al. 2021, arXiv 2103.00020): both towers, projected into their common space."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder
+from aognet.diffusion.loading import load_tokenizer, load_weights, resolve
+from aognet.diffusion.texts import token_rows
+from aognet.errors import UserError
+from aognet.perception.network import NetworkConfig
+from aognet.perception.weights import digest, fingerprint, named
+
+TEMPLATE = "a photo of a {}"
+
+
+class ClipNetwork:
+    """A loaded CLIP as a `FeatureNetwork`; embeddings are not normalised."""
+
+    is_fid_inception = False
+
+    def __init__(
+        self,
+        image_encoder: ClipImageEncoder,
+        words: tuple[nn.Module, Any] | None,
+        config: NetworkConfig,
+        device: torch.device,
+    ):
+        """``words``: text tower with projection and its tokenizer, None where there is none."""
+        self.device, self.centre_crop = device, config.centre_crop
+        self.image_encoder = image_encoder.to(device)
+        self.text_encoder, self.tokenizer = words or (None, None)
+        if self.text_encoder is not None:
+            self.text_encoder.to(device)
+        shape = image_encoder.tower.config
+        self.size, self.dim = shape.image_size, image_encoder.dim
+        crop = "centre crop" if config.centre_crop else "whole image to a square"
+        what = f"CLIP ({self.size} px, patches of {shape.patch_size}, {self.dim} features, {crop})"
+        weights = digest([image_encoder, *([self.text_encoder] if self.reads_text else [])])
+        scaling = [image_encoder.mean.flatten().tolist(), image_encoder.std.flatten().tolist()]
+        self.name = named(what, config.model, weights)
+        self.fingerprint = fingerprint(weights, f"clip 1 {crop} {scaling} {config.classes}")
+        self.classes = len(config.classes)
+        self.class_texts = self.texts([TEMPLATE.format(word) for word in config.classes]) if self.classes else None
+
+    @classmethod
+    def load(cls, config: NetworkConfig, device: torch.device) -> "ClipNetwork":
+        """From one folder or hub id, or from the subfolders of a diffusers folder that the config names.
+
+        Raises UserError naming the folder that is missing or cannot be read.
+        """
+        from transformers import CLIPTextModelWithProjection
+
+        parts = (config.image_encoder, config.feature_extractor, config.text_encoder, config.tokenizer)
+        folder = resolve(config.model, [part for part in parts if part], config.revision)
+        images = ClipConfig(
+            str(folder), subfolder=config.image_encoder, processor=config.feature_extractor, dtype=config.dtype
+        )
+        image_encoder = ClipImageEncoder.load(images)
+        if not config.text_encoder and (config.image_encoder or not _is_whole(folder)):
+            return cls(image_encoder, None, config, device)
+        tower = load_weights(CLIPTextModelWithProjection, folder, config.text_encoder, config.dtype)
+        if tower.config.projection_dim != image_encoder.dim:
+            raise UserError(
+                f"{folder / config.text_encoder}: gives {tower.config.projection_dim} numbers, "
+                f"the image tower {image_encoder.dim}; they are not of one CLIP"
+            )
+        return cls(image_encoder, (tower, load_tokenizer(folder, config.tokenizer)), config, device)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether there is a text tower."""
+        return self.text_encoder is not None
+
+    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """Projected image embeddings of images in [-1, 1]."""
+        images = images.to(self.device)
+        return self.image_encoder(_centre(images, self.size) if self.centre_crop else images)
+
+    def logits(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
+        """Zero-shot scores: 100 times the cosine to "a photo of a" each class (section 3.1.2 of the paper)."""
+        if self.class_texts is None:
+            raise UserError(f"{self.name}: has no classes; name them in the network's classes")
+        unit = functional.normalize(features.to(self.device), dim=-1)
+        return 100 * unit @ functional.normalize(self.class_texts, dim=-1).T
+
+    @torch.no_grad()
+    def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
+        """Projected text embeddings; longer prompts are cut to what the tower reads."""
+        if self.text_encoder is None:
+            raise UserError(f"{self.name}: has no text tower")
+        length = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+        rows = token_rows(self.tokenizer, length, prompts)
+        found = self.text_encoder(**{name: part.to(self.device) for name, part in rows.items()})
+        return found.text_embeds.float()
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the folder holds both towers; its config has been read before, as that of the image tower."""
+    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == "clip"
+
+
+def _centre(images: Float[Tensor, "batch 3 height width"], size: int) -> Float[Tensor, "batch 3 size size"]:
+    """The central square once the short side has ``size`` pixels."""
+    height, width = images.shape[-2:]
+    short = min(height, width)
+    if short != size:
+        shape = (int(size * height / short), int(size * width / short))
+        images = functional.interpolate(images, size=shape, mode="bicubic", antialias=True).clamp(-1, 1)
+    top, left = (images.shape[-2] - size) // 2, (images.shape[-1] - size) // 2
+    return images[..., top : top + size, left : left + size]

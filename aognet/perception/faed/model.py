@@ -1,0 +1,188 @@
+"""The autoencoder of the Fréchet Auto-Encoder Distance and its training by reconstruction.
+
+Oh et al., "BIPS: Bi-modal Indoor Panorama Synthesis via Residual Depth-aided Adversarial Learning", ECCV 2022, in the
+shape that Zhang et al., "PanFusion", arXiv 2404.07949, retrain it for colour alone: convolutions wrap around in x.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from aognet.diffusion.loading import DTYPES, check_dtype
+from aognet.diffusion.saved import load_trained, save_trained
+from aognet.errors import UserError
+from aognet.metrics.psnr import psnr
+from aognet.nn.circular import CircularConv2d, upsample
+from aognet.nn.weights import part_tensors
+
+METHOD = "faed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaedConfig:
+    """Shape of the autoencoder; the defaults are the published one: 128 channels of 16 rows from 512 x 1024 pixels.
+
+    ``channels`` and ``kernels``: width and kernel of the residual block at each scale, finest first; each scale is
+    half as large as the one before, and the features of ``latent_channels`` half as large as the last. The decoder
+    mirrors all but the last. ``height``: rows of the panoramas it is trained on and measures. ``dtype``: of the weights
+    in the file that is saved.
+    """
+
+    channels: tuple[int, ...] = (32, 64, 128, 128, 128)
+    kernels: tuple[int, ...] = (9, 7, 5, 3, 3)
+    latent_channels: int = 128
+    height: int = 512
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
+        if len(self.kernels) != len(self.channels) or not self.channels:
+            raise UserError(f"kernels must be one for each of channels {[*self.channels]}, got {[*self.kernels]}")
+        if min(*self.channels, self.latent_channels) < 1 or max(*self.channels, self.latent_channels) > 4096:
+            raise UserError(f"channels must lie in [1, 4096], got {[*self.channels, self.latent_channels]}")
+        if not all(kernel % 2 and 1 <= kernel <= 15 for kernel in self.kernels):
+            raise UserError(f"kernels must be odd and at most 15, got {[*self.kernels]}")
+        if self.height % self.factor or self.height < self.factor or self.height > 8192:
+            raise UserError(f"height must be a multiple of {self.factor} and at most 8192, got {self.height}")
+        if any(kernel // 2 > 2 * self.height >> scale for scale, kernel in enumerate(self.kernels)):
+            raise UserError(f"kernels must fit the {self.height} rows halved at each scale, got {[*self.kernels]}")
+
+    @property
+    def factor(self) -> int:
+        """How many times smaller than the panorama the features are, along each axis."""
+        return 2 ** len(self.channels)
+
+
+class ResidualBlock(nn.Module):
+    """Two normalised convolutions beside a straight path, no activation after the sum."""
+
+    def __init__(self, channels: int, kernel: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_convolution(channels, channels, kernel),
+            nn.ReLU(),
+            *_convolution(channels, channels, kernel),
+        )
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Tensor:
+        return x + self.layers(x)
+
+
+class Encoder(nn.Module):
+    """Panoramas in [-1, 1] -> a map of features; a turn of ``factor`` columns moves the map by one column."""
+
+    def __init__(self, config: FaedConfig):
+        super().__init__()
+        widths = (*config.channels, config.latent_channels)
+        kernel = config.kernels[0]
+        self.first = CircularConv2d(3, widths[0], kernel, padding=kernel // 2)
+        self.scales = nn.ModuleList(
+            nn.Sequential(ResidualBlock(wide, kernel), *_halving(wide, narrow), nn.ReLU())
+            for wide, narrow, kernel in zip(widths, widths[1:], config.kernels, strict=False)
+        )
+        self.fuse = CircularConv2d(config.latent_channels, config.latent_channels, 3, padding=1)
+        self.checkpointing = False
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channels rows columns"]:
+        return self.fuse(_run(self.scales, self.first(images), self.checkpointing))
+
+
+class Decoder(nn.Module):
+    """A map of features -> panoramas in [-1, 1]."""
+
+    def __init__(self, config: FaedConfig):
+        super().__init__()
+        widths = (config.latent_channels, *reversed(config.channels[:-1]))
+        kernels = tuple(reversed(config.kernels[:-1]))
+        self.scales = nn.ModuleList(
+            nn.Sequential(Upsample(), *_convolution(narrow, wide, 3), nn.ReLU(), ResidualBlock(wide, kernel))
+            for narrow, wide, kernel in zip(widths, widths[1:], kernels, strict=False)
+        )
+        self.upsample = Upsample()
+        self.last = CircularConv2d(widths[-1], 3, config.kernels[0], padding=config.kernels[0] // 2)
+        self.checkpointing = False
+
+    def forward(self, features: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch 3 height width"]:
+        return self.last(self.upsample(_run(self.scales, features, self.checkpointing))).tanh()
+
+
+class Upsample(nn.Module):
+    """`aognet.nn.circular.upsample` as a layer."""
+
+    def forward(self, features: Float[Tensor, "batch channels rows columns"]) -> Tensor:
+        return upsample(features)
+
+
+class FaedTraining(nn.Module):
+    """Learns to reconstruct whole panoramas; the encoder is what `PanoramaEncoder` measures with."""
+
+    Config = FaedConfig
+
+    def __init__(self, config: FaedConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path, revision: str | None = None) -> "FaedTraining":
+        """What ``save_pretrained`` wrote, of a folder or hub id; raises UserError naming the file and the key."""
+        return load_trained(cls, str(model), METHOD, revision, None)
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """L1 of the reconstruction (the published loss) and its mean PSNR."""
+        self._check(batch.images)
+        output = self.decoder(self.encoder(batch.images)).float()
+        return {"loss": functional.l1_loss(output, batch.images), "psnr": psnr(output.detach(), batch.images).mean()}
+
+    def preview(self, batch: Any) -> dict[str, Tensor]:
+        return {"input": batch.images, "output": self.decoder(self.encoder(batch.images)).float()}
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Every scale is computed again in the backward pass, which moves its running statistics a second time."""
+        self.encoder.checkpointing = self.decoder.checkpointing = True
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors`` (encoder and decoder, in ``config.dtype``)."""
+        dtype = DTYPES[self.config.dtype]
+        parts = {name: deepcopy(part).to(dtype) for name, part in self.trainable_parts().items()}
+        if not all(bool(value.isfinite().all()) for value in part_tensors(parts).values()):
+            raise UserError(f"{folder}: a weight does not fit dtype {self.config.dtype!r}")
+        save_trained(folder, self.config, parts, METHOD)
+
+    def _check(self, images: Tensor) -> None:
+        size, expected = tuple(images.shape[-2:]), (self.config.height, 2 * self.config.height)
+        if size != expected:
+            raise UserError(
+                f"height: the autoencoder is for panoramas of {expected[0]}x{expected[1]} pixels, the data has "
+                f"{size[0]}x{size[1]}; set model.height and data.*.height alike"
+            )
+
+
+def _convolution(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module]:
+    """A convolution of the same size and its normalisation.
+
+    Statistics of the batch, as published: those of one image would take brightness and contrast out of the features.
+    """
+    return CircularConv2d(inputs, outputs, kernel, padding=kernel // 2), nn.BatchNorm2d(outputs)
+
+
+def _halving(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
+    return CircularConv2d(inputs, outputs, 4, stride=2, padding=1), nn.BatchNorm2d(outputs)
+
+
+def _run(layers: nn.ModuleList, x: Tensor, checkpointing: bool) -> Tensor:
+    for layer in layers:
+        recomputed = checkpointing and torch.is_grad_enabled()
+        x = checkpoint(layer, x, use_reentrant=False) if recomputed else layer(x)
+    return x

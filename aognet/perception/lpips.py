@@ -1,0 +1,218 @@
+"""LPIPS: how different two images look (Zhang et al. 2018, arXiv 1801.03924), version 0.1 of its weights.
+
+Activations of a classification network at several depths are scaled to unit length over channels; their squared
+differences are weighted per channel and averaged (equation 1). Keys of the weights are those of the ``lpips`` package.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aognet.errors import UserError
+from aognet.nn.weights import read_tensors
+from aognet.perception.weights import digest, fill, fingerprint, named, weights_file, width_divisor
+
+SMALLEST = 32
+NARROWEST = 16
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution and its ReLU."""
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+
+
+@dataclass(frozen=True)
+class Fire:
+    """SqueezeNet's block: 1 x 1 to ``squeeze`` channels, then 1 x 1 and 3 x 3 to ``expand`` each."""
+
+    squeeze: int
+    expand: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A max pool of stride 2; ``ceil``: a last partial window counts."""
+
+    kernel: int = 3
+    ceil: bool = False
+
+
+# Each row ends where activations are compared (Krizhevsky 2014, SqueezeNet 1.1, VGG-16).
+NETS: dict[str, tuple[tuple[Conv | Fire | Pool, ...], ...]] = {
+    "alex": (
+        (Conv(64, 11, 4, 2),),
+        (Pool(), Conv(192, 5, 1, 2)),
+        (Pool(), Conv(384)),
+        (Conv(256),),
+        (Conv(256),),
+    ),
+    "squeeze": (
+        (Conv(64, 3, 2, 0),),
+        (Pool(ceil=True), Fire(16, 64), Fire(16, 64)),
+        (Pool(ceil=True), Fire(32, 128), Fire(32, 128)),
+        (Pool(ceil=True), Fire(48, 192)),
+        (Fire(48, 192),),
+        (Fire(64, 256),),
+        (Fire(64, 256),),
+    ),
+    "vgg": (
+        (Conv(64), Conv(64)),
+        (Pool(2), Conv(128), Conv(128)),
+        (Pool(2), Conv(256), Conv(256), Conv(256)),
+        (Pool(2), Conv(512), Conv(512), Conv(512)),
+        (Pool(2), Conv(512), Conv(512), Conv(512)),
+    ),
+}
+FIRST = "net.slice1.0.weight"
+# A key that only this net has.
+MARKS = {"alex": "net.slice2.3.weight", "squeeze": "net.slice2.3.squeeze.weight", "vgg": "net.slice1.2.weight"}
+
+
+class FireBlock(nn.Module):
+    """See `Fire`."""
+
+    def __init__(self, inputs: int, squeeze: int, expand: int):
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, squeeze, 1)
+        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
+        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "batch inputs rows columns"]) -> Float[Tensor, "batch channels rows columns"]:
+        """Never negative."""
+        squeezed = functional.relu(self.squeeze(x))
+        return functional.relu(torch.cat([self.expand1x1(squeezed), self.expand3x3(squeezed)], dim=1))
+
+
+class Trunk(nn.Module):
+    """The classification network up to its last compared activations; layers are numbered as torchvision does."""
+
+    def __init__(self, net: str, divisor: int):
+        super().__init__()
+        self.channels: list[int] = []
+        size, number = 3, 0
+        for row, layers in enumerate(NETS[net], start=1):
+            part = nn.Sequential()
+            for layer in layers:
+                module, size = _module(layer, size, divisor)
+                part.add_module(str(number), module)
+                number += 1
+                if isinstance(layer, Conv):
+                    part.add_module(str(number), nn.ReLU())
+                    number += 1
+            self.add_module(f"slice{row}", part)
+            self.channels.append(size)
+
+    def forward(self, x: Float[Tensor, "batch 3 rows columns"]) -> Iterator[Tensor]:
+        """Activations from fine to coarse, one at a time: those of a whole panorama are large."""
+        for part in self.children():
+            x = part(x)
+            yield x
+
+
+class Lpips(nn.Module):
+    """The distance as a module; channels are divided by ``divisor``, for tests."""
+
+    def __init__(self, net: str, divisor: int = 1):
+        super().__init__()
+        self.scaling_layer = nn.Module()
+        self.scaling_layer.register_buffer("shift", torch.zeros(1, 3, 1, 1))
+        self.scaling_layer.register_buffer("scale", torch.ones(1, 3, 1, 1))
+        self.net = Trunk(net, divisor)
+        for row, size in enumerate(self.net.channels):
+            weighting = nn.Module()
+            # Number 0 of the package's pair is its dropout.
+            weighting.model = nn.ModuleDict({"1": nn.Conv2d(size, 1, 1, bias=False)})
+            self.add_module(f"lin{row}", weighting)
+
+    def forward(
+        self, a: Float[Tensor, "batch 3 rows columns"], b: Float[Tensor, "batch 3 rows columns"]
+    ) -> list[Tensor]:
+        """Differences at each depth, [batch, 1, rows, columns] of that depth; their means sum up to the distance."""
+        found = []
+        # One after the other: no gradient is carried back to an image that wants none.
+        for row, (first, second) in enumerate(zip(self._units(a), self._units(b), strict=True)):
+            found.append(getattr(self, f"lin{row}").model["1"]((first - second).square()))
+        return found
+
+    def _units(self, images: Float[Tensor, "batch 3 rows columns"]) -> Iterator[Tensor]:
+        """Activations of unit length at each depth, in float32: small differences need all digits."""
+        scaling = self.scaling_layer
+        for activations in self.net((images - scaling.shift) / scaling.scale):
+            activations = activations.float()
+            # Not the root of a sum: its gradient is infinite where nothing is active.
+            yield activations / (torch.linalg.vector_norm(activations, dim=1, keepdim=True) + 1e-10)
+
+
+class PerceptualDistance:
+    """A loaded LPIPS: ``name`` for reports, ``fingerprint`` of weights and preprocessing."""
+
+    def __init__(self, network: Lpips, net: str, model: str, device: torch.device):
+        weights = digest([network])
+        self.name = named(f"LPIPS 0.1 ({net})", model, weights)
+        self.fingerprint = fingerprint(weights, "lpips 1")
+        # The layout that convolutions are fastest in, on processors too.
+        self.network, self.device = network.to(device, memory_format=torch.channels_last), device
+
+    @classmethod
+    def load(cls, model: str, device: torch.device, revision: str | None = None) -> "PerceptualDistance":
+        """From safetensors with the keys of the ``lpips`` package (file, folder or hub id); they tell which net it is.
+
+        Raises UserError naming the file and the keys that are missing, unknown or of another shape.
+        """
+        path = weights_file(model, revision)
+        # The package lists its weightings twice.
+        tensors = {key: value for key, value in read_tensors(path).items() if not key.startswith("lins.")}
+        net = _net_of(tensors, path)
+        first = NETS[net][0][0].channels
+        with torch.device("meta"):
+            network = Lpips(net, width_divisor(tensors, FIRST, first, NARROWEST, path))
+        return cls(fill(network, tensors, path), net, model, device)
+
+    @torch.no_grad()
+    def distance(
+        self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch"]:
+        """0 for equal images in [-1, 1], about 1 for ones that share nothing. Raises UserError below 32 pixels."""
+        return sum(part.mean(dim=(1, 2, 3)) for part in self._parts(a, b))
+
+    @torch.no_grad()
+    def map(
+        self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 1 height width"]:
+        """Where images differ: all depths at the images' size, summed. Its mean is near ``distance``, not equal."""
+        parts = self._parts(a, b)
+        return sum(functional.interpolate(part, size=a.shape[-2:], mode="bilinear") for part in parts)
+
+    def _parts(self, a: Tensor, b: Tensor) -> list[Tensor]:
+        if min(a.shape[-2:]) < SMALLEST:
+            raise UserError(f"LPIPS needs images of at least {SMALLEST} pixels, got {a.shape[-1]}x{a.shape[-2]}")
+        a, b = (image.to(self.device, memory_format=torch.channels_last) for image in (a, b))
+        return self.network(a, b)
+
+
+def _module(layer: Conv | Fire | Pool, inputs: int, divisor: int) -> tuple[nn.Module, int]:
+    """A layer on ``inputs`` channels, and how many it gives."""
+    if isinstance(layer, Pool):
+        return nn.MaxPool2d(layer.kernel, stride=2, ceil_mode=layer.ceil), inputs
+    if isinstance(layer, Fire):
+        expand = layer.expand // divisor
+        return FireBlock(inputs, layer.squeeze // divisor, expand), 2 * expand
+    channels = layer.channels // divisor
+    return nn.Conv2d(inputs, channels, layer.kernel, layer.stride, layer.padding), channels
+
+
+def _net_of(tensors: Mapping[str, Tensor], path: Path) -> str:
+    found = [net for net, key in MARKS.items() if key in tensors]
+    if len(found) != 1:
+        raise UserError(f"{path}: not the weights of LPIPS with {', '.join(MARKS)}; {MARKS['alex']!r} is not in it")
+    return found[0]

@@ -1,0 +1,115 @@
+"""What every feature network offers and is configured by; `loading` loads them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from aognet.diffusion.loading import check_dtype
+from aognet.errors import UserError
+
+KINDS = ("inception", "clip", "faed", "efficientnet")
+RESIZES = ("antialiased", "tensorflow")
+ROWS = ("centres", "endpoints")
+# Fields that mean something to one kind only; for another kind they must keep their default.
+FIELDS_OF = {
+    "inception": ("resize",),
+    "clip": ("image_encoder", "text_encoder", "tokenizer", "feature_extractor", "classes", "centre_crop"),
+    "faed": ("rows",),
+}
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A feature network.
+
+    ``kind``: inception, clip, faed or efficientnet. ``model``: a folder or a hub id (at ``revision``), for inception
+    and efficientnet also a safetensors file. ``dtype``: of its weights; features always come in float32.
+
+    clip: ``image_encoder``, ``text_encoder``, ``tokenizer`` and ``feature_extractor`` are subfolders of ``model`` as
+    diffusers lays them out; all empty: a whole CLIP lies in the folder itself. Without ``text_encoder`` beside an
+    ``image_encoder`` it reads no texts. ``classes``: words it tells apart, which makes logits possible.
+    ``centre_crop``: shrink the short side and crop the centre, as CLIP's own preprocessing does, not the whole image
+    to a square.
+
+    inception: ``resize`` "antialiased" (bicubic, as clean-fid) or "tensorflow" (bilinear without antialiasing, as
+    the first FID, torch-fidelity and torchmetrics).
+
+    faed: ``rows`` where rows of features lie: "centres" or "endpoints" (`aognet.metrics.latitude`).
+    """
+
+    kind: str
+    model: str
+    revision: str | None = None
+    dtype: str = "float32"
+    image_encoder: str = ""
+    text_encoder: str = ""
+    tokenizer: str = ""
+    feature_extractor: str = ""
+    classes: list[str] = field(default_factory=list)
+    centre_crop: bool = False
+    resize: str = "antialiased"
+    rows: str = "centres"
+
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
+        for key, known in (("kind", KINDS), ("resize", RESIZES), ("rows", ROWS)):
+            if getattr(self, key) not in known:
+                raise UserError(f"{key} must be one of {', '.join(known)}, got {getattr(self, key)!r}")
+        if not self.model.strip():
+            raise UserError(f"model must name a file, a folder or a hub id, got {self.model!r}")
+        for kind, keys in FIELDS_OF.items():
+            changed = [key for key in keys if getattr(self, key) != getattr(NetworkConfig, key, [])]
+            if changed and kind != self.kind:
+                raise UserError(f"{changed[0]} is for kind {kind}, not for {self.kind}")
+        if self.kind == "faed" and self.dtype != "float32":
+            raise UserError(f"dtype of faed must be float32, got {self.dtype!r}")
+        if any(not word.strip() for word in self.classes) or len(set(self.classes)) < len(self.classes):
+            raise UserError(f"classes must be different words, got {self.classes}")
+        if len(self.classes) == 1:
+            raise UserError(f"classes must be none or at least 2, got {self.classes}")
+        if self.text_encoder and not self.image_encoder:
+            raise UserError(f"text_encoder {self.text_encoder!r} needs image_encoder, the subfolder of the image tower")
+        if self.classes and self.image_encoder and not self.text_encoder:
+            raise UserError("classes need text_encoder, the subfolder of the text tower")
+
+
+EMBEDDED = NetworkConfig(
+    kind="clip",
+    model="assets/embedded",
+    image_encoder="image_encoder",
+    text_encoder="text_encoder",
+    tokenizer="tokenizer",
+    feature_extractor="feature_extractor",
+)
+
+
+@runtime_checkable
+class FeatureNetwork(Protocol):
+    """A frozen network that turns images into vectors.
+
+    ``name``: one line for reports. ``fingerprint``: sha256 over its weights and preprocessing; equal only where
+    features are. ``dim``: numbers per image. ``is_fid_inception``: whether a distance in its features may be called
+    FID. ``classes``: how many logits it gives, 0 without. ``reads_text``: whether ``texts`` works.
+    """
+
+    name: str
+    fingerprint: str
+    dim: int
+    is_fid_inception: bool
+    classes: int
+    reads_text: bool
+
+    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """float32 features, on the network's device, of images in [-1, 1] of any size and device."""
+        ...
+
+    def logits(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
+        """Unnormalised class scores of what ``features`` gave. Raises UserError where ``classes`` is 0."""
+        ...
+
+    def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
+        """float32 embeddings of prompts. Raises UserError unless ``reads_text``."""
+        ...

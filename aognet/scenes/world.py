@@ -1,0 +1,82 @@
+"""What every scene gives to the renderer: light, distance and meaning along rays, and words for what a view shows.
+
+Units: metres, and radiance relative to that of a white matte surface which faces the sun outside the atmosphere (some
+41,000 cd/m2). So such a surface on the ground in full sunlight has about 0.9, a clear sky 0.05 to 0.4, the disc of the
+sun up to 46,000, a white wall under 300 lux of lamps ``300 * LUX``. Irradiances are kept divided by pi for the same
+reason: a matte surface has radiance ``albedo * (sunlight * cosine + ambient)``, with the ``Sky``'s fields of those
+names. Rooms look out of their windows with ``garden.garden(rng, sky)``; the disc to shine in is ``sky.discs``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from aognet.scenes.rays import Rays
+
+LUX = 1 / 128_000  # radiance of a white matte surface lit by one lux
+NOTHING = 0  # index of the label of what is not worth saying: labels[0] is always ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What n rays meet; ``label`` indexes the world's labels, ``through`` is 0 where anything hides sun and moon."""
+
+    radiance: np.ndarray  # (n, 3) float32, linear, without the discs of sun and moon
+    distance: np.ndarray  # (n,) float32, metres along the ray, inf: sky
+    label: np.ndarray  # (n,) int16
+    through: np.ndarray  # (n,) float32 in [0, 1], part of a disc's light behind everything that comes through
+
+
+@dataclass(frozen=True)
+class Disc:
+    """The sun or the moon: the renderer spreads its light over the pixels it covers, so that none is lost."""
+
+    direction: np.ndarray  # (3,) unit vector
+    radius: float  # radians
+    radiance: np.ndarray  # (3,)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One label in a view: its noun, its index, its share of the picture, where it is across (-1 left, 1 right)."""
+
+    noun: str
+    index: int
+    share: float
+    across: float
+
+
+@dataclass(frozen=True)
+class View:
+    """What a square 90 degree view at eye level shows, the largest share first; only shares above ``LEAST_SHARE``.
+
+    ``turn`` takes the camera's axes to the world's, so ``turn[:, 2]`` is where the camera looks.
+    """
+
+    turn: np.ndarray
+    sights: tuple[Sight, ...]
+    discs: tuple[float, ...]  # where across each visible disc of the world is
+
+    def share(self, *nouns: str) -> float:
+        """The share of the picture that these nouns take together."""
+        return sum(sight.share for sight in self.sights if sight.noun in nouns)
+
+
+LEAST_SHARE = 0.004
+
+
+@runtime_checkable
+class World(Protocol):
+    """What can be seen from the camera at the origin, which stands upright."""
+
+    caption: str  # true of the whole panorama
+    labels: Sequence[str]  # nouns for captions ("a bed"); labels[0] is ""; the same noun twice: two things
+    discs: Sequence[Disc]  # sun and moon, if they shine
+
+    def seen(self, rays: Rays) -> Seen:
+        """What each ray meets."""
+
+    def tell(self, view: View) -> str:
+        """A caption that is true of the view."""

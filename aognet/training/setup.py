@@ -1,0 +1,145 @@
+"""Settings of a training run and what is made from them once: accelerator, trained parameters, optimizer."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from aognet.diffusion.execution import keep_kernels
+from aognet.errors import UserError
+from aognet.training.trainable import Trainable
+
+_COUNTS = (
+    *("max_steps", "batch_size", "gradient_accumulation", "log_every", "image_samples", "threads"),
+    *("warmup_steps", "checkpoint_every", "keep_checkpoints", "validate_every", "validation_samples"),
+    *("images_every", "num_workers", "seed", "weight_decay", "max_grad_norm"),
+)
+_AT_LEAST_ONE = _COUNTS[:6]
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """Settings of a training run; intervals are in optimizer steps, 0 means never."""
+
+    max_steps: int = 100_000
+    batch_size: int = 1
+    """Samples per process and forward pass."""
+    gradient_accumulation: int = 1
+    """Forward passes per optimizer step."""
+    learning_rate: float = 1e-5
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """After the warm-up: stay, or fall to 0 at ``max_steps``."""
+    warmup_steps: int = 0
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    """Longer gradients are shortened to this; 0 leaves them."""
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    gradient_checkpointing: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    ema_decay: float = 0.0
+    """Decay of the moving average of the weights; 0 keeps none."""
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 3
+    """How many of the newest to keep; 0 keeps all."""
+    validate_every: int = 0
+    validation_samples: int = 16
+    images_every: int = 0
+    image_samples: int = 4
+    log_every: int = 10
+    tracker: Literal["none", "tensorboard", "wandb"] = "none"
+    num_workers: int = 2
+    """Processes that load data, per training process; 0 loads in the training process."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    """CPU threads per process; null leaves torch's choice."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            value, least = getattr(self, name), 1 if name in _AT_LEAST_ONE else 0
+            if value is not None and not least <= value < math.inf:
+                raise UserError(f"{name} must be at least {least}, got {value}")
+        if not 0 < self.learning_rate < math.inf:
+            raise UserError(f"learning_rate must be more than 0, got {self.learning_rate}")
+        if not 0 <= self.ema_decay < 1:
+            raise UserError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"betas must lie in [0, 1), got {self.betas}")
+
+
+def learning_rate(config: TrainerConfig, step: int) -> float:
+    """The rate of the optimizer step ``step`` (the first is 0): a function of the step alone, so it needs no state."""
+    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    done = min(1.0, max(0, step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps))
+    factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[config.lr_schedule]
+    return config.learning_rate * warmup * factor
+
+
+def make_accelerator(config: TrainerConfig, model: Trainable) -> Any:
+    """The accelerate object for this process; under torchrun or ``accelerate launch`` it joins the others."""
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.utils import GradientAccumulationPlugin
+
+    available = torch.accelerator.is_available()
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("trainer.device: cuda, but torch sees no CUDA device here")
+    cpu = config.device == "cpu" or not available
+    if cpu and config.mixed_precision == "fp16":
+        raise UserError("trainer.mixed_precision: fp16 needs a GPU; use bf16 or no on the CPU")
+    ddp = DistributedDataParallelKwargs(
+        find_unused_parameters=getattr(model, "find_unused_parameters", False),
+        gradient_as_bucket_view=True,
+    )
+    accumulation = GradientAccumulationPlugin(num_steps=config.gradient_accumulation, sync_with_dataloader=False)
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision=config.mixed_precision,
+        gradient_accumulation_plugin=accumulation,
+        kwargs_handlers=[ddp],
+    )
+
+
+def prepare_parameters(config: TrainerConfig, model: Trainable, device: torch.device) -> dict[str, Tensor]:
+    """Put the model on the device, freeze all but its trained parts, and name what trains: ``part.parameter``."""
+    parts = model.trainable_parts()
+    named: dict[int, tuple[str, Tensor]] = {}
+    for part, module in parts.items():
+        for name, parameter in module.named_parameters():
+            named.setdefault(id(parameter), (f"{part}.{name}", parameter))
+    for parameter in model.parameters():
+        if id(parameter) not in named:
+            parameter.requires_grad_(False)
+    if config.gradient_checkpointing:
+        model.enable_gradient_checkpointing()
+    model.to(device)
+    if config.channels_last:
+        model.to(memory_format=torch.channels_last)
+    if config.compile:
+        keep_kernels()
+        model.compile()
+    trained = {name: parameter for name, parameter in named.values() if parameter.requires_grad}
+    low = [name for name, parameter in trained.items() if parameter.dtype in (torch.float16, torch.bfloat16)]
+    if low:
+        kind = str(trained[low[0]].dtype).removeprefix("torch.")
+        raise UserError(f"model.backbone.dtype must be float32, since {low[0]} is trained; got {kind}")
+    if not trained:
+        raise UserError(f"{type(model).__name__} has nothing to train: all its parts are frozen")
+    return trained
+
+
+def make_optimizer(config: TrainerConfig, parameters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
+    """The optimizer over the named parameters, in their order."""
+    options = {"lr": config.learning_rate, "betas": config.betas, "weight_decay": config.weight_decay}
+    if config.optimizer == "adamw8bit":
+        try:
+            from bitsandbytes.optim import AdamW8bit
+        except ImportError as error:
+            raise UserError("trainer.optimizer: adamw8bit needs bitsandbytes: pip install bitsandbytes") from error
+        return AdamW8bit(parameters.values(), **options)
+    return torch.optim.AdamW(parameters.values(), fused=True, **options)

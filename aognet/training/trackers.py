@@ -1,0 +1,160 @@
+"""Where the numbers and images of a run go, besides its own folder."""
+
+import json
+import logging
+import math
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from aognet.errors import UserError
+from aognet.io.files import write_atomically
+from aognet.training.experiment import METRICS
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Receives scalars and image grids of one run."""
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None: ...
+
+    def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class MetricsFile:
+    """One JSON object per line; always written. Lines after ``resume_step`` (of a killed run) are dropped.
+
+    So is what is no line of numbers: half of one, as a kill or a full disk leaves it, in silence, anything else with a
+    warning. Raises UserError where the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path, resume_step: int) -> None:
+        self.path = path
+        *lines, half = _content(path).split(b"\n")
+        steps = {line: _step(line) for line in lines}
+        if damaged := sum(steps[line] is None for line in lines):
+            log.warning("%s: %d of %d lines are damaged and are left out", path, damaged, len(lines))
+        if half and _step(half) is not None:
+            lines, steps = [*lines, half], steps | {half: _step(half)}
+        kept = [line for line in lines if steps[line] is not None and steps[line] <= resume_step]
+        write_atomically(path, b"".join(line + b"\n" for line in kept))
+        with _written(path):
+            self.file = path.open("ab", buffering=0)  # whatever could not be written must not come again at the end
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        finite = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
+        with _written(self.path):
+            self.file.write((json.dumps({"step": step} | finite) + "\n").encode())
+
+    def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None:
+        """Images are in the run's own folder already."""
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class TensorBoard:
+    """Event files in ``folder``; ``resume_step`` hides what a killed run logged later."""
+
+    def __init__(self, folder: Path, resume_step: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UserError("trainer.tracker: tensorboard is not installed: pip install tensorboard") from error
+        self.folder = folder
+        with _written(folder):
+            self.writer = SummaryWriter(str(folder), purge_step=resume_step + 1 if resume_step else None)
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        with _written(self.folder):
+            for name, value in scalars.items():
+                self.writer.add_scalar(name, value, step)
+
+    def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None:
+        with _written(self.folder):
+            self.writer.add_image(name, image.numpy(), step)
+
+    def close(self) -> None:
+        with _written(self.folder):
+            self.writer.close()
+
+
+class WandB:
+    """Weights & Biases; ``WANDB_MODE=offline`` needs no account. A resumed run continues the same wandb run."""
+
+    def __init__(self, folder: Path, project: str, config: Mapping[str, Any]) -> None:
+        try:
+            import wandb
+        except ImportError as error:
+            raise UserError("trainer.tracker: wandb is not installed: pip install wandb") from error
+        self.wandb = wandb
+        run_id_file = folder / "wandb_id.txt"
+        run_id = _content(run_id_file).decode("ascii", errors="replace").strip()
+        if not re.fullmatch(r"[\w-]{1,64}", run_id, re.ASCII):
+            if run_id:
+                log.warning("%s: is damaged; a new wandb run begins", run_id_file)
+            run_id = secrets.token_hex(4)
+            write_atomically(run_id_file, run_id)
+        try:
+            self.run = wandb.init(
+                project=project, name=folder.name, dir=str(folder), id=run_id, resume="allow", config=dict(config)
+            )
+        except wandb.errors.Error as error:
+            raise UserError(f"wandb: {error} (WANDB_MODE=offline needs no account)") from error
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        self.run.log(dict(scalars), step=step)
+
+    def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None:
+        self.run.log({name: self.wandb.Image(image.permute(1, 2, 0).numpy())}, step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+def open_trackers(
+    tracker: str, folder: Path, resume_step: int, project: str = "aognet", config: Mapping[str, Any] | None = None
+) -> list[Tracker]:
+    """The metrics file and the chosen tracker (``none``, ``tensorboard`` or ``wandb``) of the run in ``folder``."""
+    trackers: list[Tracker] = [MetricsFile(folder / METRICS, resume_step)]
+    if tracker == "tensorboard":
+        trackers.append(TensorBoard(folder / "tensorboard", resume_step))
+    elif tracker == "wandb":
+        trackers.append(WandB(folder, project, config or {}))
+    return trackers
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _step(line: bytes) -> float | None:
+    """The step of a line; None if it is none."""
+    try:
+        step = float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError, OverflowError):
+        return None
+    return step if math.isfinite(step) else None

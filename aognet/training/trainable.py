@@ -1,0 +1,66 @@
+"""What a method must offer to be trained by the :class:`~aognet.training.trainer.Trainer`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from aognet.data.panorama import Panorama
+from aognet.data.streams import PanoramaStream
+
+
+@runtime_checkable
+class Batch(Protocol):
+    """A frozen dataclass of tensors and prompts; ``seeds`` holds one integer per sample."""
+
+    seeds: Tensor
+
+    def to(self, device: Any) -> "Batch": ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """An endless dataset: sample ``n >= 0`` is a pure function of the dataset's config and ``n``."""
+
+    def __getitem__(self, number: int) -> Any: ...
+
+    def collate(self, samples: Sequence[Any]) -> Batch: ...
+
+
+@runtime_checkable
+class StreamedSamples(Protocol):
+    """A dataset whose panoramas come from a stream; ``stream`` is None where it has `Samples` by number instead."""
+
+    stream: PanoramaStream | None
+
+    def draw(self, panorama: Panorama, number: int) -> Any:
+        """A sample, a pure function of its arguments and the dataset's config."""
+
+    def collate(self, samples: Sequence[Any]) -> Batch: ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """An ``nn.Module`` with frozen and trained parts.
+
+    Everything random in ``forward`` and ``preview`` comes from ``batch.seeds``, so that neither the number of
+    processes nor a restart changes what is learned. Frozen parts stay out of training mode by themselves. A method
+    whose step may leave trained parameters unused sets ``find_unused_parameters = True``. One that wants to measure
+    something at the very end has ``finish(batches)``, called with some batches before the last ``save_pretrained``.
+    """
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        """Name -> module. Only their parameters are optimised, averaged and checkpointed."""
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """``loss`` (scalar, mean over the batch) and other scalars worth logging."""
+
+    def preview(self, batch: Any) -> dict[str, Tensor]:
+        """Name -> images [batch, 1 or 3, height, width] in [-1, 1] to look at; may be empty."""
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write config and trained weights; ``from_pretrained(folder)`` of the same class reads them."""
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Trade computing time for memory in the backward pass."""

@@ -1,0 +1,93 @@
+"""A photograph may lie anywhere round about: what is painted turns with it, as the panorama it belongs to does."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from aognet.canvas import Canvas
+from aognet.diffusion.backbone import BackboneConfig
+from aognet.diffusion.inpaint import frame_yaw
+from aognet.diffusion.sampling.sampler import SamplerConfig
+from aognet.generate import outpaint
+from aognet.generate.inputs import DirectedPrompt
+from aognet.generate.journal import Journal
+from aognet.generate.outpaint import Generator, GeneratorConfig, Run, planned
+from aognet.geometry.camera import Camera
+from aognet.geometry.views import PlanConfig
+from aognet.methods.cubediff import CubeDiff
+from aognet.methods.pretrained import load_method
+from tests.generate.painter import QUIET, smooth_photo
+
+HEIGHT, COLUMNS = 64, 27
+TURN = COLUMNS * 180 / HEIGHT
+PHOTO = Camera(pitch_degrees=8.0, fov_degrees=80.0, width=80, height=60)
+CONFIGS = {
+    "aognet": GeneratorConfig(HEIGHT, PlanConfig(size=32), SamplerConfig(steps=1), face_size=16),
+    "cubediff": GeneratorConfig(HEIGHT, PlanConfig(kind="cube", fov_degrees=95.0, size=32), SamplerConfig(steps=1)),
+}
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def painter(request: pytest.FixtureRequest, streams_folder: Path, sd2_folder: Path) -> Generator:
+    if request.param == "aognet":
+        model = load_method(str(streams_folder)).eval()
+    else:
+        model = CubeDiff(CubeDiff.Config(backbone=BackboneConfig(str(sd2_folder)))).eval()
+        torch.nn.init.normal_(model.backbone.unet.conv_in.added.weight, std=0.1)
+    return Generator(model, CONFIGS[request.param], torch.device("cpu"))
+
+
+def painted(painter: Generator, folder: Path, start: Canvas, yaw: float, camera: Camera | None = PHOTO) -> Canvas:
+    request = {"camera": camera and asdict(replace(camera, yaw_degrees=yaw))}
+    directed = (DirectedPrompt(90.0 + yaw, 0.0, "a barn"),)
+    return painter.paint([Run(Journal.create(folder, request, start), "a room", directed)], QUIET)[0]
+
+
+def apart(canvas: Canvas, turned: Canvas) -> Tensor:
+    """Levels of 255 between what was painted and what was painted elsewhere, turned back."""
+    assert canvas.unknown_pixels == turned.unknown_pixels == 0
+    return (canvas.image - turned.image.roll(-COLUMNS, -1)).abs() * 127.5
+
+
+def test_what_is_painted_turns_with_the_photograph(painter: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    start = Canvas.empty(HEIGHT).paint(smooth_photo()[None], PHOTO)
+    turned = Canvas(start.pixels.roll(COLUMNS, -1))
+    ahead = painted(painter, tmp_path / "ahead", start, 0.0)
+    there = painted(painter, tmp_path / "turned", turned, TURN)
+    off = apart(ahead, there)
+    # Where rounding moves a pixel by one of its file's 256 levels, what is painted after it moves along.
+    assert off.mean() < 0.1 and torch.quantile(off.flatten(), 0.999) <= 2
+    at = DirectedPrompt(70.0, 10.0, "a door")
+    again = [
+        painter.repaint(finished(tmp_path / name), replace(at, yaw=at.yaw + yaw), "a room", QUIET)
+        for name, yaw in (("ahead", 0.0), ("turned", TURN))
+    ]
+    off = apart(*again)
+    assert off.mean() < 0.2 and torch.quantile(off.flatten(), 0.999) <= 3
+    if not painter.model.whole_waves:  # a cube faces its photograph by itself
+        monkeypatch.setattr(outpaint, "frame_yaw", lambda photo, height: 0.0)
+        assert apart(ahead, painted(painter, tmp_path / "frameless", turned, TURN)).mean() > 1
+
+
+def finished(folder: Path) -> Journal:
+    journal = Journal.open(folder)
+    journal.finish()
+    return journal
+
+
+def test_a_frame_is_a_whole_number_of_columns():
+    assert frame_yaw(None, 64) == 0.0
+    assert frame_yaw(Camera(), 64) == 0.0
+    for yaw in (-180.0, -33.3, 0.4, 90.0, 179.9, 500.0):
+        frame = frame_yaw(Camera(yaw), 64)
+        assert -180 <= frame < 180 and (frame / 360 * 128) % 1 == 0
+        assert abs((frame - yaw + 180) % 360 - 180) <= 180 / 128
+
+
+def test_without_a_photograph_the_frame_is_the_canvas():
+    known = torch.zeros(HEIGHT, 2 * HEIGHT, dtype=torch.bool)
+    config, frame = CONFIGS["aognet"], frame_yaw(None, HEIGHT)
+    assert planned(config, known, "", ()) == planned(config, known, "", (), frame)

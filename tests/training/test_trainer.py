@@ -1,0 +1,267 @@
+"""A stopped run goes on as if it had never stopped; two processes learn what one learns."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from PIL import Image
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+from aognet.errors import UserError
+from aognet.training.loader import SampleOrder
+from aognet.training.setup import TrainerConfig, learning_rate
+from aognet.training.trainable import Samples, Trainable
+from aognet.training.trainer import Trainer
+from tests.training.toy import Toy, ToyConfig, ToySamples, ToySamplesConfig, fresh_processes, metrics, power_cut
+
+ROOT = Path(__file__).parents[2]
+QUICK = TrainerConfig(
+    max_steps=8,
+    batch_size=4,
+    learning_rate=1e-2,
+    lr_schedule="constant",
+    warmup_steps=3,
+    ema_decay=0.9,
+    log_every=1,
+    num_workers=0,
+    validation_samples=6,
+    device="cpu",
+    threads=1,
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    yield from fresh_processes()
+
+
+def make(folder: Path, config: TrainerConfig = QUICK, model: ToyConfig | None = None, **data: Any) -> Trainer:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    train = ToySamples(ToySamplesConfig(**data))
+    return Trainer(config, Toy(model or ToyConfig()), train, ToySamples(ToySamplesConfig(seed=9)), folder)
+
+
+def final_state(trainer: Trainer) -> dict[str, dict[str, torch.Tensor]]:
+    state = trainer.checkpoints.load(trainer.checkpoints.latest())
+    assert state.progress == trainer.progress
+    random = {"torch": state.random["0:torch"]}  # the type checker of the tests draws from Python's own generator
+    return {"weights": state.weights, "ema": state.ema, "optimizer": state.optimizer, "random": random}
+
+
+def assert_bitwise_equal(one: Trainer, other: Trainer) -> None:
+    left, right = final_state(one), final_state(other)
+    for kind in left:
+        assert left[kind].keys() == right[kind].keys()
+        for key, value in left[kind].items():
+            assert torch.equal(value, right[kind][key]), f"{kind} {key}"
+
+
+# Stopping and going on
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        QUICK,
+        replace(QUICK, gradient_accumulation=3, lr_schedule="cosine", channels_last=True, num_workers=1),
+        replace(QUICK, mixed_precision="bf16", ema_decay=0.0, max_grad_norm=0.0, validate_every=2, images_every=4),
+    ],
+    ids=["plain", "accumulation", "bf16"],
+)
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, config: TrainerConfig) -> None:
+    dropout = ToyConfig(dropout=0.3)
+    config = replace(config, checkpoint_every=4)
+    whole = make(tmp_path / "whole", config, dropout)
+    whole.fit()
+
+    first = make(tmp_path / "parts", config, dropout)
+    first.train_data.on_read = partial(power_cut, 4 * config.batch_size * config.gradient_accumulation)
+    with pytest.raises(RuntimeError, match="power cut|Caught RuntimeError"):
+        first.fit()
+    torch.rand(7), torch.manual_seed(99)  # another process starts with other random states
+    second = make(tmp_path / "parts", config, dropout)
+    second.fit(resume=True)
+    assert_bitwise_equal(whole, second)
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
+    assert final_state(whole)["weights"]["stem.weight"].std() > 0
+
+
+def test_ctrl_c_ends_the_step_and_writes_a_checkpoint(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole")
+    whole.fit()
+
+    def interrupt(number: int) -> None:
+        if number == 2 * 4 + 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = make(tmp_path / "stopped")
+    stopped.train_data.on_read = interrupt
+    with pytest.raises(KeyboardInterrupt, match=r"after step 3, wrote .*step-00000003; .* --resume"):
+        stopped.fit()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not (tmp_path / "stopped" / "final").exists()
+    resumed = make(tmp_path / "stopped")
+    resumed.fit(resume=True)
+    assert_bitwise_equal(whole, resumed)
+
+
+def test_a_killed_run_never_counts_a_step_twice_in_its_metrics(tmp_path: Path) -> None:
+    run = make(tmp_path, replace(QUICK, max_steps=4))
+    run.fit()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "train/loss": 1.0}\n{"step": 6, "tra')
+    make(tmp_path).fit(resume=True)
+    assert list(metrics(tmp_path)) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert len(json.loads((tmp_path / "provenance.json").read_text())) == 2
+
+
+def test_a_finished_run_stays_as_it_is(tmp_path: Path) -> None:
+    make(tmp_path).fit()
+    before = load_file(tmp_path / "final" / "model.safetensors")
+    make(tmp_path).fit(resume=True)
+    after = load_file(tmp_path / "final" / "model.safetensors")
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_what_does_not_fit_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    make(tmp_path, replace(QUICK, max_steps=1)).fit()
+    with pytest.raises(
+        UserError, match=r"weights.safetensors: 'stem.weight' has shape \[4, 3, 3, 3\], the model needs"
+    ):
+        make(tmp_path, model=ToyConfig(channels=8)).fit(resume=True)
+    other = make(tmp_path)
+    other.config = replace(QUICK, optimizer="adamw8bit")
+    with pytest.raises(UserError, match="optimizer 'adamw', the config says 'adamw8bit'"):
+        other.fit(resume=True)
+
+
+# What is learned
+
+
+def test_order_is_the_same_however_it_is_split() -> None:
+    whole = list(SampleOrder(first_sample=24, steps=3, batch_size=12))
+    for processes, accumulation in [(2, 1), (1, 3), (2, 3)]:
+        size = 12 // processes // accumulation
+        ranks = [list(SampleOrder(24, 3, size, accumulation, processes, rank)) for rank in range(processes)]
+        for step in range(3):
+            seen = [
+                n for rank in ranks for batch in rank[step * accumulation : (step + 1) * accumulation] for n in batch
+            ]
+            assert sorted(seen) == whole[step]
+
+
+def test_accumulation_learns_what_one_large_batch_learns(tmp_path: Path) -> None:
+    large = make(tmp_path / "a")
+    large.fit()
+    small = make(tmp_path / "b", replace(QUICK, batch_size=1, gradient_accumulation=4))
+    small.fit()
+    assert_close(small.parts["stem"].weight, large.parts["stem"].weight, atol=1e-6, rtol=0)
+    assert metrics(tmp_path / "a") == pytest.approx(metrics(tmp_path / "b"), abs=1e-6)
+
+
+def test_only_trained_parts_change_and_the_loss_falls(tmp_path: Path) -> None:
+    run = make(tmp_path, replace(QUICK, max_steps=60, learning_rate=3e-2, validate_every=30))
+    frozen = run.model.frozen.weight.clone()
+    before = run.validate()["loss"]
+    run.fit()
+    assert torch.equal(run.model.frozen.weight, frozen)
+    assert not any(value.requires_grad for value in run.model.frozen.parameters())
+    assert list(metrics(tmp_path, "val/loss")) == [30, 60]
+    assert metrics(tmp_path, "val/loss")[60] < 0.9 * before
+
+
+def test_validation_repeats_and_uses_the_average(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    first = run.validate()["loss"]
+    assert run.validate()["loss"] == first
+    run.fit()
+    after = run.validate()["loss"]
+    weights = {key: value.clone() for key, value in run.parameters.items()}
+    assert run.validate()["loss"] == after != first
+    assert all(torch.equal(run.parameters[key], weights[key]) for key in weights)
+    run.ema = None
+    assert run.validate()["loss"] != after
+    final = load_file(tmp_path / "final" / "model.safetensors")
+    assert torch.equal(final["stem.weight"], final_state(run)["ema"]["stem.weight"])
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    run = make(tmp_path, replace(QUICK, checkpoint_every=2), ToyConfig(nan_at=17))
+    with pytest.raises(UserError, match="the loss became nan at step 5; nothing was saved after step 4"):
+        run.fit()
+    assert run.checkpoints.latest().name == "step-00000004"
+    assert all(value.isfinite().all() for value in run.parameters.values())
+
+
+def test_a_worker_passes_a_mistake_on_as_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        make(tmp_path, replace(QUICK, num_workers=1), fail_at=5).fit()
+    assert str(caught.value) == "sample 5 cannot be read"
+
+
+def test_learning_rate_is_a_function_of_the_step() -> None:
+    config = TrainerConfig(max_steps=104, warmup_steps=4, learning_rate=1.0)
+    assert [learning_rate(config, step) for step in (0, 1, 3, 4, 90)] == pytest.approx([0.2, 0.4, 0.8, 1, 1])
+    assert learning_rate(replace(config, lr_schedule="linear"), 54) == pytest.approx(0.5)
+    assert learning_rate(replace(config, lr_schedule="cosine"), 29) == pytest.approx(0.853553)
+    assert learning_rate(replace(config, lr_schedule="cosine"), 200) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
+        ({"threads": 0}, "threads must be at least 1, got 0"),
+        ({"warmup_steps": -1}, "warmup_steps must be at least 0, got -1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be more than 0, got nan"),
+        ({"ema_decay": 1.0}, "ema_decay must lie in"),
+        ({"betas": (0.9, 1.0)}, "betas must lie in"),
+    ],
+)
+def test_impossible_settings_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TrainerConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (replace(QUICK, optimizer="adamw8bit"), "trainer.optimizer: adamw8bit needs bitsandbytes"),
+        (replace(QUICK, mixed_precision="fp16"), "trainer.mixed_precision: fp16 needs a GPU"),
+        (replace(QUICK, device="cuda"), "trainer.device: cuda, but torch sees no CUDA"),
+    ],
+)
+def test_what_is_not_here_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: TrainerConfig, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=message):
+        make(tmp_path, config)
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "wandb"])
+def test_trackers_need_no_account(tmp_path: Path, tracker: str) -> None:
+    pytest.importorskip("tensorboard" if tracker == "tensorboard" else "wandb")
+    make(tmp_path, replace(QUICK, max_steps=2, tracker=tracker, images_every=2)).fit()
+    assert list((tmp_path / tracker).rglob("*tfevents*" if tracker == "tensorboard" else "*.wandb"))
+    with Image.open(tmp_path / "images" / "step-00000002.png") as image:
+        assert image.size == (2 * (4 + 4), 4 * (4 + 4))
+
+
+def test_toys_are_what_the_trainer_expects() -> None:
+    assert isinstance(Toy(ToyConfig()), Trainable)
+    assert isinstance(ToySamples(ToySamplesConfig()), Samples)

@@ -1,0 +1,10 @@
+"""``main.py`` with the toys registered, for tests that need another process."""
+
+from aognet import cli
+from aognet.config import REGISTRY
+from main import main
+from tests.training.toy import TARGETS
+
+if __name__ == "__main__":
+    REGISTRY.update(TARGETS)
+    cli.run(main)
