@@ -21,7 +21,7 @@ Opacity = Float[Tensor, "batch 1 rows columns"] | None
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class MaskedView:
     """What a camera sees of a canvas: ``image`` in [-1, 1] with unknown pixels 0, and which pixels are ``known``."""
 
     image: Float[Tensor, "*batch 3 rows columns"]
@@ -80,20 +80,20 @@ class Canvas:
         """A canvas of its own, to paint into."""
         return Canvas(self.pixels.clone())
 
-    def look(self, camera: Camera) -> Glimpse:
+    def look(self, camera: Camera) -> MaskedView:
         """What a camera sees; a view pixel is known where every panorama pixel it is made of is known."""
         both = self.look_all([camera])
-        return Glimpse(both.image[:, 0], both.known[:, 0])
+        return MaskedView(both.image[:, 0], both.known[:, 0])
 
-    def faces(self, size: int, yaw_degrees: float = 0.0) -> Glimpse:
+    def faces(self, size: int, yaw_degrees: float = 0.0) -> MaskedView:
         """The six faces of the cubemap whose front looks at a yaw, [batch, 6, ...]."""
         return self.look_all([camera.turned(yaw_degrees) for camera in face_cameras(size)])
 
-    def look_all(self, cameras: Sequence[Camera]) -> Glimpse:
+    def look_all(self, cameras: Sequence[Camera]) -> MaskedView:
         """What cameras of one size see, [batch, views, ...]."""
         views = perspective.look_all(self._shrunk(perspective.shrinkage(cameras, self.height)), cameras)
         known = views[:, :, 3:] > 0.999
-        return Glimpse(views[:, :, :3] * known, known)
+        return MaskedView(views[:, :, :3] * known, known)
 
     def _shrunk(self, by: int) -> Tensor:
         """The pixels made smaller, kept, and made again where something is painted."""
@@ -150,7 +150,7 @@ class Canvas:
 
 
 def join(
-    generated: Float[Tensor, "batch 3 rows columns"], glimpse: Glimpse, feather: float = 0.1
+    generated: Float[Tensor, "batch 3 rows columns"], masked_view: MaskedView, feather: float = 0.1
 ) -> Float[Tensor, "batch 3 rows columns"]:
     """A generated view made to meet what is known: known pixels kept, the others drawn towards them near the border.
 
@@ -161,11 +161,11 @@ def join(
     With a ``feather`` of 0 the generated pixels are taken as they are.
     """
     if feather == 0:
-        return torch.where(glimpse.known, glimpse.image, generated)
-    known = glimpse.known.to(generated.dtype)
+        return torch.where(masked_view.known, masked_view.image, generated)
+    known = masked_view.known.to(generated.dtype)
     unknown = 1 - known
     beside = unknown * _grown(known, 3)
-    both = torch.cat([glimpse.image * known, known, generated * unknown, unknown], dim=1)
+    both = torch.cat([masked_view.image * known, known, generated * unknown, unknown], dim=1)
     (near_known, near), (far_known, far) = (_local_means(both, size) for size in (5, 9))
     # The means lie 2.5 and 4.5 pixels apart across the border; a colour that changes evenly has no jump at distance 0.
     # Its mean along the border: single pixels would draw a line where textures meet.
@@ -174,7 +174,7 @@ def join(
     hue = _carried(jump - jump.mean(1, keepdim=True), beside, near)
     reach = _reach(known, max(feather * generated.shape[-2], 1.0))
     correction = hue + (_extend(jump * beside, beside) - hue) * reach
-    return torch.where(glimpse.known, glimpse.image, (generated + correction).clamp(-1, 1))
+    return torch.where(masked_view.known, masked_view.image, (generated + correction).clamp(-1, 1))
 
 
 def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, similar: float = 0.25) -> Tensor:
@@ -236,10 +236,10 @@ def _grown(mask: Tensor, size: int) -> Tensor:
     return (_box_mean(mask, size) > 0.5 / size**2).to(mask.dtype)
 
 
-def filled(glimpse: Glimpse) -> Float[Tensor, "batch 3 rows columns"]:
-    """A glimpse with its unknown pixels filled by the smooth continuation of the known ones (0 if none is known)."""
-    smooth = _extend(glimpse.image, glimpse.known.to(glimpse.image.dtype))
-    return torch.where(glimpse.known, glimpse.image, smooth)
+def filled(masked_view: MaskedView) -> Float[Tensor, "batch 3 rows columns"]:
+    """A masked view with the smooth continuation of its known pixels in the unknown ones (0 if none is known)."""
+    smooth = _extend(masked_view.image, masked_view.known.to(masked_view.image.dtype))
+    return torch.where(masked_view.known, masked_view.image, smooth)
 
 
 def _extend(values: Tensor, weight: Tensor) -> Tensor:

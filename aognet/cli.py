@@ -16,7 +16,7 @@ from aognet import threads
 from aognet.errors import UserError
 from aognet.terminal import VisibleFormatter, visible
 
-MOST_CHARACTERS = 200
+MAX_CHARACTERS = 200
 
 Main = Callable[[Sequence[str] | None], int | None]
 
@@ -37,7 +37,7 @@ def run(main: Main, arguments: Sequence[str] | None = None) -> None:
         # Wherever a name goes to the system first, it may be one that no file can have.
         if error.errno != ENAMETOOLONG:
             raise
-        code = _say("error", f"{str(error.filename)[:MOST_CHARACTERS]}...: {error.strerror}", 2)
+        code = _say("error", f"{str(error.filename)[:MAX_CHARACTERS]}...: {error.strerror}", 2)
     except KeyboardInterrupt as stop:
         code = _say("stopped", str(stop) or "by the user", 130)
     sys.exit(code)

@@ -78,7 +78,7 @@ class OneShot:
     def __call__(self, canvas, prompt: str):
         from torch.nn import functional
 
-        from aognet.diffusion.inpaint import Context, inpaint
+        from aognet.diffusion.inpaint import TextContext, inpaint
         from aognet.diffusion.sampling.noise import generators
 
         backbone, sampler, source = self.backbone, self.sampler, generators([self.seed])
@@ -86,7 +86,7 @@ class OneShot:
         known = functional.interpolate(canvas.known.float(), size, mode="area") > 0.999
         image = functional.interpolate(canvas.image, size, mode="bicubic", antialias=True).clamp(-1, 1)
         condition = backbone.prepare_condition(image * known, known, source)
-        context = Context.of_prompts(backbone, [prompt], sampler.negative)
+        context = TextContext.of_prompts(backbone, [prompt], sampler.negative)
         painted = inpaint(backbone, condition, context, sampler, source)
         return functional.interpolate(painted, canvas.image.shape[-2:], mode="bicubic").clamp(-1, 1)
 

@@ -36,8 +36,8 @@ from torch import Tensor, nn  # noqa: E402
 
 from aognet import cli  # noqa: E402
 from benchmarks.models import add_model_arguments, painting_config, untrained  # noqa: E402
+from benchmarks.patching import Places, watched  # noqa: E402
 from benchmarks.tables import measured, table  # noqa: E402
-from benchmarks.watching import Places, watched  # noqa: E402
 
 HEAD = ("way", "seconds", "times as fast", "networks, seconds", "outside, share", "UNet, of the matmul rate", "peak GB")
 Asked = dict[int, tuple[int, tuple]]  # by rows of a batch: how many calls, and the first one's arguments

@@ -38,7 +38,7 @@ from benchmarks.write_calls import Calls, Moment, moments, read_calls  # noqa: E
 
 log = logging.getLogger("aognet.faults")
 
-MOST_KILLS_A_TRIAL = 3
+MAX_KILLS_A_TRIAL = 3
 LAST_ATTEMPTS = 3  # without a kill; the first should do
 ORPHANS_SECONDS = 20.0
 DYING_SECONDS = 0.1
@@ -157,7 +157,7 @@ class Bench:
 
     def _plan(self, draw: random.Random, number: int) -> list[Moment | Kill]:
         """When the attempts of a trial are killed. Every moment comes first once, evenly chosen if there are many."""
-        count = draw.choice(range(1, MOST_KILLS_A_TRIAL + 1))
+        count = draw.choice(range(1, MAX_KILLS_A_TRIAL + 1))
         some = self.moments[:: max(1, -(-len(self.moments) // self.options.kills))]
         plan = [some[number]] if number < len(some) else [self._at_time(draw)]
         while len(plan) < count:

@@ -36,7 +36,7 @@ from benchmarks.tables import table  # noqa: E402
 
 log = logging.getLogger("aognet.fuzz")
 
-MOST_SECONDS, MOST_BYTES = 20.0, 4 * 10**9
+MAX_SECONDS, MAX_BYTES = 20.0, 4 * 10**9
 REFUSED_BYTES = 6 * 10**9  # of addresses beyond those of the libraries: so that this computer goes on
 HEAD = ("damaged", "files", "results", "clear errors", "failures", "slowest, s", "peak, MB")
 
@@ -128,7 +128,7 @@ class Bench:
             content, how = mutated(path.read_bytes(), path.suffix, draw, self.others)
             path.write_bytes(content)
         command = target.command(self.case, self.out, draw)
-        ended, _ = attempts.run(command, self.log, MOST_SECONDS, before=lambda: attempts.bounded_memory(REFUSED_BYTES))
+        ended, _ = attempts.run(command, self.log, MAX_SECONDS, before=lambda: attempts.bounded_memory(REFUSED_BYTES))
         found.slowest, found.peak = max(found.slowest, ended.seconds), max(found.peak, ended.peak)
         wrong = self._wrong(ended)
         if wrong is None:
@@ -153,8 +153,8 @@ class Bench:
         lines = [line for line in ended.output.splitlines() if line.strip()]
         last = lines[-1][:200] if lines else "without a word"
         if ended.timed_out:
-            return f"more than {MOST_SECONDS:.0f} s"
-        if ended.peak > MOST_BYTES:
+            return f"more than {MAX_SECONDS:.0f} s"
+        if ended.peak > MAX_BYTES:
             return f"{ended.peak / 1e9:.1f} GB"
         if ended.code not in (0, 1, 2):
             return f"ends with {ended.code}: {last}"

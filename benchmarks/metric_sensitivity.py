@@ -54,8 +54,8 @@ COLUMNS = {
 DISTANCES = ("frechet", "kernel", "omnifid")
 FALLING = ("psnr", "ssim", "clip_score/horizon/clip")
 LEVEL = 1 / 127.5  # one of 255 in [-1, 1]
-LEAST_STEP = 1e-6  # what rounding leaves of a distance is below
-MOST_DECIBELS = 60.0  # stands for the infinite PSNR of equal pictures: about what rounding to bytes leaves
+MIN_STEP = 1e-6  # what rounding leaves of a distance is below
+MAX_DECIBELS = 60.0  # stands for the infinite PSNR of equal pictures: about what rounding to bytes leaves
 # What is little: a distance below this share of that between halves, another measure within this of its baseline.
 LITTLE_DISTANCE, LITTLE_VALUE = 0.01, 0.02
 
@@ -188,7 +188,7 @@ class Bench:
     def _values(self, units: "list[Unit]", texts: "dict[str, Texts]") -> "Row":
         import torch
 
-        from aognet.evaluation.findings import Findings
+        from aognet.evaluation.aggregate import Findings
         from aognet.evaluation.measure import Measurer
         from aognet.evaluation.run import measure
         from aognet.evaluation.store import Store
@@ -228,11 +228,11 @@ class Found:
 
         A dot: little, and not with each step.
         """
-        path = [min(row[key], MOST_DECIBELS) if key == "psnr" else row[key] for row in self.tables[title].values()]
+        path = [min(row[key], MAX_DECIBELS) if key == "psnr" else row[key] for row in self.tables[title].values()]
         distance = key.startswith(DISTANCES)
         least = LITTLE_DISTANCE * abs(self.halves[key]) if distance else LITTLE_VALUE * abs(path[0])
         steps = [after - before for before, after in zip(path, path[1:], strict=False)]
-        mark = "↑" if min(steps) > LEAST_STEP else "↓" if max(steps) < -LEAST_STEP else "~"
+        mark = "↑" if min(steps) > MIN_STEP else "↓" if max(steps) < -MIN_STEP else "~"
         if max(abs(value - path[0]) for value in path) >= least:
             return mark
         return "·" if mark == "~" else f"({mark})"

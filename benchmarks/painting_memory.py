@@ -27,10 +27,10 @@ from torch import nn  # noqa: E402
 from aognet import cli  # noqa: E402
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules, nothing_moves  # noqa: E402
 from benchmarks.models import PAINTING, made, painting_config  # noqa: E402
+from benchmarks.patching import watched  # noqa: E402
 from benchmarks.sd2 import SD2, Sizes  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 from benchmarks.training_memory import CONTEXT_GIGABYTES, FRAGMENTATION, frozen_bytes, total_bytes  # noqa: E402
-from benchmarks.watching import watched  # noqa: E402
 
 STEPS = 2  # every step takes the same
 WAYS = {
@@ -92,7 +92,7 @@ def trained_apart(model: nn.Module) -> list[nn.Module]:
 def paint_batch(model: nn.Module, config, mode: Pretended | None) -> None:
     """Does what painting does with views of an empty canvas that fill a batch."""
     from aognet.canvas import Canvas
-    from aognet.diffusion.inpaint import View
+    from aognet.diffusion.inpaint import ViewToPaint
     from aognet.generate.outpaint import Generator, Listener
     from aognet.geometry.camera import Camera
     from aognet.geometry.cubemap import face_cameras
@@ -101,10 +101,10 @@ def paint_batch(model: nn.Module, config, mode: Pretended | None) -> None:
     with mode.everything() if mode else nullcontext():
         canvas = Canvas.empty(config.height)
     cameras = face_cameras(plan.size, plan.fov_degrees)
-    if not model.whole_waves:
+    if not model.joint_waves:
         level = Camera(fov_degrees=plan.fov_degrees, width=plan.size, height=plan.size)
         cameras = [level.turned(90.0 * number) for number in range(config.views_per_batch)]
-    views = [View(canvas, camera, "a room", number) for number, camera in enumerate(cameras)]
+    views = [ViewToPaint(canvas, camera, "a room", number) for number, camera in enumerate(cameras)]
     painted = Generator(model, config, torch.device("cpu"))._views(views, Listener())
     for view, camera in zip(painted, cameras, strict=True):
         canvas.paint_(view[None], camera)

@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aognet.canvas import Canvas, Glimpse, join
-from aognet.diffusion.inpaint import Context
+from aognet.canvas import Canvas, MaskedView, join
+from aognet.diffusion.inpaint import TextContext
 from aognet.diffusion.sampling.denoise import denoise
 from aognet.diffusion.sampling.noise import generators
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.diffusion.sampling.schedulers import make_scheduler
-from aognet.generate.journal import Entry
+from aognet.generate.entries import JournalEntry
 from aognet.geometry.camera import positions_of
 from aognet.io.images import from_uint8, save_image, to_uint8
 from aognet.methods.aognet import AOGNet
-from aognet.methods.aognet.model import Surroundings
+from aognet.methods.aognet.model import StreamInputs
 from aognet.workers import worker_context
 from benchmarks.data_loading import baseline
 from benchmarks.geometry import forgetting, paste
@@ -46,7 +46,7 @@ class OneByOne(torch.nn.Module):
 def paint(
     model: AOGNet,
     start: Canvas,
-    entries: Sequence[Entry],
+    entries: Sequence[JournalEntry],
     sampler: SamplerConfig,
     face_size: int,
     feather: float,
@@ -59,10 +59,12 @@ def paint(
     encoder, model.clip = model.clip, OneByOne(model.clip)
     for entry in entries:
         canvas = Canvas.of(torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(known)[None, None])
-        glimpse, faces = forgetting(partial(_seen, canvas, entry, face_size))
-        glimpse = Glimpse(glimpse.image.to(device), glimpse.known.to(device))
-        view = _paint_view(model, glimpse, Glimpse(faces.image.to(device), faces.known.to(device)), entry, sampler)
-        levels = to_uint8(join(view, glimpse, feather)[0]).cpu()
+        masked_view, faces = forgetting(partial(_seen, canvas, entry, face_size))
+        masked_view = MaskedView(masked_view.image.to(device), masked_view.known.to(device))
+        view = _paint_view(
+            model, masked_view, MaskedView(faces.image.to(device), faces.known.to(device)), entry, sampler
+        )
+        levels = to_uint8(join(view, masked_view, feather)[0]).cpu()
         save_image(from_uint8(levels), folder / entry.file)
         paste(from_uint8(levels).permute(1, 2, 0).numpy(), entry.camera, image, known)
     model.clip = encoder
@@ -70,18 +72,20 @@ def paint(
     return image
 
 
-def _seen(canvas: Canvas, entry: Entry, face_size: int) -> tuple[Glimpse, Glimpse]:
+def _seen(canvas: Canvas, entry: JournalEntry, face_size: int) -> tuple[MaskedView, MaskedView]:
     return canvas.look(entry.camera), canvas.faces(face_size)
 
 
-def _paint_view(model: AOGNet, glimpse: Glimpse, faces: Glimpse, entry: Entry, sampler: SamplerConfig) -> Tensor:
+def _paint_view(
+    model: AOGNet, masked_view: MaskedView, faces: MaskedView, entry: JournalEntry, sampler: SamplerConfig
+) -> Tensor:
     backbone, source = model.backbone, generators([entry.seed])
     backbone.forget_texts()
-    positions = positions_of(entry.camera)[None].to(glimpse.image)
+    positions = positions_of(entry.camera)[None].to(masked_view.image)
     one = torch.zeros(1, dtype=torch.long, device=backbone.device)
-    surroundings = Surroundings(glimpse.image, glimpse.known, positions, faces.image, faces.known, one)
-    given = model.conditioning(surroundings, [entry.prompt], sampler.negative)
-    condition = backbone.prepare_condition(glimpse.image, glimpse.known, source)
+    stream_inputs = StreamInputs(masked_view.image, masked_view.known, positions, faces.image, faces.known, one)
+    given = model.conditioning(stream_inputs, [entry.prompt], sampler.negative)
+    condition = backbone.prepare_condition(masked_view.image, masked_view.known, source)
     scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
 
     def predict(latents: Tensor, timestep: Tensor) -> Tensor:
@@ -91,7 +95,7 @@ def _paint_view(model: AOGNet, glimpse: Glimpse, faces: Glimpse, entry: Entry, s
     return backbone.decode(latents)
 
 
-def _guided(model, latents, timestep, context: Context, condition, residuals, scale: float) -> Tensor:
+def _guided(model, latents, timestep, context: TextContext, condition, residuals, scale: float) -> Tensor:
     ask = partial(model.backbone.predict, latents, timestep, condition=condition, residuals=residuals)
     without, told = ask(context=context.negative), ask(context=context.positive)
     return without + scale * (told - without)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from aognet.canvas import Canvas, Glimpse, filled, join
+from aognet.canvas import Canvas, MaskedView, filled, join
 from aognet.geometry import perspective
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
@@ -45,18 +45,18 @@ def test_looking_and_painting_back_changes_no_known_pixel(camera: Camera):
 def test_no_unknown_colour_shows_in_a_known_pixel_of_a_view(camera: Camera):
     known = scattered(64)
     canvas = Canvas(torch.cat([smooth_panorama(64).where(known, torch.tensor(9.0)), known.float()], dim=1))
-    glimpse = canvas.look(camera)
-    seen = glimpse.known.expand(-1, 3, -1, -1)
-    assert 0.1 < glimpse.known.float().mean() < 0.9
-    assert_close(glimpse.image[seen], smooth_view(camera)[seen], atol=0.02, rtol=0)
-    assert glimpse.image[~seen].abs().max() == 0
+    masked_view = canvas.look(camera)
+    seen = masked_view.known.expand(-1, 3, -1, -1)
+    assert 0.1 < masked_view.known.float().mean() < 0.9
+    assert_close(masked_view.image[seen], smooth_view(camera)[seen], atol=0.02, rtol=0)
+    assert masked_view.image[~seen].abs().max() == 0
 
 
 def test_one_unknown_pixel_makes_its_neighbourhood_in_the_view_unknown():
     known = torch.ones(1, 1, 64, 128, dtype=torch.bool)
     known[..., 32, 64] = False
-    glimpse = Canvas.of(torch.zeros(1, 3, 64, 128), known).look(Camera(width=64, height=64))
-    rows, columns = torch.where(~glimpse.known[0, 0])
+    masked_view = Canvas.of(torch.zeros(1, 3, 64, 128), known).look(Camera(width=64, height=64))
+    rows, columns = torch.where(~masked_view.known[0, 0])
     # 64 columns of a view across 90 degrees, 1.57 view pixels to one of the panorama: a spot of two of those.
     assert 2 <= rows.unique().numel() <= 5 and 2 <= columns.unique().numel() <= 5
     assert rows.min() >= 30 and columns.max() <= 37
@@ -82,9 +82,9 @@ def test_faces_are_six_looks():
     canvas = Canvas.of(smooth_panorama(64), scattered(64))
     faces = canvas.faces(32)
     for number, camera in enumerate(face_cameras(32)):
-        glimpse = canvas.look(camera)
-        assert torch.equal(faces.image[:, number], glimpse.image)
-        assert torch.equal(faces.known[:, number], glimpse.known)
+        masked_view = canvas.look(camera)
+        assert torch.equal(faces.image[:, number], masked_view.image)
+        assert torch.equal(faces.known[:, number], masked_view.known)
 
 
 def test_each_canvas_of_a_batch_has_its_own_mask():
@@ -124,18 +124,18 @@ def test_painting_is_differentiable_in_the_unknown_part_only():
     assert view.grad.abs().max() > 0
 
 
-def half_known(image: Tensor) -> Glimpse:
+def half_known(image: Tensor) -> MaskedView:
     known = torch.zeros_like(image[:, :1], dtype=torch.bool)
     known[..., : image.shape[-1] // 2] = True
-    return Glimpse(image * known, known)
+    return MaskedView(image * known, known)
 
 
 @pytest.mark.parametrize("offset", [0.4, -0.3])
 @pytest.mark.parametrize("size", [64, 65, 128])
 def test_joining_matches_the_colour_at_the_border(size: int, offset: float):
     truth = smooth_view(Camera(20.0, 10.0, 0.0, 60.0, size, size)) * 0.5
-    glimpse, feather, edge = half_known(truth), 0.25, size // 2
-    joined = join(truth + offset, glimpse, feather)
+    masked_view, feather, edge = half_known(truth), 0.25, size // 2
+    joined = join(truth + offset, masked_view, feather)
     assert torch.equal(joined[..., :edge], truth[..., :edge])
     added = (joined - truth)[..., edge:].mean((0, 1, 2)) / offset
     # The whole offset is gone beside the border, and comes back slowly and steadily.
@@ -167,8 +167,8 @@ def test_joining_carries_a_wrong_hue_to_what_is_alike_and_to_nothing_else():
 def test_joining_nothing_known_or_everything_known():
     generated, image = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
     nothing, everything = torch.zeros(1, 1, 32, 32, dtype=torch.bool), torch.ones(1, 1, 32, 32, dtype=torch.bool)
-    assert torch.equal(join(generated, Glimpse(image * nothing, nothing)), generated)
-    assert torch.equal(join(generated, Glimpse(image, everything)), image)
+    assert torch.equal(join(generated, MaskedView(image * nothing, nothing)), generated)
+    assert torch.equal(join(generated, MaskedView(image, everything)), image)
 
 
 @pytest.mark.parametrize("feather", [0.0, 0.08, 1.0])
@@ -176,7 +176,7 @@ def test_joining_nothing_known_or_everything_known():
 def test_joining_any_shape_keeps_known_pixels_and_the_range(feather: float, shape: tuple[int, int]):
     known = torch.rand(2, 1, *shape) < 0.3
     image = (torch.rand(2, 3, *shape) * 2 - 1) * known
-    joined = join(torch.rand(2, 3, *shape) * 2 - 1, Glimpse(image, known), feather)
+    joined = join(torch.rand(2, 3, *shape) * 2 - 1, MaskedView(image, known), feather)
     mask = known.expand(-1, 3, -1, -1)
     assert torch.equal(joined[mask], image[mask])
     assert joined.isfinite().all() and joined.abs().max() <= 1
@@ -210,12 +210,12 @@ def test_filling_continues_a_constant(shape: tuple[int, int]):
     image = torch.full((1, 3, *shape), 0.4)
     known = torch.zeros(1, 1, *shape, dtype=torch.bool)
     known[..., :5, :3] = True
-    assert_close(filled(Glimpse(image * known, known)), image)
+    assert_close(filled(MaskedView(image * known, known)), image)
 
 
 def test_filling_keeps_what_is_known_and_stays_in_its_range():
     truth, known = smooth_view(Camera(width=48, height=48)), scattered(48)[..., :48]
-    full = filled(Glimpse(truth * known, known))
+    full = filled(MaskedView(truth * known, known))
     mask = known.expand(-1, 3, -1, -1)
     assert torch.equal(full[mask], truth[mask])
     for channel in range(3):
@@ -224,7 +224,7 @@ def test_filling_keeps_what_is_known_and_stays_in_its_range():
     # Nearer to the truth than grey is.
     assert (full - truth)[~mask].abs().mean() < 0.3 * truth[~mask].abs().mean()
     nothing = torch.zeros_like(known)
-    assert filled(Glimpse(truth * nothing, nothing)).abs().max() == 0
+    assert filled(MaskedView(truth * nothing, nothing)).abs().max() == 0
 
 
 def test_painting_ignores_the_view_where_the_canvas_knows_better():

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 import inference
-from aognet.canvas import Canvas, Glimpse
-from aognet.diffusion.inpaint import View
+from aognet.canvas import Canvas, MaskedView
+from aognet.diffusion.inpaint import ViewToPaint
 from aognet.diffusion.inpaint import look as look_at
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.generate.journal import Journal
@@ -42,7 +42,7 @@ class HeldOut:
 
     canvas: Canvas
     truth: Float[Tensor, "1 3 size size"]
-    glimpse: Glimpse
+    masked_view: MaskedView
     caption: str
 
 
@@ -71,7 +71,7 @@ def continued(model: AOGNet, held_out: list[HeldOut]) -> list[Float[Tensor, "2 3
 
 
 def paint(model: AOGNet, scene: HeldOut, prompts: list[str]) -> Float[Tensor, "views 3 size size"]:
-    views = [View(scene.canvas, BESIDE, prompt, seed=7) for prompt in prompts]
+    views = [ViewToPaint(scene.canvas, BESIDE, prompt, seed=7) for prompt in prompts]
     return model.outpaint(views, look_at(views), SamplerConfig(steps=8, guidance=GUIDANCE), face_size=128)
 
 
@@ -141,7 +141,7 @@ def test_colours_go_on_beyond_the_border_of_the_photograph(continued: list[Tenso
     """Before anything is blended: the mean colours of bands on both sides of the border, in thirds of its length."""
     gaps, true_gaps = [], []
     for views, scene in zip(continued, held_out, strict=True):
-        known = scene.glimpse.known[0, 0]
+        known = scene.masked_view.known[0, 0]
         row = known[128]
         border = int(row.nonzero()[-1]) + 1
         assert row[:border].all()

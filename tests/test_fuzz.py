@@ -36,7 +36,7 @@ def test_every_file_can_be_damaged(suffix: str, content: bytes):
 def test_what_a_command_may_not_do_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, words: str | None
 ):
-    monkeypatch.setattr(fuzz, "MOST_SECONDS", 1.0)
+    monkeypatch.setattr(fuzz, "MAX_SECONDS", 1.0)
     (tmp_path / "inputs" / "words").mkdir(parents=True)
     (tmp_path / "inputs" / "words" / "a.txt").write_text("as it should be")
     target = Target(

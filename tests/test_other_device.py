@@ -15,7 +15,7 @@ from torch import nn
 
 from aognet.canvas import Canvas
 from aognet.diffusion.execution import ExecutionConfig, place
-from aognet.diffusion.inpaint import View
+from aognet.diffusion.inpaint import ViewToPaint
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.generate.outpaint import Generator, GeneratorConfig, Listener
 from aognet.geometry import perspective
@@ -57,7 +57,7 @@ def test_painting(method: str, scheduler: str):
     square = Camera(width=SIZE, height=SIZE)
     fov = 95.0 if method == "cubediff" else 90.0
     cameras = face_cameras(SIZE, fov) if method == "cubediff" else [square, square.turned(90.0)]
-    views = [View(canvas, camera, "a room", number) for number, camera in enumerate(cameras)]
+    views = [ViewToPaint(canvas, camera, "a room", number) for number, camera in enumerate(cameras)]
     sampler = SamplerConfig(scheduler=scheduler, steps=2, guidance=2.5)
     plan = PlanConfig(fov_degrees=fov, size=SIZE)
     generator = Generator(model, GeneratorConfig(height=4 * SIZE, plan=plan, face_size=32, sampler=sampler), THERE)

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
-MOST_VIEWS = 3600
+MAX_VIEWS = 3600
 # Captioning models see a few hundred pixels: what is finer than this would only fill memory while it waits.
 LONGEST_SIDE = 1024
 
@@ -58,8 +58,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not 0 < self.stride_degrees <= 360:
             raise UserError(f"--stride must be more than 0 and at most 360 degrees, got {self.stride_degrees:g}")
-        if self._views > MOST_VIEWS:
-            raise UserError(f"--stride {self.stride_degrees:g} asks for {self._views} views, more than {MOST_VIEWS}")
+        if self._views > MAX_VIEWS:
+            raise UserError(f"--stride {self.stride_degrees:g} asks for {self._views} views, more than {MAX_VIEWS}")
         if Path(self.name).name != self.name or self.name in ("", ".", ".."):
             raise UserError(f"--name must be a plain file name, got {self.name!r}")
         for key, least in (("view_size", 16), ("batch_size", 1), ("limit", 0)):

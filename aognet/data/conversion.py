@@ -16,7 +16,7 @@ from jaxtyping import Float32, Integer
 from aognet.errors import UserError
 from aognet.io.files import clear_unfinished, made_folder, write_atomically
 from aognet.io.formats import LIGHT_SUFFIXES
-from aognet.io.hdr import MOST_PIXELS, read_light
+from aognet.io.hdr import MAX_PIXELS, read_light
 from aognet.io.listing import find_images
 from aognet.io.tonemap import ToneMap, clean, tone_map_to_levels
 from aognet.locking import exclusive
@@ -39,8 +39,8 @@ class Conversion:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise UserError(f"format must be one of {', '.join(FORMATS)}; got {self.format!r}")
-        if self.size and (min(self.size) < 1 or math.prod(self.size) > MOST_PIXELS):
-            raise UserError(f"size must be from 1x1 to {MOST_PIXELS} pixels, got {self.size[0]}x{self.size[1]}")
+        if self.size and (min(self.size) < 1 or math.prod(self.size) > MAX_PIXELS):
+            raise UserError(f"size must be from 1x1 to {MAX_PIXELS} pixels, got {self.size[0]}x{self.size[1]}")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def convert_all(
 
 def convert(source: Path, target: Path, conversion: Conversion) -> None:
     """Read, shrink, tone-map and write one image, atomically; folders are made. Raises UserError naming the file."""
-    light = read_light(source, MOST_PIXELS)
+    light = read_light(source, MAX_PIXELS)
     if conversion.size and conversion.size != light.shape[:2]:
         _check_shrinks(source, light.shape[:2], conversion.size)
         light = shrink(clean(light), *conversion.size)

@@ -17,7 +17,7 @@ from aognet.data.views import directed_captions
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import LATERAL, face_cameras
-from aognet.geometry.views import MOST_SIZE, known_by
+from aognet.geometry.views import MAX_SIZE, known_by
 from aognet.transfer import to_device
 
 
@@ -69,8 +69,8 @@ class CubeSamples(PanoramaSamples[CubeSample]):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if not 8 <= self.size <= MOST_SIZE or self.size % 8:
-                raise UserError(f"size must be a multiple of 8 in [8, {MOST_SIZE}], got {self.size}")
+            if not 8 <= self.size <= MAX_SIZE or self.size % 8:
+                raise UserError(f"size must be a multiple of 8 in [8, {MAX_SIZE}], got {self.size}")
             if not 90 <= self.fov_degrees <= 120:
                 raise UserError(f"fov_degrees must lie in [90, 120], got {self.fov_degrees}")
             if not self.input_fov_degrees or not all(0 < fov < 180 for fov in self.input_fov_degrees):

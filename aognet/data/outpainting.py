@@ -17,7 +17,7 @@ from aognet.data.views import directed_captions
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
-from aognet.geometry.views import MOST_SIZE, Plan, PlanConfig, known_before, known_by, make_plan, overlap_of
+from aognet.geometry.views import MAX_SIZE, Plan, PlanConfig, known_before, known_by, make_plan, overlap_of
 from aognet.transfer import to_device
 
 
@@ -102,8 +102,8 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
             check_share("directed", self.directed)
             if self.first_steps < 0:
                 raise UserError(f"first_steps must not be negative, got {self.first_steps}")
-            if not 8 <= self.face_size <= MOST_SIZE or self.face_size % 8:
-                raise UserError(f"face_size must be a multiple of 8 in [8, {MOST_SIZE}], got {self.face_size}")
+            if not 8 <= self.face_size <= MAX_SIZE or self.face_size % 8:
+                raise UserError(f"face_size must be a multiple of 8 in [8, {MAX_SIZE}], got {self.face_size}")
 
     def __init__(self, config: Config):
         super().__init__(config)

@@ -21,10 +21,10 @@ from aognet.io.listing import find_images
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 SCHEMES = ("http", "https", "hf")
 IMAGE_NAMES = (*(suffix[1:] for suffix in SUFFIXES if suffix not in LIGHT_SUFFIXES), "image")
-MOST_IMAGE_BYTES = 2**29
-MOST_TEXT_BYTES = 2**20
-MOST_SHARDS = 1_000_000
-MOST_CHARACTERS = 300
+MAX_IMAGE_BYTES = 2**29
+MAX_TEXT_BYTES = 2**20
+MAX_SHARDS = 1_000_000
+MAX_CHARACTERS = 300
 LONG_HEADERS = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
@@ -34,20 +34,20 @@ READ_FORMATS = ("parquet", "arrow", "imagefolder")
 
 
 @dataclass(frozen=True)
-class Picture:
+class ShardImage:
     """An image file, not decoded: its content, or where it lies."""
 
     content: bytes = b""
     path: str = ""
 
     def read(self) -> bytes:
-        """The content; UserError if it cannot be read or is larger than ``MOST_IMAGE_BYTES``."""
+        """The content; UserError if it cannot be read or is larger than ``MAX_IMAGE_BYTES``."""
         if self.content:
             return self.content
         with _told(self.path), _open(self.path) as file:
-            content = file.read(MOST_IMAGE_BYTES + 1)
-        if len(content) > MOST_IMAGE_BYTES:
-            raise UserError(f"{self.path}: more than the limit of {MOST_IMAGE_BYTES} bytes")
+            content = file.read(MAX_IMAGE_BYTES + 1)
+        if len(content) > MAX_IMAGE_BYTES:
+            raise UserError(f"{self.path}: more than the limit of {MAX_IMAGE_BYTES} bytes")
         return content
 
 
@@ -65,7 +65,7 @@ class Encoded:
     @property
     def size(self) -> int:
         """Bytes of its images."""
-        return sum(len(value.content) for value in self.fields.values() if isinstance(value, Picture))
+        return sum(len(value.content) for value in self.fields.values() if isinstance(value, ShardImage))
 
 
 class TarShards:
@@ -106,12 +106,12 @@ class TarShards:
             if fields:
                 yield Encoded(index, f"{name}: {key}", fields)
 
-    def _content(self, archive: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> Picture | bytes | None:
+    def _content(self, archive: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> ShardImage | bytes | None:
         most = self.most_bytes(extension)
         if not 0 < member.size <= most:
             return None
         content = archive.extractfile(member).read()
-        return Picture(content) if most > MOST_TEXT_BYTES else content
+        return ShardImage(content) if most > MAX_TEXT_BYTES else content
 
 
 class HubShards:
@@ -144,12 +144,12 @@ class HubShards:
             content = value["bytes"]
             # Only a folder of images points to files; what a table calls a path could be any file of this machine.
             if content is None:
-                return Picture(path=value["path"]) if self.linked and value["path"] else None
+                return ShardImage(path=value["path"]) if self.linked and value["path"] else None
         elif isinstance(value, bytes) and key in IMAGE_NAMES:
             content = value
         else:
             return value
-        return Picture(content) if 0 < len(content) <= MOST_IMAGE_BYTES else None
+        return ShardImage(content) if 0 < len(content) <= MAX_IMAGE_BYTES else None
 
 
 Shards = TarShards | HubShards
@@ -183,8 +183,8 @@ def _unfolded(entry: str) -> list[str]:
     """An entry with its ranges written out; as many digits as the first number has."""
     texts = re.split(r"\{(\d+)\.\.(\d+)\}", entry)
     ranges = list(zip(texts[1::3], texts[2::3], strict=True))
-    if prod(max(int(last) - int(first) + 1, 0) for first, last in ranges) > MOST_SHARDS:
-        raise UserError(f"shards: {entry}: more than {MOST_SHARDS} files")
+    if prod(max(int(last) - int(first) + 1, 0) for first, last in ranges) > MAX_SHARDS:
+        raise UserError(f"shards: {entry}: more than {MAX_SHARDS} files")
     numbers = [[f"{n:0{len(first)}}" for n in range(int(first), int(last) + 1)] for first, last in ranges]
     return [
         texts[0] + "".join(number + text for number, text in zip(chosen, texts[3::3], strict=True))
@@ -245,7 +245,7 @@ class _Header(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"it is no tar file, or ends too early ({error})") from error
-        if header.type in LONG_HEADERS and not 0 <= header.size <= MOST_TEXT_BYTES:
+        if header.type in LONG_HEADERS and not 0 <= header.size <= MAX_TEXT_BYTES:
             raise tarfile.ReadError(f"a header of {header.size} bytes")
         return header
 
@@ -259,5 +259,5 @@ def _told(what: str) -> Iterator[None]:
         raise
     # Files, archives, compression, HTTP, the hub and Arrow have exceptions of their own, with no base but this.
     except Exception as error:
-        line = " ".join(str(error).split())[:MOST_CHARACTERS] or type(error).__name__
+        line = " ".join(str(error).split())[:MAX_CHARACTERS] or type(error).__name__
         raise UserError(f"{what}: cannot be read: {line}") from error

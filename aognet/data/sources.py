@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aognet.data.splits import Split, SplitConfig, part_named
 from aognet.errors import UserError
-from aognet.io.captions import MOST_CHARACTERS, CaptionRecord, a_few, check_captions, load_captions, load_records
+from aognet.io.captions import MAX_CHARACTERS, CaptionRecord, a_few, check_captions, load_captions, load_records
 from aognet.io.files import is_file, is_folder
 from aognet.io.formats import KINDS
 from aognet.io.listing import NamedFiles, find_images
@@ -15,7 +15,7 @@ from aognet.io.tables import read_table
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 512 * 2**20
+MAX_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class SourceConfig:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CaptionedFile:
     """A panorama's file, its name (relative to where it was found) and what is said of it.
 
     ``yaws``: for each of the ``augmented`` captions, the directions in degrees of the views that it describes.
@@ -67,7 +67,7 @@ class Entry:
     split: str | None = None
 
 
-def find_entries(config: SourceConfig) -> list[Entry]:
+def find_entries(config: SourceConfig) -> list[CaptionedFile]:
     """The panoramas of a ``SourceConfig``, in the order of sources and names. Raises UserError if there are none."""
     entries = [*_from_folders(config), *(entry for path in config.manifests for entry in _read_manifest(Path(path)))]
     entries = _with_augmented(entries, config.augmented_captions)
@@ -89,11 +89,11 @@ def find_entries(config: SourceConfig) -> list[Entry]:
     return taken[: config.limit or None]
 
 
-def _from_folders(config: SourceConfig) -> list[Entry]:
+def _from_folders(config: SourceConfig) -> list[CaptionedFile]:
     captions: dict[str, list[str]] = {}
     for file in config.captions:
         captions |= load_captions(Path(file))
-    found: list[Entry] = []
+    found: list[CaptionedFile] = []
     for number, folder in enumerate(config.folders):
         images = _images(Path(folder))
         images = images[: config.limits[number] or None] if config.limits else images
@@ -106,11 +106,11 @@ def _from_folders(config: SourceConfig) -> list[Entry]:
     return [replace(entry, captions=tuple(captions[key])) for entry, key in pairs if key is not None]
 
 
-def _images(folder: Path) -> list[Entry]:
-    return [Entry(path, path.relative_to(folder).as_posix()) for path in find_images(folder, "folders")]
+def _images(folder: Path) -> list[CaptionedFile]:
+    return [CaptionedFile(path, path.relative_to(folder).as_posix()) for path in find_images(folder, "folders")]
 
 
-def _with_augmented(entries: list[Entry], files: Sequence[str]) -> list[Entry]:
+def _with_augmented(entries: list[CaptionedFile], files: Sequence[str]) -> list[CaptionedFile]:
     if not files:
         return entries
     records = {record.file: record for file in files for record in load_records(Path(file))}
@@ -120,18 +120,18 @@ def _with_augmented(entries: list[Entry], files: Sequence[str]) -> list[Entry]:
     return [_augmented(entry, records.get(key)) for entry, key in zip(entries, keys, strict=True)]
 
 
-def _augmented(entry: Entry, record: CaptionRecord | None) -> Entry:
+def _augmented(entry: CaptionedFile, record: CaptionRecord | None) -> CaptionedFile:
     if record is None:
         return entry
     yaws = record.yaws or tuple(() for _ in record.captions)
     return replace(entry, augmented=record.captions, yaws=yaws)
 
 
-def _read_manifest(path: Path) -> list[Entry]:
+def _read_manifest(path: Path) -> list[CaptionedFile]:
     """The images that a manifest names and that are there; missing ones are reported."""
     if not is_file(path):
         raise UserError(f"manifests: no such file: {path}")
-    readers: dict[str, Callable[[Path], Iterable[Entry]]] = {".csv": _csv, ".jsonl": _jsonl, ".txt": _prompts}
+    readers: dict[str, Callable[[Path], Iterable[CaptionedFile]]] = {".csv": _csv, ".jsonl": _jsonl, ".txt": _prompts}
     if path.suffix.lower() not in readers:
         raise UserError(f"manifests: expected a .csv, .jsonl or .txt file, got {path}")
     named, files = list(readers[path.suffix.lower()](path)), NamedFiles(path.parent)
@@ -146,23 +146,23 @@ def _read_manifest(path: Path) -> list[Entry]:
     return found
 
 
-def _csv(path: Path) -> Iterable[Entry]:
+def _csv(path: Path) -> Iterable[CaptionedFile]:
     for number, row in read_table(path, ("file",), ("caption", "split")):
-        captions = (row["caption"][:MOST_CHARACTERS],) if row["caption"] else ()
+        captions = (row["caption"][:MAX_CHARACTERS],) if row["caption"] else ()
         split = part_named(row["split"], f"{path}, line {number}")
-        yield Entry(path.parent / row["file"], row["file"], captions, split=split)
+        yield CaptionedFile(path.parent / row["file"], row["file"], captions, split=split)
 
 
-def _jsonl(path: Path) -> Iterable[Entry]:
+def _jsonl(path: Path) -> Iterable[CaptionedFile]:
     for record in load_records(path):
         split = record.extra.get("split")
         if not isinstance(split, str | None):
             raise UserError(f"{path}: split must be a text, got {split!r:.80} for {record.file}")
         part = part_named(split, f"{path}, {record.file}")
-        yield Entry(path.parent / record.file, record.file, record.captions, split=part)
+        yield CaptionedFile(path.parent / record.file, record.file, record.captions, split=part)
 
 
-def _prompts(path: Path) -> Iterable[Entry]:
+def _prompts(path: Path) -> Iterable[CaptionedFile]:
     folder = path.parent / "images"
     images = _images(folder if is_folder(folder) else path.parent)
     prompts = _lines(path)
@@ -176,8 +176,8 @@ def _prompts(path: Path) -> Iterable[Entry]:
 def _lines(path: Path) -> list[str]:
     """Lines of a text file. Only line feeds end them: other separators may stand in a text."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: a manifest may have {MOST_BYTES} bytes, this has {path.stat().st_size}")
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: a manifest may have {MAX_BYTES} bytes, this has {path.stat().st_size}")
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8 ({error})") from error

@@ -11,7 +11,7 @@ from aognet.io.files import is_file
 from aognet.io.matching import without_kind
 
 Part = Literal["all", "train", "validation", "test"]
-MOST_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 NAMES: dict[str, Part] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
@@ -80,8 +80,8 @@ def _read_list(path: Path) -> set[str]:
     if not is_file(path):
         raise UserError(f"{path}: no such list of names")
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: a list of names may have {MOST_BYTES} bytes, this has {path.stat().st_size}")
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: a list of names may have {MAX_BYTES} bytes, this has {path.stat().st_size}")
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error

@@ -19,10 +19,10 @@ import numpy as np
 from aognet.data.panorama import Panorama
 from aognet.data.shards import (
     IMAGE_NAMES,
-    MOST_IMAGE_BYTES,
-    MOST_TEXT_BYTES,
+    MAX_IMAGE_BYTES,
+    MAX_TEXT_BYTES,
     Encoded,
-    Picture,
+    ShardImage,
     Shards,
     TarShards,
     hub_shards,
@@ -233,11 +233,11 @@ class PanoramaStream:
         """How large a member of a tar file may be to be read; 0: never."""
         config, kind = self.config, extension.rpartition(".")[2]
         if extension == config.image_key or (config.image_key is None and kind in IMAGE_NAMES):
-            return MOST_IMAGE_BYTES
+            return MAX_IMAGE_BYTES
         named = [key for key in (config.caption_key, config.augmented_key) if key]
         if any(f"{key}.".startswith(f"{extension}.") for key in named):
-            return MOST_TEXT_BYTES
-        return MOST_TEXT_BYTES if config.caption_key is None and kind in CAPTION_NAMES else 0
+            return MAX_TEXT_BYTES
+        return MAX_TEXT_BYTES if config.caption_key is None and kind in CAPTION_NAMES else 0
 
     def _check_keys(self, samples: Sequence[Encoded]) -> None:
         """Refuse keys that none of the first samples has."""
@@ -248,7 +248,7 @@ class PanoramaStream:
             if key and all(_absent(one.fields, key) for one in samples):
                 raise UserError(f"{name} must name a text or texts, got {key!r}: {there}")
         images = (_chosen(one.fields, config.image_key).values() for one in samples)
-        if not any(isinstance(value, Picture) for values in images for value in values):
+        if not any(isinstance(value, ShardImage) for values in images for value in values):
             raise UserError(f"image_key must name an image, got {config.image_key!r}: {there}")
 
     def _nothing_for(self, parts: int, found: int) -> str:
@@ -270,16 +270,16 @@ def _chosen(fields: Mapping[str, Any], key: str | None) -> Mapping[str, Any]:
     return fields if key is None else {key: fields.get(key)}
 
 
-def _image(fields: Mapping[str, Any], key: str | None) -> Picture:
+def _image(fields: Mapping[str, Any], key: str | None) -> ShardImage:
     """The image of a sample: what ``key`` names, or the only one, or the only one with a plain name."""
-    found = {name: value for name, value in _chosen(fields, key).items() if isinstance(value, Picture)}
+    found = {name: value for name, value in _chosen(fields, key).items() if isinstance(value, ShardImage)}
     plain = {name: value for name, value in found.items() if name in IMAGE_NAMES}
     for images in (found, plain):
         if len(images) == 1:
             return next(iter(images.values()))
     if found:
         raise UserError(f"several images ({', '.join(found)}): image_key must say which")
-    raise UserError(f"no image file of at most {MOST_IMAGE_BYTES} bytes among {', '.join(fields)}")
+    raise UserError(f"no image file of at most {MAX_IMAGE_BYTES} bytes among {', '.join(fields)}")
 
 
 def _captions(fields: Mapping[str, Any], key: str | None) -> tuple[str, ...]:

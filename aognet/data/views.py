@@ -15,7 +15,7 @@ from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.viewing import view_all
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import MOST_SIZE
+from aognet.geometry.views import MAX_SIZE
 from aognet.transfer import to_device
 
 
@@ -57,8 +57,8 @@ class ViewSamples(PanoramaSamples[ViewSample]):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if not 8 <= self.size <= MOST_SIZE:
-                raise UserError(f"size must lie in [8, {MOST_SIZE}], got {self.size}")
+            if not 8 <= self.size <= MAX_SIZE:
+                raise UserError(f"size must lie in [8, {MAX_SIZE}], got {self.size}")
             check_share("directed", self.directed)
             for name, limits in (("fov_degrees", (1, 170)), ("pitch_degrees", (-90, 90))):
                 least, most = getattr(self, name)

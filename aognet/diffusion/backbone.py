@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aognet.canvas import Glimpse, filled
+from aognet.canvas import MaskedView, filled
 from aognet.data.cache import CacheConfig
 from aognet.diffusion.condition import InpaintCondition
 from aognet.diffusion.encodings import EncodingCache
@@ -27,7 +27,7 @@ from aognet.transfer import to_device
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 PREDICTION_TYPES = ("epsilon", "v_prediction")
-MOST_TEXTS = 256
+MAX_TEXTS = 256
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class Backbone(nn.Module):
         for text in (text for row in rows for text in row):
             key = (text, self.text_encoder.device, self.text_encoder.dtype)
             if key not in self._texts:
-                if len(self._texts) >= MOST_TEXTS:
+                if len(self._texts) >= MAX_TEXTS:
                     del self._texts[next(iter(self._texts))]
                 self._texts[key] = self.encode_text([text], "cut")[0]
             encoded.append(self._texts[key])
@@ -258,7 +258,7 @@ class Backbone(nn.Module):
             latents = self.encode_images(images, source)
         else:
             mask = functional.max_pool2d(unknown, self.vae_scale)
-            latents = self.encode_images(filled(Glimpse(images, known)), source)
+            latents = self.encode_images(filled(MaskedView(images, known)), source)
             noise = normal(shape, source, self.device)
             normal(shape, source)  # the pipeline encodes the masked image too; keeps the generators in step with it
         return InpaintCondition(mask=mask, image=latents, noise=noise)
@@ -310,7 +310,7 @@ class Backbone(nn.Module):
         # A replayed graph writes its next output over this one.
         return output if self.unet._compiled_call_impl is None else output.clone()
 
-    def keep_known(self, condition: InpaintCondition, scheduler: Any) -> AfterStep | None:
+    def repaint_known(self, condition: InpaintCondition, scheduler: Any) -> AfterStep | None:
         """What `denoise` must do after each step: nothing (None) if the UNet sees the mask itself.
 
         Otherwise the known area is put back at the noise level of the step that follows (as the diffusers pipeline

@@ -48,7 +48,7 @@ def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> n
 
 def save_vae_memory(method: nn.Module) -> None:
     """Lets the VAE take images one by one; the decoder of a method of whole cubes needs their faces together."""
-    method.backbone.save_memory(len(FACES) if method.whole_waves else 1)
+    method.backbone.save_memory(len(FACES) if method.joint_waves else 1)
 
 
 def keep_kernels() -> None:

@@ -5,7 +5,7 @@ import re
 import struct
 from pathlib import Path
 
-MOST_HEADER_BYTES = 100 * 2**20  # what safetensors itself allows
+MAX_HEADER_BYTES = 100 * 2**20  # what safetensors itself allows
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 SUFFIX = ".safetensors"
 LORA = re.compile(r"lora_unet|lora_te|\.lora[_.]|lora_(A|B|up|down)\b|\.hada_w|\.lokr_w")
@@ -67,7 +67,7 @@ def tensor_names(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            if length > min(MOST_HEADER_BYTES, path.stat().st_size):
+            if length > min(MAX_HEADER_BYTES, path.stat().st_size):
                 return []
             header = json.loads(file.read(length))
     except (OSError, ValueError, struct.error, RecursionError):

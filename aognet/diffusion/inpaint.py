@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aognet.canvas import Canvas, Glimpse
+from aognet.canvas import Canvas, MaskedView
 from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.condition import InpaintCondition, Predict
 from aognet.diffusion.sampling.denoise import denoise, guided, start
@@ -22,7 +22,7 @@ from aognet.nn.constant_context import constant_context
 
 
 @dataclass(frozen=True)
-class View:
+class ViewToPaint:
     """A view to paint: of which canvas, from where, with which words and which random numbers.
 
     ``frame_yaw_degrees``: the yaw that counts as straight ahead, see `frame_yaw`.
@@ -47,14 +47,14 @@ def frame_yaw(photo: Camera | None, height: int) -> float:
     return (columns + height) % (2 * height) * 180 / height - 180
 
 
-def look(views: Sequence[View]) -> Glimpse:
+def look(views: Sequence[ViewToPaint]) -> MaskedView:
     """What the views, all of one size, show before they are painted: [views, ...]."""
     seen = [view.canvas.look(view.camera) for view in views]
-    return Glimpse(torch.cat([one.image for one in seen]), torch.cat([one.known for one in seen]))
+    return MaskedView(torch.cat([one.image for one in seen]), torch.cat([one.known for one in seen]))
 
 
 @dataclass(frozen=True)
-class Context:
+class TextContext:
     """The cross-attention tokens that a UNet is given, and those of guidance's negative branch."""
 
     positive: Float[Tensor, "batch tokens dim"]
@@ -63,7 +63,7 @@ class Context:
     @classmethod
     def of_prompts(
         cls, backbone: Backbone, prompts: Sequence[str], negative: str = "", long_prompts: LongPrompts | None = None
-    ) -> "Context":
+    ) -> "TextContext":
         """The prompts alone: how the backbone is used without a method around it."""
         texts = (prompts, [negative] * len(prompts))
         return cls(*same_length(*(backbone.known_text(each, long_prompts) for each in texts)))
@@ -93,7 +93,7 @@ def check_image_guidance(sampler: SamplerConfig, is_told: bool) -> None:
 def inpaint(
     backbone: Backbone,
     condition: InpaintCondition,
-    context: Context,
+    context: TextContext,
     sampler: SamplerConfig,
     source: Generators,
     progress: Callable[[int, int], None] | None = None,
@@ -117,7 +117,7 @@ def inpaint(
             condition.noise,
             steps=sampler.steps,
             generators=source,
-            after_step=backbone.keep_known(condition, scheduler),
+            after_step=backbone.repaint_known(condition, scheduler),
             progress=progress,
         )
     return backbone.decode(latents)

@@ -13,10 +13,10 @@ from typing import Any
 
 from aognet.errors import UserError
 
-MOST_BYTES = 2**20
-MOST_NUMBER = 2**24  # larger than any width, vocabulary or number of timesteps
-MOST_LAYERS = 200
-MOST_VALUES = 2**16
+MAX_BYTES = 2**20
+MAX_NUMBER = 2**24  # larger than any width, vocabulary or number of timesteps
+MAX_LAYERS = 200
+MAX_VALUES = 2**16
 NAMES = ("config.json", "scheduler_config.json")
 SCALARS = {"bool": bool, "int": int, "float": float | int, "str": str, "Literal": str, "None": type(None)}
 
@@ -24,8 +24,8 @@ SCALARS = {"bool": bool, "int": int, "float": float | int, "str": str, "Literal"
 def read_json(path: Path) -> dict[str, Any]:
     """An object of a JSON file that someone else wrote. Raises UserError naming the file."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: larger than {MOST_BYTES} bytes")
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: larger than {MAX_BYTES} bytes")
         described = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
@@ -66,13 +66,13 @@ def check_part(part_class: type, folder: Path) -> None:
 
 def _check_bounds(described: Mapping[str, Any], path: Path) -> None:
     for count, (name, value) in enumerate(_scalars(described, "")):
-        most = MOST_LAYERS if "layers" in name else MOST_NUMBER
+        most = MAX_LAYERS if "layers" in name else MAX_NUMBER
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{path}: {name} must be finite, got {value}")
         if isinstance(value, int) and abs(value) > most:
             raise UserError(f"{path}: {name} may be at most {most}, got {value:.6g}")
-        if count > MOST_VALUES:
-            raise UserError(f"{path}: more than {MOST_VALUES} values")
+        if count > MAX_VALUES:
+            raise UserError(f"{path}: more than {MAX_VALUES} values")
 
 
 def _scalars(value: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -18,8 +18,8 @@ from aognet.diffusion.encodings import EncodingCache
 from aognet.diffusion.sampling.sampler import LongPrompts
 from aognet.transfer import to_device
 
-MOST_CHUNKS = 4
-MOST_WARNINGS = 20
+MAX_CHUNKS = 4
+MAX_WARNINGS = 20
 LONGEST_WORD = 20  # in tokens, to be kept whole
 log = logging.getLogger(__name__)
 
@@ -60,12 +60,12 @@ def token_rows(
 
 
 def chunks(tokenizer: Any, length: int, prompt: str, how: LongPrompts) -> list[str]:
-    """A prompt as texts that a tower of ``length`` tokens reads one by one: itself, or up to `MOST_CHUNKS` chunks.
+    """A prompt as texts that a tower of ``length`` tokens reads one by one: itself, or up to `MAX_CHUNKS` chunks.
 
     Chunks end between words where they can. What the last one has too much is cut when it is read.
     """
     parts, rest = [], prompt
-    while how == "chunks" and len(parts) < MOST_CHUNKS - 1:
+    while how == "chunks" and len(parts) < MAX_CHUNKS - 1:
         beginning = _beginning(tokenizer, length - 2, rest)
         if beginning == rest:
             break
@@ -137,15 +137,15 @@ def _beginning(tokenizer: Any, most: int, text: str) -> str:
 
 
 def _hint(length: int) -> str:
-    return f" (long_prompts: chunks reads {MOST_CHUNKS * (length - 2)})"
+    return f" (long_prompts: chunks reads {MAX_CHUNKS * (length - 2)})"
 
 
 @lru_cache(maxsize=4096)
 def _say_cut(prompt: str, kept: int, length: int, hint: str) -> None:
     """Once of each prompt, and of no more than so many."""
-    if _say_cut.cache_info().misses > MOST_WARNINGS:
+    if _say_cut.cache_info().misses > MAX_WARNINGS:
         return
-    last = "; more of them are not named" if _say_cut.cache_info().misses == MOST_WARNINGS else ""
+    last = "; more of them are not named" if _say_cut.cache_info().misses == MAX_WARNINGS else ""
     log.warning(
         "the text encoder reads %d tokens of a prompt%s; cut off: %r%s",
         length,

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from aognet.errors import UserError
-from aognet.evaluation.protocol import LEAST_HEIGHT
+from aognet.evaluation.protocol import MIN_HEIGHT
 from aognet.geometry.camera import Camera
 from aognet.io.captions import a_few
 from aognet.io.decoding import decode_file, has_16_bits, open_image
@@ -26,7 +26,7 @@ from aognet.io.matching import match, normal
 from aognet.io.pillow_warnings import as_log_lines
 
 RESULT, TRUTH, RUN = "result.png", "gt.png", "run.json"
-MOST_RUN_BYTES = 2**24
+MAX_RUN_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def check_sizes(sets: dict[str, Sequence[Item]], height: int | None) -> tuple[in
         named = ", ".join(f"{width}x{rows} ({path})" for (width, rows), path in list(sizes.items())[:3])
         raise UserError(f"the panoramas have several sizes: {named}; --height ROWS brings all of them to one")
     (_, rows), path = next(iter(sizes.items()))
-    if height is None and rows < LEAST_HEIGHT:
-        raise UserError(f"{path}: a panorama must have at least {LEAST_HEIGHT} rows to be measured, this has {rows}")
+    if height is None and rows < MIN_HEIGHT:
+        raise UserError(f"{path}: a panorama must have at least {MIN_HEIGHT} rows to be measured, this has {rows}")
     return height or rows, said
 
 
@@ -221,6 +221,6 @@ def source_of(item: Item) -> Path | None:
 def _request(folder: Path) -> dict[str, Any]:
     """What a run was asked for. Raises OSError, ValueError or RecursionError."""
     path = folder / RUN
-    if path.stat().st_size > MOST_RUN_BYTES:
-        raise ValueError(f"the file is larger than {MOST_RUN_BYTES} bytes")
+    if path.stat().st_size > MAX_RUN_BYTES:
+        raise ValueError(f"the file is larger than {MAX_RUN_BYTES} bytes")
     return {"camera": None} | json.loads(path.read_text(encoding="utf-8"))["request"]

@@ -11,7 +11,7 @@ from aognet.config import build_config, load_config
 from aognet.errors import UserError
 
 PROTOCOLS = Path(__file__).parents[2] / "config" / "evaluation"
-LEAST_HEIGHT = 32  # below, nothing is left beside the edges of the cube to compare them with
+MIN_HEIGHT = 32  # below, nothing is left beside the edges of the cube to compare them with
 PICTURE_KINDS = ("panorama", "random", "horizon", "random_horizon", "seam", "equator", "poles")
 NETWORK_KINDS = ("inception", "clip", "faed", "lpips", "efficientnet")
 # What a measure needs: pictures of one kind, a network's features, captions, or a reference of the same name.
@@ -162,8 +162,8 @@ class Protocol:
     def __post_init__(self) -> None:
         if not self.measures:
             raise UserError("measures: the protocol has none")
-        if self.height is not None and not LEAST_HEIGHT <= self.height <= 16384:
-            raise UserError(f"height must lie in [{LEAST_HEIGHT}, 16384], got {self.height}")
+        if self.height is not None and not MIN_HEIGHT <= self.height <= 16384:
+            raise UserError(f"height must lie in [{MIN_HEIGHT}, 16384], got {self.height}")
         for measure in self.measures:
             if measure.pictures and measure.pictures not in self.pictures:
                 raise UserError(f"pictures: {measure.pictures!r} are not among {', '.join(self.pictures)}")

@@ -22,9 +22,9 @@ from aognet.io.files import made_folder, write_atomically
 from aognet.io.gpano import clean_text
 from aognet.io.viewer import content_policy
 
-MOST_ROWS = 500  # of the table of panoramas: a page of thousands is slow to open
+MAX_ROWS = 500  # of the table of panoramas: a page of thousands is slow to open
 _PICTURE_BYTES = 1_900_000  # all photographs of a page together, before base64 makes them a third longer
-_MOST_TEXT = 4000
+_MAX_TEXT = 4000
 
 
 def write_report(report: Report, out: Path, shown: int = 4) -> None:
@@ -224,7 +224,7 @@ def _table(report: Report) -> list[Sample]:
     """The lines of the table of panoramas: the worst first, those without a score last."""
     ordered = _best_first(report.samples, report.ranking, report.ranking_better)[::-1]
     ranked = {id(sample) for sample in ordered}
-    return [*ordered, *(sample for sample in report.samples if id(sample) not in ranked)][:MOST_ROWS]
+    return [*ordered, *(sample for sample in report.samples if id(sample) not in ranked)][:MAX_ROWS]
 
 
 def _provenance(report: Report) -> dict[str, str]:
@@ -240,7 +240,7 @@ def _provenance(report: Report) -> dict[str, str]:
 
 def _text(value: object) -> str:
     """Text from outside: no control characters, nothing that UTF-8 cannot hold, not endless."""
-    return clean_text(str(value).encode("utf-8", "replace").decode(), _MOST_TEXT)
+    return clean_text(str(value).encode("utf-8", "replace").decode(), _MAX_TEXT)
 
 
 def _page(report: Report, shown: int, data: str) -> str:

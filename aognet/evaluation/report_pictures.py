@@ -21,7 +21,7 @@ _SEAM_PIXELS = 64  # rows and columns of a close-up of the wrap
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReportPicture:
     """An image inside the page."""
 
     source: str
@@ -33,11 +33,11 @@ class Picture:
 class Pictured:
     """A panorama laid flat, and its views up, back (the wrap runs down their middle) and down."""
 
-    panorama: Picture
-    views: dict[str, Picture]
+    panorama: ReportPicture
+    views: dict[str, ReportPicture]
 
 
-def _jpeg(image: Float[Tensor, "3 height width"], most_bytes: float) -> Picture:
+def _jpeg(image: Float[Tensor, "3 height width"], most_bytes: float) -> ReportPicture:
     """A JPEG of at most ``most_bytes``: of lower quality where it must be, and then smaller."""
     picture = to_pil(image)
     while True:
@@ -46,7 +46,7 @@ def _jpeg(image: Float[Tensor, "3 height width"], most_bytes: float) -> Picture:
             picture.save(buffer, "JPEG", quality=quality, optimize=True)
             if buffer.tell() <= most_bytes or min(picture.size) <= 32:
                 source = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-                return Picture(source, picture.width, picture.height)
+                return ReportPicture(source, picture.width, picture.height)
         picture = picture.resize((picture.width * 2 // 3, picture.height * 2 // 3), Image.Resampling.BOX)
 
 
@@ -67,7 +67,7 @@ def pictured(path: Path, most_bytes: float) -> Pictured:
 class CloseUp:
     """Pixels on both sides of the wrap, where its step stands out most, and the latitudes they lie between."""
 
-    picture: Picture
+    picture: ReportPicture
     north_degrees: float
     south_degrees: float
 
@@ -80,7 +80,7 @@ def close_up(path: Path) -> CloseUp:
     picture = to_pil(crop)
     source = "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode()
     north, south = (90 - 180 * row / rows for row in (first, first + picture.height))
-    return CloseUp(Picture(source, picture.width, picture.height), north, south)
+    return CloseUp(ReportPicture(source, picture.width, picture.height), north, south)
 
 
 def seam_window(panorama: Float[Tensor, "3 height width"]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from aognet.data.cache import default_folder
 from aognet.diffusion.loading import check_dtype
 from aognet.errors import UserError
-from aognet.evaluation.findings import Findings
+from aognet.evaluation.aggregate import Findings
 from aognet.evaluation.images import TRUTH, Item, check_sizes, find_items, pair, photo_camera
 from aognet.evaluation.measure import Contents, Measurer, Unit
 from aognet.evaluation.players import Cast, load_cast

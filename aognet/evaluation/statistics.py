@@ -14,7 +14,7 @@ from aognet.metrics.inception_score import ClassSums
 from aognet.metrics.kernel import FeatureSample
 from aognet.perception.network import FeatureNetwork
 
-MOST_ROWS = 10_000  # features kept for kernel distances, which draw subsets of them
+MAX_ROWS = 10_000  # features kept for kernel distances, which draw subsets of them
 BLOCK = 64  # panoramas whose features are in memory together
 
 
@@ -30,7 +30,7 @@ class Selection:
 class SetStatistics:
     """Features of a set: moments of every other panorama and of those between, a sample, sums of class probabilities.
 
-    ``sample``: of at most ``MOST_ROWS`` features. ``classes``: None without an inception score.
+    ``sample``: of at most ``MAX_ROWS`` features. ``classes``: None without an inception score.
     """
 
     panoramas: int
@@ -74,7 +74,7 @@ def _of_block(numbered: tuple[int, list[Tensor]], network: FeatureNetwork, split
     odd = (numbers // each) % 2 == 1
     halves = (Moments.of(joined[~odd]), Moments.of(joined[odd]))
     classes = ClassSums.of(network.logits(joined).cpu(), numbers, splits) if splits else None
-    return SetStatistics(len(block), halves, FeatureSample.of(joined, numbers, MOST_ROWS), classes)
+    return SetStatistics(len(block), halves, FeatureSample.of(joined, numbers, MAX_ROWS), classes)
 
 
 def to_tensors(statistics: SetStatistics) -> dict[str, Tensor]:
@@ -104,5 +104,5 @@ def from_tensors(tensors: dict[str, Tensor]) -> SetStatistics:
     ]
     names = ("class_count", "class_probabilities", "class_information")
     classes = ClassSums(*(tensors[name] for name in names)) if names[0] in tensors else None
-    sample = FeatureSample(MOST_ROWS, tensors["numbers"], tensors["rows"])
+    sample = FeatureSample(MAX_ROWS, tensors["numbers"], tensors["rows"])
     return SetStatistics(int(tensors["panoramas"]), (halves[0], halves[1]), sample, classes)

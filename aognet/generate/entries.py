@@ -6,11 +6,11 @@ from typing import Any
 from aognet.generate.inputs import DirectedPrompt
 from aognet.generate.run_files import STEP
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import MOST_SIZE
+from aognet.geometry.views import MAX_SIZE
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """A painted view. ``erased``: the part of the canvas that was cleared first (the input's own pixels excepted)."""
 
     file: str
@@ -30,7 +30,7 @@ class Edit:
 
     command: str
     gone: tuple[str, ...] = ()
-    view: Entry | None = None
+    view: JournalEntry | None = None
 
 
 def undo_command(count: int) -> str:
@@ -43,7 +43,7 @@ def repaint_command(at: DirectedPrompt) -> str:
     return f"--repaint {at.yaw!r},{at.pitch!r}: {at.text}"
 
 
-def read_entry(step: dict[str, Any]) -> Entry:
+def read_entry(step: dict[str, Any]) -> JournalEntry:
     """A view as `dataclasses.asdict` gave it. Raises ValueError, TypeError or KeyError for anything else."""
     read_step_name(step["file"])
     if type(step["wave"]) is not int:
@@ -51,9 +51,9 @@ def read_entry(step: dict[str, Any]) -> Entry:
     erased = step["erased"]
     cameras = {"camera": Camera(**step["camera"]), "erased": Camera(**erased) if erased else None}
     for camera in filter(None, cameras.values()):
-        if max(camera.width, camera.height) > MOST_SIZE:
-            raise ValueError(f"a view has at most {MOST_SIZE} pixels a side, got {camera.width}x{camera.height}")
-    return Entry(**{**step, **cameras})
+        if max(camera.width, camera.height) > MAX_SIZE:
+            raise ValueError(f"a view has at most {MAX_SIZE} pixels a side, got {camera.width}x{camera.height}")
+    return JournalEntry(**{**step, **cameras})
 
 
 def read_edit(edit: dict[str, Any]) -> Edit:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from aognet.canvas import Canvas
 from aognet.errors import UserError
-from aognet.generate.entries import Edit, Entry, read_edit, read_entry, undo_command
+from aognet.generate.entries import Edit, JournalEntry, read_edit, read_entry, undo_command
 from aognet.generate.inputs import as_canvas, stored
 from aognet.generate.request import differences
 from aognet.generate.results import write_truth
@@ -30,7 +30,7 @@ from aognet.io.images import from_uint8, load_image, merged, png_bytes
 
 VERSION = 2
 READABLE = (1, VERSION)
-MOST_BYTES = 16 * 2**20
+MAX_BYTES = 16 * 2**20
 
 
 class Journal:
@@ -40,7 +40,7 @@ class Journal:
         self,
         folder: Path,
         request: dict[str, Any],
-        entries: list[Entry],
+        entries: list[JournalEntry],
         finished: bool = False,
         provenance: dict[str, Any] | None = None,
     ):
@@ -49,7 +49,7 @@ class Journal:
         self.provenance = provenance or {}
         self.version = VERSION  # of run.json when it was opened
         self.begun = False  # whether what it starts from is on the disk
-        self.plan: list[Entry] | None = None  # all views to paint, once painting begins
+        self.plan: list[JournalEntry] | None = None  # all views to paint, once painting begins
         self.outputs: tuple[str, ...] = ()  # what it wrote or is about to write, besides run.json and steps
         self.edit: Edit | None = None
 
@@ -94,8 +94,8 @@ class Journal:
         if not path.is_file():
             raise UserError(f"{folder}: no run here (no {JOURNAL})")
         try:
-            if path.stat().st_size > MOST_BYTES:
-                raise ValueError(f"larger than {MOST_BYTES} bytes")
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError(f"larger than {MAX_BYTES} bytes")
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["version"] not in READABLE:
                 raise ValueError(f"version {content['version']}, this program writes version {VERSION}")
@@ -196,29 +196,29 @@ class Journal:
         """The canvas with all recorded views painted."""
         return self._painted(self.entries)
 
-    def _painted(self, entries: Sequence[Entry]) -> Canvas:
+    def _painted(self, entries: Sequence[JournalEntry]) -> Canvas:
         canvas = self.start()
         for entry in entries:
             canvas = self.repeated(canvas, entry)
         return canvas
 
-    def has(self, entry: Entry) -> bool:
+    def has(self, entry: JournalEntry) -> bool:
         """Whether a view of this name is recorded."""
         return any(recorded.file == entry.file for recorded in self.entries)
 
     @property
-    def repainted(self) -> list[Entry]:
+    def repainted(self) -> list[JournalEntry]:
         """The recorded views that are not of the plan."""
         planned = {entry.file for entry in self.plan or []}
         return [entry for entry in self.entries if entry.file not in planned]
 
-    def repeated(self, canvas: Canvas, entry: Entry) -> Canvas:
+    def repeated(self, canvas: Canvas, entry: JournalEntry) -> Canvas:
         """The canvas after one more recorded view."""
         if entry.erased is not None:
             canvas = canvas.erase(entry.erased, keep=self.start().known)
         return canvas.paint(self.view(entry), entry.camera)
 
-    def view(self, entry: Entry) -> Float[Tensor, "1 3 rows columns"]:
+    def view(self, entry: JournalEntry) -> Float[Tensor, "1 3 rows columns"]:
         """A recorded view."""
         path, camera = self.folder / "steps" / entry.file, entry.camera
         image = load_image(path)
@@ -229,7 +229,7 @@ class Journal:
             )
         return image[None]
 
-    def begin_plan(self, plan: Sequence[Entry]) -> None:
+    def begin_plan(self, plan: Sequence[JournalEntry]) -> None:
         """Notes the views to paint. Raises UserError where those that are recorded already were planned otherwise."""
         self.plan = list(plan)
         try:
@@ -249,7 +249,7 @@ class Journal:
                 key = next(key for key in here if here[key] != there[key])
                 raise ValueError(f"steps/{entry.file}: {key} is {there[key]!r}, planned is {here[key]!r}")
 
-    def add(self, views: Sequence[UInt8[Tensor, "3 rows columns"]], entries: list[Entry]) -> None:
+    def add(self, views: Sequence[UInt8[Tensor, "3 rows columns"]], entries: list[JournalEntry]) -> None:
         """Records views painted together: all of them or, if the process dies meanwhile, none."""
         for view, entry in zip(views, entries, strict=True):
             write_atomically(self.folder / "steps" / entry.file, png_bytes(merged(view)))

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-MOST_BYTES = 200  # of 255 that file systems allow: hidden neighbours and numbers need some, too
+MAX_BYTES = 200  # of 255 that file systems allow: hidden neighbours and numbers need some, too
 FALLBACK = "panorama"
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE | re.DOTALL)
@@ -21,10 +21,10 @@ def safe_name(name: str) -> str:
     name = _FORBIDDEN.sub("_", name).lstrip(". ").rstrip(". ") or FALLBACK
     if _RESERVED.fullmatch(name):
         name = f"_{name}"
-    if len(name.encode()) <= MOST_BYTES:
+    if len(name.encode()) <= MAX_BYTES:
         return name
     ending = f"-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
-    return name.encode()[: MOST_BYTES - len(ending)].decode(errors="ignore").rstrip(". ") + ending
+    return name.encode()[: MAX_BYTES - len(ending)].decode(errors="ignore").rstrip(". ") + ending
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

@@ -9,26 +9,26 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from aognet.canvas import Canvas, Glimpse, join
-from aognet.diffusion.inpaint import View, frame_yaw, look
+from aognet.canvas import Canvas, MaskedView, join
+from aognet.diffusion.inpaint import ViewToPaint, frame_yaw, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
-from aognet.generate.entries import Edit, Entry, repaint_command
+from aognet.generate.entries import Edit, JournalEntry, repaint_command
 from aognet.generate.inputs import DirectedPrompt, plainly, prompt_for
 from aognet.generate.journal import Journal
 from aognet.generate.recorder import Recorder
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import MOST_SIZE, PlanConfig, make_plan
+from aognet.geometry.views import MAX_SIZE, PlanConfig, make_plan
 
 
 @runtime_checkable
 class Outpainter(Protocol):
     """A method that continues views of canvases (`aognet.methods.aognet.AOGNet` is one).
 
-    ``whole_waves``: the views of a panorama's wave belong together, whatever ``views_per_batch`` says.
+    ``joint_waves``: the views of a panorama's wave belong together, whatever ``views_per_batch`` says.
     """
 
-    whole_waves: bool
+    joint_waves: bool
 
     def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
         """The words of a direction and the common prompt as one, which loses neither where both are long."""
@@ -38,8 +38,8 @@ class Outpainter(Protocol):
 
     def outpaint(
         self,
-        views: Sequence[View],
-        seen: Glimpse,
+        views: Sequence[ViewToPaint],
+        seen: MaskedView,
         sampler: SamplerConfig,
         face_size: int,
         progress: Callable[[int, int], None] | None = None,
@@ -69,8 +69,8 @@ class GeneratorConfig:
     def __post_init__(self) -> None:
         if self.height < 32 or self.height > 8192:
             raise UserError(f"height must lie in [32, 8192], got {self.height}")
-        if not 8 <= self.face_size <= MOST_SIZE or self.face_size % 8:
-            raise UserError(f"face_size must be a multiple of 8 in [8, {MOST_SIZE}], got {self.face_size}")
+        if not 8 <= self.face_size <= MAX_SIZE or self.face_size % 8:
+            raise UserError(f"face_size must be a multiple of 8 in [8, {MAX_SIZE}], got {self.face_size}")
         if not 0 <= self.feather <= 1:
             raise UserError(f"feather must lie in [0, 1], got {self.feather}")
         if self.views_per_batch < 1:
@@ -104,10 +104,10 @@ class Painting:
 
     journal: Journal
     canvas: Canvas
-    entries: list[Entry]
+    entries: list[JournalEntry]
     frame_yaw_degrees: float
 
-    def wave(self, number: int) -> list[Entry]:
+    def wave(self, number: int) -> list[JournalEntry]:
         """The views of a wave."""
         return [entry for entry in self.entries if entry.wave == number]
 
@@ -143,11 +143,11 @@ class Generator:
             journal.begin_plan(planned(self.config, known, run.prompt, run.directed, yaw, self._joined, name))
         return Painting(journal, canvas.to(self.device), journal.plan, yaw)
 
-    def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, Entry]]]:
+    def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, JournalEntry]]]:
         """The views of a wave, as many together as may be."""
         waves = [[(painting, entry) for entry in painting.wave(wave)] for painting in paintings]
-        inseparable = waves if self.model.whole_waves else [[view] for views in waves for view in views]
-        batch: list[tuple[Painting, Entry]] = []
+        inseparable = waves if self.model.joint_waves else [[view] for views in waves for view in views]
+        batch: list[tuple[Painting, JournalEntry]] = []
         for views in inseparable:
             if batch and len(batch) + len(views) > self.config.views_per_batch:
                 yield batch
@@ -156,12 +156,14 @@ class Generator:
         if batch:
             yield batch
 
-    def _paint_batch(self, batch: Sequence[tuple[Painting, Entry]], recorder: Recorder, listener: Listener) -> int:
+    def _paint_batch(
+        self, batch: Sequence[tuple[Painting, JournalEntry]], recorder: Recorder, listener: Listener
+    ) -> int:
         """Records what is left of a batch; returns how many views that is. Their canvases stay as they are."""
         new = [i for i, (painting, entry) in enumerate(batch) if not painting.journal.has(entry)]
         if new:
             # Views of a batch that are recorded already are painted again with it: the others come out as before.
-            views = [View(one.canvas, e.camera, e.prompt, e.seed, one.frame_yaw_degrees) for one, e in batch]
+            views = [ViewToPaint(one.canvas, e.camera, e.prompt, e.seed, one.frame_yaw_degrees) for one, e in batch]
             views = self._views(views, listener)
             recorder.add([(batch[i][0].journal, batch[i][1], views[i]) for i in new])
         return len(new)
@@ -185,7 +187,7 @@ class Generator:
         # A margin of what is there stays known inside the view: the new content has to continue it.
         erased = replace(camera, fov_degrees=camera.fov_degrees * 0.8)
         seed = view_seed(self.config.seed, name_of(journal), number)
-        entry = Entry(f"{number:03d}.png", camera, wave, text, seed, erased)
+        entry = JournalEntry(f"{number:03d}.png", camera, wave, text, seed, erased)
         canvas = journal.canvas().erase(erased, keep=journal.start().known)
         if canvas.unknown_pixels == 0:
             raise UserError(
@@ -193,7 +195,7 @@ class Generator:
             )
         listener.views(0, 1)
         yaw = frame_yaw(journal.photo_camera(), canvas.height)
-        view = self._views([View(canvas.to(self.device), camera, text, entry.seed, yaw)], listener)[0]
+        view = self._views([ViewToPaint(canvas.to(self.device), camera, text, entry.seed, yaw)], listener)[0]
         journal.begin_edit(Edit(repaint_command(at), view=entry))
         with Recorder() as recorder:
             recorder.add([(journal, entry, view)])
@@ -203,7 +205,7 @@ class Generator:
     def _joined(self, words: str, prompt: str) -> str:
         return self.model.joined(words, prompt, self.config.sampler)
 
-    def _views(self, views: Sequence[View], listener: Listener) -> Float[Tensor, "views 3 rows columns"]:
+    def _views(self, views: Sequence[ViewToPaint], listener: Listener) -> Float[Tensor, "views 3 rows columns"]:
         """Generated views joined with what is known."""
         seen, config = look(views), self.config
         painted = self.model.outpaint(views, seen, config.sampler, config.face_size, progress=listener.steps)
@@ -218,7 +220,7 @@ def planned(
     yaw_degrees: float = 0.0,
     join: Callable[[str, str], str] = plainly,
     name: str = "",
-) -> list[Entry]:
+) -> list[JournalEntry]:
     """The views that paint what is not known, each with the prompt of its direction and a seed of its own.
 
     ``yaw_degrees``: of the frame they are planned in. ``name``: of the panorama, whose noise is its own.
@@ -226,7 +228,7 @@ def planned(
     steps = make_plan(config.plan, known, yaw_degrees).steps
     prompts = [prompt_for(step.camera, prompt, directed, join) for step in steps]
     return [
-        Entry(f"{number:03d}.png", step.camera, step.wave, text, view_seed(config.seed, name, number))
+        JournalEntry(f"{number:03d}.png", step.camera, step.wave, text, view_seed(config.seed, name, number))
         for number, (step, text) in enumerate(zip(steps, prompts, strict=True))
     ]
 

@@ -17,7 +17,7 @@ from aognet.io.images import load
 log = logging.getLogger(__name__)
 
 # Photographs are shrunk to at most this many of their pixels per panorama pixel; more would only cost time.
-MOST_PHOTO_DENSITY = 2.0
+MAX_PHOTO_DENSITY = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_photo(
         camera = photo.camera(columns, rows, 90.0 if photo.fov else exif_fov(loaded.exif, columns, rows, path))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    shrink = height / math.pi * MOST_PHOTO_DENSITY / camera.focal_pixels
+    shrink = height / math.pi * MAX_PHOTO_DENSITY / camera.focal_pixels
     if shrink < 1:
         size = (max(round(rows * shrink), 1), max(round(columns * shrink), 1))
         image, opacity = _shrunk(image, opacity, size)

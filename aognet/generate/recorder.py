@@ -10,13 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.generate.entries import Entry
+from aognet.generate.entries import JournalEntry
 from aognet.generate.journal import Journal
 from aognet.io.images import from_uint8, to_uint8
 
-MOST_PENDING = 2  # batches; views wait in memory no longer than this
+MAX_PENDING = 2  # batches; views wait in memory no longer than this
 
-Painted = tuple[Journal, Entry, Float[Tensor, "3 rows columns"]]
+Painted = tuple[Journal, JournalEntry, Float[Tensor, "3 rows columns"]]
 
 
 class Recorder:
@@ -37,7 +37,7 @@ class Recorder:
 
     def add(self, painted: Sequence[Painted]) -> None:
         """Records views painted together, of each journal all or none. Raises what went wrong with earlier ones."""
-        self._wait(MOST_PENDING - 1)
+        self._wait(MAX_PENDING - 1)
         levels = to_uint8(torch.stack([view for _, _, view in painted]))
         for (journal, entry, _), view in zip(painted, levels, strict=True):
             self._views[id(journal), entry.file] = view
@@ -45,7 +45,7 @@ class Recorder:
             self._pool.submit(self._write, [(journal, entry) for journal, entry, _ in painted], levels)
         )
 
-    def paint(self, canvas: Canvas, journal: Journal, entries: Sequence[Entry]) -> None:
+    def paint(self, canvas: Canvas, journal: Journal, entries: Sequence[JournalEntry]) -> None:
         """Paints views into a canvas, in the 256 levels that their files keep, recorded by now or earlier."""
         for entry in entries:
             view = self._views.pop((id(journal), entry.file), None)
@@ -56,7 +56,7 @@ class Recorder:
         while len(self._pending) > most:
             self._pending.pop(0).result()
 
-    def _write(self, named: Sequence[tuple[Journal, Entry]], levels: Tensor) -> None:
+    def _write(self, named: Sequence[tuple[Journal, JournalEntry]], levels: Tensor) -> None:
         if self._broken:  # a view that was lost has no followers: a run goes on from where it ends
             return
         try:

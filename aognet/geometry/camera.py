@@ -11,9 +11,9 @@ from torch import Tensor
 from aognet.errors import UserError
 from aognet.geometry.sphere import rotation
 
-MOST_SIDE = 2**15  # pixels of a view
-MOST_PIXELS = 2**28
-LEAST_AHEAD = 1e-9  # of a direction along the view's axis; others are not shown
+MAX_SIDE = 2**15  # pixels of a view
+MAX_PIXELS = 2**28
+MIN_AHEAD = 1e-9  # of a direction along the view's axis; others are not shown
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Camera:
         for name in ("width", "height", "margin"):
             if type(getattr(self, name)) is not int:
                 raise UserError(f"{name} must be a whole number of pixels, got {getattr(self, name)!r:.60}")
-        if max(self.width, self.height) > MOST_SIDE or self.width * self.height > MOST_PIXELS:
-            most = f"{MOST_SIDE} pixels a side and {MOST_PIXELS} in all"
+        if max(self.width, self.height) > MAX_SIDE or self.width * self.height > MAX_PIXELS:
+            most = f"{MAX_SIDE} pixels a side and {MAX_PIXELS} in all"
             raise UserError(f"a view may have {most}, got {self.width:.6g}x{self.height:.6g}")
         if self.width < 1 or self.height < 1:
             raise UserError(f"a view needs at least one pixel, got {self.width}x{self.height}")
@@ -91,7 +91,7 @@ class Camera:
     def image_positions(self, vectors: Float[Tensor, "*grid 3"]) -> tuple[Float[Tensor, "*grid 2"], Tensor]:
         """Fractional (column, row) at which the view shows each world direction, and whether it paints there."""
         x, y, z = (vectors @ self.rotation).unbind(-1)
-        ahead = z > LEAST_AHEAD
+        ahead = z > MIN_AHEAD
         depth = torch.where(ahead, z, 1.0)
         columns = x / depth * self.focal_pixels + self.width / 2 - 0.5
         rows = self.height / 2 - 0.5 - y / depth * self.focal_pixels

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from aognet.geometry import sphere
-from aognet.geometry.camera import LEAST_AHEAD, Camera
+from aognet.geometry.camera import MIN_AHEAD, Camera
 from aognet.geometry.sphere import Grid, Mode
 
 # A whole plan and the six faces stay cached, at a bounded price: a 512x512 grid weighs 2 MB in float32, the footprint
@@ -22,7 +22,7 @@ from aognet.geometry.sphere import Grid, Mode
 CACHED_GRIDS = 128
 CACHED_FOOTPRINTS = 32
 CACHED_VALUES = 2**17  # numbers that a core's cache holds, some of them at a time
-MOST_SUPERSAMPLING = 8
+MAX_SUPERSAMPLING = 8
 SPAN = 1.3  # panorama rows that one point stands for
 
 
@@ -61,14 +61,14 @@ def points_across(cameras: Sequence[Camera], height: int) -> int:
     Bilinear sampling of a point spans a minification up to 1.3, and more points cost their square.
     """
     most = max(minification(camera, height) for camera in cameras)
-    return min(max(math.ceil(most / SPAN), 1), MOST_SUPERSAMPLING)
+    return min(max(math.ceil(most / SPAN), 1), MAX_SUPERSAMPLING)
 
 
 def magnification(camera: Camera, height: int) -> int:
     """How many view pixels fall on one panorama row at the view's edge, rounded up to a whole number in [1, 8]."""
     stretch = 1 / math.cos(camera.radius_radians) ** 2
     pixels_per_row = camera.focal_pixels * stretch * math.pi / height
-    return min(max(math.ceil(pixels_per_row - 0.75), 1), MOST_SUPERSAMPLING)
+    return min(max(math.ceil(pixels_per_row - 0.75), 1), MAX_SUPERSAMPLING)
 
 
 @lru_cache(maxsize=CACHED_GRIDS)
@@ -168,7 +168,7 @@ def _footprint_of_rows(
     right, down, ahead = centres
     # Where the view ends, as it is painted; without a division, which only the pixels inside need.
     across, along = (1 - 2 * camera.margin / side for side in (camera.width, camera.height))
-    inside = (right.abs() <= ahead * across) & (down.abs() <= ahead * along) & (ahead > LEAST_AHEAD)
+    inside = (right.abs() <= ahead * across) & (down.abs() <= ahead * along) & (ahead > MIN_AHEAD)
     chosen = inside.flatten().nonzero()[:, 0]
     offsets = [((number + 0.5) / supersampling - 0.5) * pixel for number in range(supersampling)]
     points = (
@@ -179,7 +179,7 @@ def _footprint_of_rows(
     places = []
     for point in points:
         right, down, ahead = (values.flatten().index_select(0, chosen) for values in point)
-        ahead = ahead.clamp_min(LEAST_AHEAD)  # of a pixel at the edge of a very wide view a point may lie behind it
+        ahead = ahead.clamp_min(MIN_AHEAD)  # of a pixel at the edge of a very wide view a point may lie behind it
         places.append(torch.stack([right / ahead, down / ahead], -1).to(torch.float32))
     return Footprint(numbers.flatten().index_select(0, chosen), torch.stack(places))
 

@@ -28,8 +28,8 @@ PUBLISHED = (
     *((0, -45), (90, -45), (-90, -45), (0, 45), (-90, 45), (90, 45)),
 )
 PLANNING_HEIGHT = 64
-MOST_SIZE = 4096
-MOST_PIXELS = 2**30  # of all views of a plan
+MAX_SIZE = 4096
+MAX_PIXELS = 2**30  # of all views of a plan
 STEPS_DEGREES = (15, 10, 5)
 LEVEL_PREFERENCE = 0.5
 
@@ -58,8 +58,8 @@ class PlanConfig:
             raise UserError(f"fov_degrees must be at least 90 for the faces of a cube, got {self.fov_degrees}")
         if not 20 <= self.fov_degrees <= 150:
             raise UserError(f"fov_degrees must lie in [20, 150], got {self.fov_degrees}")
-        if not 8 <= self.size <= MOST_SIZE or self.size % 8:
-            raise UserError(f"size must be a multiple of 8 in [8, {MOST_SIZE}], got {self.size}")
+        if not 8 <= self.size <= MAX_SIZE or self.size % 8:
+            raise UserError(f"size must be a multiple of 8 in [8, {MAX_SIZE}], got {self.size}")
         if not 0 < self.overlap < 0.7:
             raise UserError(f"overlap must lie in (0, 0.7), got {self.overlap}")
         if not 0 <= self.margin <= 0.2:
@@ -105,9 +105,9 @@ def make_plan(config: PlanConfig, known: Bool[Tensor, "height width"], yaw_degre
 
 def _bounded(plan: Plan, config: PlanConfig) -> Plan:
     count = len(plan.steps)
-    if count * config.size**2 > MOST_PIXELS:
+    if count * config.size**2 > MAX_PIXELS:
         raise UserError(
-            f"plan: {count} views of {config.size}x{config.size} are more than {MOST_PIXELS} pixels; take a smaller "
+            f"plan: {count} views of {config.size}x{config.size} are more than {MAX_PIXELS} pixels; take a smaller "
             f"size, a wider fov_degrees (it is {config.fov_degrees:g}) or less overlap and margin"
         )
     return plan

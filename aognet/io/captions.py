@@ -22,9 +22,9 @@ from aognet.io.tables import fold_names, hint
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 512 * 2**20
-MOST_CHARACTERS = 2000
-NAMED_AT_MOST, MOST_SAID = 3, 100
+MAX_BYTES = 512 * 2**20
+MAX_CHARACTERS = 2000
+NAMED_AT_MOST, MAX_SAID = 3, 100
 KEYS = ("file", "captions", "yaws", "model", "revision", "split")
 
 
@@ -60,8 +60,8 @@ def load_records(path: Path) -> list[CaptionRecord]:
     path = Path(path)
     if not is_file(path):
         raise UserError(f"{path}: no such captions file")
-    if path.stat().st_size > MOST_BYTES:
-        raise UserError(f"{path}: captions file is larger than {MOST_BYTES} bytes")
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"{path}: captions file is larger than {MAX_BYTES} bytes")
     records: list[CaptionRecord] = []
     number = 0
     try:
@@ -80,7 +80,7 @@ def load_records(path: Path) -> list[CaptionRecord]:
 
 
 def parse_record(line: str, where: str) -> CaptionRecord:
-    """One line of a captions file; captions are cut at ``MOST_CHARACTERS``. UserErrors start with ``where``."""
+    """One line of a captions file; captions are cut at ``MAX_CHARACTERS``. UserErrors start with ``where``."""
     try:
         record = _folded(json.loads(line, object_pairs_hook=_once))
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON, or a number of thousands of digits
@@ -97,7 +97,7 @@ def parse_record(line: str, where: str) -> CaptionRecord:
             raise UserError(f"{where}: {key} must be a string, got {record[key]!r:.80}")
     yaws = _yaws(record.pop("yaws", None), len(texts), where)
     named = {key: record.pop(key, None) for key in ("file", "model", "revision")}
-    parsed = CaptionRecord(captions=tuple(text[:MOST_CHARACTERS] for text in texts), yaws=yaws, extra=record, **named)
+    parsed = CaptionRecord(captions=tuple(text[:MAX_CHARACTERS] for text in texts), yaws=yaws, extra=record, **named)
     try:
         parsed.file.encode(errors="surrogateescape")  # as Python reads file names that are not UTF-8
         json.dumps([texts, record, {**named, "file": ""}], ensure_ascii=False).encode()
@@ -196,5 +196,5 @@ def _shared(names: Sequence[str], keys: Sequence[str | None], places: Sequence[P
 
 def a_few(names: Sequence[str]) -> str:
     """The first of many names, for a message."""
-    said = [name if len(name) <= MOST_SAID else f"{name[:MOST_SAID]}..." for name in names[:NAMED_AT_MOST]]
+    said = [name if len(name) <= MAX_SAID else f"{name[:MAX_SAID]}..." for name in names[:NAMED_AT_MOST]]
     return ", ".join([*said, *(["..."] if len(names) > NAMED_AT_MOST else [])])

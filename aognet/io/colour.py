@@ -22,7 +22,7 @@ DISPLAY_P3 = (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *D65)
 REC2020 = (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, *D65)
 ADOBE_RGB = (0.640, 0.330, 0.210, 0.710, 0.150, 0.060, *D65)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-_MOST_LIGHT = 1e37  # weighed and added, it is still a float32
+_MAX_LIGHT = 1e37  # weighed and added, it is still a float32
 _ROWS = 1 << 18  # values at a time, so that whole panoramas need no float copies of themselves
 
 Curve = Callable[[np.ndarray], np.ndarray]
@@ -118,7 +118,7 @@ def light_to_rec709(light: Float[np.ndarray, "height width 3"], chromaticities: 
     found = np.empty(light.shape, np.float32)
     rows = max(_ROWS // (light.shape[1] * 3), 1)
     for top in range(0, len(light), rows):
-        some = np.clip(light[top : top + rows].astype(np.float32), -_MOST_LIGHT, _MOST_LIGHT)
+        some = np.clip(light[top : top + rows].astype(np.float32), -_MAX_LIGHT, _MAX_LIGHT)
         np.matmul(some, matrix, out=found[top : top + rows])
     return found
 

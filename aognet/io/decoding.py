@@ -17,7 +17,7 @@ from aognet.io import icc, png
 from aognet.io.colour import ADOBE_RGB, ColourSpace, coded_space, gamma_curve, space, tagged_space
 from aognet.io.exif import Exif, read_exif, upright
 from aognet.io.formats import HEIF_HINT, KINDS, decoders, lacks_decoder
-from aognet.io.hdr import MOST_PIXELS
+from aognet.io.hdr import MAX_PIXELS
 from aognet.io.photosphere import SphereArea, sphere_area
 from aognet.io.pillow_warnings import as_log_lines
 
@@ -28,7 +28,7 @@ _GREY_16 = ("I", "I;16", "I;16B", "I;16L")
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """What a file shows, upright.
 
     ``levels``: sRGB, 1 channel of grey or 3, of 8 or 16 bits; ``alpha``: one channel, of 8 or 16 bits, or None where
@@ -41,7 +41,7 @@ class Picture:
     area: SphereArea | None
 
 
-def decode_file(file: Path | bytes, name: str) -> Picture:
+def decode_file(file: Path | bytes, name: str) -> DecodedImage:
     """The picture of a file, or of its content; ``name`` is what messages say.
 
     Colours become those of sRGB as cICP, an ICC profile, or gAMA and cHRM say, or Adobe RGB by EXIF. Odd metadata never
@@ -78,25 +78,25 @@ def open_image(file: Path | io.BufferedIOBase, formats: Sequence[str] = ()) -> I
             return Image.open(io.BytesIO(content), formats=formats or decoders())
 
 
-def _decode(file: io.BufferedIOBase, name: str) -> Picture:
+def _decode(file: io.BufferedIOBase, name: str) -> DecodedImage:
     try:
         return _picture(file, name)
     # Limits and check sums of texts and profiles, and whatever else Pillow minds that no pixel is made of.
     except (ValueError, SyntaxError, OSError) as error:
         if isinstance(error, UserError) or not any(png.chunks(file)):
             raise
-        content, profile = png.bare(file, icc.MOST_BYTES)
+        content, profile = png.bare(file, icc.MAX_BYTES)
         picture = _picture(io.BytesIO(content), name, profile)
         log.warning("%s: its metadata is left aside (%s)", name, error)
         return picture
 
 
-def _picture(file: io.BufferedIOBase, name: str, profile: bytes | None = None) -> Picture:
+def _picture(file: io.BufferedIOBase, name: str, profile: bytes | None = None) -> DecodedImage:
     coded = png.coding_points(file)
     file.seek(0)
     with Image.open(file, formats=decoders()) as image:
-        if image.width * image.height > MOST_PIXELS:
-            raise UserError(f"{name}: {image.width}x{image.height} pixels are more than the limit of {MOST_PIXELS}")
+        if image.width * image.height > MAX_PIXELS:
+            raise UserError(f"{name}: {image.width}x{image.height} pixels are more than the limit of {MAX_PIXELS}")
         # OpenCV turns some TIFF files upright, and some not.
         deep = has_16_bits(image) and (image.format == "PNG" or read_exif(image, name).orientation == 1)
         image.load()  # checks the whole file, and PNG has metadata behind its pixels
@@ -116,7 +116,7 @@ def _picture(file: io.BufferedIOBase, name: str, profile: bytes | None = None) -
             log.warning("%s: its %s is left aside (%s)", name, what, error)
     levels = upright(levels, exif.orientation)
     alpha = None if alpha is None else upright(alpha, exif.orientation)
-    return Picture(levels, alpha, exif, sphere_area(packet, levels.shape[1], levels.shape[0], name))
+    return DecodedImage(levels, alpha, exif, sphere_area(packet, levels.shape[1], levels.shape[0], name))
 
 
 def has_16_bits(image: Image.Image) -> bool:
@@ -192,8 +192,8 @@ def _by_space(space: ColourSpace, levels: Levels) -> Levels:
 
 
 def _by_profile(profile: bytes, levels: Levels, name: str) -> Levels:
-    if len(profile) > icc.MOST_BYTES:
-        raise ValueError(f"{len(profile)} bytes, more than the limit of {icc.MOST_BYTES}")
+    if len(profile) > icc.MAX_BYTES:
+        raise ValueError(f"{len(profile)} bytes, more than the limit of {icc.MAX_BYTES}")
     try:
         found = icc.read_space(profile)
     except ValueError:

@@ -22,7 +22,7 @@ _MILLIMETRES = {
     4: 1.0,
     5: 0.001,
 }  # of FocalPlaneResolutionUnit; the last two beside the standard
-_MOST_ENTRIES = 512
+_MAX_ENTRIES = 512
 _FILM = math.hypot(36, 24)
 # What makes pixels upright by the value of the orientation tag.
 _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -124,7 +124,7 @@ def _directory(data: bytes, order: str, place: int) -> dict[int, Any]:
     found: dict[int, Any] = {}
     with suppress(struct.error):  # entries that are cut off
         (count,) = struct.unpack_from(order + "H", data, place)
-        for at in range(place + 2, place + 2 + 12 * min(count, _MOST_ENTRIES), 12):
+        for at in range(place + 2, place + 2 + 12 * min(count, _MAX_ENTRIES), 12):
             tag, kind, number = struct.unpack_from(order + "HHI", data, at)
             size = number if kind == 2 else struct.calcsize(order + kinds.get(kind, "")) * number
             (value,) = struct.unpack_from(order + "I", data, at + 8)

@@ -17,10 +17,10 @@ from aognet.io.files import is_file, is_utf8, write_atomically
 from aognet.io.rgbe import read_rgbe
 
 # 16384 x 8192, the largest panorama in use; a header that claims more is refused before any memory is asked for.
-MOST_PIXELS = 16384 * 8192
+MAX_PIXELS = 16384 * 8192
 _MAGIC = (20000630).to_bytes(4, "little")
 # The library decodes every channel of every part; at the most pixels, no more than the four of RGBA.
-_MOST_VALUES_PER_PIXEL = 4
+_MAX_VALUES_PER_PIXEL = 4
 # Names renderers give to the layer that holds the finished picture, looked for when no layer is nameless.
 _FINISHED = ("combined", "beauty", "rgba", "rgb", "color")
 
@@ -186,11 +186,11 @@ def _check_size(path: Path, headers: Sequence[Mapping[str, Any]], most_pixels: i
             if window.width < 1 or window.height < 1 or window.width * window.height > most_pixels:
                 raise UserError(f"{path}: its header claims {window} pixels; at most {most_pixels} are read")
         values += max(window.width * window.height for window in windows) * len(header["channels"])
-    if values > _MOST_VALUES_PER_PIXEL * most_pixels:
+    if values > _MAX_VALUES_PER_PIXEL * most_pixels:
         count = sum(len(header["channels"]) for header in headers)
         raise UserError(
             f"{path}: its {count} channels hold {values} values, more than the limit of "
-            f"{_MOST_VALUES_PER_PIXEL * most_pixels}"
+            f"{_MAX_VALUES_PER_PIXEL * most_pixels}"
         )
 
 

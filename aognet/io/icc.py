@@ -13,8 +13,8 @@ from PIL import Image, ImageCms
 
 from aognet.io.colour import ColourSpace, Curve, pcs_to_rec709
 
-MOST_BYTES = 1 << 23
-_MOST_TAGS, _MOST_POINTS = 256, 1 << 16
+MAX_BYTES = 1 << 23
+_MAX_TAGS, _MAX_POINTS = 256, 1 << 16
 # Numbers of a parametric curve's parameters by its type (table 68).
 _PARAMETERS = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}
 
@@ -49,7 +49,7 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
     if profile[36:40] != b"acsp":
         raise ValueError("it has no ICC header")
     (count,) = struct.unpack(">I", profile[128:132])
-    if count > _MOST_TAGS:
+    if count > _MAX_TAGS:
         raise ValueError(f"it claims {count} tags")
     entries = struct.iter_unpack(">4sII", profile[132 : 132 + 12 * count])
     return {name: profile[offset : offset + length] for name, offset, length in entries}
@@ -59,7 +59,7 @@ def _curve(tag: bytes) -> Curve:
     """A curveType or parametricCurveType (sections 10.6 and 10.18): values to light, both in [0, 1]."""
     if tag[:4] == b"curv":
         (count,) = struct.unpack(">I", tag[8:12])
-        if count > _MOST_POINTS:
+        if count > _MAX_POINTS:
             raise ValueError(f"a curve of {count} points")
         points = np.array(struct.unpack(f">{count}H", tag[12 : 12 + 2 * count]), np.float64)
         if count == 0:

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from aognet.errors import UserError
 from aognet.geometry.sphere import sample
-from aognet.io.decoding import Levels, Picture, decode_file
+from aognet.io.decoding import DecodedImage, Levels, decode_file
 from aognet.io.exif import Exif
 from aognet.io.files import PNG, is_file, write_atomically
 from aognet.io.formats import LIGHT_SUFFIXES
-from aognet.io.hdr import MOST_PIXELS, Light, read_layers
+from aognet.io.hdr import MAX_PIXELS, Light, read_layers
 from aognet.io.photosphere import SphereArea
 from aognet.io.tonemap import tone_map
 
@@ -51,7 +51,7 @@ def load(path: Path) -> Loaded:
     if not is_file(path):
         raise UserError(f"{path}: no such image file")
     if path.suffix.lower() in LIGHT_SUFFIXES:
-        return _shown(read_layers(path, MOST_PIXELS))
+        return _shown(read_layers(path, MAX_PIXELS))
     picture = decode_file(path, str(path))
     opacity = None if picture.alpha is None else _floats(picture.alpha, 1).add_(1).div_(2)
     return Loaded(_floats(picture.levels, 3), opacity, picture.exif, picture.area)
@@ -101,7 +101,7 @@ def decode_panorama(content: bytes, name: str, height: int) -> UInt8[np.ndarray,
     return panorama_bytes(decode_file(content, name), name, height)
 
 
-def panorama_bytes(picture: Picture, name: str, height: int) -> UInt8[np.ndarray, "height width 3"]:
+def panorama_bytes(picture: DecodedImage, name: str, height: int) -> UInt8[np.ndarray, "height width 3"]:
     """The bytes of a decoded panorama at ``height`` x ``2 height``. Raises UserError as `load_panorama`."""
     import cv2
 

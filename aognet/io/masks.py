@@ -12,7 +12,7 @@ from aognet.io.images import load
 
 # Of what is white for certain, pixels this near count as white too, unless they are black for certain.
 MARGIN, CERTAINLY_BLACK = 2, 0.02
-_MOST_COLOURED, _MOST_ODD = 0.02, 0.001  # shares of an image
+_MAX_COLOURED, _MAX_ODD = 0.02, 0.001  # shares of an image
 
 
 def read_mask(path: Path) -> Bool[Tensor, "1 rows columns"]:
@@ -35,14 +35,14 @@ def _painted(path: Path) -> Float[Tensor, "1 rows columns"]:
     if not solid.any():
         raise UserError(f"{path}: is transparent throughout, which says nothing of what is to be painted")
     coloured = (loaded.image.amax(0) - loaded.image.amin(0) > 0.5) & solid[0]
-    if coloured.sum() > _MOST_COLOURED * solid.sum():
+    if coloured.sum() > _MAX_COLOURED * solid.sum():
         raise UserError(f"{path}: has colours, so it is no mask: white is painted, black stays")
     if loaded.opacity is None:
         return light
     black = (light[solid] < 0.5).float().mean()
-    if black < _MOST_ODD:
+    if black < _MAX_ODD:
         return loaded.opacity
-    return 1 - loaded.opacity if black > 1 - _MOST_ODD else light * loaded.opacity
+    return 1 - loaded.opacity if black > 1 - _MAX_ODD else light * loaded.opacity
 
 
 def _certain(painted: Float[Tensor, "1 rows columns"]) -> Bool[Tensor, "1 rows columns"]:

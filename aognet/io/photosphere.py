@@ -17,7 +17,7 @@ GPANO = "http://ns.google.com/photos/1.0/panorama/"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"
 _MAX_XMP = 1 << 20  # bytes; what a stranger's file may make us parse
-_MOST_PIXELS = 1e7  # of a side
+_MAX_PIXELS = 1e7  # of a side
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _area(properties: Mapping[str, str]) -> SphereArea | None:
     if across is None or down is None:  # a viewer's hint alone, such as ProjectionType
         return SphereArea(**tilt)
     width, height = width or across, height or down
-    sane = 0 < width <= across <= _MOST_PIXELS and 0 < height <= down and abs(across - 2 * down) <= 2 + across / 100
+    sane = 0 < width <= across <= _MAX_PIXELS and 0 < height <= down and abs(across - 2 * down) <= 2 + across / 100
     if not (sane and 0 <= left < across and 0 <= top and top + height <= down + 1 and abs(pitch) <= 90):
         return None
     return SphereArea(left / across, top / down, width / across, height / down, **tilt)

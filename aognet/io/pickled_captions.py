@@ -12,12 +12,12 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from aognet.errors import UserError
-from aognet.io.captions import MOST_CHARACTERS
+from aognet.io.captions import MAX_CHARACTERS
 
-MOST_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 # A set takes 216 bytes and may be asked for with one: the values of a pickle are bounded, not only its bytes.
-MOST_VALUES = 2_000_000
-MOST_NAME_CHARACTERS = 4096
+MAX_VALUES = 2_000_000
+MAX_NAME_CHARACTERS = 4096
 
 SETS = {f"{module} {name}" for module in ("builtins", "__builtin__") for name in ("set", "frozenset")}
 PATHS = {
@@ -42,8 +42,8 @@ def read_caption_pickle(path: Path) -> dict[PurePath, list[str]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise Refused(f"larger than {MOST_BYTES} bytes")
+        if path.stat().st_size > MAX_BYTES:
+            raise Refused(f"larger than {MAX_BYTES} bytes")
         return _captions(Machine().run(path.read_bytes()))
     except OSError as error:
         raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
@@ -58,7 +58,7 @@ def _captions(values: Any) -> dict[PurePath, list[str]]:
     if not isinstance(values, dict):
         raise Refused(f"expected a dictionary of captions by image, got {_kind(values)}")
     captions: dict[PurePath, list[str]] = {}
-    left = MOST_BYTES
+    left = MAX_BYTES
     for name, texts in values.items():
         texts = [texts] if isinstance(texts, str) else texts
         if not isinstance(texts, list | tuple | set) or not all(isinstance(text, str) for text in texts):
@@ -67,11 +67,11 @@ def _captions(values: Any) -> dict[PurePath, list[str]]:
         whole = (
             text.encode(errors="replace").decode() for text in (sorted(texts) if isinstance(texts, set) else texts)
         )
-        texts = [text[:MOST_CHARACTERS] for text in whole]
+        texts = [text[:MAX_CHARACTERS] for text in whole]
         # One list may stand for many names: what is written is bounded, not only what is read.
         left -= sum(map(len, texts)) + len(texts) + len(str(name))
         if left < 0:
-            raise Refused(f"more than {MOST_BYTES} characters of captions")
+            raise Refused(f"more than {MAX_BYTES} characters of captions")
         path = _path(name) if isinstance(name, str) else name
         if not path.name:
             raise Refused(f"{str(name)!r:.80} names no image")
@@ -146,8 +146,8 @@ class Machine:
     def count(self, values: int) -> None:
         """Takes note of values made."""
         self.made += values
-        if self.made > MOST_VALUES:
-            raise Refused(f"holds more than {MOST_VALUES} values")
+        if self.made > MAX_VALUES:
+            raise Refused(f"holds more than {MAX_VALUES} values")
 
     def mark(self) -> None:
         """Puts the stack aside."""
@@ -198,8 +198,8 @@ class Machine:
             raise TypeError("nothing to call")
         if function.name in PATHS:
             parts = [_text(part) for part in arguments]
-            if sum(map(len, parts)) > MOST_NAME_CHARACTERS:
-                raise Refused(f"holds a path of more than {MOST_NAME_CHARACTERS} characters")
+            if sum(map(len, parts)) > MAX_NAME_CHARACTERS:
+                raise Refused(f"holds a path of more than {MAX_NAME_CHARACTERS} characters")
             self.push(PATHS[function.name](*parts))
             return
         items = arguments[0] if arguments else ()
@@ -219,8 +219,8 @@ def _text(value: Any) -> str:
 def _key(value: Any) -> str | PurePath:
     if not isinstance(value, str | PurePath):
         raise Refused(f"the name of an image must be a string or a path, got {_kind(value)}")
-    if len(str(value)) > MOST_NAME_CHARACTERS:
-        raise Refused(f"holds a name of more than {MOST_NAME_CHARACTERS} characters")
+    if len(str(value)) > MAX_NAME_CHARACTERS:
+        raise Refused(f"holds a name of more than {MAX_NAME_CHARACTERS} characters")
     return value
 
 

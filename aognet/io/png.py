@@ -12,8 +12,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What pixels are made of; a frame of an animation beyond the first is no part of the picture.
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _COLOURS = {b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"cICP": 4}  # with their lengths
-_KEPT, _XMP, _MOST_KEPT = (*_COLOURS, b"eXIf", b"iTXt"), b"XML:com.adobe.xmp\0\0", 1 << 20
-_MOST_CHUNKS = 1 << 16
+_KEPT, _XMP, _MAX_KEPT = (*_COLOURS, b"eXIf", b"iTXt"), b"XML:com.adobe.xmp\0\0", 1 << 20
+_MAX_CHUNKS = 1 << 16
 
 
 def chunks(file: io.BufferedIOBase) -> Iterator[tuple[bytes, int, int]]:
@@ -22,7 +22,7 @@ def chunks(file: io.BufferedIOBase) -> Iterator[tuple[bytes, int, int]]:
     place = len(SIGNATURE)
     if file.read(place) != SIGNATURE:
         return
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         file.seek(place)
         head = file.read(8)
         if len(head) < 8:
@@ -54,7 +54,7 @@ def bare(file: io.BufferedIOBase, most_profile: int) -> tuple[bytes, bytes | Non
         file.seek(place)
         if kind == b"iCCP":
             profile = _unpacked(file.read(min(length, most_profile)), most_profile)
-        elif kind in _PIXELS or (length <= _MOST_KEPT and _COLOURS.get(kind, length) == length and kind in _KEPT):
+        elif kind in _PIXELS or (length <= _MAX_KEPT and _COLOURS.get(kind, length) == length and kind in _KEPT):
             data, check = file.read(length), file.read(4)
             if kind in _PIXELS or _is_sound(kind, data, check):
                 parts.append(struct.pack(">I4s", length, kind) + data + check)

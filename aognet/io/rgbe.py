@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32
 from aognet.errors import UserError
 from aognet.io.colour import REC709, known_primaries, light_to_rec709
 
-_MOST_HEADER = 1 << 16
+_MAX_HEADER = 1 << 16
 _HEADER = re.compile(rb"(#\?.*?)\r?\n\r?\n([+-])([XY]) +(\d{1,9}) +([+-])([XY]) +(\d{1,9})[ \t\r]*\n", re.DOTALL)
 
 
@@ -39,7 +39,7 @@ def read_rgbe(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3
     """
     try:
         with path.open("rb") as file:
-            header = _read_header(path, file.read(_MOST_HEADER))
+            header = _read_header(path, file.read(_MAX_HEADER))
             if not 0 < header.lines * header.length <= most_pixels:
                 size = f"{header.length}x{header.lines}"
                 raise UserError(f"{path}: its header claims {size} pixels; at most {most_pixels} are read")

@@ -12,8 +12,8 @@ from aognet.io.files import is_file
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 512 * 2**20
-MOST_CELL_CHARACTERS = 2**20
+MAX_BYTES = 512 * 2**20
+MAX_CELL_CHARACTERS = 2**20
 SEPARATORS = ",;\t"
 
 
@@ -22,14 +22,14 @@ def read_table(path: Path, needed: Sequence[str], others: Sequence[str] = ()) ->
 
     ``needed``: columns without which a row cannot be used; ``others``: those that may be missing. Further columns are
     named in a warning and left out. Raises UserError naming file and line: no such file, not UTF-8, larger than
-    ``MOST_BYTES``, a cell of more than ``MOST_CELL_CHARACTERS``, a column that is missing or there twice, a row with
+    ``MAX_BYTES``, a cell of more than ``MAX_CELL_CHARACTERS``, a column that is missing or there twice, a row with
     more cells than columns or without what is needed.
     """
     if not is_file(path):
         raise UserError(f"{path}: no such file")
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: a table may have {MOST_BYTES} bytes, this has {path.stat().st_size}")
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: a table may have {MAX_BYTES} bytes, this has {path.stat().st_size}")
         return _rows(path, needed, others)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a CSV file in UTF-8 ({error})") from error
@@ -92,7 +92,7 @@ def _check_columns(path: Path, columns: Sequence[str], needed: Sequence[str], kn
 
 def _lines(path: Path, separator: str, first: bool = False) -> list[tuple[int, list[str]]]:
     """Cells of all lines, or of the first alone, with the number of the last line that they stand on."""
-    before = csv.field_size_limit(MOST_CELL_CHARACTERS)  # of the whole process
+    before = csv.field_size_limit(MAX_CELL_CHARACTERS)  # of the whole process
     number = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -27,7 +27,7 @@ NARROWEST = 16
 
 
 @dataclass(frozen=True)
-class Step:
+class InceptionStep:
     """A convolution with batch norm and ReLU; ``kernel`` is (height, width) or both."""
 
     name: str
@@ -41,78 +41,89 @@ class Step:
 class Branch:
     """``pool`` (average, max or halve; empty: none), then ``steps`` in a row, then ``fork`` side by side."""
 
-    steps: tuple[Step, ...] = ()
-    fork: tuple[Step, ...] = ()
+    steps: tuple[InceptionStep, ...] = ()
+    fork: tuple[InceptionStep, ...] = ()
     pool: str = ""
 
 
 STEM = (
-    Step("Conv2d_1a_3x3", 32, 3, stride=2, padded=False),
-    Step("Conv2d_2a_3x3", 32, 3, padded=False),
-    Step("Conv2d_2b_3x3", 64, 3),
-    Step("Conv2d_3b_1x1", 80, 1),
-    Step("Conv2d_4a_3x3", 192, 3, padded=False),
+    InceptionStep("Conv2d_1a_3x3", 32, 3, stride=2, padded=False),
+    InceptionStep("Conv2d_2a_3x3", 32, 3, padded=False),
+    InceptionStep("Conv2d_2b_3x3", 64, 3),
+    InceptionStep("Conv2d_3b_1x1", 80, 1),
+    InceptionStep("Conv2d_4a_3x3", 192, 3, padded=False),
 )
 POOLED_AFTER = ("Conv2d_2b_3x3", "Conv2d_4a_3x3")
 
 
 def _fine(pooled: int) -> tuple[Branch, ...]:
     """35 x 35, figure 5 of the paper."""
-    double = (Step("branch3x3dbl_1", 64), Step("branch3x3dbl_2", 96, 3), Step("branch3x3dbl_3", 96, 3))
+    double = (
+        InceptionStep("branch3x3dbl_1", 64),
+        InceptionStep("branch3x3dbl_2", 96, 3),
+        InceptionStep("branch3x3dbl_3", 96, 3),
+    )
     return (
-        Branch((Step("branch1x1", 64),)),
-        Branch((Step("branch5x5_1", 48), Step("branch5x5_2", 64, 5))),
+        Branch((InceptionStep("branch1x1", 64),)),
+        Branch((InceptionStep("branch5x5_1", 48), InceptionStep("branch5x5_2", 64, 5))),
         Branch(double),
-        Branch((Step("branch_pool", pooled),), pool="average"),
+        Branch((InceptionStep("branch_pool", pooled),), pool="average"),
     )
 
 
 def _middle(inner: int) -> tuple[Branch, ...]:
     """17 x 17 with 7 x 7 convolutions in two factors, figure 6."""
-    once = (Step("branch7x7_1", inner), Step("branch7x7_2", inner, (1, 7)), Step("branch7x7_3", 192, (7, 1)))
-    twice = (
-        Step("branch7x7dbl_1", inner),
-        Step("branch7x7dbl_2", inner, (7, 1)),
-        Step("branch7x7dbl_3", inner, (1, 7)),
-        Step("branch7x7dbl_4", inner, (7, 1)),
-        Step("branch7x7dbl_5", 192, (1, 7)),
+    once = (
+        InceptionStep("branch7x7_1", inner),
+        InceptionStep("branch7x7_2", inner, (1, 7)),
+        InceptionStep("branch7x7_3", 192, (7, 1)),
     )
-    pooled = Branch((Step("branch_pool", 192),), pool="average")
-    return (Branch((Step("branch1x1", 192),)), Branch(once), Branch(twice), pooled)
+    twice = (
+        InceptionStep("branch7x7dbl_1", inner),
+        InceptionStep("branch7x7dbl_2", inner, (7, 1)),
+        InceptionStep("branch7x7dbl_3", inner, (1, 7)),
+        InceptionStep("branch7x7dbl_4", inner, (7, 1)),
+        InceptionStep("branch7x7dbl_5", 192, (1, 7)),
+    )
+    pooled = Branch((InceptionStep("branch_pool", 192),), pool="average")
+    return (Branch((InceptionStep("branch1x1", 192),)), Branch(once), Branch(twice), pooled)
 
 
 def _coarse(pool: str) -> tuple[Branch, ...]:
     """8 x 8 with forked ends, figure 7."""
-    once, ends = (Step("branch3x3_1", 384),), (Step("branch3x3_2a", 384, (1, 3)), Step("branch3x3_2b", 384, (3, 1)))
-    twice = (Step("branch3x3dbl_1", 448), Step("branch3x3dbl_2", 384, 3))
-    twice_ends = (Step("branch3x3dbl_3a", 384, (1, 3)), Step("branch3x3dbl_3b", 384, (3, 1)))
+    once, ends = (
+        (InceptionStep("branch3x3_1", 384),),
+        (InceptionStep("branch3x3_2a", 384, (1, 3)), InceptionStep("branch3x3_2b", 384, (3, 1))),
+    )
+    twice = (InceptionStep("branch3x3dbl_1", 448), InceptionStep("branch3x3dbl_2", 384, 3))
+    twice_ends = (InceptionStep("branch3x3dbl_3a", 384, (1, 3)), InceptionStep("branch3x3dbl_3b", 384, (3, 1)))
     return (
-        Branch((Step("branch1x1", 320),)),
+        Branch((InceptionStep("branch1x1", 320),)),
         Branch(once, ends),
         Branch(twice, twice_ends),
-        Branch((Step("branch_pool", 192),), pool=pool),
+        Branch((InceptionStep("branch_pool", 192),), pool=pool),
     )
 
 
 HALVE_FINE = (
-    Branch((Step("branch3x3", 384, 3, stride=2, padded=False),)),
+    Branch((InceptionStep("branch3x3", 384, 3, stride=2, padded=False),)),
     Branch(
         (
-            Step("branch3x3dbl_1", 64),
-            Step("branch3x3dbl_2", 96, 3),
-            Step("branch3x3dbl_3", 96, 3, stride=2, padded=False),
+            InceptionStep("branch3x3dbl_1", 64),
+            InceptionStep("branch3x3dbl_2", 96, 3),
+            InceptionStep("branch3x3dbl_3", 96, 3, stride=2, padded=False),
         )
     ),
     Branch(pool="halve"),
 )
 HALVE_MIDDLE = (
-    Branch((Step("branch3x3_1", 192), Step("branch3x3_2", 320, 3, stride=2, padded=False))),
+    Branch((InceptionStep("branch3x3_1", 192), InceptionStep("branch3x3_2", 320, 3, stride=2, padded=False))),
     Branch(
         (
-            Step("branch7x7x3_1", 192),
-            Step("branch7x7x3_2", 192, (1, 7)),
-            Step("branch7x7x3_3", 192, (7, 1)),
-            Step("branch7x7x3_4", 192, 3, stride=2, padded=False),
+            InceptionStep("branch7x7x3_1", 192),
+            InceptionStep("branch7x7x3_2", 192, (1, 7)),
+            InceptionStep("branch7x7x3_3", 192, (7, 1)),
+            InceptionStep("branch7x7x3_4", 192, 3, stride=2, padded=False),
         )
     ),
     Branch(pool="halve"),
@@ -139,7 +150,7 @@ def blocks(fid: bool) -> dict[str, tuple[Branch, ...]]:
 class Convolution(nn.Module):
     """A `Step` on ``inputs`` channels."""
 
-    def __init__(self, inputs: int, step: Step, divisor: int):
+    def __init__(self, inputs: int, step: InceptionStep, divisor: int):
         super().__init__()
         height, width = step.kernel if isinstance(step.kernel, tuple) else (step.kernel, step.kernel)
         padding = (height // 2, width // 2) if step.padded else 0

@@ -6,7 +6,7 @@ import numpy as np
 
 from aognet.geometry.sphere import rotation
 from aognet.scenes.render import disc_samples, look
-from aognet.scenes.world import LEAST_SHARE, Sight, View, World
+from aognet.scenes.world import MIN_SHARE, SceneView, Sight, World
 
 YAWS: tuple[float, ...] = tuple(float(yaw) for yaw in range(0, 360, 30))
 _ROWS, _COLUMNS = 45, 180  # of the band of rays, from which each view takes its part
@@ -18,7 +18,7 @@ def captions_at(world: World, turn: np.ndarray) -> dict[float, str]:
     return {yaw: world.tell(view) for yaw, view in views_of(world, turn).items()}
 
 
-def views_of(world: World, turn: np.ndarray) -> dict[float, View]:
+def views_of(world: World, turn: np.ndarray) -> dict[float, SceneView]:
     """What is seen in the view at every yaw of ``YAWS``."""
     band = _band()
     labels = look(world, band @ turn.T, np.pi / 180).label.astype(int)
@@ -29,14 +29,14 @@ def views_of(world: World, turn: np.ndarray) -> dict[float, View]:
         found = labels[cells[number]]
         shares = np.bincount(found, minlength=len(world.labels)) / found.size
         middles = np.bincount(found, across, minlength=len(world.labels)) / np.maximum(shares * found.size, 1)
-        order = [int(index) for index in np.argsort(-shares, kind="stable") if shares[index] > LEAST_SHARE]
+        order = [int(index) for index in np.argsort(-shares, kind="stable") if shares[index] > MIN_SHARE]
         sights = tuple(
             Sight(world.labels[index], index, float(shares[index]), float(middles[index]))
             for index in order
             if world.labels[index]
         )
         own = turn @ rotation(yaw).numpy()
-        views[yaw] = View(own, sights, tuple(place for disc in discs if (place := _place(disc.direction @ own))))
+        views[yaw] = SceneView(own, sights, tuple(place for disc in discs if (place := _place(disc.direction @ own))))
     return views
 
 

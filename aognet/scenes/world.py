@@ -49,8 +49,8 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class View:
-    """What a square 90 degree view at eye level shows, the largest share first; only shares above ``LEAST_SHARE``.
+class SceneView:
+    """What a square 90 degree view at eye level shows, the largest share first; only shares above ``MIN_SHARE``.
 
     ``turn`` takes the camera's axes to the world's, so ``turn[:, 2]`` is where the camera looks.
     """
@@ -64,7 +64,7 @@ class View:
         return sum(sight.share for sight in self.sights if sight.noun in nouns)
 
 
-LEAST_SHARE = 0.004
+MIN_SHARE = 0.004
 
 
 @runtime_checkable
@@ -78,5 +78,5 @@ class World(Protocol):
     def seen(self, rays: Rays) -> Seen:
         """What each ray meets."""
 
-    def tell(self, view: View) -> str:
+    def tell(self, view: SceneView) -> str:
         """A caption that is true of the view."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from aognet.data.sources import Entry, SourceConfig, find_entries
+from aognet.data.sources import CaptionedFile, SourceConfig, find_entries
 from aognet.data.splits import Split, SplitConfig
 from aognet.errors import UserError
-from aognet.io.captions import MOST_CHARACTERS, CaptionRecord, save_captions, save_records
+from aognet.io.captions import MAX_CHARACTERS, CaptionRecord, save_captions, save_records
 
 NAMES = ("a.png", "b.jpg", "c.PNG", "d.jpeg", "more/e.exr", "more/f.HDR")
 
@@ -25,11 +25,11 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def found(*folders: Path, **settings) -> list[Entry]:
+def found(*folders: Path, **settings) -> list[CaptionedFile]:
     return find_entries(SourceConfig(folders=[str(folder) for folder in folders], **settings))
 
 
-def names(entries: list[Entry]) -> list[str]:
+def names(entries: list[CaptionedFile]) -> list[str]:
     return [entry.name for entry in entries]
 
 
@@ -247,7 +247,7 @@ def test_large_cells_are_cut_as_other_captions(folder: Path):
     """The csv module alone takes 128 KiB."""
     (folder / "list.csv").write_text(f"file,caption\na.png,{'x' * 2**18}\n")
     (entry,) = find_entries(SourceConfig(manifests=[str(folder / "list.csv")]))
-    assert entry.captions == ("x" * MOST_CHARACTERS,)
+    assert entry.captions == ("x" * MAX_CHARACTERS,)
 
 
 def test_names_that_the_list_alone_has_are_said(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -327,8 +327,8 @@ def test_what_is_no_tar_file_or_spoilt_is_named(tmp_path: Path) -> None:
 
 
 def test_large_members_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "MOST_IMAGE_BYTES", shards.MOST_TEXT_BYTES + 1)
-    members = {"0.png": png(0), "0.txt": b"a" * (shards.MOST_TEXT_BYTES + 1), "1.png": b"0" * 2**21, "2.png": png(2)}
+    monkeypatch.setattr(streams, "MAX_IMAGE_BYTES", shards.MAX_TEXT_BYTES + 1)
+    members = {"0.png": png(0), "0.txt": b"a" * (shards.MAX_TEXT_BYTES + 1), "1.png": b"0" * 2**21, "2.png": png(2)}
     where = str(write_tar(tmp_path / "a.tar", members))
     stream = PanoramaStream(StreamConfig(shards=[where]), HEIGHT, 0)
     first = list(islice(stream.read(0, 1), 2))

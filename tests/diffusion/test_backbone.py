@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
 
-from aognet.canvas import Glimpse, filled
+from aognet.canvas import MaskedView, filled
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.loading import load_scheduler, load_weights, resolve
 from aognet.diffusion.sampling.denoise import denoise, guided
@@ -50,7 +50,7 @@ def seeded(seed: int = 3) -> torch.Generator:
 def reference(components: dict[str, Any], name: str, scale: float, source: Any, size: int = 32) -> Tensor:
     images, known = inputs(size)
     if components["unet"].config.in_channels == 4:
-        images, known = filled(Glimpse(images * known, known)), whole_cells(known, components["vae"])
+        images, known = filled(MaskedView(images * known, known)), whole_cells(known, components["vae"])
     scheduler = make_scheduler(name, components["scheduler"].config)
     pipeline = tiny_pipeline({**components, "scheduler": scheduler})
     result = pipeline(
@@ -71,7 +71,7 @@ def ours(backbone: Backbone, name: str, scale: float, source: Any, size: int = 3
     context, negative = backbone.encode_text(PROMPTS), backbone.encode_text([""] * len(PROMPTS))
     latents = denoise(
         guided(predict, context, negative, scale), scheduler, condition.noise, steps=STEPS, generators=source,
-        after_step=backbone.keep_known(condition, scheduler),
+        after_step=backbone.repaint_known(condition, scheduler),
     )  # fmt: skip
     return backbone.decode(latents)
 
@@ -139,7 +139,7 @@ def test_a_sample_does_not_depend_on_its_batch(channels: int) -> None:
         return denoise(
             lambda latents, timestep: backbone.predict(latents, timestep, context[rows], condition),
             scheduler, condition.noise, steps=3, generators=generators([11, 12][rows], stream=1),
-            after_step=backbone.keep_known(condition, scheduler),
+            after_step=backbone.repaint_known(condition, scheduler),
         )  # fmt: skip
 
     both = sample(slice(0, 2))

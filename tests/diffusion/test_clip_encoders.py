@@ -14,7 +14,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPVisionModelWithPr
 from aognet.diffusion.clip_encoders import MEAN, STD, ClipConfig, ClipImageEncoder, ClipTextEncoder
 from aognet.errors import UserError
 from aognet.methods.aognet import AOGNet
-from aognet.methods.aognet.model import Surroundings
+from aognet.methods.aognet.model import StreamInputs
 from tests.tiny import IMAGE_DIM, tiny_clip_folder, tiny_streams
 
 
@@ -118,7 +118,7 @@ def test_both_towers_of_a_whole_clip(whole_clip: Path) -> None:
 def test_the_global_stream_reads_clips_own_words(whole_clip: Path, sd2_folder: Path, tmp_path: Path) -> None:
     model = tiny_streams(sd2_folder, clip=ClipConfig(str(whole_clip), text=True))
     image, known = torch.zeros(1, 3, 32, 32), torch.ones(1, 1, 32, 32, dtype=torch.bool)
-    seen = Surroundings(
+    seen = StreamInputs(
         image,
         known,
         image,

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from aognet.canvas import Canvas
 from aognet.diffusion.execution import KERNELS, ExecutionConfig, keep_kernels, place, wait_on_cpu
-from aognet.diffusion.inpaint import View, look
+from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.geometry.camera import Camera
 from aognet.methods.aognet import AOGNet
@@ -25,7 +25,7 @@ PLAIN = ExecutionConfig(channels_last=False)
 def painted(model: AOGNet) -> Tensor:
     torch.manual_seed(0)
     canvas = Canvas.empty(32).paint(torch.rand(1, 3, 32, 32) * 2 - 1, Camera(width=32, height=32))
-    views = [View(canvas, Camera(yaw, width=32, height=32), "a barn", 3) for yaw in (50.0, 160.0)]
+    views = [ViewToPaint(canvas, Camera(yaw, width=32, height=32), "a barn", 3) for yaw in (50.0, 160.0)]
     return model.outpaint(views, look(views), SamplerConfig(steps=3), 16)
 
 

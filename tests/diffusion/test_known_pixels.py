@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aognet.canvas import Canvas, Glimpse
+from aognet.canvas import Canvas, MaskedView
 from aognet.data.cubes import CubeBatch
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder
-from aognet.diffusion.inpaint import View
+from aognet.diffusion.inpaint import ViewToPaint
 from aognet.diffusion.sampling.noise import generators
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.geometry.camera import Camera
@@ -121,20 +121,20 @@ def test_training_encodes_what_painting_encodes(way: str, monkeypatch: pytest.Mo
     batch = batch_for(method)
     conditions, encoded = (spied(model.backbone, name, monkeypatch) for name in ("prepare_condition", "encode_images"))
     model(batch)
-    monkeypatch.setattr(Canvas, "faces", lambda canvas, *size: Glimpse(batch.faces, batch.faces_known))
+    monkeypatch.setattr(Canvas, "faces", lambda canvas, *size: MaskedView(batch.faces, batch.faces_known))
     views, sampler = views_of(method), SamplerConfig(steps=1, guidance=1.0)
     truth = batch.faces if method is CubeDiff else batch.view
-    model.outpaint(views, Glimpse(truth * batch.known, batch.known), sampler, FACE)
+    model.outpaint(views, MaskedView(truth * batch.known, batch.known), sampler, FACE)
     assert torch.equal(conditions[0][2].mask, conditions[1][2].mask)
     # Latents of what is known are drawn; the target's are not.
     shown = [given[0] for given, _, _ in encoded if len(given) > 1 and given[1] is not None]
     assert len(shown) == 2 and torch.equal(*shown)
 
 
-def views_of(method: type) -> list[View]:
+def views_of(method: type) -> list[ViewToPaint]:
     canvas = Canvas.empty(32)
     cameras = face_cameras(SIZE, FOV) if method is CubeDiff else [CAMERA]
-    return [View(canvas, camera, "a room", seed) for seed, camera in enumerate(cameras)]
+    return [ViewToPaint(canvas, camera, "a room", seed) for seed, camera in enumerate(cameras)]
 
 
 @pytest.mark.parametrize("blocks", [2, 4])

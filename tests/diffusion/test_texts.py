@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from aognet.canvas import Canvas
 from aognet.diffusion import texts
 from aognet.diffusion.backbone import Backbone, BackboneConfig
-from aognet.diffusion.inpaint import View, look
+from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.generate.inputs import DirectedPrompt, prompt_for
 from aognet.geometry.camera import Camera
@@ -56,8 +56,8 @@ def test_what_is_cut_is_said_once(backbone: Backbone, caplog: pytest.LogCaptureF
 
 
 def test_a_whole_set_of_long_captions_does_not_fill_the_log(backbone: Backbone, caplog: pytest.LogCaptureFixture):
-    backbone.encode_text([f"{LONG} {number}" for number in range(texts.MOST_WARNINGS + 10)])
-    assert len(said(caplog)) == texts.MOST_WARNINGS and "not named" in said(caplog)[-1]
+    backbone.encode_text([f"{LONG} {number}" for number in range(texts.MAX_WARNINGS + 10)])
+    assert len(said(caplog)) == texts.MAX_WARNINGS and "not named" in said(caplog)[-1]
 
 
 @pytest.mark.parametrize("prompt", ["", "a room", WORDS, LONG, "é日本" * 30, "x" * 200, f"  {LONG}", "日 " * 70])
@@ -75,7 +75,7 @@ def test_chunks_are_the_prompt_and_each_is_read_whole(prompt: str, caplog: pytes
 
 def test_there_are_only_so_many_chunks(caplog: pytest.LogCaptureFixture):
     parts = texts.chunks(tiny_tokenizer(), LENGTH, " ".join([LONG] * 3), "chunks")
-    assert len(parts) == texts.MOST_CHUNKS
+    assert len(parts) == texts.MAX_CHUNKS
     texts.token_rows(tiny_tokenizer(), LENGTH, parts)
     assert len(said(caplog)) == 1
 
@@ -86,11 +86,11 @@ def test_cut_is_the_same_as_ever(backbone: Backbone):
     assert torch.equal(backbone.encode_text([LONG]), backbone.text_encoder(ids).last_hidden_state)
 
 
-def views_of(prompts: list[str], cameras: list[Camera], size: int = 32) -> list[View]:
+def views_of(prompts: list[str], cameras: list[Camera], size: int = 32) -> list[ViewToPaint]:
     image = torch.rand(1, 3, size, 2 * size, generator=torch.Generator().manual_seed(4)) * 2 - 1
     canvas = Canvas.empty(size).paint(image[..., :size], Camera(fov_degrees=100.0, width=size, height=size))
     return [
-        View(canvas, camera, prompt, number)
+        ViewToPaint(canvas, camera, prompt, number)
         for number, (camera, prompt) in enumerate(zip(cameras, prompts, strict=True))
     ]
 

@@ -17,7 +17,7 @@ from aognet.data.outpainting import OutpaintingBatch
 from aognet.data.views import ViewBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder
-from aognet.diffusion.inpaint import View, look
+from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.embedded.autoencoder import AutoencoderTraining
 from aognet.embedded.clip import ClipTraining
@@ -158,7 +158,7 @@ def test_the_folders_make_an_aognet_that_trains_and_paints(stages: Stages, tmp_p
     model.save_pretrained(tmp_path / "streams")
     loaded = AOGNet.from_pretrained(tmp_path / "streams")
     camera = Camera(width=32, height=32)
-    views = [View(Canvas.empty(32), camera, TEXTS[0], 0)]
+    views = [ViewToPaint(Canvas.empty(32), camera, TEXTS[0], 0)]
     view = loaded.outpaint(views, look(views), SamplerConfig(steps=2), face_size=8)
     assert view.shape == (1, 3, 32, 32) and view.isfinite().all()
 

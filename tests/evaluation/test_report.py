@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from aognet.errors import UserError
-from aognet.evaluation.report import MOST_ROWS, Score, decimals_of, number, write_report
+from aognet.evaluation.report import MAX_ROWS, Score, decimals_of, number, write_report
 from aognet.evaluation.report_pictures import close_up, pictured, seam_window
 from aognet.evaluation.results import Report, Sample, Value
 
@@ -175,11 +175,11 @@ def test_table_of_values(tmp_path: Path):
 
 
 def test_every_panorama_up_to_a_limit(tmp_path: Path):
-    scores = [float(i) for i in range(MOST_ROWS + 7)]
+    scores = [float(i) for i in range(MAX_ROWS + 7)]
     page = page_of(make(tmp_path, scores), tmp_path, shown=0)
     rows = re.findall(r'<tr><th scope="row" title="(p\d+)"', page)
-    assert rows == [f"p{i}" for i in range(MOST_ROWS + 6, 6, -1)]
-    assert f"The worst {MOST_ROWS} of {MOST_ROWS + 7}; all scores are in <code>report.json</code>" in page
+    assert rows == [f"p{i}" for i in range(MAX_ROWS + 6, 6, -1)]
+    assert f"The worst {MAX_ROWS} of {MAX_ROWS + 7}; all scores are in <code>report.json</code>" in page
     assert "<article" not in page and "<figure><div" not in page
     page = page_of(make(tmp_path, [0.5, math.nan, 0.7]), tmp_path, shown=0)
     assert re.findall(r"</bdi><td>(\S+)", page) == ["0.7000", "0.5000", "–"]

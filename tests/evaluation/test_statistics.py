@@ -72,7 +72,7 @@ def test_classes_and_sample_are_of_all_pictures_whatever_the_block(block: int) -
 
 
 def test_the_sample_is_bounded_and_the_same_for_all_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "MOST_ROWS", 7)
+    monkeypatch.setattr(statistics, "MAX_ROWS", 7)
     sample = gather(iter(features()), Straight()).sample
     monkeypatch.setattr(statistics, "BLOCK", 5)
     other = gather(iter(features()), Straight()).sample
@@ -101,7 +101,7 @@ def test_something_else_is_no_statistics() -> None:
 
 def test_a_set_is_never_in_memory_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "BLOCK", 4)
-    monkeypatch.setattr(statistics, "MOST_ROWS", 4)
+    monkeypatch.setattr(statistics, "MAX_ROWS", 4)
     alive: weakref.WeakSet = weakref.WeakSet()
     most = 0
 

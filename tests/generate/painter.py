@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from aognet.canvas import Glimpse
-from aognet.diffusion.inpaint import View
+from aognet.canvas import MaskedView
+from aognet.diffusion.inpaint import ViewToPaint
 from aognet.diffusion.sampling.noise import generators
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.generate.outpaint import Generator, GeneratorConfig, Listener
@@ -23,7 +23,7 @@ QUIET = Listener()
 class Painter:
     """Waves over the sphere in colours drawn from seed, prompt and what is known; stops before view ``stop_at``."""
 
-    whole_waves = False
+    joint_waves = False
 
     def __init__(self, stop_at: int | None = None):
         self.stop_at, self.painted = stop_at, 0
@@ -36,7 +36,7 @@ class Painter:
         """Paints with any."""
 
     def outpaint(
-        self, views: Sequence[View], seen: Glimpse, sampler: SamplerConfig, face_size: int,
+        self, views: Sequence[ViewToPaint], seen: MaskedView, sampler: SamplerConfig, face_size: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:  # fmt: skip
         if self.painted == self.stop_at:

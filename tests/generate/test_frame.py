@@ -67,7 +67,7 @@ def test_what_is_painted_turns_with_the_photograph(painter: Generator, tmp_path:
     ]
     off = apart(*again)
     assert off.mean() < 0.2 and torch.quantile(off.flatten(), 0.999) <= 3
-    if not painter.model.whole_waves:  # a cube faces its photograph by itself
+    if not painter.model.joint_waves:  # a cube faces its photograph by itself
         monkeypatch.setattr(outpaint, "frame_yaw", lambda photo, height: 0.0)
         assert apart(ahead, painted(painter, tmp_path / "frameless", turned, TURN)).mean() > 1
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from aognet.canvas import Canvas
 from aognet.errors import UserError
 from aognet.generate import journal as journal_module
+from aognet.generate.entries import JournalEntry
 from aognet.generate.inputs import DirectedPrompt
-from aognet.generate.journal import Entry, Journal
+from aognet.generate.journal import Journal
 from aognet.generate.outpaint import GeneratorConfig, Run
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import footprint
@@ -317,7 +318,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_views_written_together_are_all_recorded_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = begin(tmp_path / "run")
-    entries = [Entry(f"{i:03d}.png", Camera(width=8, height=8), 0, "", i) for i in range(2)]
+    entries = [JournalEntry(f"{i:03d}.png", Camera(width=8, height=8), 0, "", i) for i in range(2)]
     write = journal_module.write_atomically
 
     def write_first(path: Path, content: bytes | str) -> None:

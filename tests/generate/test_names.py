@@ -7,7 +7,7 @@ import pytest
 
 from aognet.errors import UserError
 from aognet.generate.inputs import InputsConfig, list_jobs
-from aognet.generate.names import MOST_BYTES, safe_name, unique_names
+from aognet.generate.names import MAX_BYTES, safe_name, unique_names
 from aognet.io.images import save_image
 from tests.generate.painter import smooth_photo
 
@@ -22,7 +22,7 @@ HARD = [
 def test_any_name_becomes_a_plain_folder(tmp_path: Path, name: str) -> None:
     safe = safe_name(name)
     assert safe_name(safe) == safe
-    assert 0 < len(safe.encode()) <= MOST_BYTES
+    assert 0 < len(safe.encode()) <= MAX_BYTES
     assert not any(letter in '<>:"/\\|?*' or unicodedata.category(letter) in ("Cc", "Cs") for letter in safe)
     assert safe[0] not in ". " and safe[-1] not in ". "
     (tmp_path / f".{safe}.4194304-140737488355328.tmp").write_text("")  # as unfinished files are called
@@ -30,7 +30,7 @@ def test_any_name_becomes_a_plain_folder(tmp_path: Path, name: str) -> None:
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {safe}
 
 
-@pytest.mark.parametrize("name", ["beach", "Café 3", "a.b", "01", "日本 🌲", "-x", "x" * MOST_BYTES])
+@pytest.mark.parametrize("name", ["beach", "Café 3", "a.b", "01", "日本 🌲", "-x", "x" * MAX_BYTES])
 def test_a_plain_name_stays(name: str) -> None:
     assert safe_name(name) == name
 

@@ -132,7 +132,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 class Grey:
     """Paints everything in one grey."""
 
-    whole_waves = False
+    joint_waves = False
 
     def outpaint(self, views, seen, sampler, face_size, progress=None) -> Tensor:
         return torch.full_like(seen.image, -0.5)

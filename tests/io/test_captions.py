@@ -44,7 +44,7 @@ def test_files_of_windows_editors(tmp_path: Path):
 
 def test_long_captions_are_cut(tmp_path: Path):
     save_captions({"a.jpg": ["x" * 5000]}, tmp_path / "captions.jsonl")
-    assert load_captions(tmp_path / "captions.jsonl") == {"a.jpg": ["x" * captions.MOST_CHARACTERS]}
+    assert load_captions(tmp_path / "captions.jsonl") == {"a.jpg": ["x" * captions.MAX_CHARACTERS]}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_files_that_hold_no_text(tmp_path: Path):
 
 def test_files_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "captions.jsonl").write_text(GOOD)
-    monkeypatch.setattr(captions, "MOST_BYTES", len(GOOD) - 1)
+    monkeypatch.setattr(captions, "MAX_BYTES", len(GOOD) - 1)
     with pytest.raises(UserError, match="captions.jsonl"):
         load_captions(tmp_path / "captions.jsonl")
 

@@ -261,7 +261,7 @@ def test_hostile_profiles_are_left_aside(seed: int, caplog: pytest.LogCaptureFix
 
 
 def test_a_profile_too_large_is_left_aside(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(icc, "MOST_BYTES", 300)
+    monkeypatch.setattr(icc, "MAX_BYTES", 300)
     np.testing.assert_array_equal(levels(with_profile(colours(), PROFILES["p3"])), colours())
     assert "a.png: its ICC profile is left aside (" in caplog.text
 

@@ -171,7 +171,7 @@ from pathlib import Path
 from aognet.io import pickled_captions
 from aognet.io.pickled_captions import read_caption_pickle
 from aognet.errors import UserError
-pickled_captions.MOST_VALUES = 200_000
+pickled_captions.MAX_VALUES = 200_000
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in map(Path, sys.argv[1:]):
     try:
@@ -196,7 +196,7 @@ def test_forged_pickles_get_no_memory(tmp_path: Path) -> None:
 
 def test_files_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.pkl", PUBLISHED)
-    monkeypatch.setattr(pickled_captions, "MOST_BYTES", path.stat().st_size - 1)
+    monkeypatch.setattr(pickled_captions, "MAX_BYTES", path.stat().st_size - 1)
     assert "larger than" in refusal(path)
     assert "no such file" in refusal(tmp_path / "missing.pkl")
 

@@ -13,7 +13,7 @@ from aognet.canvas import Canvas, filled
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder
-from aognet.diffusion.inpaint import View, look
+from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.diffusion.sampling.schedulers import make_scheduler
@@ -22,7 +22,7 @@ from aognet.geometry.camera import Camera
 from aognet.methods.aognet import AOGNet
 from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
-from aognet.methods.aognet.model import DROP, surroundings_of
+from aognet.methods.aognet.model import DROP, stream_inputs_of
 from tests.tiny import tiny_components, tiny_pipeline, whole_cells
 
 GLOBAL = GlobalStreamConfig(tokens=3, depth=1, heads=2)
@@ -104,9 +104,9 @@ def outpaint(model: AOGNet, canvas: Canvas | None = None, rows: slice = slice(No
 
 def views_of(
     canvas: Canvas | None = None, prompts: Sequence[str] = PROMPTS, seeds: Sequence[int] = (7, 8)
-) -> list[View]:
+) -> list[ViewToPaint]:
     canvas = canvas or half_known_canvas()
-    return [View(canvas, *which) for which in zip(CAMERAS, prompts, seeds, strict=True)]
+    return [ViewToPaint(canvas, *which) for which in zip(CAMERAS, prompts, seeds, strict=True)]
 
 
 def pipeline_result(components: dict[str, Any], sampler: SamplerConfig, images: Tensor, known: Tensor) -> Tensor:
@@ -128,11 +128,11 @@ def test_with_both_streams_off_it_is_the_diffusers_pipeline(make: Make, layout: 
     model = make(backbone_of(components), **OFF)
     assert model.trainable_parts() == {}
     sampler = SamplerConfig(name, steps=3, guidance=3.0, negative="blurry")
-    glimpse = half_known_canvas().look(CAMERAS[0])
-    assert 0 < int(glimpse.known.sum()) < SIZE * SIZE
-    images, known = glimpse.image, glimpse.known
+    masked_view = half_known_canvas().look(CAMERAS[0])
+    assert 0 < int(masked_view.known.sum()) < SIZE * SIZE
+    images, known = masked_view.image, masked_view.known
     if channels == 4:
-        images, known = filled(glimpse), whole_cells(known, components["vae"])
+        images, known = filled(masked_view), whole_cells(known, components["vae"])
     expected = pipeline_result(components, sampler, images, known)
     assert expected.std() > 0.05
     views = views_of()[:1]
@@ -146,7 +146,7 @@ def test_an_untrained_local_stream_changes_nothing_and_a_trained_one_does(make: 
     with_stream, without = (make(backbone, local_stream=replace(LOCAL, enabled=on)) for on in (True, False))
     with_stream.global_stream.load_state_dict(without.global_stream.state_dict())
     batch = batch_of()
-    residuals = with_stream.conditioning(surroundings_of(batch), batch.prompts).residuals
+    residuals = with_stream.conditioning(stream_inputs_of(batch), batch.prompts).residuals
     assert len(residuals) == blocks
     assert all(not residual.any() for residual in residuals)
     assert torch.equal(with_stream(batch)["loss"], without(batch)["loss"])
@@ -154,7 +154,7 @@ def test_an_untrained_local_stream_changes_nothing_and_a_trained_one_does(make: 
     optimizer = torch.optim.AdamW(with_stream.local_stream.parameters(), lr=0.01)
     with_stream(batch)["loss"].backward()
     optimizer.step()
-    residuals = with_stream.conditioning(surroundings_of(batch), batch.prompts).residuals
+    residuals = with_stream.conditioning(stream_inputs_of(batch), batch.prompts).residuals
     assert all(residual.any() for residual in residuals)
     assert not torch.equal(outpaint(with_stream), outpaint(without))
 
@@ -198,7 +198,7 @@ def test_dropped_rows_get_the_learned_unconditional_embedding(make: Make, monkey
         model.unconditional.embedding.add_(1)
     contexts = seen_contexts(model, monkeypatch)
     model(batch)
-    given = model.conditioning(surroundings_of(batch), batch.prompts).context.positive
+    given = model.conditioning(stream_inputs_of(batch), batch.prompts).context.positive
     rows = dropped(model, batch)
     assert 0 < rows.sum() < 12
     expected = torch.where(rows[:, None, None], model.unconditional.embedding, given)
@@ -227,7 +227,7 @@ def test_the_negative_branch_of_guidance_is_the_learned_embedding(make: Make, mo
 @pytest.mark.parametrize("text", [True, False])
 def test_what_the_global_streams_tokens_depend_on(make: Make, text: bool) -> None:
     model = make(global_stream=replace(GLOBAL, text=text))
-    seen, other = surroundings_of(batch_of()), surroundings_of(batch_of(seed=1))
+    seen, other = stream_inputs_of(batch_of()), stream_inputs_of(batch_of(seed=1))
 
     def tokens(prompts: Sequence[str] = PROMPTS, **changes: Tensor) -> Tensor:
         context = model.conditioning(replace(seen, **changes), prompts).context.positive
@@ -246,7 +246,7 @@ def test_what_the_global_streams_tokens_depend_on(make: Make, text: bool) -> Non
 @pytest.mark.parametrize("geometry", [True, False])
 def test_what_the_local_streams_maps_depend_on(make: Make, geometry: bool) -> None:
     model = wake(make(local_stream=replace(LOCAL, geometry=geometry)))
-    seen, other = surroundings_of(batch_of()), surroundings_of(batch_of(seed=1))
+    seen, other = stream_inputs_of(batch_of()), stream_inputs_of(batch_of(seed=1))
 
     def maps(prompts: Sequence[str] = PROMPTS, **changes: Tensor) -> list[Tensor]:
         return model.conditioning(replace(seen, **changes), prompts).residuals
@@ -269,11 +269,11 @@ def test_what_the_local_streams_maps_depend_on(make: Make, geometry: bool) -> No
 def test_switched_off_streams_are_not_there(make: Make) -> None:
     model = make(global_stream=replace(GLOBAL, enabled=False))
     assert list(model.trainable_parts()) == ["local_stream"] and model.clip is None
-    context = model.conditioning(surroundings_of(batch_of()), PROMPTS).context.positive
+    context = model.conditioning(stream_inputs_of(batch_of()), PROMPTS).context.positive
     assert torch.equal(context, model.backbone.encode_text(PROMPTS))
     model = make(local_stream=replace(LOCAL, enabled=False))
     assert list(model.trainable_parts()) == ["global_stream", "unconditional"]
-    assert model.conditioning(surroundings_of(batch_of()), PROMPTS).residuals is None
+    assert model.conditioning(stream_inputs_of(batch_of()), PROMPTS).residuals is None
     assert not torch.equal(outpaint(model), outpaint(make(**OFF)))
 
 

@@ -14,7 +14,7 @@ from aognet.canvas import Canvas
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.diffusion.backbone import BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig
-from aognet.diffusion.inpaint import View, look
+from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.noise import uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
@@ -22,7 +22,7 @@ from aognet.geometry.camera import Camera
 from aognet.methods.aognet import AOGNet
 from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
-from aognet.methods.aognet.model import DROP, surroundings_of
+from aognet.methods.aognet.model import DROP, stream_inputs_of
 from aognet.nn.attention import PostNormBlock
 from tests.methods.test_aognet import FACE, OFF, SIZE, batch_of, half_known_canvas, row
 from tests.tiny import TEXT_DIM, tiny_clip_folder, tiny_streams
@@ -47,12 +47,12 @@ def model(sd2_folder: Path, options: dict[str, Any]) -> AOGNet:
 
 
 def outpaint(model: AOGNet, guidance: float = 2.5, seed: int = 7) -> Tensor:
-    views = [View(half_known_canvas(), Camera(45.0, width=SIZE, height=SIZE), "a red barn", seed)]
+    views = [ViewToPaint(half_known_canvas(), Camera(45.0, width=SIZE, height=SIZE), "a red barn", seed)]
     return model.outpaint(views, look(views), SamplerConfig(steps=2, guidance=guidance), FACE)
 
 
 def conditioning(model: AOGNet, batch: OutpaintingBatch, **changes: Tensor):
-    return model.conditioning(replace(surroundings_of(batch), **changes), batch.prompts)
+    return model.conditioning(replace(stream_inputs_of(batch), **changes), batch.prompts)
 
 
 def test_what_the_unet_is_told(model: AOGNet):
@@ -125,7 +125,7 @@ def test_long_prompts_are_read_by_the_tower_that_reads(model: AOGNet):
     rows = model._chunks(["a b c d e f g h i j k l m n o p q r s t u v w x y z"], "chunks")
     assert len(rows[0]) == 2 and len(model.backbone.chunks(["a"], "chunks")[0]) == 1
     batch = replace(batch_of(), prompts=["a b c d e f g h i j k l m n o p q r s t u v w x y z", "a"])
-    given = model.conditioning(surroundings_of(batch), batch.prompts, long_prompts="chunks")
+    given = model.conditioning(stream_inputs_of(batch), batch.prompts, long_prompts="chunks")
     assert given.context.positive.isfinite().all()
 
 
@@ -195,7 +195,7 @@ def test_without_its_global_stream_the_words_alone_are_told(sd2_folder: Path, op
 
 
 def test_a_canvas_of_which_nothing_is_known_can_be_begun(model: AOGNet):
-    views = [View(Canvas.empty(32), Camera(width=SIZE, height=SIZE), "a barn", 1)]
+    views = [ViewToPaint(Canvas.empty(32), Camera(width=SIZE, height=SIZE), "a barn", 1)]
     assert model.outpaint(views, look(views), SamplerConfig(steps=1), FACE).isfinite().all()
 
 

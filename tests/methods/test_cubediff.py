@@ -14,7 +14,7 @@ from aognet.canvas import Canvas
 from aognet.data.cubes import CubeBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.execution import ExecutionConfig, place
-from aognet.diffusion.inpaint import View, look
+from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.noise import uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
@@ -65,7 +65,7 @@ def paint(model: CubeDiff, canvas: Canvas, **options: Any) -> Tensor:
     plan = make_plan(PlanConfig(kind="cube", fov_degrees=FOV, size=SIZE), canvas.known[0, 0])
     cameras = [step.camera for step in plan.steps]
     prompts, seeds = options.pop("prompts", ["a hall"] * 6), options.pop("seeds", list(range(6)))
-    views = [View(canvas, *which) for which in zip(cameras, prompts, seeds, strict=True)]
+    views = [ViewToPaint(canvas, *which) for which in zip(cameras, prompts, seeds, strict=True)]
     return model.outpaint(views, look(views), SAMPLER, 16, **options)
 
 
@@ -247,7 +247,7 @@ def test_a_direction_is_painted_anew_on_the_cube_that_faces_it(make: Make):
     canvas = Canvas.of(smooth_panorama(HEIGHT))
     camera = Camera(40.0, 20.0, fov_degrees=FOV, width=SIZE, height=SIZE)
     hole = canvas.erase(Camera(40.0, 20.0, fov_degrees=50.0, width=SIZE, height=SIZE))
-    views = [View(hole, camera, "a lamp", 4)]
+    views = [ViewToPaint(hole, camera, "a lamp", 4)]
     view = make().outpaint(views, look(views), SAMPLER, 16)
     assert view.shape == (1, 3, SIZE, SIZE)
     known = hole.look(camera)
@@ -271,7 +271,7 @@ def test_what_cannot_be(options: dict, said: str):
 def test_faces_of_another_width_than_trained_are_refused(make: Make):
     plan = make_plan(PlanConfig(kind="cube", fov_degrees=90.0, size=SIZE), photo_canvas().known[0, 0])
     with pytest.raises(UserError, match="plan.fov_degrees must be 95, what the faces of this checkpoint show; got 90"):
-        views = [View(photo_canvas(), step.camera, "a", 0) for step in plan.steps]
+        views = [ViewToPaint(photo_canvas(), step.camera, "a", 0) for step in plan.steps]
         make().outpaint(views, look(views), SAMPLER, 16)
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from aognet.canvas import Canvas, Glimpse
+from aognet.canvas import Canvas, MaskedView
 from aognet.data.cache import CacheConfig
 from aognet.diffusion.backbone import BackboneConfig
 from aognet.diffusion.execution import ExecutionConfig, place
-from aognet.diffusion.inpaint import View, look
+from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.denoise import guided
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
@@ -48,7 +48,7 @@ def photographed(fov: float = 110.0, yaw: float = 0.0) -> Canvas:
 
 def paint(model: CubeDiff, canvas: Canvas, **sampler: Any) -> Tensor:
     steps = make_plan(PlanConfig(kind="cube", fov_degrees=FOV, size=SIZE), canvas.known[0, 0]).steps
-    views = [View(canvas, step.camera, "a hall", seed) for seed, step in enumerate(steps)]
+    views = [ViewToPaint(canvas, step.camera, "a hall", seed) for seed, step in enumerate(steps)]
     return model.outpaint(views, look(views), SamplerConfig(steps=1, **sampler), 16)
 
 
@@ -115,23 +115,23 @@ def test_which_way_faces_are_joined(sd2_folder: Path, options: dict[str, Any], c
 
 
 def test_a_face_is_known_wholly_or_not_at_all(caplog: pytest.LogCaptureFixture):
-    def seen(canvas: Canvas) -> Glimpse:
-        glimpse = canvas.look_all(list(face_cameras(SIZE, FOV)))
-        return Glimpse(glimpse.image[0], glimpse.known[0])
+    def seen(canvas: Canvas) -> MaskedView:
+        masked_view = canvas.look_all(list(face_cameras(SIZE, FOV)))
+        return MaskedView(masked_view.image[0], masked_view.known[0])
 
     for fov in (90.0, 95.0, 110.0):
-        glimpse = whole_faces(seen(photographed(fov)), FOV)
-        assert glimpse.known[0].all() and not glimpse.known[1:].any()
+        masked_view = whole_faces(seen(photographed(fov)), FOV)
+        assert masked_view.known[0].all() and not masked_view.known[1:].any()
         truth = smooth_view(face_cameras(SIZE, FOV)[0])
-        assert_close(glimpse.image[:1], truth, atol=0.1, rtol=0)
-        assert not glimpse.image[1:].any()
+        assert_close(masked_view.image[:1], truth, atol=0.1, rtol=0)
+        assert not masked_view.image[1:].any()
     whole = Canvas.of(smooth_panorama(HEIGHT))
     assert whole_faces(seen(whole), FOV).known.all()
     assert not whole_faces(seen(Canvas.empty(HEIGHT)), FOV).known.any()
     assert not caplog.records
     with caplog.at_level(logging.WARNING):
         little = seen(photographed(50.0))
-        both = Glimpse(*(torch.cat([getattr(little, n), getattr(seen(whole), n)]) for n in ("image", "known")))
+        both = MaskedView(*(torch.cat([getattr(little, n), getattr(seen(whole), n)]) for n in ("image", "known")))
         found = whole_faces(both, FOV)
     assert torch.equal(found.known[:6], little.known) and found.known[6:].all()
     assert torch.equal(found.image[:6], little.image)
@@ -144,8 +144,10 @@ def test_training_and_painting_know_the_same_of_a_whole_face(sd2_folder: Path, m
     monkeypatch.setattr(model.backbone, "prepare_condition", lambda *given: conditions.append(given) or prepare(*given))
     batch = batch_of(1)
     model(batch)
-    views = [View(Canvas.empty(HEIGHT), camera, "a hall", seed) for seed, camera in enumerate(face_cameras(SIZE, FOV))]
-    model.outpaint(views, Glimpse(batch.faces * batch.known, batch.known), SamplerConfig(steps=1), 16)
+    views = [
+        ViewToPaint(Canvas.empty(HEIGHT), camera, "a hall", seed) for seed, camera in enumerate(face_cameras(SIZE, FOV))
+    ]
+    model.outpaint(views, MaskedView(batch.faces * batch.known, batch.known), SamplerConfig(steps=1), 16)
     (trained, known, _), (painted, seen, _) = conditions
     assert torch.equal(known, seen) and torch.equal(trained * known, painted)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from aognet.geometry.sphere import pixel_directions
+from aognet.scenes.indoors.captions import count_things, plural
 from aognet.scenes.indoors.finishes import Finish
 from aognet.scenes.indoors.furnisher import Furnisher, Thing
 from aognet.scenes.indoors.furniture import dining_table, slab
@@ -16,7 +17,6 @@ from aognet.scenes.indoors.palette import plain
 from aognet.scenes.indoors.rooms import Indoors, Room
 from aognet.scenes.indoors.shells import Shell, draw_shell
 from aognet.scenes.indoors.surfaces import Frame, shell_frames
-from aognet.scenes.indoors.telling import count_things, plural
 from aognet.scenes.indoors.voxels import Voxels
 from aognet.scenes.rays import Rays
 from aognet.scenes.sky.sky import Sky, draw_sky

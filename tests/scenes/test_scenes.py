@@ -16,7 +16,7 @@ from aognet.scenes.render import render
 from aognet.scenes.sky.atmosphere import SUN_RADIUS, daylight
 from aognet.scenes.sky.sky import draw_sky
 from aognet.scenes.views import YAWS, views_of
-from aognet.scenes.world import Disc, Seen, View
+from aognet.scenes.world import Disc, SceneView, Seen
 
 WHOLE = np.eye(3)
 
@@ -49,7 +49,7 @@ class OnlyDisc:
         far, labels = np.full(count, np.inf, np.float32), np.zeros(count, np.int16)
         return Seen(np.zeros((count, 3), np.float32), far, labels, np.ones(count, np.float32))
 
-    def tell(self, view: View) -> str:
+    def tell(self, view: SceneView) -> str:
         return "Black."
 
 

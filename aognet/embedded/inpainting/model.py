@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from aognet.data.latents import LatentBatch
 from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.condition import InpaintCondition
-from aognet.diffusion.inpaint import Context, inpaint
+from aognet.diffusion.inpaint import TextContext, inpaint
 from aognet.diffusion.loading import load_tokenizer, load_weights
 from aognet.diffusion.objective import NOISE, Emphasis, check_draws, diffusion_loss, drawn, noised_loss
 from aognet.diffusion.sampling.noise import generators, normal, uniform
@@ -124,7 +124,7 @@ class InpaintingTraining(nn.Module):
         backbone, known = self.backbone, batch.known
         source = generators(batch.seeds, 20)
         condition = backbone.prepare_condition(batch.view, known, source)
-        context = Context.of_prompts(backbone, batch.prompts)
+        context = TextContext.of_prompts(backbone, batch.prompts)
         output = inpaint(backbone, condition, context, SamplerConfig(steps=20), source)
         roundtrip = backbone.decode(backbone.encode_images(batch.view))
         return {"target": batch.view, "input": batch.view * known, "output": output, "decoded": roundtrip}

@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from aognet.canvas import Canvas, Glimpse, join
+from aognet.canvas import Canvas, MaskedView, join
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
-from aognet.diffusion.inpaint import Context, View, check_image_guidance, check_settings, inpaint
+from aognet.diffusion.inpaint import TextContext, ViewToPaint, check_image_guidance, check_settings, inpaint
 from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import LongPrompts, SamplerConfig
@@ -37,7 +37,7 @@ Variant = Literal["revised", "published"]
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class StreamInputs:
     """What the streams see of painting steps besides the prompts: the views, and the faces of unfinished panoramas.
 
     Images in [-1, 1], unknown pixels 0; positions are unit vectors. ``panorama``: which one each view belongs to.
@@ -55,14 +55,14 @@ class Surroundings:
 class Conditioning:
     """What the streams tell the UNet: cross-attention tokens, and maps for its encoder."""
 
-    context: Context
+    context: TextContext
     residuals: list[Tensor] | None
 
 
 class AOGNet(nn.Module):
     """A frozen backbone and two trained streams; with both switched off it is the backbone's own inpainting."""
 
-    whole_waves = False
+    joint_waves = False
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -142,7 +142,7 @@ class AOGNet(nn.Module):
 
     def conditioning(
         self,
-        surroundings: Surroundings,
+        stream_inputs: StreamInputs,
         prompts: Sequence[str],
         negative: str = "",
         long_prompts: LongPrompts | None = None,
@@ -151,14 +151,14 @@ class AOGNet(nn.Module):
 
         Each chunk of a long prompt has tokens of the global stream of its own before it, as a prompt has.
         """
-        residuals, seen = None, surroundings
+        residuals, seen = None, stream_inputs
         if self.local_stream is not None:
             places = face_positions(seen.faces.shape[-1], seen.faces.device)
             residuals = self.local_stream(
                 seen.view, seen.known, seen.positions, seen.faces, seen.faces_known, places, seen.panorama
             )
         if self.global_stream is None and not self.is_published:
-            return Conditioning(Context.of_prompts(self.backbone, prompts, negative, long_prompts), residuals)
+            return Conditioning(TextContext.of_prompts(self.backbone, prompts, negative, long_prompts), residuals)
         rows = self._chunks(prompts, long_prompts)
         counts, texts = [len(row) for row in rows], [text for row in rows for text in row]
         words = self.clip_text(texts) if self.clip_text else None
@@ -171,10 +171,10 @@ class AOGNet(nn.Module):
             tokens = torch.cat([first.to(tokens.dtype), tokens], dim=1)
         positive = side_by_side(tokens, counts)
         without = self.unconditional.embedding.to(positive.dtype).expand(len(positive), -1, -1)
-        return Conditioning(Context(*same_length(positive, without)), residuals)
+        return Conditioning(TextContext(*same_length(positive, without)), residuals)
 
     def _global_tokens(
-        self, seen: Surroundings, words: Tensor, owners: Int[Tensor, "texts"]
+        self, seen: StreamInputs, words: Tensor, owners: Int[Tensor, "texts"]
     ) -> Float[Tensor, "texts tokens context_dim"]:
         """The global stream's tokens for texts, of which ``owners`` says to which view each belongs."""
         faces, view = seen.faces, seen.view * seen.known
@@ -192,7 +192,7 @@ class AOGNet(nn.Module):
 
     def forward(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
         """The diffusion loss of the view under the streams' conditioning (eq. 2 of Ho et al. with offset noise)."""
-        given = self.conditioning(surroundings_of(batch), batch.prompts)
+        given = self.conditioning(stream_inputs_of(batch), batch.prompts)
         draws, offset = self.config.draws, self.config.noise_offset
         dropped = drawn(draws, lambda stream: uniform(batch.seeds, stream) < self.config.drop_condition, DROP)
         both = (value.repeat(draws, 1, 1) for value in (given.context.negative, given.context.positive))
@@ -224,8 +224,8 @@ class AOGNet(nn.Module):
     @torch.no_grad()
     def outpaint(
         self,
-        views: Sequence[View],
-        seen: Glimpse,
+        views: Sequence[ViewToPaint],
+        seen: MaskedView,
         sampler: SamplerConfig,
         face_size: int,
         progress: Callable[[int, int], None] | None = None,
@@ -237,7 +237,7 @@ class AOGNet(nn.Module):
         numbers = {canvas: number for number, canvas in enumerate(first)}
         faces = [view.canvas.faces(face_size, view.frame_yaw_degrees) for view in first.values()]
         cameras = [view.camera.turned(-view.frame_yaw_degrees) for view in views]
-        surroundings = Surroundings(
+        stream_inputs = StreamInputs(
             seen.image,
             seen.known,
             torch.stack([positions_of(camera) for camera in cameras]).to(seen.image),
@@ -250,7 +250,7 @@ class AOGNet(nn.Module):
         half = torch.autocast(seen.image.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
         with half:
             prompts = [view.prompt for view in views]
-            given = self.conditioning(surroundings, prompts, sampler.negative, sampler.long_prompts)
+            given = self.conditioning(stream_inputs, prompts, sampler.negative, sampler.long_prompts)
         return self._inpaint(seen.image, seen.known, given, sampler, source, progress)
 
     def _inpaint(
@@ -270,7 +270,7 @@ class AOGNet(nn.Module):
     def preview(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
         """Input, mask, target and output of the batch's painting steps, and the panorama with the output painted in."""
         source = generators(batch.seeds, DROP + 1)
-        given = self.conditioning(surroundings_of(batch), batch.prompts)
+        given = self.conditioning(stream_inputs_of(batch), batch.prompts)
         output = self._inpaint(batch.view * batch.known, batch.known, given, SamplerConfig(steps=20), source)
         mask = batch.known.float().expand(-1, 3, -1, -1) * 2 - 1
         panorama = _painted(batch, output)
@@ -297,11 +297,11 @@ class AOGNet(nn.Module):
         return load_trained(cls, str(folder), "aognet", revision, dtype, variant)
 
 
-def surroundings_of(batch: OutpaintingBatch) -> Surroundings:
+def stream_inputs_of(batch: OutpaintingBatch) -> StreamInputs:
     """What the streams may see of a training batch: the known pixels only."""
     positions = torch.stack([positions_of(camera) for camera in batch.cameras]).to(batch.view)
     every = torch.arange(len(batch.view), device=batch.view.device)
-    return Surroundings(batch.view * batch.known, batch.known, positions, batch.faces, batch.faces_known, every)
+    return StreamInputs(batch.view * batch.known, batch.known, positions, batch.faces, batch.faces_known, every)
 
 
 def _painted(batch: OutpaintingBatch, output: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 _ _"]:
@@ -309,7 +309,7 @@ def _painted(batch: OutpaintingBatch, output: Float[Tensor, "batch 3 size size"]
     height = 2 * batch.faces.shape[-1]
     known = panorama_of(batch.faces_known.float(), height) > 0.999
     images = panorama_of(batch.faces, height) * known
-    views = join(output, Glimpse(batch.view * batch.known, batch.known))
+    views = join(output, MaskedView(batch.view * batch.known, batch.known))
     painted = [
         Canvas.of(images[i : i + 1], known[i : i + 1]).paint_(views[i : i + 1], camera).image
         for i, camera in enumerate(batch.cameras)

@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from aognet.canvas import Canvas, Glimpse, filled
+from aognet.canvas import Canvas, MaskedView, filled
 from aognet.data.cubes import CubeBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.condition import InpaintCondition
-from aognet.diffusion.inpaint import Context, View, check_image_guidance, check_settings, inpaint, look
+from aognet.diffusion.inpaint import TextContext, ViewToPaint, check_image_guidance, check_settings, inpaint, look
 from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
@@ -49,7 +49,7 @@ class CubeDiff(nn.Module):
     which a UNet that was never trained for faces takes better.
     """
 
-    whole_waves = True
+    joint_waves = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -189,8 +189,8 @@ class CubeDiff(nn.Module):
     @torch.no_grad()
     def outpaint(
         self,
-        views: Sequence[View],
-        seen: Glimpse,
+        views: Sequence[ViewToPaint],
+        seen: MaskedView,
         sampler: SamplerConfig,
         face_size: int,
         progress: Callable[[int, int], None] | None = None,
@@ -206,23 +206,23 @@ class CubeDiff(nn.Module):
             each = groupby(views, key=lambda view: id(view.canvas))
             return torch.cat([self._through_a_cube(list(of), sampler, face_size, progress) for _, of in each])
         prompts = [view.prompt for view in views]
-        context = Context.of_prompts(self.backbone, prompts, sampler.negative, sampler.long_prompts)
+        context = TextContext.of_prompts(self.backbone, prompts, sampler.negative, sampler.long_prompts)
         return self._paint(seen, context, sampler, generators([view.seed for view in views]), progress)
 
     def _cube(self, towards: Camera) -> list[Camera]:
         return [camera.turned(towards.yaw_degrees) for camera in face_cameras(towards.width, self.config.fov_degrees)]
 
-    def _are_cubes(self, views: Sequence[View]) -> bool:
+    def _are_cubes(self, views: Sequence[ViewToPaint]) -> bool:
         cubes = [views[first : first + COUNT] for first in range(0, len(views), COUNT)]
         return all(
             len(cube) == COUNT and all(map(_alike, (view.camera for view in cube), self._cube(cube[0].camera)))
             for cube in cubes
         )
 
-    def _through_a_cube(self, views: Sequence[View], *options: Any) -> Float[Tensor, "views 3 size size"]:
+    def _through_a_cube(self, views: Sequence[ViewToPaint], *options: Any) -> Float[Tensor, "views 3 size size"]:
         first, seeds = views[0], face_seeds(torch.tensor([views[0].seed])).tolist()
         cube = [
-            View(first.canvas, camera, first.prompt, seed)
+            ViewToPaint(first.canvas, camera, first.prompt, seed)
             for camera, seed in zip(self._cube(first.camera), seeds, strict=True)
         ]
         painted = first.canvas.copy()
@@ -232,16 +232,16 @@ class CubeDiff(nn.Module):
 
     def _paint(
         self,
-        glimpse: Glimpse,
-        context: Context,
+        masked_view: MaskedView,
+        context: TextContext,
         sampler: SamplerConfig,
         source: Sequence[torch.Generator],
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "rows 3 size size"]:
         fov = self.config.fov_degrees
         if self.is_published:
-            glimpse = whole_faces(glimpse, fov)
-        condition = self.backbone.prepare_condition(glimpse.image, glimpse.known, source)
+            masked_view = whole_faces(masked_view, fov)
+        condition = self.backbone.prepare_condition(masked_view.image, masked_view.known, source)
         painted = inpaint(self.backbone, condition, context, sampler, source, progress, self.predict)
         agree = crop_faces if self._crops else blend_faces
         return agree(painted.unflatten(0, (-1, COUNT)), fov).flatten(0, 1)
@@ -249,11 +249,11 @@ class CubeDiff(nn.Module):
     @torch.no_grad()
     def preview(self, batch: CubeBatch) -> dict[str, Tensor]:
         """What is known, the target and the output in 20 steps, as panoramas."""
-        glimpse = Glimpse(batch.faces * batch.known, batch.known)
-        context = Context.of_prompts(self.backbone, batch.prompts)
+        masked_view = MaskedView(batch.faces * batch.known, batch.known)
+        context = TextContext.of_prompts(self.backbone, batch.prompts)
         source = generators(face_seeds(batch.seeds), PREVIEW)
-        output = self._paint(glimpse, context, SamplerConfig(steps=20), source)
-        shown = {"input": glimpse.image, "target": batch.faces, "output": output}
+        output = self._paint(masked_view, context, SamplerConfig(steps=20), source)
+        shown = {"input": masked_view.image, "target": batch.faces, "output": output}
         return {name: self._panorama(faces) for name, faces in shown.items()}
 
     def _panorama(self, faces: Float[Tensor, "rows 3 size size"]) -> Float[Tensor, "batch 3 _ _"]:
@@ -293,20 +293,20 @@ def face_seeds(seeds: Int[Tensor, "batch"]) -> Int[Tensor, "rows"]:
     return (seeds[:, None] + torch.arange(COUNT)).flatten()
 
 
-def whole_faces(glimpse: Glimpse, fov_degrees: float) -> Glimpse:
+def whole_faces(masked_view: MaskedView, fov_degrees: float) -> MaskedView:
     """Faces of cubes, known wholly or not at all, as in the paper: one clean face.
 
     A face is known if all of it that no neighbour shows is; its edges are continued. Where this leaves nothing of a
     cube that was known in part, that cube is told pixel by pixel, with a warning: it was not trained for this.
     """
-    own = shown_alone(glimpse.known.shape[-1], fov_degrees).to(glimpse.known.device)
-    whole = glimpse.known[..., own].all(-1)[..., None, None].expand_as(glimpse.known).unflatten(0, (-1, COUNT))
-    some, any_whole = (part.flatten(1).any(1) for part in (glimpse.known.unflatten(0, (-1, COUNT)), whole))
+    own = shown_alone(masked_view.known.shape[-1], fov_degrees).to(masked_view.known.device)
+    whole = masked_view.known[..., own].all(-1)[..., None, None].expand_as(masked_view.known).unflatten(0, (-1, COUNT))
+    some, any_whole = (part.flatten(1).any(1) for part in (masked_view.known.unflatten(0, (-1, COUNT)), whole))
     partial = some & ~any_whole
     if partial.any():
         log.warning("variant published was trained with whole faces; this photograph covers none, so it may be ignored")
-    known = whole.where(~partial[:, None, None, None, None], glimpse.known.unflatten(0, (-1, COUNT))).flatten(0, 1)
-    return Glimpse(filled(glimpse).where(known, 0.0), known)
+    known = whole.where(~partial[:, None, None, None, None], masked_view.known.unflatten(0, (-1, COUNT))).flatten(0, 1)
+    return MaskedView(filled(masked_view).where(known, 0.0), known)
 
 
 @lru_cache(maxsize=16)

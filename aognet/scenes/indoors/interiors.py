@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aognet.scenes.indoors.captions import tell_room, tell_view
 from aognet.scenes.indoors.coverings import ceiling_of, floor_of, walls_of
 from aognet.scenes.indoors.fittings import door
 from aognet.scenes.indoors.furnisher import Furnisher
@@ -13,11 +14,10 @@ from aognet.scenes.indoors.room_kinds import KINDS, Kind
 from aognet.scenes.indoors.rooms import Indoors, Room
 from aognet.scenes.indoors.shells import Shell, draw_shell
 from aognet.scenes.indoors.surfaces import Piece
-from aognet.scenes.indoors.telling import tell_room, tell_view
 from aognet.scenes.outdoors.garden import garden
 from aognet.scenes.sky.sky import Weather, draw_sky
 from aognet.scenes.words import article, pick
-from aognet.scenes.world import Disc, View
+from aognet.scenes.world import Disc, SceneView
 
 ROOMS: tuple[str, ...] = tuple(KINDS)
 _TRIES = 6  # at most so many plans until the thing that makes the room finds its place
@@ -40,7 +40,7 @@ class FurnishedRoom(Indoors):
         self.labels: Sequence[str] = room.labels
         self.discs: Sequence[Disc] = room.sky.discs
 
-    def tell(self, view: View) -> str:
+    def tell(self, view: SceneView) -> str:
         """A caption that is true of the view."""
         return tell_view(self.name, view)
 

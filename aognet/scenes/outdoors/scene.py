@@ -10,7 +10,7 @@ from aognet.scenes.outdoors.film import Film, Layer
 from aognet.scenes.rays import Rays
 from aognet.scenes.sky.sky import Sky
 from aognet.scenes.words import listing, pick, sentence
-from aognet.scenes.world import Disc, Seen, View
+from aognet.scenes.world import Disc, SceneView, Seen
 
 _WHOLE_SHARE = 0.002  # of the sphere, from which the caption of the whole names a thing
 _VIEW_SHARE = 0.012  # of a view's picture, from which its caption names a thing
@@ -75,7 +75,7 @@ class Outdoors:
         else:
             self.caption = sentence(f"{subject} {above}, with {listing(details)}")
 
-    def tell(self, view: View) -> str:
+    def tell(self, view: SceneView) -> str:
         """A caption of what a view shows."""
         yaw = int(np.degrees(np.arctan2(view.turn[0, 2], view.turn[2, 2])) % 360)
         rng = np.random.default_rng([yaw, len(self.caption), len(self.labels)])

@@ -8,7 +8,7 @@ from aognet.scenes.outdoors import nature, towns
 from aognet.scenes.outdoors.buildings import Buildings
 from aognet.scenes.outdoors.ground import Ground, Soil, road
 from aognet.scenes.outdoors.scene import Outdoors
-from aognet.scenes.outdoors.towns import Plan
+from aognet.scenes.outdoors.towns import TownPlan
 from aognet.scenes.outdoors.water import Water
 from aognet.scenes.rays import jitter, rgb
 from aognet.scenes.words import pick
@@ -28,7 +28,7 @@ def _light_up(scene: Outdoors, lux: float) -> None:
         )
 
 
-def _erect(scene: Outdoors, plan: Plan, ground: Ground | None, reach: float = 70.0) -> None:
+def _erect(scene: Outdoors, plan: TownPlan, ground: Ground | None, reach: float = 70.0) -> None:
     labels = [scene.label(noun) for noun in plan.nouns]
     lamps = plan.lamps if scene.sky.is_dark else []
     if ground is not None:
@@ -40,7 +40,7 @@ def _erect(scene: Outdoors, plan: Plan, ground: Ground | None, reach: float = 70
 
 
 def city_street(scene: Outdoors) -> None:
-    rng, plan = scene.rng, Plan()
+    rng, plan = scene.rng, TownPlan()
     half, tall = rng.uniform(3.5, 6.0), rng.random() < 0.5
     _light_up(scene, 2.0)
     ground = nature.add_ground(scene, _PAVING, "the pavement")
@@ -60,7 +60,7 @@ def city_street(scene: Outdoors) -> None:
 
 
 def city_square(scene: Outdoors) -> None:
-    rng, plan = scene.rng, Plan()
+    rng, plan = scene.rng, TownPlan()
     _light_up(scene, 2.0)
     ground = nature.add_ground(scene, _PAVING, "a paved square")
     ground.overlays.append(nature.slabs(rng, rng.uniform(0.5, 1.0)))
@@ -75,7 +75,7 @@ def city_square(scene: Outdoors) -> None:
 
 
 def village(scene: Outdoors, snow: bool = False) -> None:
-    rng, plan = scene.rng, Plan()
+    rng, plan = scene.rng, TownPlan()
     _light_up(scene, 0.3)
     soil = nature.snow_soil() if snow else nature.grass(rng)
     hills = "snowy hills" if snow else "hills"
@@ -105,7 +105,7 @@ def winter_village(scene: Outdoors) -> None:
 
 
 def park(scene: Outdoors) -> None:
-    rng, plan = scene.rng, Plan()
+    rng, plan = scene.rng, TownPlan()
     _light_up(scene, 0.4)
     autumn = rng.random() < 0.35
     towns.skyline(rng, plan, "buildings", 210.0, 14)
@@ -115,7 +115,7 @@ def park(scene: Outdoors) -> None:
     ground.overlays.append(road(rng, rgb(0.66, 0.6, 0.5), 1.5, scene.label(path, ground=True), False, 3.0, 0.06))
     wood = "autumn trees" if autumn else "trees"
     nature.add_trees(scene, wood, (100, 75, 50, 32, 20), 0.45, 11.0, ground=ground)
-    near = Plan()
+    near = TownPlan()
     for z in (-6.0, 8.0, 17.0):
         _bench(near, float(rng.choice([-2.4, 2.4])), z + rng.uniform(-1, 1))
     towns.street_lamps(near, [(-2.2, -16.0), (2.2, 3.0), (-2.2, 22.0)], 0.2)
@@ -124,7 +124,7 @@ def park(scene: Outdoors) -> None:
     scene.details += [(wood, wood), (path, path), ("benches", "benches"), ("buildings", "buildings behind the trees")]
 
 
-def _bench(plan: Plan, x: float, z: float) -> None:
+def _bench(plan: TownPlan, x: float, z: float) -> None:
     wood, iron, side = rgb(0.5, 0.34, 0.22), rgb(0.15, 0.16, 0.16), float(np.sign(x))
     base = -towns.EYE
     plan.add("benches", towns.box((x, base + 0.45, z), (0.45, 0.06, 1.7), wood))
@@ -134,12 +134,12 @@ def _bench(plan: Plan, x: float, z: float) -> None:
 
 
 def harbour(scene: Outdoors) -> None:
-    rng, plan = scene.rng, Plan()
+    rng, plan = scene.rng, TownPlan()
     _light_up(scene, 1.0)
     nature.add_hills(scene, "hills along the coast", rgb(0.36, 0.4, 0.24), 260.0, 300.0, 0.4)
     ground = nature.add_ground(scene, _PAVING, "a quay")
     ground.overlays.append(nature.slabs(rng, 1.4))
-    houses, roof = Plan(), rgb(0.58, 0.3, 0.22)
+    houses, roof = TownPlan(), rgb(0.58, 0.3, 0.22)
     for number, along in enumerate(np.arange(-52.0, 52.0, 9.5)):
         size = (9.0, rng.uniform(6, 10), 9.2)
         towns.house(rng, houses, "harbour houses", (along, -20.0 - 3 * (number % 2)), size, roof, 0.0)
@@ -163,7 +163,7 @@ def harbour(scene: Outdoors) -> None:
 
 
 def skyline(scene: Outdoors) -> None:
-    rng, plan = scene.rng, Plan()
+    rng, plan = scene.rng, TownPlan()
     _light_up(scene, 0.5)
     noun = "a city skyline"
     towns.skyline(rng, plan, noun, rng.uniform(330, 520), 60)

@@ -20,7 +20,7 @@ _PAINTS = ((0.7, 0.1, 0.1), (0.85, 0.85, 0.85), (0.15, 0.15, 0.17), (0.2, 0.3, 0
 
 
 @dataclass
-class Plan:
+class TownPlan:
     """Solids, the noun of each, and lamps (place, radiant intensity / pi)."""
 
     solids: list[Solid] = field(default_factory=list)
@@ -38,7 +38,7 @@ def _wall(rng, *materials: str) -> tuple[np.ndarray, str]:
     return jitter(rng, rgb(*colors[int(rng.integers(len(colors)))]), 0.15), name
 
 
-def street(rng, plan: Plan, half: float, tall: bool) -> str:
+def street(rng, plan: TownPlan, half: float, tall: bool) -> str:
     """Two rows of buildings along z; returns their noun."""
     materials = ("glass", "concrete", "brick") if tall else pick(rng, "brick", "plaster", "mixed")
     if isinstance(materials, str):
@@ -58,7 +58,7 @@ def street(rng, plan: Plan, half: float, tall: bool) -> str:
     return noun
 
 
-def block(rng, plan: Plan, noun: str, place, size, materials) -> None:
+def block(rng, plan: TownPlan, noun: str, place, size, materials) -> None:
     """A building with a ledge, and a smaller storey or a box of machines on its roof."""
     color, name = _wall(rng, *materials)
     (x, z), (deep, high, wide) = place, size
@@ -70,7 +70,7 @@ def block(rng, plan: Plan, noun: str, place, size, materials) -> None:
         plan.add(noun, box((x, high + top / 2 - EYE, z), (deep * 0.45, top, wide * 0.4), color * 0.8))
 
 
-def cars(rng, plan: Plan, half: float) -> None:
+def cars(rng, plan: TownPlan, half: float) -> None:
     """Cars parked along both kerbs."""
     for number in range(9):
         side, along = 1 if rng.random() < 0.5 else -1, -44 + number * 10.5 + rng.uniform(0, 3)
@@ -86,7 +86,7 @@ def cars(rng, plan: Plan, half: float) -> None:
             plan.add("parked cars", column((x, 0.32 - EYE, along + z), 0.33, 0.5, rgb(0.08, 0.08, 0.08)))
 
 
-def street_lamps(plan: Plan, places, reach: float = 0.5) -> None:
+def street_lamps(plan: TownPlan, places, reach: float = 0.5) -> None:
     """Lamp posts at (x, z), with arms towards x = 0."""
     for x, z in places:
         side = float(np.sign(x)) or 1.0
@@ -97,7 +97,7 @@ def street_lamps(plan: Plan, places, reach: float = 0.5) -> None:
         plan.lamps.append((np.array([head[0], head[1] - 0.1, z], np.float32), power))
 
 
-def village(rng, plan: Plan, snow: bool = False) -> str:
+def village(rng, plan: TownPlan, snow: bool = False) -> str:
     """Gabled houses on both sides of a road along z; returns what to say of their roofs."""
     red = rng.random() < 0.6
     roof = rgb(0.6, 0.3, 0.22) if red else rgb(0.33, 0.33, 0.36)
@@ -114,7 +114,7 @@ def village(rng, plan: Plan, snow: bool = False) -> str:
     return pick(rng, "red roofs", "red tiled roofs") if red else pick(rng, "grey roofs", "dark roofs")
 
 
-def house(rng, plan: Plan, noun: str, place, size, roof, yaw: float, snow: bool = False) -> None:
+def house(rng, plan: TownPlan, noun: str, place, size, roof, yaw: float, snow: bool = False) -> None:
     """A house with a gabled roof and a chimney."""
     color, name = _wall(rng, "plaster", "plaster", "brick")
     (x, z), (wide, high, deep) = place, size
@@ -127,7 +127,7 @@ def house(rng, plan: Plan, noun: str, place, size, roof, yaw: float, snow: bool 
     plan.add(noun, box((x, high + tall * 0.85 - EYE, z + 0.8), (0.6, 1.6, 0.6), rgb(0.5, 0.33, 0.28)))
 
 
-def square(rng, plan: Plan) -> str:
+def square(rng, plan: TownPlan) -> str:
     """Buildings around a square, a fountain or a column in it; returns the noun of what stands there."""
     half, materials = rng.uniform(24, 36), ("plaster", "plaster", "brick")
     for axis in (0, 2):
@@ -154,7 +154,7 @@ def square(rng, plan: Plan) -> str:
     return noun
 
 
-def skyline(rng, plan: Plan, noun: str, far: float, count: int) -> None:
+def skyline(rng, plan: TownPlan, noun: str, far: float, count: int) -> None:
     """High buildings on the far side of a water, around +z."""
     for _ in range(count):
         angle = float(np.clip(rng.normal(0, 0.55), -1.25, 1.25))
@@ -168,7 +168,7 @@ def skyline(rng, plan: Plan, noun: str, far: float, count: int) -> None:
             plan.add(noun, column((x, tall + 9 - EYE, z), 0.8, 18.0, rgb(0.5, 0.5, 0.52), sides=6))
 
 
-def boats(rng, plan: Plan, places) -> None:
+def boats(rng, plan: TownPlan, places) -> None:
     """Small boats at (x, z) on the water, which lies ``EYE`` below the camera."""
     for x, z in places:
         yaw, long = rng.uniform(0, np.pi), rng.uniform(4, 8)

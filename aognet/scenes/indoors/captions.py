@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from aognet.scenes.words import listing, pick, sentence
-from aognet.scenes.world import View
+from aognet.scenes.world import SceneView
 
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
 _ALREADY = ("pews", "boxes", "lights", "cabinets", "mats", "windows", "curtains")  # plural as they are
@@ -54,7 +54,7 @@ def tell_room(
     return sentence(f"{first}{when} with {listing(parts)}")
 
 
-def tell_view(name: str, view: View) -> str:
+def tell_view(name: str, view: SceneView) -> str:
     """The caption of one view: its largest things, and the side of the one that stands out."""
     nouns = [sight.noun for sight in view.sights]
     told = count_things(nouns)[:4]
