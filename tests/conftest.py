@@ -6,7 +6,7 @@ import os
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,20 @@ BROWSER_FLAGS = (
 os.environ["HF_HUB_OFFLINE"] = "1"
 install_import_hook("aognet", "beartype.beartype")
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(report: object) -> Generator[None, dict | None, dict | None]:
+    """Reports of names that are not UTF-8 reach the process that collects them: it would end there."""
+    return _printable((yield))
+
+
+def _printable(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_printable(key): _printable(inner) for key, inner in value.items()}
+    return type(value)(map(_printable, value)) if isinstance(value, list | tuple) else value
 
 
 @pytest.fixture(scope="session", autouse=True)

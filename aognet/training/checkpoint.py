@@ -18,6 +18,7 @@ import logging
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,9 +141,11 @@ class Checkpoints:
             shutil.rmtree(doomed)
 
     def clear(self) -> None:
-        """Remove what killed trainings left of unfinished and of doomed checkpoints."""
+        """Remove what killed trainings left: unfinished checkpoints, and old ones that they had no time to remove."""
         for leftover in self.folder.glob(f"{UNFINISHED}*"):
             shutil.rmtree(leftover, ignore_errors=True)
+        with suppress(OSError):  # the next save says so
+            self._prune()
 
 
 def _progress(path: Path) -> Progress:

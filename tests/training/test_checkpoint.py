@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,20 @@ def test_a_kill_while_old_checkpoints_are_removed(tmp_path: Path, monkeypatch: p
     assert checkpoints.complete() == [tmp_path / "step-00000002"]
     checkpoints.save(state(3))
     assert names(tmp_path) == ["step-00000003"]
+
+
+def test_a_kill_after_the_last_save_keeps_no_checkpoint_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(state(1))
+    monkeypatch.setattr(checkpoint, "flush", lambda path: sys.exit(137) if path == tmp_path else None)
+    with pytest.raises(SystemExit):
+        checkpoints.save(state(2))
+    monkeypatch.undo()
+    assert len(checkpoints.complete()) == 2
+    checkpoints.clear()  # as a training begins, which may have nothing left to learn and to save
+    assert names(tmp_path) == ["step-00000002"]
 
 
 def killer(survived: int):
