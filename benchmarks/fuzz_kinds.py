@@ -225,7 +225,9 @@ def _posed(case: Path, out: Path, draw: Draw) -> Command:
 def _configured(case: Path, out: Path, draw: Draw) -> Command:
     photo = case.parent / "photos" / "yard.png"
     if draw.random() < 0.5:
-        given = ["-b", case / "paint.yaml", "--image", photo, "--prompt", "a yard", "--inference_out_dir", out]
+        # Over a whole one: what the damage took away would else be a panorama of full size, for minutes.
+        files = ["-b", case.parent / "paint.yaml", case / "paint.yaml"]
+        given = [*files, "--image", photo, "--prompt", "a yard", "--inference_out_dir", out]
         return Command("inference", list(map(str, given)))
     command = _train(case.parent, out)
     return Command("main", ["-b", str(case / "train.yaml"), *command.arguments[2:]], environment=command.environment)
