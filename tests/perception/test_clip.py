@@ -16,7 +16,7 @@ from aognet.perception.networks import load_network
 from tests.tiny import IMAGE_DIM, tiny_image_encoder, tiny_tokenizer
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SIZE, LENGTH = 32, 20
 PROMPTS = ["a barn", "a very long sentence about a red barn in a field", ""]
 

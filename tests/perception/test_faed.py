@@ -22,7 +22,7 @@ from main import main
 from tests.smooth import smooth_panorama
 from tests.training.toy import fresh_processes
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "assets" / "evaluation" / "faed"
 TINY = FaedConfig(channels=(6, 8, 8), kernels=(5, 3, 3), latent_channels=5, height=32)
 

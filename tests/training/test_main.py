@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, train: Callable
 
 # Other processes
 
-COMMAND = [str(ROOT / "tests" / "engine" / "toy_main.py")]
+COMMAND = [str(ROOT / "tests" / "training" / "toy_main.py")]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 

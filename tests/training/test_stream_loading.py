@@ -158,7 +158,7 @@ def test_a_checkpoint_of_two_processes_says_where_all_readers_are(tmp_path: Path
     (tmp_path / "toy.yaml").write_text(CONFIG.format(shards=tmp_path / "shards"))
     data = samples(write_shards(tmp_path / "shards", [5, 7, 4]))
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    script = str(ROOT / "tests" / "engine" / "toy_main.py")
+    script = str(ROOT / "tests" / "training" / "toy_main.py")
     options = ("--out_dir", str(tmp_path), "-n", "run", "-b", str(tmp_path / "toy.yaml"))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, *launcher, script, *options]
