@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 UNCAUGHT = 70  # the exit code of an attempt that ended by a traceback
+LAUNCHER_SECONDS = 5.0  # between asking a rank to end and making it (torchrun: 30)
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -167,7 +168,9 @@ def finish(children: Sequence[int], log: Path, began: float, seconds: float, kil
     peak, codes = 0, []
     for child in children:
         until = began + (seconds if kill is None else min(kill.after, seconds))
-        if not _wait(child, until - time.monotonic()):
+        if killed and kill.first_alone:
+            _end_as_launcher(child)
+        elif not _wait(child, until - time.monotonic()):
             killed = kill is not None and kill.after <= seconds
             timed_out = not killed
             end_group(children[0], kill.first_alone if killed else False)
@@ -195,6 +198,14 @@ def _wait(child: int, seconds: float) -> bool:
             return True
         time.sleep(0.005)
     return False
+
+
+def _end_as_launcher(rank: int) -> None:
+    """What torchrun does with the other ranks when one has died: it asks them to end, and then makes them."""
+    for request in (signal.SIGTERM, signal.SIGKILL):
+        os.kill(rank, request)
+        if _wait(rank, LAUNCHER_SECONDS):
+            return
 
 
 def end_group(group: int, first_alone: bool = False) -> None:

@@ -8,10 +8,10 @@ command ends with exit code 0; an edit that is whole on the disk is not given ag
 changes the output folder (opening for writing, renaming, removing, making a folder, fsync), every one of an undisturbed
 run in turn, and once more with half of what was written last missing. *At times*: drawn evenly over the length of an
 undisturbed run. Kills reach all processes of a command; every tenth at a time reaches the first process alone, and the
-others have to end within 20 seconds by themselves. A trial is *identical* if every file, hidden ones included, has the
-bytes that the undisturbed run left; of metrics, speed and memory are left out, and the lists of starts are not
-compared. Attempts are forks of a process that has imported what they need, ranks are given the environment that
-torchrun gives. Prints a Markdown table, and below it what was not identical, each with the command that tries it again.
+others have to end within 20 seconds by themselves (other ranks are ended as torchrun does). A trial is *identical* if
+every file, hidden ones included, has the bytes that the undisturbed run left; of metrics, speed and memory are left
+out, and the lists of starts are not compared. Attempts are forks of a process that has imported what they need, ranks
+are given the environment that torchrun gives. Prints a Markdown table, and below it what was not identical, each with the command that tries it again.
 """
 
 import argparse
