@@ -11,7 +11,8 @@ undisturbed run. Kills reach all processes of a command; every tenth at a time r
 others have to end within 20 seconds by themselves (other ranks are ended as torchrun does). A trial is *identical* if
 every file, hidden ones included, has the bytes that the undisturbed run left; of metrics, speed and memory are left
 out, and the lists of starts are not compared. Attempts are forks of a process that has imported what they need, ranks
-are given the environment that torchrun gives. Prints a Markdown table, and below it what was not identical, each with the command that tries it again.
+are given the environment that torchrun gives. Prints a Markdown table, and below it what was not identical, each with
+the command that tries it again.
 """
 
 import argparse
