@@ -267,11 +267,6 @@ class Journal:
         self.edit = None
         self.write()
 
-    def finish(self) -> None:
-        """Notes that nothing is left to paint, and that the results show it."""
-        self.finished = True
-        self.settle()
-
     def differences(self, request: dict[str, Any]) -> list[str]:
         """Where a request and that of this run differ, as ``key: there, here``; the camera follows from the rest."""
         return differences(self.request, request)

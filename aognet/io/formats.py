@@ -29,11 +29,6 @@ def lacks_decoder(name: str) -> bool:
     return name.lower().endswith(HEIF_SUFFIXES) and not has_heif()
 
 
-def is_image(name: str) -> bool:
-    """Whether a file name says that it is an image, of a kind that is read."""
-    return name.lower().endswith(SUFFIXES)
-
-
 def without_suffix(name: str) -> str:
     """A name or path without the suffix of an image; names with other dots keep them."""
     base, dot, suffix = name.rpartition(".")

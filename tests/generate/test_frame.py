@@ -74,7 +74,8 @@ def test_what_is_painted_turns_with_the_photograph(painter: Generator, tmp_path:
 
 def finished(folder: Path) -> Journal:
     journal = Journal.open(folder)
-    journal.finish()
+    journal.finished = True
+    journal.settle()
     return journal
 
 

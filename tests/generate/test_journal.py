@@ -36,7 +36,8 @@ def paint(folder: Path, stop_at: int | None = None, config: GeneratorConfig = CO
     journal = Journal.open(folder) if (folder / "run.json").is_file() else begin(folder)
     try:
         generator(stop_at, config).paint([Run(journal, "a room")], QUIET)
-        journal.finish()
+        journal.finished = True
+        journal.settle()
     except KeyboardInterrupt:
         assert stop_at is not None
     return Journal.open(folder)
@@ -187,7 +188,8 @@ def test_only_a_finished_run_is_repainted_and_not_what_the_input_shows(run: Path
     with pytest.raises(UserError, match="--repaint needs a finished run"):
         repaint(tmp_path / "part")
     journal = Journal.create(tmp_path / "full", REQUEST, Journal.open(run).canvas())
-    journal.finish()
+    journal.finished = True
+    journal.settle()
     with pytest.raises(UserError, match="--repaint 150,10: the input covers this direction wholly"):
         repaint(tmp_path / "full")
 
