@@ -1,5 +1,7 @@
 """Radiance HDR files (RGBE, ``.hdr``): header, flat pixels and old run lengths are read here, new ones by OpenCV.
 
+OpenCV writes them, too.
+
 Format: Ward, "Real Pixels", Graphics Gems II (1991), and the file format page of the Radiance manual.
 """
 
@@ -13,8 +15,10 @@ from jaxtyping import Float, Float32
 
 from aognet.errors import UserError
 from aognet.io.colour import REC709, known_primaries, light_to_rec709
+from aognet.io.files import write_atomically
 
 _MAX_HEADER = 1 << 16
+_MAX_LIGHT = 1.7e38  # the largest exponent, with room for rounding
 _HEADER = re.compile(rb"(#\?.*?)\r?\n\r?\n([+-])([XY]) +(\d{1,9}) +([+-])([XY]) +(\d{1,9})[ \t\r]*\n", re.DOTALL)
 
 
@@ -52,6 +56,19 @@ def read_rgbe(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3
     light = decode(path, header, pixels)
     light = light / header.exposure if (header.exposure != 1).any() else light
     return _upright(light_to_rec709(light, header.primaries), header.axes)
+
+
+def write_rgbe(light: Float32[np.ndarray, "height width 3"], path: Path) -> None:
+    """Write linear RGB of Rec. 709 primaries, finite and not negative, atomically.
+
+    The format keeps 8 bits of each channel beside the exponent of the largest.
+
+    :raises UserError: naming the file, if it cannot be written.
+    """
+    import cv2
+
+    bright = cv2.cvtColor(np.minimum(light, np.float32(_MAX_LIGHT)), cv2.COLOR_RGB2BGR)
+    write_atomically(path, cv2.imencode(".hdr", bright)[1].tobytes())
 
 
 def _has_new_runs(pixels: bytes, length: int) -> bool:
