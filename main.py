@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aognet import cli
-from aognet.config import LoadedConfig, build, build_config, check, load_config
+from aognet.config import LoadedConfig, build_config, load_config
 from aognet.errors import UserError
+from aognet.targets import build, check
 from aognet.training.experiment import CONFIG, experiment_folder, held, show_plan, write_config
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,22 +27,6 @@ MAX_FILE_BYTES = 1_000_000
 MAX_VALUES = 100_000  # a few hundred bytes of YAML aliases can unfold into billions of values
 MAX_DEPTH = 50
 COMMAND_LINE = "command line"
-
-REGISTRY: dict[str, str] = {
-    "aognet": "aognet.methods.aognet:AOGNet",
-    "autoencoder": "aognet.embedded.autoencoder:AutoencoderTraining",
-    "clip": "aognet.embedded.clip:ClipTraining",
-    "cubediff": "aognet.methods.cubediff:CubeDiff",
-    "cubes": "aognet.data.cubes:CubeSamples",
-    "faed": "aognet.perception.faed:FaedTraining",
-    "inpainting": "aognet.embedded.inpainting:InpaintingTraining",
-    "latents": "aognet.data.latents:LatentSamples",
-    "views": "aognet.data.views:ViewSamples",
-    "outpainting": "aognet.data.outpainting:OutpaintingSamples",
-    "photographs": "aognet.data.photographs:PhotographSamples",
-    "panoramas": "aognet.data.whole:PanoramaImages",
-}
-"""What ``target`` may say -> ``module:Class``, imported only when it is built."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +129,9 @@ def build_config(section: LoadedConfig, schema: type[T]) -> T:
     except OmegaConfBaseException as error:
         name = _locate(values, str(error.full_key)) if error.full_key else _refused_alone(values, schema)
         value = f", got {_lookup(values, name)!r}" if name else ""
-        raise _refused(section, name, f"{_first_line(error)}{value}") from error
+        raise refused(section, name, f"{_first_line(error)}{value}") from error
     except ValueError as error:
-        raise _refused(section, _named_in(values, str(error)), str(error)) from error
+        raise refused(section, _named_in(values, str(error)), str(error)) from error
 
 
 def config_from_dict(schema: type[T], values: Mapping[str, Any], source: str) -> T:
@@ -185,41 +168,6 @@ def _joined(halves: re.Match[str]) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
-
-
-def check(section: LoadedConfig, needs: str) -> None:
-    """Refuse what :func:`build` would refuse in the section itself, and a class without the method ``needs``."""
-    target = target_class(section)
-    if not hasattr(target, needs):
-        raise UserError(
-            f"{section.source('target')}: {section.key('target')}: {section.values['target']!r} does not fit here, "
-            f"{target.__name__} has no {needs}"
-        )
-    build_config(section, target.Config)
-
-
-def build(section: LoadedConfig, **extra: Any) -> Any:
-    """Make the object that the section's ``target`` names, from the section's other keys and ``extra``."""
-    target = target_class(section)
-    config = build_config(section, target.Config)
-    try:
-        return target(config, **extra)
-    except UserError as error:  # what only building finds, such as an empty folder
-        raise _refused(section, "", str(error)) from error
-
-
-def target_class(section: LoadedConfig) -> type:
-    """Import the class that the section's ``target`` names."""
-    target = section.values.get("target")
-    if not isinstance(target, str) or target not in REGISTRY:
-        close = get_close_matches(str(target or ""), REGISTRY, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        problem = "is missing" if target is None else f"is unknown: {target!r}"
-        raise UserError(
-            f"{section.source('target')}: {section.key('target')} {problem}; {hint}known: {', '.join(sorted(REGISTRY))}"
-        )
-    module, _, name = REGISTRY[target].partition(":")
-    return getattr(import_module(module), name)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -343,7 +291,7 @@ def _unknown_key(section: LoadedConfig, name: str, known: Sequence[str]) -> User
     return UserError(f"{section.source(name)}: unknown key {section.key(name)!r}; {hint}")
 
 
-def _refused(section: LoadedConfig, name: str, message: str) -> UserError:
+def refused(section: LoadedConfig, name: str, message: str) -> UserError:
     # OmegaConf leaves its placeholders in messages about the elements of lists.
     message = message.replace("Value '$VALUE' of type '$VALUE_TYPE'", "an element")
     return UserError(": ".join(part for part in (section.source(name), section.key(name), message) if part))

@@ -66,7 +66,8 @@ def views(options: argparse.Namespace, split: str, count: int):
     """Views of a split of the data, seen as validation sees."""
     import torch
 
-    from aognet.config import build, load_config
+    from aognet.config import load_config
+    from aognet.targets import build
 
     size = [f"data.train.{key}=${{data.validation.{key}}}" for key in ("size", "fov_degrees")]
     samples = build(load_config([options.base], [*options.overrides, *size]).section("data").section(split))

@@ -11,7 +11,12 @@ from benchmarks.attempts import Command
 
 HEIGHT = 32
 # What takes long to import.
-MODULES = ("aognet.generate.inference", "aognet.training.trainer", "aognet.methods.aognet", "aognet.captioning.run")
+MODULES = (
+    "aognet.generate.inference",
+    "aognet.training.trainer",
+    "aognet.methods.aognet.model",
+    "aognet.captioning.run",
+)
 OF_THE_RUN = ("samples_per_second", "memory_gigabytes")  # what metrics say of the computer
 PHOTO = ("--prompt", "a yard in the sun", "--fov", "80", "--seed", "3", "--save_faces", "--name", "yard")
 

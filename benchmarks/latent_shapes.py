@@ -84,7 +84,8 @@ def views(split: str, overrides: Sequence[str]):
     """Views of a split of the training's data, as large as the validation's."""
     import torch
 
-    from aognet.config import build, load_config
+    from aognet.config import load_config
+    from aognet.targets import build
 
     size = [f"data.train.{key}=${{data.validation.{key}}}" for key in ("size", "fov_degrees")]
     samples = build(load_config([CONFIG], [*overrides, *size]).section("data").section(split))

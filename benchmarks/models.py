@@ -51,7 +51,8 @@ def painting_config(options: argparse.Namespace, settings: Sequence[str]):
 
 def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> nn.Module:
     """The method on Stable Diffusion 2 in the given sizes, its frozen parts made in this type."""
-    from aognet.config import build_config, target_class
+    from aognet.config import build_config
+    from aognet.targets import target_class
     from benchmarks.sd2 import sd2_model
 
     section = load(TRAINING, options, []).section("model")

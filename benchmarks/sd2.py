@@ -97,7 +97,7 @@ def sd2_model(method: type[nn.Module], config: Any, sizes: Sizes = SD2) -> nn.Mo
     """A method on both, whatever ``config`` names, in the types it wants; CubeDiff on the text-to-image model."""
     from aognet.diffusion.backbone import Backbone
     from aognet.diffusion.clip_encoders import ClipImageEncoder, ClipTextEncoder
-    from aognet.methods.cubediff import CubeDiff
+    from aognet.methods.cubediff.model import CubeDiff
 
     loads: dict[type, Callable[[], nn.Module]] = {
         Backbone: partial(sd2_backbone, 4 if method is CubeDiff else 9, sizes),

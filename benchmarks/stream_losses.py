@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def painting_steps(options: argparse.Namespace) -> list:
     """Batches of held-out painting steps, as the streams' validation draws them."""
-    from aognet.config import build, load_config
+    from aognet.config import load_config
+    from aognet.targets import build
 
     named = {"folders": options.panoramas, "captions": options.captions}
     overrides = [f"data.validation.{key}=[{','.join(map(str, paths))}]" for key, paths in named.items()]

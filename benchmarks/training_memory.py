@@ -205,8 +205,9 @@ def pretend(
     config: "LoadedConfig", size: int | None, mode: Pretended
 ) -> "tuple[nn.Module, Callable[[int], OutpaintingBatch | CubeBatch], str]":
     """The model that a config names, what makes batches of so many samples for it, and the two in words."""
-    from aognet.config import build_config, target_class
+    from aognet.config import build_config
     from aognet.errors import UserError
+    from aognet.targets import target_class
 
     section, data = config.section("model"), config.section("data").section("train")
     target = section.values.get("target")

@@ -78,7 +78,8 @@ def loss_gap(losses: list[float], others: list[float]) -> float:
 
 def here(folder: Path, batch: int, options: argparse.Namespace) -> Found:
     """What main.py does."""
-    from aognet.config import build, build_config
+    from aognet.config import build_config
+    from aognet.targets import build
     from aognet.training.trainer import Trainer
 
     config = settings(folder, options, batch, steps=options.steps * max(options.batches) // batch)
@@ -98,7 +99,7 @@ def here(folder: Path, batch: int, options: argparse.Namespace) -> Found:
 
 def by_recipe(folder: Path, options: argparse.Namespace) -> Found:
     """What the published code does."""
-    from aognet.config import build
+    from aognet.targets import build
     from benchmarks import recipe
 
     samples = build(settings(folder, options, 1, 1).section("data").section("train"))

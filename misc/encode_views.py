@@ -28,10 +28,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     import torch
 
-    from aognet.config import build_config, load_config, target_class
+    from aognet.config import build_config, load_config
     from aognet.data.latents import LatentSamples
     from aognet.embedded.inpainting.encoding import encode_views
     from aognet.errors import UserError
+    from aognet.targets import target_class
 
     if options.batch_size < 1:
         raise UserError(f"--batch_size must be at least 1, got {options.batch_size}")

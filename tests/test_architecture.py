@@ -20,7 +20,7 @@ LAYERS = (
     {"diffusion"},
     {"perception"},
     {"embedded", "methods"},
-    {"captioning", "evaluation", "training"},
+    {"captioning", "evaluation", "targets", "training"},
     {"generate"},
     {"cli"},
 )

@@ -16,7 +16,7 @@ from aognet.errors import UserError
 from aognet.generate import auto_prompt
 from aognet.generate import inference as engine
 from aognet.io.images import save_image
-from aognet.methods.aognet import AOGNet
+from aognet.methods.aognet.model import AOGNet
 from tests.generate.painter import smooth_photo
 from tests.tiny_captioners import tiny_captioner
 

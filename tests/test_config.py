@@ -7,8 +7,10 @@ from typing import Literal
 
 import pytest
 
-from aognet.config import COMMAND_LINE, REGISTRY, build, build_config, config_from_dict, load_config
+from aognet.config import COMMAND_LINE, build_config, config_from_dict, load_config
+from aognet.data import TARGETS
 from aognet.errors import UserError
+from aognet.targets import build
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def write(tmp_path: Path):
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(REGISTRY, "thing", f"{__name__}:Thing")
+    monkeypatch.setitem(TARGETS, "thing", f"{__name__}:Thing")
 
 
 def refused(paths: list[Path], *overrides: str) -> str:

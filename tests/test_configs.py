@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from aognet.config import LoadedConfig, build_config, check, load_config, target_class
+from aognet.config import LoadedConfig, build_config, load_config
 from aognet.data.latents import LatentSamples
 from aognet.data.outpainting import OutpaintingSamples
 from aognet.errors import UserError
 from aognet.evaluation.protocol import load_protocol
 from aognet.generate.inference import InferenceConfig
+from aognet.targets import check, target_class
 from aognet.training.setup import TrainerConfig
 from main import SECTIONS
 

@@ -15,7 +15,7 @@ import main
 from aognet.generate.journal import Journal
 from aognet.io.captions import save_captions
 from aognet.io.images import save_image
-from aognet.methods.cubediff import CubeDiff
+from aognet.methods.cubediff.model import CubeDiff
 from tests.generate.painter import smooth_photo
 from tests.smooth import smooth_panorama
 from tests.training.toy import fresh_processes

@@ -17,7 +17,7 @@ from aognet.generate.journal import Journal
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
 from aognet.io.images import load_image
-from aognet.methods.aognet import AOGNet
+from aognet.methods.aognet.model import AOGNet
 from aognet.metrics.clip_score import clip_score
 from aognet.metrics.seam import wrap_gradient_ratio
 from aognet.perception.clip import ClipNetwork

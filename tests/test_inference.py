@@ -19,7 +19,7 @@ from aognet.geometry.cubemap import FACES
 from aognet.io.captions import save_captions
 from aognet.io.gpano import read_gpano
 from aognet.io.images import save_image
-from aognet.methods.aognet import AOGNet
+from aognet.methods.aognet.model import AOGNet
 from tests.generate.painter import smooth_photo
 
 ROOT = Path(__file__).parents[1]

@@ -13,12 +13,10 @@ from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
-from aognet.methods.aognet import AOGNet
 from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
-from aognet.methods.aognet.model import face_positions
-from aognet.methods.cubediff import CubeDiff
-from aognet.methods.cubediff.model import cube_positions
+from aognet.methods.aognet.model import AOGNet, face_positions
+from aognet.methods.cubediff.model import CubeDiff, cube_positions
 from aognet.training.setup import TrainerConfig
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
 from benchmarks.sd2 import default_type, sd2_backbone

@@ -161,9 +161,9 @@ def tiny_streams(backbone: Path, seed: int = 1, **options: Any) -> Any:
     """AOG-Net with small streams, as if trained, around the model in ``backbone``; ``options`` of its config."""
     from aognet.diffusion.backbone import BackboneConfig
     from aognet.diffusion.clip_encoders import ClipConfig
-    from aognet.methods.aognet import AOGNet
     from aognet.methods.aognet.global_stream import GlobalStreamConfig
     from aognet.methods.aognet.local_stream import LocalStreamConfig
+    from aognet.methods.aognet.model import AOGNet
 
     parts = {
         "backbone": BackboneConfig(str(backbone)), "clip": ClipConfig(str(backbone), subfolder="image_encoder"),

@@ -1,1 +1,11 @@
 """From files to batches: images, captions, panoramas, and the samples the methods train on."""
+
+TARGETS = {
+    "cubes": "aognet.data.cubes:CubeSamples",
+    "latents": "aognet.data.latents:LatentSamples",
+    "outpainting": "aognet.data.outpainting:OutpaintingSamples",
+    "panoramas": "aognet.data.whole:PanoramaImages",
+    "photographs": "aognet.data.photographs:PhotographSamples",
+    "views": "aognet.data.views:ViewSamples",
+}
+"""What ``target`` names here, see `aognet.targets`."""

@@ -29,7 +29,8 @@ from aognet.installed import installed
 from aognet.io.files import made_folder
 from aognet.locking import exclusive
 from aognet.methods.identity import model_identity
-from aognet.methods.pretrained import Method, load_method
+from aognet.methods.method import find_method
+from aognet.methods.pretrained import load_method
 from aognet.processes import Processes
 from aognet.provenance import provenance
 from aognet.terminal import visible
@@ -42,8 +43,8 @@ class InferenceConfig:
     """Everything ``inference.py`` reads from YAML. ``variant`` and ``dtype``: which of the frozen backbone's weights
     are read (``fp16``: the files of that name), and in which precision they are held.
 
-    ``method``: how a checkpoint paints that is a backbone alone. ``save_faces``: write each panorama's cubemap, too.
-    ``panoramas_per_batch``: how many are painted side by side; their views share batches of
+    ``method``: how a checkpoint paints that is a backbone alone (null: as AOG-Net). ``save_faces``: write each
+    panorama's cubemap, too. ``panoramas_per_batch``: how many are painted side by side; their views share batches of
     ``generator.views_per_batch``.
 
     ``captioner``: what finds the words where ``inputs.prompt`` is ``auto``.
@@ -52,7 +53,7 @@ class InferenceConfig:
     checkpoint: str = field(default_factory=lambda: installed("assets/embedded/aognet"))
     revision: str | None = None
     variant: str | None = None
-    method: Method = "aognet"
+    method: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: str | None = None
     out_dir: str = "outputs"
@@ -66,6 +67,8 @@ class InferenceConfig:
     def __post_init__(self) -> None:
         if self.dtype is not None:
             check_dtype(self.dtype)
+        if self.method is not None:
+            find_method(self.method, "method")
         if self.panoramas_per_batch < 1:
             raise UserError(f"panoramas_per_batch must be at least 1, got {self.panoramas_per_batch}")
 

@@ -23,7 +23,7 @@ from aognet.geometry.views import MAX_SIZE, PlanConfig, make_plan
 
 @runtime_checkable
 class Outpainter(Protocol):
-    """A method that continues views of canvases (`aognet.methods.aognet.AOGNet` is one).
+    """A method that continues views of canvases (`aognet.methods.aognet.model.AOGNet` is one).
 
     ``joint_waves``: the views of a panorama's wave belong together, whatever ``views_per_batch`` says.
     """

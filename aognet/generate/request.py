@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aognet.generate.inputs import Job
+from aognet.methods.pretrained import ALONE
 
 if TYPE_CHECKING:
     from aognet.generate.inference import InferenceConfig
@@ -37,7 +38,7 @@ def request_of(config: "InferenceConfig", job: Job, weights: str) -> dict[str, A
     }
     model, generator = {key: getattr(config, key) for key in MODEL}, asdict(config.generator)
     # Runs from before there was a choice do not name it.
-    if config.method == "aognet":
+    if config.method in (None, ALONE):
         del model["method"]
     if config.variant is None:
         del model["variant"]

@@ -1,52 +1,54 @@
 """The trained model of a folder or hub id, whichever method it is."""
 
 from pathlib import Path
-from typing import Literal, get_args
 
 from torch import nn
 
-from aognet.config import LoadedConfig, build_config, target_class
+from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.loading import resolve
 from aognet.diffusion.saved import CONFIG, read_config
 from aognet.errors import UserError
 from aognet.home import expanded
+from aognet.methods.method import Method, find_method, methods
 
 PIPELINE = "model_index.json"
-Method = Literal["aognet", "cubediff"]
-METHODS = get_args(Method)
-# What a method is set to where nothing of it is trained.
-UNTRAINED = {
-    "aognet": {"global_stream": {"enabled": False}, "local_stream": {"enabled": False}},
-    "cubediff": {"positions": False, "clean_known": False, "synchronise_padding": True},
-}
+ALONE = "aognet"
+"""The method that a backbone alone is used with where none is chosen."""
 
 
 def load_method(
     model: str,
     revision: str | None = None,
     dtype: str | None = None,
-    alone: Method = "aognet",
+    alone: str | None = None,
     variant: str | None = None,
 ) -> nn.Module:
-    """The trained model of a folder or hub id, whichever method it is; an experiment's folder means its ``final``.
+    """Load the trained model of a folder or hub id, whichever method it is; an experiment's folder means its ``final``.
 
-    A diffusers model (a folder with ``model_index.json``) is a backbone that paints alone, as the method ``alone`` does
-    with it before any training.
+    A diffusers model (a folder with ``model_index.json``) is a backbone alone: the method ``alone`` uses it untrained.
+
+    :raises UserError: where the model is not there or is of no method that is known.
     """
-    model = _final(model)
-    path = resolve(model, (), revision) / CONFIG
-    if not path.is_file() and path.with_name(PIPELINE).is_file():
-        return _backbone_alone(model, revision, dtype, alone, variant)
-    method = read_config(path).get("method")
-    if method not in METHODS:
-        raise UserError(f"{path}: method: unknown value {method!r}, known are {', '.join(METHODS)}")
-    return target_class(LoadedConfig({"target": method}, {"": str(path)})).from_pretrained(
-        model, revision, dtype, variant
-    )
+    method, model = method_of(model, revision, alone), _final(model)
+    if not (resolve(model, (), revision) / CONFIG).is_file():
+        return _backbone_alone(model, revision, dtype, method, variant)
+    return method.model_class.from_pretrained(model, revision, dtype, variant)
+
+
+def method_of(model: str, revision: str | None = None, alone: str | None = None) -> Method:
+    """Find out the method of a model without loading it; see `load_method`."""
+    path = locate(model, revision) / CONFIG
+    if path.is_file() or not path.with_name(PIPELINE).is_file():
+        return find_method(read_config(path).get("method"), f"{path}: method")
+    method = find_method(alone or ALONE, "method")
+    if method.untrained is None:
+        able = ", ".join(sorted(one.name for one in methods().values() if one.untrained is not None))
+        raise UserError(f"method: {method.name} does nothing with the backbone alone in {model}; {able} do")
+    return method
 
 
 def locate(model: str, revision: str | None = None) -> Path:
-    """The folder that `load_method` reads, of the hub's cache for a hub id. Raises UserError where there is none."""
+    """Return the folder that `load_method` reads, of the hub's cache for a hub id. Raises UserError without one."""
     return resolve(_final(model), (), revision)
 
 
@@ -57,8 +59,8 @@ def _final(model: str) -> str:
 
 
 def _backbone_alone(
-    model: str, revision: str | None, dtype: str | None, name: Method, variant: str | None
+    model: str, revision: str | None, dtype: str | None, method: Method, variant: str | None
 ) -> nn.Module:
     backbone = {"model": model, "revision": revision, "variant": variant, "dtype": dtype or "float32"}
-    method = target_class(LoadedConfig({"target": name}, {"": model}))
-    return method(build_config(LoadedConfig({"backbone": backbone, **UNTRAINED[name]}, {"": model}), method.Config))
+    section = LoadedConfig({"backbone": backbone, **method.untrained}, {"": model})
+    return method.model_class(build_config(section, method.model_class.Config))

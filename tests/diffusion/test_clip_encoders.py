@@ -13,8 +13,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPVisionModelWithPr
 
 from aognet.diffusion.clip_encoders import MEAN, STD, ClipConfig, ClipImageEncoder, ClipTextEncoder
 from aognet.errors import UserError
-from aognet.methods.aognet import AOGNet
-from aognet.methods.aognet.model import StreamInputs
+from aognet.methods.aognet.model import AOGNet, StreamInputs
 from tests.tiny import IMAGE_DIM, tiny_clip_folder, tiny_streams
 
 

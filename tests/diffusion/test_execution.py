@@ -15,7 +15,7 @@ from aognet.diffusion.execution import KERNELS, ExecutionConfig, keep_kernels, p
 from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.geometry.camera import Camera
-from aognet.methods.aognet import AOGNet
+from aognet.methods.aognet.model import AOGNet
 from tests.tiny import tiny_streams
 
 CPU = torch.device("cpu")

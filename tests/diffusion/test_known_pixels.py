@@ -17,10 +17,10 @@ from aognet.diffusion.sampling.noise import generators
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
-from aognet.methods.aognet import AOGNet
 from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
-from aognet.methods.cubediff import CubeDiff
+from aognet.methods.aognet.model import AOGNet
+from aognet.methods.cubediff.model import CubeDiff
 from tests.tiny import tiny_components
 
 SIZE, FACE, FOV = 32, 16, 95.0

@@ -17,7 +17,7 @@ from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.generate.inputs import DirectedPrompt, prompt_for
 from aognet.geometry.camera import Camera
-from aognet.methods.cubediff import CubeDiff
+from aognet.methods.cubediff.model import CubeDiff
 from tests.methods.test_cubediff import FOV, batch_of
 from tests.methods.test_cubediff import SIZE as FACE
 from tests.tiny import tiny_components, tiny_streams, tiny_tokenizer

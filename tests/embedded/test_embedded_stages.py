@@ -26,7 +26,7 @@ from aognet.embedded.inpainting import InpaintingTraining
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.io.captions import save_captions
-from aognet.methods.aognet import AOGNet
+from aognet.methods.aognet.model import AOGNet
 from aognet.training.trainable import Trainable
 from misc.assemble_embedded import main as assemble
 from tests.tiny import tiny_streams

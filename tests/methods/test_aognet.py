@@ -19,10 +19,9 @@ from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.diffusion.sampling.schedulers import make_scheduler
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
-from aognet.methods.aognet import AOGNet
 from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
-from aognet.methods.aognet.model import DROP, stream_inputs_of
+from aognet.methods.aognet.model import DROP, AOGNet, stream_inputs_of
 from tests.tiny import tiny_components, tiny_pipeline, whole_cells
 
 GLOBAL = GlobalStreamConfig(tokens=3, depth=1, heads=2)

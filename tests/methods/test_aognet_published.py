@@ -19,10 +19,9 @@ from aognet.diffusion.sampling.noise import uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
-from aognet.methods.aognet import AOGNet
 from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
-from aognet.methods.aognet.model import DROP, stream_inputs_of
+from aognet.methods.aognet.model import DROP, AOGNet, stream_inputs_of
 from aognet.nn.attention import PostNormBlock
 from tests.methods.test_aognet import FACE, OFF, SIZE, batch_of, half_known_canvas, row
 from tests.tiny import TEXT_DIM, tiny_clip_folder, tiny_streams

@@ -21,8 +21,7 @@ from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.views import PlanConfig, make_plan
-from aognet.methods.cubediff import CubeDiff
-from aognet.methods.cubediff.model import HIDE, SILENCE, cube_positions, face_seeds
+from aognet.methods.cubediff.model import HIDE, SILENCE, CubeDiff, cube_positions, face_seeds
 from aognet.methods.cubediff.trained import cut_rank
 from aognet.methods.pretrained import load_method
 from aognet.nn.faces import FacesAttention, FacesConv2d, FacesGroupNorm

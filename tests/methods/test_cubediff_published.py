@@ -21,8 +21,7 @@ from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import blend_faces, crop_faces, face_cameras, shown_alone
 from aognet.geometry.views import PlanConfig, make_plan
-from aognet.methods.cubediff import CubeDiff
-from aognet.methods.cubediff.model import cube_positions, whole_faces
+from aognet.methods.cubediff.model import CubeDiff, cube_positions, whole_faces
 from aognet.methods.pretrained import load_method
 from aognet.nn.faces import FacesGroupNorm
 from tests.methods.test_cubediff import FOV, HEIGHT, SIZE, batch_of

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.errors import UserError
-from aognet.methods.aognet import AOGNet
+from aognet.methods.aognet.model import AOGNet
 from aognet.methods.pretrained import load_method
 from tests.tiny import tiny_streams
 

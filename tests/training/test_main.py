@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from aognet.config import REGISTRY, load_config, quoted
+from aognet import data
+from aognet.config import load_config, quoted
 from aognet.errors import UserError
 from aognet.training.checkpoint import Checkpoints
 from aognet.training.experiment import write_config
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, target in TARGETS.items():
-        monkeypatch.setitem(REGISTRY, name, target)
+        monkeypatch.setitem(data.TARGETS, name, target)
     yield from fresh_processes()
 
 

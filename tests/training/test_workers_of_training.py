@@ -15,7 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from aognet.config import build, load_config
+from aognet.config import load_config
+from aognet.targets import build
 from aognet.training.loader import load_batches
 from tests.data.test_streams import write_shards
 from tests.training.test_main import start, wait_for

@@ -1,10 +1,9 @@
 """``main.py`` with the toys registered, for tests that need another process."""
 
-from aognet import cli
-from aognet.config import REGISTRY
+from aognet import cli, data
 from main import main
 from tests.training.toy import TARGETS
 
 if __name__ == "__main__":
-    REGISTRY.update(TARGETS)
+    data.TARGETS.update(TARGETS)
     cli.run(main)

@@ -1,5 +1,10 @@
 """AOG-Net: a frozen inpainting backbone that two small streams tell about the rest of the sphere (Lu et al., 2024)."""
 
-from aognet.methods.aognet.model import AOGNet
+from aognet.methods.method import Method
 
-__all__ = ["AOGNet"]
+METHOD = Method(
+    name="aognet",
+    model="aognet.methods.aognet.model:AOGNet",
+    settings="aognet.methods.aognet.settings:Settings",
+    untrained={"global_stream": {"enabled": False}, "local_stream": {"enabled": False}},
+)

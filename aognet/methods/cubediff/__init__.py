@@ -1,5 +1,10 @@
 """CubeDiff: the six faces of a cube, denoised at once by a UNet whose attention sees all of them (Kalischek 2025)."""
 
-from aognet.methods.cubediff.model import CubeDiff
+from aognet.methods.method import Method
 
-__all__ = ["CubeDiff"]
+METHOD = Method(
+    name="cubediff",
+    model="aognet.methods.cubediff.model:CubeDiff",
+    settings="aognet.methods.outpainting:OutpaintSettings",
+    untrained={"positions": False, "clean_known": False, "synchronise_padding": True},
+)
