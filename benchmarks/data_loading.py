@@ -75,18 +75,17 @@ def one_core() -> None:
     cv2.setNumThreads(1)
 
 
-def make_panoramas(folder: Path, height: int, count: int = 4) -> None:
-    """Scenes with fine grain, as PNG files of the wanted size."""
+def make_panoramas(folder: Path, height: int) -> None:
+    """Four scenes with fine grain, as PNG files of the wanted size."""
     import torch
 
     from aognet.io.images import resize_panorama, save_image
-    from aognet.scenes import make_scene
+    from tests.metrics.defects import scenes
 
     folder.mkdir()
-    for number in range(count):
-        scene = torch.from_numpy(make_scene(number, 256).image).permute(2, 0, 1)[None] * 2 - 1
+    for number, scene in enumerate(scenes()):
         grain = torch.randn(1, 3, height, 2 * height, generator=torch.Generator().manual_seed(number)) * 0.03
-        save_image((resize_panorama(scene, height) + grain)[0], folder / f"{number}.png")
+        save_image((resize_panorama(scene[None], height) + grain)[0], folder / f"{number}.png")
 
 
 def samples_of(folder: Path, height: int, size: int, cache: object):

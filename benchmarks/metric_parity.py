@@ -185,13 +185,12 @@ def clip_rows() -> Iterator[Row]:
     from aognet.metrics.clip_score import clip_score
     from aognet.perception.network import EMBEDDED
     from aognet.perception.networks import load_network
-    from aognet.scenes import make_scene
     from tests.metrics import defects
 
     folder = ROOT / EMBEDDED.model
     network, theirs = load_network(replace(EMBEDDED, model=str(folder)), torch.device("cpu")), Transformers(folder)
     pictures = faces_of(defects.scenes(), 128)[:, 0]
-    captions = [make_scene(seed, 64).caption for seed in defects.SEEDS]
+    captions = defects.captions()
     levels = ((pictures + 1) * 127.5).round().to(torch.uint8)
 
     def ours() -> float:

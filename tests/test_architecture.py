@@ -111,6 +111,27 @@ def test_help_loads_nothing_heavy():
     assert "--checkpoint" in ran.stdout and "--prompt" in ran.stdout
 
 
+# The procedural generator is data for its command, its benchmark and tests; the rest of the program does without it.
+MAY_IMPORT_SCENES = {"misc/make_scenes.py", "benchmarks/scenes.py"}
+
+
+def test_only_its_command_and_tests_import_the_generator_of_scenes():
+    rooms = [
+        *ROOT.glob("*.py"),
+        *(path for room in ("aognet", "misc", "benchmarks") for path in (ROOT / room).rglob("*.py")),
+    ]
+    importing = {
+        path.relative_to(ROOT).as_posix()
+        for path in rooms
+        if ROOT / "aognet" / "scenes" not in path.parents
+        and any(
+            name.startswith("aognet.scenes")
+            for name in imported(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1])
+        )
+    }
+    assert importing == MAY_IMPORT_SCENES
+
+
 WALKS = {"rglob", "walk", "scandir", "listdir", "fwalk"}
 # The one place that lists a user's folders, the one that keeps caches to their size, and the one that compares all that
 # a command left, hidden files too.

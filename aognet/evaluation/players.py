@@ -14,6 +14,17 @@ from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
 from aognet.perception.networks import load_network
 
 EMBEDDED_FAED = "assets/evaluation/faed"
+# The kinds of scenes that the embedded CLIP learned from (tests hold them against `aognet.scenes.KINDS`).
+# fmt: off
+EMBEDDED_CLASSES = (
+    "meadow", "hills", "steppe", "dunes", "rocky desert", "snow field", "snowy mountains", "mountains", "sea", "beach",
+    "lake", "mountain lake", "river", "forest", "autumn forest", "winter forest", "foggy forest", "field rows",
+    "country road", "desert road", "village", "winter village", "city street", "city square", "park", "harbour",
+    "skyline", "night city", "night skyline", "night mountains", "sunset sea", "living room", "bedroom", "kitchen",
+    "bathroom", "dining room", "office", "classroom", "library", "attic room", "corridor", "art gallery",
+    "museum hall", "cafe", "gym", "workshop", "garage", "empty room", "church", "hotel lobby",
+)
+# fmt: on
 # What stands before "FID" and "KID", where a distance in these features may be called so.
 PREFIXES = {"fid": "", "clip": "CLIP-"}
 
@@ -116,7 +127,6 @@ def _embedded(role: NetworkRole, device: torch.device) -> Player:
 @lru_cache(maxsize=2)
 def _embedded_clip(centre_crop: bool, device: torch.device) -> FeatureNetwork:
     """One network for all roles, which tells the kinds of procedural scenes apart."""
-    from aognet.scenes import KINDS
-
-    config = replace(EMBEDDED, model=installed(EMBEDDED.model), classes=list(KINDS), centre_crop=centre_crop)
+    classes = list(EMBEDDED_CLASSES)
+    config = replace(EMBEDDED, model=installed(EMBEDDED.model), classes=classes, centre_crop=centre_crop)
     return load_network(config, device)

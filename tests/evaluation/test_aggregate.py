@@ -33,6 +33,7 @@ from aognet.perception import inception
 from aognet.perception.efficientnet import EfficientNetLite0
 from aognet.perception.network import FeatureNetwork, NetworkConfig
 from aognet.perception.networks import load_network
+from aognet.scenes import KINDS
 from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, small, values, write
 from tests.perception.test_inception import random_weights, saved
 
@@ -395,6 +396,10 @@ def test_pairs_are_measured_inside_the_photograph_only_where_it_is_known(generat
     error = (image - truth).square().mean()
     assert report.samples[0].scores["psnr"] == pytest.approx(float(10 * (4 / error).log10()), rel=1e-4)
     assert report.samples[0].scores["psnr/photo"] != report.samples[0].scores["psnr/outside"]
+
+
+def test_the_embedded_network_tells_all_kinds_of_scenes_apart() -> None:
+    assert players.EMBEDDED_CLASSES == KINDS, "the classes name the scenes that the embedded model learned from"
 
 
 def test_efficientnet_plays_by_its_own_name_and_nothing_plays_for_it(tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ def scenes() -> Tensor:
     return torch.stack(images)
 
 
+def captions() -> list[str]:
+    """What the scenes show."""
+    return [make_scene(seed, 64).caption for seed in SEEDS]
+
+
 def noise(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
