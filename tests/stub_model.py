@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-import inference
+from aognet.commands import generate as inference
 from aognet.generate import inference as engine
 from aognet.generate.outpaint import Generator
 from aognet.io.images import save_image

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from aognet.commands.program import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 # A part may import itself and the parts of earlier rows; parts of one row do not know each other.
 LAYERS = (
@@ -23,9 +25,12 @@ LAYERS = (
     {"captioning", "evaluation", "targets", "training"},
     {"generate"},
     {"cli"},
+    {"commands"},
+    {"__main__"},
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 COMMAND_LINES = [*ROOT.glob("*.py"), *(ROOT / "misc").glob("*.py")]
+COMMAND_MODULES = {f"aognet.commands.{name.replace('-', '_')}" for name in COMMANDS}
 HEAVY = ("torch", "diffusers", "transformers", "accelerate", "OpenEXR", "wandb", "tensorboard", "cv2", "datasets")
 
 
@@ -84,22 +89,26 @@ def test_every_way_to_import_is_seen(text: str, name: str):
 PROBE = """
 import json, runpy, sys
 heavy, loaded = {heavy}, {{}}
-for script in sys.argv[1:]:
-    sys.argv = [script, "--help"]
+for words in json.loads(sys.argv[1]):
+    sys.argv = [*words, "--help"]
     try:
-        runpy.run_path(script, run_name="__main__")
+        if words[0] == "aognet":
+            runpy.run_module("aognet", run_name="__main__")
+        else:
+            runpy.run_path(words[0], run_name="__main__")
     except SystemExit as stop:
         code = stop.code
-    loaded[script] = [code, [name for name in heavy if name in sys.modules]]
+    loaded[" ".join(words)] = [code, [name for name in heavy if name in sys.modules]]
 print(json.dumps(loaded), file=sys.stderr)
 """
 
 
 def test_help_loads_nothing_heavy():
-    scripts = [str(path) for path in COMMAND_LINES if "argparse" in imported(path.read_text(encoding="utf-8"))]
-    assert {"main.py", "inference.py"} <= {Path(script).name for script in scripts}
+    scripts = [[str(path)] for path in COMMAND_LINES if "__main__" in path.read_text(encoding="utf-8")]
+    assert {"main.py", "inference.py", "exr2png.py"} <= {Path(path).name for [path] in scripts}
+    commands = [*scripts, ["aognet"], *(["aognet", name] for name in COMMANDS)]
     ran = subprocess.run(
-        [sys.executable, "-c", PROBE.format(heavy=HEAVY), *scripts],
+        [sys.executable, "-c", PROBE.format(heavy=HEAVY), json.dumps(commands)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -107,8 +116,20 @@ def test_help_loads_nothing_heavy():
     )
     assert ran.returncode == 0, ran.stderr
     loaded = json.loads(ran.stderr.splitlines()[-1])
-    assert loaded == {script: [0, []] for script in scripts}
+    assert loaded == {" ".join(words): [0, []] for words in commands}
     assert "--checkpoint" in ran.stdout and "--prompt" in ran.stdout
+    for name in COMMANDS:
+        assert f"usage: aognet {name} " in ran.stdout
+
+
+def test_scripts_that_are_commands_hold_nothing_but_a_call():
+    """There is one place for a command line: what `aognet COMMAND` runs."""
+    for path in COMMAND_LINES:
+        names = set(imported(path.read_text(encoding="utf-8")))
+        if any(name.startswith("aognet.commands") for name in names):
+            assert names <= {"sys", "pathlib", "aognet.cli", *names & COMMAND_MODULES} and "argparse" not in names
+    reached = {name for path in COMMAND_LINES for name in imported(path.read_text(encoding="utf-8"))}
+    assert reached >= COMMAND_MODULES
 
 
 # The procedural generator is data for its command, its benchmark and tests; the rest of the program does without it.

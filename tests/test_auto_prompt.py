@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import inference
+from aognet.commands import generate as inference
 from aognet.errors import UserError
 from aognet.generate import auto_prompt
 from aognet.generate import inference as engine

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aognet.commands.train import SECTIONS
 from aognet.config import LoadedConfig, build_config, load_config
 from aognet.data.latents import LatentSamples
 from aognet.data.outpainting import OutpaintingSamples
@@ -13,7 +14,6 @@ from aognet.evaluation.protocol import load_protocol
 from aognet.generate.inference import InferenceConfig
 from aognet.targets import check, target_class
 from aognet.training.setup import TrainerConfig
-from main import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "config").rglob("*.yaml"))

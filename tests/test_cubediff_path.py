@@ -10,8 +10,8 @@ import py360convert
 import pytest
 from PIL import Image
 
-import inference
 import main
+from aognet.commands import generate as inference
 from aognet.generate.journal import Journal
 from aognet.io.captions import save_captions
 from aognet.io.images import save_image

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-import inference
 from aognet.canvas import Canvas, MaskedView
+from aognet.commands import generate as inference
 from aognet.diffusion.inpaint import ViewToPaint
 from aognet.diffusion.inpaint import look as look_at
 from aognet.diffusion.sampling.sampler import SamplerConfig

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import inference
 import main as training
 from aognet import cli
+from aognet.commands import generate as inference
 from aognet.errors import UserError
 from aognet.io.captions import save_captions
 from aognet.io.hdr import write_exr

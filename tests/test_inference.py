@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import inference
+from aognet.commands import generate as inference
 from aognet.errors import UserError
 from aognet.geometry.cubemap import FACES
 from aognet.io.captions import save_captions

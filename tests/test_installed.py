@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-import inference
 from aognet import home
+from aognet.commands import generate as inference
 from aognet.config import load_config
 from aognet.data.cache import CacheConfig, PanoramaCache
 from aognet.diffusion import loading

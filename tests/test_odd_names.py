@@ -12,7 +12,7 @@ import pytest
 from jaxtyping import Float
 from torch import Tensor
 
-import inference
+from aognet.commands import generate as inference
 from aognet.config import build_config
 from aognet.data.cache import CacheConfig
 from aognet.data.panoramas import PanoramaConfig, Panoramas

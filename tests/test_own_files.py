@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import inference
 from aognet.canvas import Canvas
+from aognet.commands import generate as inference
 from aognet.errors import UserError
 from aognet.generate import inference as engine
 from aognet.generate.journal import Journal, check_free

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import inference
+from aognet.commands import generate as inference
 from aognet.errors import UserError
 from aognet.generate import inference as engine
 from aognet.generate import outpaint

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import inference
 import main
+from aognet.commands import generate as inference
 from aognet.io.captions import load_records
 from misc import captioning, exr2png, make_scenes, take_photo
 from tests.tiny import tiny_streams

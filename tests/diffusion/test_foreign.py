@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import inference
+from aognet.commands import generate as inference
 from aognet.diffusion import loading
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.foreign import missing_weights, what_it_is
@@ -21,7 +21,7 @@ from aognet.errors import UserError
 from aognet.methods.pretrained import load_method
 from tests.tiny import tiny_components
 
-ROOT = Path(inference.__file__).parent
+ROOT = Path(__file__).parents[2]
 UNET = "diffusion_pytorch_model.safetensors"
 
 

@@ -1,0 +1,154 @@
+"""Paint panoramas: ``python inference.py --image photo.jpg --prompt "a mountain lake"``."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from aognet import cli
+from aognet.config import LoadedConfig, build_config, load_config, quoted
+from aognet.errors import UserError
+from aognet.installed import CONFIGS
+
+log = logging.getLogger("aognet.inference")
+
+DEFAULT_CONFIG = CONFIGS / "inference_config.yaml"
+
+
+def parse(arguments: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
+    """Read the command line; ``key.sub=value`` may stand anywhere."""
+    parser = argparse.ArgumentParser(
+        prog=program, description="Paint 360-degree panoramas from photographs and words.", allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("-b", "--base", nargs="+", default=[], metavar="YAML", help=f"config files (default: {DEFAULT_CONFIG.name})")
+    add("--checkpoint", metavar="PATH", help="folder or hub id that save_pretrained wrote, or an experiment's folder")
+    add(
+        "--variant", metavar="NAME", help="which weights of the model are read, such as fp16 (files *.fp16.safetensors)"
+    )
+    add("--inference_out_dir", "--inference-out-dir", metavar="DIR", help="one folder for each panorama is made here")
+    add("--num_inference_step", "--num-inference-step", type=int, metavar="N", help="denoising steps of each view")
+    add("--cfg_scale", "--cfg-scale", type=float, metavar="X", help="scale of classifier-free guidance")
+    add("--scheduler", help="pndm, ddim, dpm-solver++, unipc, lcm, euler or euler-a")
+    add("--plan", help="cover, published, sequential or cube")
+    add("--size", metavar="HxW", help="of the panorama, such as 512x1024")
+    add("-s", "--seed", type=int)
+    add("--image", action="append", default=[], metavar="FILE", help="a photograph; several need --poses")
+    add("--poses", metavar="YAML", help="yaw, pitch, roll and fov (degrees) of each --image, by file name")
+    add(
+        "--panorama",
+        metavar="FILE",
+        help="a partly known panorama: transparent, a part, or with --mask",
+    )
+    add("--mask", metavar="FILE", help="white where --panorama is to be painted")
+    add("--prompt", help="what to paint, or auto: a caption of the image; without an image or -b, from words alone")
+    add(
+        "--prompt-at",
+        "--prompt_at",
+        action="append",
+        default=[],
+        metavar='"YAW,PITCH: TEXT"',
+        help="words for a direction",
+    )
+    for angle in ("yaw", "pitch", "roll"):
+        add(f"--{angle}", type=float, help=f"{angle} of the photograph in degrees")
+    add("--fov", type=float, help="horizontal field of view of the photograph (default: EXIF focal length, else 90)")
+    add("--save_faces", "--save-faces", action="store_true", help="write the six faces of the cubemap, too")
+    add("--name", help="name of the panorama's folder")
+    add("--overwrite", action="store_true", help="paint again what is there with other settings")
+    add("--undo", type=int, metavar="N", help="take the last N views of a run back (--inference_out_dir: its folder)")
+    add("--repaint", metavar='"YAW,PITCH: TEXT"', help="paint a direction of a finished run anew")
+    add("overrides", nargs="*", metavar="key.sub=value", help="settings that override the config files")
+    return cli.parse_with_overrides(parser, arguments)
+
+
+def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
+    options = parse(arguments, program)
+    if options.undo is not None and options.repaint is not None:
+        raise UserError("--undo and --repaint exclude each other")
+    from aognet.generate.inference import edit_run, paint_all
+
+    if options.undo is not None or options.repaint is not None:
+        folder = Path(options.inference_out_dir or read_config(options).values.get("out_dir", "outputs"))
+        return edit_run(folder, undo=options.undo, repaint=options.repaint)
+    poses = [] if options.poses is None else [Path(options.poses)]
+    return paint_all(read_config(options), options.overwrite, read=poses)
+
+
+def read_config(options: argparse.Namespace) -> LoadedConfig:
+    """Config files, then the flags, then the overrides."""
+    return load_config(options.base or [DEFAULT_CONFIG], [*flag_settings(options), *options.overrides])
+
+
+def flag_settings(options: argparse.Namespace) -> list[str]:
+    """Flags as ``key.sub=value``."""
+    settings = {
+        "checkpoint": options.checkpoint,
+        "variant": options.variant,
+        "out_dir": options.inference_out_dir,
+        "generator.sampler.steps": options.num_inference_step,
+        "generator.sampler.guidance": options.cfg_scale,
+        "generator.sampler.scheduler": options.scheduler,
+        "generator.plan.kind": options.plan,
+        "generator.height": None if options.size is None else panorama_height(options.size),
+        "generator.seed": options.seed,
+        "inputs.name": options.name,
+        "save_faces": options.save_faces or None,
+    }
+    settings = {key: value for key, value in settings.items() if value is not None} | input_settings(options)
+    # Quoting keeps a prompt with colons or braces a plain string.
+    return [f"{key}={quoted(value)}" for key, value in settings.items()]
+
+
+def input_settings(options: argparse.Namespace) -> dict[str, object]:
+    """What the flags say about the input; an input on the command line replaces those of the config files."""
+    if options.panorama is None and options.mask is not None:
+        raise UserError(f"--mask {options.mask} is of a --panorama, and there is none")
+    if options.image and options.panorama:
+        raise UserError("--image and --panorama exclude each other")
+    settings: dict[str, object] = {"inputs.prompt": options.prompt, "inputs.prompts_at": options.prompt_at or None}
+    settings |= {f"inputs.pose.{key}": getattr(options, key) for key in ("yaw", "pitch", "roll", "fov")}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    alone = options.prompt is not None and not options.base
+    if options.image or options.panorama or alone:
+        settings |= {f"inputs.{key}": [] for key in ("photos", "together", "panoramas")}
+        settings |= {"inputs.partial": None, "inputs.mask": None}
+    if options.image or options.panorama or options.prompt is not None:
+        settings["inputs.captions"] = []
+    if options.panorama:
+        settings |= {"inputs.partial": options.panorama, "inputs.mask": options.mask}
+    elif options.poses is not None or len(options.image) > 1:
+        settings |= {"inputs.together": posed_images(options.image, options.poses)}
+    elif options.image:
+        settings |= {"inputs.photos": options.image}
+    return settings
+
+
+def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, object]]:
+    """Each image with its pose from a YAML that maps file names to yaw, pitch, roll and fov."""
+    if poses is None:
+        raise UserError(f"{len(images)} images need --poses, a YAML file with yaw, pitch, roll and fov by file name")
+    from aognet.generate.photos import Pose
+    from aognet.io.captions import a_few
+    from aognet.io.matching import match
+
+    table = load_config([Path(poses)])
+    found = match(map(str, table.values), [Path(image).name for image in images], [Path(image) for image in images])
+    for number, key in enumerate(found.keys):
+        if key is None:
+            could = f"; it may be {' or '.join(found.unclear[number])}" if number in found.unclear else ""
+            raise UserError(f"{poses}: no pose for {Path(images[number]).name}{could}")
+    if unused := [str(name) for name in table.values if name not in found.keys]:
+        log.warning("%s: %d pose(s) of images that are not given (%s)", poses, len(unused), a_few(unused))
+    sections = [table.section(key) for key in found.keys]
+    return [
+        {**vars(build_config(section, Pose)), "image": image} for image, section in zip(images, sections, strict=True)
+    ]
+
+
+def panorama_height(text: str) -> int:
+    """Rows of a panorama from ``HxW`` or ``H``."""
+    height, cross, width = text.lower().partition("x")
+    if not height.isdecimal() or (cross and not width.isdecimal()) or (cross and int(width) != 2 * int(height)):
+        raise UserError(f"--size must be HxW with W twice H, such as 512x1024; got {text!r}")
+    return int(height)

