@@ -133,7 +133,7 @@ def test_scripts_that_are_commands_hold_nothing_but_a_call():
 
 
 # The procedural generator is data for its command, its benchmark and tests; the rest of the program does without it.
-MAY_IMPORT_SCENES = {"misc/make_scenes.py", "benchmarks/scenes.py"}
+MAY_IMPORT_SCENES = {"aognet/commands/scenes.py", "benchmarks/scenes.py"}
 
 
 def test_only_its_command_and_tests_import_the_generator_of_scenes():
