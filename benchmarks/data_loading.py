@@ -91,7 +91,7 @@ def make_panoramas(folder: Path, height: int) -> None:
 def samples_of(folder: Path, height: int, size: int, cache: object):
     """The dataset that AOG-Net trains on, with the published plan."""
     from aognet.data.outpainting import OutpaintingSamples
-    from aognet.geometry.views import PlanConfig
+    from aognet.geometry.plans import PlanConfig
 
     plan = PlanConfig(kind="published", size=size)
     config = OutpaintingSamples.Config(

@@ -15,7 +15,7 @@ MODULES = (
     "aognet.generate.inference",
     "aognet.training.trainer",
     "aognet.methods.aognet.model",
-    "aognet.captioning.run",
+    "aognet.captioning.folder_captions",
 )
 OF_THE_RUN = ("samples_per_second", "memory_gigabytes")  # what metrics say of the computer
 PHOTO = ("--prompt", "a yard in the sun", "--fov", "80", "--seed", "3", "--save_faces", "--name", "yard")

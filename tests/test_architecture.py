@@ -132,6 +132,25 @@ def test_scripts_that_are_commands_hold_nothing_but_a_call():
     assert reached >= COMMAND_MODULES
 
 
+# What every room or method has one of.
+MAY_SHARE_A_NAME = {"__init__.py", "__main__.py", "model.py", "images.py", "results.py", "texts.py"}
+CLASSES_MAY_SHARE_A_NAME: set[str] = set()
+
+
+def test_no_two_modules_and_no_two_classes_share_a_name():
+    """A name says what a thing is and where it is found: two of one name do neither."""
+    places: dict[str, list[str]] = {}
+    for path in our_files():
+        place = path.relative_to(ROOT).as_posix()
+        classes = (
+            node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)
+        )
+        for name in [path.name, *(name for name in classes if not name.startswith("_"))]:
+            places.setdefault(name, []).append(place)
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert set(twice) <= MAY_SHARE_A_NAME | CLASSES_MAY_SHARE_A_NAME, twice
+
+
 # The procedural generator is data for its command, its benchmark and tests; the rest of the program does without it.
 MAY_IMPORT_SCENES = {"aognet/commands/scenes.py", "benchmarks/scenes.py"}
 

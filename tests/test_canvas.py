@@ -11,7 +11,7 @@ from aognet.canvas import Canvas, MaskedView, filled, join
 from aognet.geometry import perspective
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
-from aognet.geometry.views import PlanConfig, known_by, make_plan
+from aognet.geometry.plans import PlanConfig, known_by, make_plan
 from tests.smooth import smooth_panorama, smooth_view
 
 CAMERAS = [

@@ -11,7 +11,7 @@ from aognet.errors import UserError
 from aognet.io.captions import load_records
 from aognet.io.hdr import read_radiance
 from aognet.scenes import KINDS, make_scene
-from aognet.scenes.views import YAWS
+from aognet.scenes.directions import YAWS
 from misc import contact_sheet, make_scenes
 
 KIND = ["--kinds", "field rows", "night mountains"]

@@ -21,8 +21,8 @@ from aognet.generate.outpaint import Generator, GeneratorConfig, Listener
 from aognet.geometry import perspective
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
+from aognet.geometry.plans import PlanConfig
 from aognet.geometry.sphere import Grid
-from aognet.geometry.views import PlanConfig
 from benchmarks.models import untrained
 from benchmarks.training_memory import make_batch, make_cubes
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aognet.captioning.captioner import CaptionerConfig
-from aognet.captioning.run import RunConfig, caption_folder
+from aognet.captioning.folder_captions import FolderCaptionsConfig, caption_folder
 from aognet.data.conversion import Conversion, convert_folder
 from aognet.errors import UserError
 from aognet.evaluation.run import EvaluationConfig, evaluate
@@ -16,7 +16,7 @@ from aognet.io.hdr import write_exr
 from aognet.locking import FolderInUseError, exclusive
 from aognet.scenes.folder import SceneFolder, fill
 from misc import index_captions, train_tokenizer
-from tests.captioning.test_run import Compass, compass_panorama
+from tests.captioning.test_folder_captions import Compass, compass_panorama
 from tests.evaluation.folders import ALONE, panoramas, small, write
 
 
@@ -54,12 +54,14 @@ HOLDING = ("exr2png", "captioning", "make_scenes", "evaluate", "train_tokenizer"
 def command(request: pytest.FixtureRequest, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     def captioning(out: Path) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr("aognet.captioning.run.build_captioner", lambda *_: Compass())
-            caption_folder(RunConfig(inputs / "panoramas", out, "said"), CaptionerConfig(model="compass"), ALONE)
+            patched.setattr("aognet.captioning.folder_captions.build_captioner", lambda *_: Compass())
+            caption_folder(
+                FolderCaptionsConfig(inputs / "panoramas", out, "said"), CaptionerConfig(model="compass"), ALONE
+            )
 
     def captioning_in_vain(out: Path) -> None:
         config = CaptionerConfig(model=str(inputs / "nothing"))
-        caption_folder(RunConfig(inputs / "panoramas", out, "said"), config, ALONE)
+        caption_folder(FolderCaptionsConfig(inputs / "panoramas", out, "said"), config, ALONE)
 
     def evaluation(out: Path, generated: str = "generated") -> None:
         config = EvaluationConfig(inputs / generated, inputs / "generated", out / "report", cache=out / "cache")

@@ -40,12 +40,13 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
     from dataclasses import fields
 
     from aognet.captioning.captioner import CaptionerConfig
-    from aognet.captioning.run import RunConfig, caption_folder
+    from aognet.captioning.folder_captions import FolderCaptionsConfig, caption_folder
     from aognet.processes import Processes
 
     flags = {**vars(options), "stride_degrees": options.stride}
     captioner, config = (
-        schema(**{one.name: flags[one.name] for one in fields(schema)}) for schema in (CaptionerConfig, RunConfig)
+        schema(**{one.name: flags[one.name] for one in fields(schema)})
+        for schema in (CaptionerConfig, FolderCaptionsConfig)
     )
     with Processes.start(options.device) as processes:
         return 1 if caption_folder(config, captioner, processes) else 0

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> None:
     options = parse(argv, program)
     import logging
 
-    from aognet.captioning.run import image_names
+    from aognet.captioning.folder_captions import image_names
     from aognet.errors import UserError
     from aognet.io.captions import check_captions, save_captions
     from aognet.io.pickled_captions import named, read_caption_pickle

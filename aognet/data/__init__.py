@@ -6,6 +6,6 @@ TARGETS = {
     "outpainting": "aognet.data.outpainting:OutpaintingSamples",
     "panoramas": "aognet.data.whole:PanoramaImages",
     "photographs": "aognet.data.photographs:PhotographSamples",
-    "views": "aognet.data.views:ViewSamples",
+    "views": "aognet.data.random_views:ViewSamples",
 }
 """What ``target`` names here, see `aognet.targets`."""

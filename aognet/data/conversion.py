@@ -44,7 +44,7 @@ class Conversion:
 
 
 @dataclass(frozen=True)
-class Job:
+class FileToConvert:
     """One file to read and one to write."""
 
     source: Path
@@ -100,7 +100,7 @@ def convert_folder(
 
 
 def convert_all(
-    image_dir: Path, jobs: Sequence[Job], conversion: Conversion, workers: int, failed: list[Failure]
+    image_dir: Path, jobs: Sequence[FileToConvert], conversion: Conversion, workers: int, failed: list[Failure]
 ) -> None:
     """Convert in several processes; what fails is said and goes to ``failed``."""
     # The largest first: a core that gets one last would work alone at the end.
@@ -158,13 +158,13 @@ def encode(levels: Integer[np.ndarray, "height width 3"], suffix: str) -> bytes:
     return cv2.imencode(suffix, cv2.cvtColor(levels, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
-def find_jobs(image_dir: Path, out_dir: Path, suffix: str) -> list[Job]:
+def find_jobs(image_dir: Path, out_dir: Path, suffix: str) -> list[FileToConvert]:
     """Every EXR and HDR file below ``image_dir`` (`aognet.io.listing`), and its image.
 
     :raises UserError: if there is no such folder or file, or two files would become one image.
     """
     sources = find_images(image_dir, "--image_dir", LIGHT_SUFFIXES)
-    jobs = [Job(path, out_dir / path.relative_to(image_dir).with_suffix(suffix)) for path in sources]
+    jobs = [FileToConvert(path, out_dir / path.relative_to(image_dir).with_suffix(suffix)) for path in sources]
     if not jobs:
         raise UserError(f"{image_dir}: holds no {' or '.join(LIGHT_SUFFIXES)} file")
     places: dict[str, Path] = {}
@@ -177,7 +177,7 @@ def find_jobs(image_dir: Path, out_dir: Path, suffix: str) -> list[Job]:
     return jobs
 
 
-def adopt_settings(out_dir: Path, conversion: Conversion, jobs: Sequence[Job], overwrite: bool) -> int:
+def adopt_settings(out_dir: Path, conversion: Conversion, jobs: Sequence[FileToConvert], overwrite: bool) -> int:
     """Record the settings in ``out_dir``, or find the same ones there; the time since which they hold, in ns.
 
     :raises UserError: if images are there that other settings made, or nobody knows which, and not ``overwrite``.
@@ -218,7 +218,7 @@ def _flat(settings: object) -> dict:
     return settings["tone"] | {name: value for name, value in settings.items() if name != "tone"}
 
 
-def _convert_job(job: Job, conversion: Conversion) -> None:
+def _convert_job(job: FileToConvert, conversion: Conversion) -> None:
     """In a worker: what the OpenEXR library itself writes to stderr would hide the one line that says what is wrong."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -226,5 +226,5 @@ def _convert_job(job: Job, conversion: Conversion) -> None:
     convert(job.source, job.target, conversion)
 
 
-def _bytes_of(job: Job) -> int:
+def _bytes_of(job: FileToConvert) -> int:
     return job.source.stat().st_size if job.source.is_file() else 0

@@ -12,12 +12,12 @@ from aognet.canvas import Canvas
 from aognet.data.augment import AugmentConfig, check_pitches, check_share, draw_prompt, light_curves
 from aognet.data.panorama import Panorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
+from aognet.data.random_views import directed_captions
 from aognet.data.viewing import view_all
-from aognet.data.views import directed_captions
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
-from aognet.geometry.views import MAX_SIZE, Plan, PlanConfig, known_before, known_by, make_plan, overlap_of
+from aognet.geometry.plans import MAX_SIZE, Plan, PlanConfig, known_before, known_by, make_plan, overlap_of
 from aognet.transfer import to_device
 
 

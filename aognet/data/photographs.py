@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.data.panorama import Panorama
-from aognet.data.views import ViewSample, ViewSamples
+from aognet.data.random_views import ViewSample, ViewSamples
 from aognet.transfer import to_device
 
 MASK = 1  # stream of random numbers beside the view's own

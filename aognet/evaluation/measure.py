@@ -15,7 +15,7 @@ from aognet.evaluation.pictures import take
 from aognet.evaluation.protocol import PictureConfig, Protocol, digest_of
 from aognet.evaluation.store import Store, digest_of_content
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import known_by
+from aognet.geometry.plans import known_by
 from aognet.io.images import from_uint8
 from aognet.metrics.cube_edges import cube_edge_ratio
 from aognet.metrics.discontinuity import discontinuity_score

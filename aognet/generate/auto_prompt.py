@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
-from aognet.captioning.run import shrunk
+from aognet.captioning.folder_captions import shrunk
 from aognet.errors import UserError
 from aognet.generate.inputs import AUTO, Job, read_start
 from aognet.geometry.perspective import look

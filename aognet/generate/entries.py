@@ -6,7 +6,7 @@ from typing import Any
 from aognet.generate.inputs import DirectedPrompt
 from aognet.generate.run_files import STEP
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import MAX_SIZE
+from aognet.geometry.plans import MAX_SIZE
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from aognet.generate.inputs import DirectedPrompt, plainly, prompt_for
 from aognet.generate.journal import Journal
 from aognet.generate.recorder import Recorder
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import MAX_SIZE, PlanConfig, make_plan
+from aognet.geometry.plans import MAX_SIZE, PlanConfig, make_plan
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from aognet.diffusion.loading import load_tokenizer, load_weights, resolve
 from aognet.diffusion.texts import token_rows
 from aognet.errors import UserError
 from aognet.perception.network import NetworkConfig
-from aognet.perception.weights import digest, fingerprint, named
+from aognet.perception.network_weights import digest, fingerprint, named
 
 TEMPLATE = "a photo of a {}"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aognet.errors import UserError
 from aognet.perception.network import NetworkConfig
-from aognet.perception.weights import fingerprint, named
+from aognet.perception.network_weights import fingerprint, named
 
 
 class FaedNetwork:

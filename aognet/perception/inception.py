@@ -18,7 +18,7 @@ from aognet.diffusion.loading import DTYPES
 from aognet.errors import UserError
 from aognet.nn.weights import read_tensors
 from aognet.perception.network import NetworkConfig
-from aognet.perception.weights import digest, fill, fingerprint, named, weights_file, width_divisor
+from aognet.perception.network_weights import digest, fill, fingerprint, named, weights_file, width_divisor
 
 SIZE = 299
 FID_CLASSES, FEATURES = 1008, 2048

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from aognet.errors import UserError
 from aognet.nn.weights import read_tensors
-from aognet.perception.weights import digest, fill, fingerprint, named, weights_file, width_divisor
+from aognet.perception.network_weights import digest, fill, fingerprint, named, weights_file, width_divisor
 
 SMALLEST = 32
 NARROWEST = 16

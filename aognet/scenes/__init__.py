@@ -1,7 +1,7 @@
 """Captioned panoramas without end: outdoor scenes and rooms drawn from a seed, with no asset.
 
 ``make_scene(seed)`` gives the same pixels and captions for the same seed. A scene is a function from view directions to
-linear light, distance and labels (``world``); it is sampled by ``render`` and put into words by ``views``.
+linear light, distance and labels (``world``); it is sampled by ``render`` and put into words by ``directions``.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from jaxtyping import Float
 
 from aognet.errors import UserError
 from aognet.geometry.sphere import rotation
+from aognet.scenes.directions import captions_at
 from aognet.scenes.indoors.interiors import ROOMS, indoors
 from aognet.scenes.outdoors.kinds import OUTDOORS, outdoors
 from aognet.scenes.render import display, exposure, glare, render
-from aognet.scenes.views import captions_at
 from aognet.scenes.world import World
 
 KINDS: tuple[str, ...] = (*OUTDOORS, *ROOMS)

@@ -15,11 +15,11 @@ from aognet.canvas import Canvas
 from aognet.data.augment import AugmentConfig
 from aognet.data.cache import CacheConfig
 from aognet.data.outpainting import OutpaintingSample, OutpaintingSamples
-from aognet.data.views import ViewSamples
+from aognet.data.random_views import ViewSamples
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
-from aognet.geometry.views import Plan, PlanConfig, known_by, make_plan
+from aognet.geometry.plans import Plan, PlanConfig, known_by, make_plan
 from aognet.io.captions import CaptionRecord, save_captions, save_records
 from aognet.io.images import from_uint8, save_image
 from tests.smooth import smooth_panorama

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aognet.data.photographs import PhotographSamples, random_mask
-from aognet.data.views import ViewSamples
+from aognet.data.random_views import ViewSamples
 from aognet.io.images import save_image
 from tests.smooth import smooth_panorama
 

@@ -14,7 +14,7 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from aognet.canvas import Canvas
 from aognet.data.outpainting import OutpaintingBatch
-from aognet.data.views import ViewBatch
+from aognet.data.random_views import ViewBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder
 from aognet.diffusion.inpaint import ViewToPaint, look

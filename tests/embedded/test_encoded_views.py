@@ -22,7 +22,7 @@ from aognet.embedded.inpainting import InpaintingTraining
 from aognet.embedded.inpainting.encoding import encode_views
 from aognet.embedded.inpainting.model import use_plain_attention
 from aognet.errors import UserError
-from aognet.geometry.views import PlanConfig
+from aognet.geometry.plans import PlanConfig
 from aognet.io.captions import save_captions
 from misc.encode_views import main
 

@@ -17,7 +17,7 @@ from aognet.evaluation.pictures import take
 from aognet.evaluation.protocol import MeasureConfig, NetworkRole, PictureConfig, Protocol
 from aognet.evaluation.store import Store
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import known_by
+from aognet.geometry.plans import known_by
 from aognet.io.images import load_image, save_image
 from aognet.metrics.cube_edges import cube_edge_ratio
 from aognet.metrics.discontinuity import discontinuity_score

@@ -12,7 +12,7 @@ from aognet.diffusion.sampling.noise import generators
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.generate.outpaint import Generator, GeneratorConfig, Listener
 from aognet.geometry.camera import positions_of
-from aognet.geometry.views import PlanConfig
+from aognet.geometry.plans import PlanConfig
 
 CONFIG = GeneratorConfig(
     height=64, plan=PlanConfig(size=32), sampler=SamplerConfig(steps=2), face_size=16, views_per_batch=1

@@ -16,7 +16,7 @@ from aognet.generate.inputs import DirectedPrompt
 from aognet.generate.journal import Journal
 from aognet.generate.outpaint import Generator, GeneratorConfig, Run, planned
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import PlanConfig
+from aognet.geometry.plans import PlanConfig
 from aognet.methods.cubediff.model import CubeDiff
 from aognet.methods.pretrained import load_method
 from tests.generate.painter import QUIET, smooth_photo

@@ -18,7 +18,7 @@ from aognet.generate.outpaint import GeneratorConfig, Listener, Run, view_seed
 from aognet.generate.photos import PhotoConfig
 from aognet.generate.results import write_results
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import PlanConfig, make_plan
+from aognet.geometry.plans import PlanConfig, make_plan
 from aognet.io.gpano import read_gpano
 from aognet.io.images import save_image
 from tests.generate.painter import CONFIG, QUIET, generator, smooth_photo

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aognet.captioning.run import image_names
+from aognet.captioning.folder_captions import image_names
 from aognet.data.conversion import find_jobs
 from aognet.data.shards import tar_files
 from aognet.data.sources import SourceConfig, find_entries

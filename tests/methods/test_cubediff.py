@@ -20,7 +20,7 @@ from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
-from aognet.geometry.views import PlanConfig, make_plan
+from aognet.geometry.plans import PlanConfig, make_plan
 from aognet.methods.cubediff.model import HIDE, SILENCE, CubeDiff, cube_positions, face_seeds
 from aognet.methods.cubediff.trained import cut_rank
 from aognet.methods.pretrained import load_method

@@ -20,7 +20,7 @@ from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import blend_faces, crop_faces, face_cameras, shown_alone
-from aognet.geometry.views import PlanConfig, make_plan
+from aognet.geometry.plans import PlanConfig, make_plan
 from aognet.methods.cubediff.model import CubeDiff, cube_positions, whole_faces
 from aognet.methods.pretrained import load_method
 from aognet.nn.faces import FacesGroupNorm

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from aognet.geometry.sphere import pixel_directions
-from aognet.scenes.indoors.captions import count_things, plural
 from aognet.scenes.indoors.finishes import Finish
 from aognet.scenes.indoors.furnisher import Furnisher, Thing
 from aognet.scenes.indoors.furniture import dining_table, slab
@@ -14,6 +13,7 @@ from aognet.scenes.indoors.interiors import ROOMS, FurnishedRoom, indoors
 from aognet.scenes.indoors.lightmap import Lamp, Lightmap
 from aognet.scenes.indoors.openings import Opening
 from aognet.scenes.indoors.palette import plain
+from aognet.scenes.indoors.room_captions import count_things, plural
 from aognet.scenes.indoors.rooms import Indoors, Room
 from aognet.scenes.indoors.shells import Shell, draw_shell
 from aognet.scenes.indoors.surfaces import Frame, shell_frames

@@ -9,13 +9,13 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
 from aognet.geometry.sphere import pixel_directions, rotation
 from aognet.scenes import KINDS, Scene, describe_scene, draw_world, make_scene
+from aognet.scenes.directions import YAWS, views_of
 from aognet.scenes.outdoors.film import EYE
 from aognet.scenes.outdoors.kinds import OUTDOORS, outdoors
 from aognet.scenes.rays import Rays
 from aognet.scenes.render import render
 from aognet.scenes.sky.atmosphere import SUN_RADIUS, daylight
 from aognet.scenes.sky.sky import draw_sky
-from aognet.scenes.views import YAWS, views_of
 from aognet.scenes.world import Disc, SceneView, Seen
 
 WHOLE = np.eye(3)

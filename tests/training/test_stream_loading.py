@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from aognet.data.random_views import ViewBatch, ViewSamples
 from aognet.data.streams import Position, StreamConfig
-from aognet.data.views import ViewBatch, ViewSamples
 from aognet.errors import UserError
 from aognet.training.checkpoint import Checkpoints
 from aognet.training.loader import SampleOrder, StreamFeed, load_batches

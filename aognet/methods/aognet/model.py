@@ -27,7 +27,7 @@ from aognet.diffusion.texts import chunks, joined, same_length, side_by_side
 from aognet.errors import UserError
 from aognet.geometry.camera import positions_of
 from aognet.geometry.cubemap import face_cameras, panorama_of
-from aognet.geometry.views import PlanConfig
+from aognet.geometry.plans import PlanConfig
 from aognet.methods.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.methods.aognet.published import UNKNOWN, PublishedGlobalStream, PublishedLocalStream

@@ -29,7 +29,7 @@ from aognet.diffusion.saved import load_trained, save_trained
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import FACES, blend_faces, crop_faces, face_cameras, shown_alone
-from aognet.geometry.views import PlanConfig
+from aognet.geometry.plans import PlanConfig
 from aognet.methods.cubediff.trained import Layers, Trained, WiderInput, merge_lora, open_parts
 from aognet.nn.faces import Texts, see_all_faces
 

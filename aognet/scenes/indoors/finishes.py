@@ -28,7 +28,7 @@ class Finish:
 
 
 @dataclass(frozen=True)
-class Spots:
+class SurfacePoints:
     """Points (n, 3) of surfaces of one kind, where on their face, and the colours and sizes of their finish."""
 
     points: np.ndarray
@@ -56,13 +56,13 @@ class Grains:
         self.cloud, self.stain = Noise(rng, 0.35, "cloud"), Noise(rng, 1.4, "cloud")
         self.veins, self.shapes, self.leaf = Noise(rng, 0.7), Noise(rng, 0.3), Noise(rng, 0.05)
 
-    def albedo(self, kind: str, spots: Spots) -> np.ndarray:
+    def albedo(self, kind: str, spots: SurfacePoints) -> np.ndarray:
         """Colour (n, 3) of surfaces of a kind."""
         paint = FINISHES.get(kind)
         return np.clip(spots.color if paint is None else paint(self, spots), 0, 0.95)
 
 
-def _wood(grains: Grains, s: Spots) -> np.ndarray:
+def _wood(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Planks along b, each of another tone, with grain along them."""
     plank, length = np.floor(s.a / s.size), 1.7
     shift = cell_values(plank, plank * 0 + 1)
@@ -73,7 +73,7 @@ def _wood(grains: Grains, s: Spots) -> np.ndarray:
     return s.color * ((0.84 + 0.32 * tone + veins) * (1 - 0.5 * np.clip(gaps, 0, 1)))[:, None]
 
 
-def _herringbone(grains: Grains, s: Spots) -> np.ndarray:
+def _herringbone(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Parquet of short blocks laid at right angles."""
     x, y = (s.a + s.b) / s.size * 0.7071, (s.b - s.a) / s.size * 0.7071
     i, j = np.floor(x), np.floor(y)
@@ -91,7 +91,7 @@ def _herringbone(grains: Grains, s: Spots) -> np.ndarray:
     return s.color * ((1 + (0.4 * tone - 0.2) * fade + veins) * (1 - 0.4 * gaps))[:, None]
 
 
-def _tiles(grains: Grains, s: Spots) -> np.ndarray:
+def _tiles(grains: Grains, s: SurfacePoints) -> np.ndarray:
     lines = stripes(s.a, s.size, 0.006 / s.size, s.footprint) + stripes(s.b, s.size, 0.006 / s.size, s.footprint)
     fade = 1 / (1 + (1.2 * s.footprint / s.size) ** 2)
     tone = 1 + (0.1 * cell_values(np.floor(s.a / s.size), np.floor(s.b / s.size)) - 0.05) * fade
@@ -99,17 +99,17 @@ def _tiles(grains: Grains, s: Spots) -> np.ndarray:
     return blend(s.color * tone[:, None], s.second * np.float32(0.8), np.clip(lines, 0, 1) * 0.75)
 
 
-def _subway(grains: Grains, s: Spots) -> np.ndarray:
+def _subway(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Flat glazed tiles in running bond."""
     return _bond(s, s.size * 0.5, 0.004, 0.06, 0.6)
 
 
-def _brick(grains: Grains, s: Spots) -> np.ndarray:
+def _brick(grains: Grains, s: SurfacePoints) -> np.ndarray:
     rough = 1 + 0.1 * grains.grain(s.points, s.footprint) + 0.06 * grains.cloud(s.points)
     return _bond(s, s.size * 0.32, 0.011, 0.45, 0.85) * rough[:, None]
 
 
-def _bond(s: Spots, high: np.ndarray, joint: float, vary: float, depth: float) -> np.ndarray:
+def _bond(s: SurfacePoints, high: np.ndarray, joint: float, vary: float, depth: float) -> np.ndarray:
     row = np.floor(s.b / high)
     moved = s.a + (row % 2) * s.size / 2
     lines = stripes(moved, s.size, joint / s.size, s.footprint) + stripes(s.b, high, joint / high, s.footprint)
@@ -118,7 +118,7 @@ def _bond(s: Spots, high: np.ndarray, joint: float, vary: float, depth: float) -
     return blend(s.color * tone[:, None], s.second, np.clip(lines, 0, 1) * depth)
 
 
-def _checker(grains: Grains, s: Spots) -> np.ndarray:
+def _checker(grains: Grains, s: SurfacePoints) -> np.ndarray:
     # The product of two square waves, each as smooth as the pixel is wide.
     soft = np.maximum(s.footprint / s.size, 1e-4)
     wave = [np.clip((np.abs((x / s.size) % 2 - 1) - 0.5) / soft, -0.5, 0.5) * 2 for x in (s.a, s.b)]
@@ -127,12 +127,12 @@ def _checker(grains: Grains, s: Spots) -> np.ndarray:
     return blend(s.color, s.second, 0.5 + 0.5 * wave[0] * wave[1] * fade) * veins[:, None]
 
 
-def _carpet(grains: Grains, s: Spots) -> np.ndarray:
+def _carpet(grains: Grains, s: SurfacePoints) -> np.ndarray:
     pile = 0.16 * grains.fiber(s.points, s.footprint) + 0.12 * grains.grain(s.points, s.footprint)
     return s.color * (1 + pile + 0.05 * grains.cloud(s.points))[:, None]
 
 
-def _rug(grains: Grains, s: Spots) -> np.ndarray:
+def _rug(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """A border, an inner field with a lattice, fringes left out."""
     edge = s.edge
     border = np.clip((0.16 - edge) / s.footprint + 0.5, 0, 1) * np.clip((edge - 0.05) / s.footprint + 0.5, 0, 1)
@@ -142,11 +142,11 @@ def _rug(grains: Grains, s: Spots) -> np.ndarray:
     return color * (1 + 0.14 * grains.fiber(s.points, s.footprint))[:, None]
 
 
-def _paper(grains: Grains, s: Spots) -> np.ndarray:
+def _paper(grains: Grains, s: SurfacePoints) -> np.ndarray:
     return blend(s.color, s.second, stripes(s.a, s.size, 0.5, s.footprint) * 0.8)
 
 
-def _flowers(grains: Grains, s: Spots) -> np.ndarray:
+def _flowers(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Wallpaper with a small ornament in every other cell."""
     row = np.floor(s.b / s.size)
     x, y = (s.a / s.size + 0.5 * (row % 2)) % 1 - 0.5, s.b / s.size - row - 0.5
@@ -155,7 +155,7 @@ def _flowers(grains: Grains, s: Spots) -> np.ndarray:
     return blend(s.color, s.second, inside * 0.8 / (1 + (1.5 * s.footprint / s.size) ** 2))
 
 
-def _half(grains: Grains, s: Spots) -> np.ndarray:
+def _half(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Panelling in the second colour below a rail at 95 cm."""
     low = np.clip((0.95 - s.b) / s.footprint + 0.5, 0, 1)
     grooves = stripes(s.a, 0.12, 0.05, s.footprint) * 0.3
@@ -163,29 +163,29 @@ def _half(grains: Grains, s: Spots) -> np.ndarray:
     return blend(s.color, s.second * (1 - grooves)[:, None], low) * (1 + rail)[:, None]
 
 
-def _plaster(grains: Grains, s: Spots) -> np.ndarray:
+def _plaster(grains: Grains, s: SurfacePoints) -> np.ndarray:
     return s.color * (1 + 0.018 * grains.stain(s.points) + 0.014 * grains.grain(s.points, s.footprint))[:, None]
 
 
-def _marble(grains: Grains, s: Spots) -> np.ndarray:
+def _marble(grains: Grains, s: SurfacePoints) -> np.ndarray:
     veins = np.abs(grains.veins(s.points) + 0.3 * grains.cloud(s.points))
     lines = stripes(s.a, 0.8, 0.005, s.footprint) + stripes(s.b, 0.8, 0.005, s.footprint)
     return blend(s.color, s.second, np.clip(np.exp(-veins * 9) * 0.65 + 0.3 * lines, 0, 1))
 
 
-def _concrete(grains: Grains, s: Spots) -> np.ndarray:
+def _concrete(grains: Grains, s: SurfacePoints) -> np.ndarray:
     tone = 1 + 0.06 * grains.grain(s.points, s.footprint) + 0.05 * grains.cloud(s.points)
     joints = stripes(s.a, 2.4, 0.004, s.footprint) + stripes(s.b, 2.4, 0.004, s.footprint)
     return s.color * ((tone + 0.06 * grains.stain(s.points)) * (1 - 0.3 * joints))[:, None]
 
 
-def _stone(grains: Grains, s: Spots) -> np.ndarray:
+def _stone(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Ashlar: large blocks in courses."""
     rough = 1 + 0.07 * grains.grain(s.points, s.footprint) + 0.06 * grains.cloud(s.points)
     return _bond(s, s.size * 0.5, 0.012, 0.16, 0.45) * rough[:, None]
 
 
-def _veneer(grains: Grains, s: Spots) -> np.ndarray:
+def _veneer(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Wood without planks, its grain along the longer side, each face of another tone."""
     upright = s.high > s.wide
     across, along = np.where(upright, s.a, s.b), np.where(upright, s.b, s.a)
@@ -194,20 +194,20 @@ def _veneer(grains: Grains, s: Spots) -> np.ndarray:
     return s.color * (0.96 + 0.08 * cell_values(s.face) + grain)[:, None]
 
 
-def _cloth(grains: Grains, s: Spots) -> np.ndarray:
+def _cloth(grains: Grains, s: SurfacePoints) -> np.ndarray:
     fiber = 0.08 * grains.fiber(s.points, s.footprint)
     # Seams are darker, as cushions bend away there.
     seam = 1 - 0.16 * np.exp(-np.maximum(s.edge, 0) / 0.025)
     return s.color * ((1 + 0.06 * grains.cloud(s.points) + fiber) * seam)[:, None]
 
 
-def _drape(grains: Grains, s: Spots) -> np.ndarray:
+def _drape(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Cloth in upright folds."""
     folds = np.sin(2 * np.pi * (s.a / 0.11) + 1.5 * grains.shapes(s.points * np.array([1, 0.2, 1], np.float32)))
     return s.color * (0.85 + 0.2 * folds / (1 + (20 * s.footprint) ** 2))[:, None]
 
 
-def _books(grains: Grains, s: Spots) -> np.ndarray:
+def _books(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Rows of spines of many colours and heights; the second colour is the wood of the shelf."""
     spine, shelf = np.floor(s.a / 0.042), np.floor(s.b / 0.33)
     dice = [cell_values(spine, shelf, s.face + channel) for channel in range(4)]
@@ -232,7 +232,7 @@ _SPINES = np.stack(
 )  # fmt: skip
 
 
-def _picture(grains: Grains, s: Spots) -> np.ndarray:
+def _picture(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """A framed painting: land under a sky, an abstract of fields, or a portrait's dark shape, by its face's number."""
     turn = cell_values(s.face)
     x, y = s.a / s.wide - 0.5, s.b / s.high - 0.5
@@ -252,17 +252,17 @@ def _picture(grains: Grains, s: Spots) -> np.ndarray:
     return blend(color, s.second * np.float32(0.6), np.clip((0.03 - s.edge) / s.footprint + 0.5, 0, 1))
 
 
-def _leaves(grains: Grains, s: Spots) -> np.ndarray:
+def _leaves(grains: Grains, s: SurfacePoints) -> np.ndarray:
     tone = 0.8 + 0.5 * np.clip(grains.leaf(s.points, s.footprint), -1.2, 1.5)
     return s.color * tone[:, None]
 
 
-def _slats(grains: Grains, s: Spots) -> np.ndarray:
+def _slats(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Grooves across, as of a radiator, a shutter or a garage door."""
     return blend(s.color, s.second, stripes(s.b, s.size, 0.16, s.footprint))
 
 
-def _boards(grains: Grains, s: Spots) -> np.ndarray:
+def _boards(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Boards along a, as of a wooden ceiling."""
     board = np.floor(s.b / s.size)
     places = np.stack([s.b, s.a * np.float32(0.08), board], 1)
@@ -270,13 +270,13 @@ def _boards(grains: Grains, s: Spots) -> np.ndarray:
     return s.color * (tone * (1 - 0.6 * stripes(s.b, s.size, 0.01 / s.size, s.footprint)))[:, None]
 
 
-def _drawers(grains: Grains, s: Spots) -> np.ndarray:
+def _drawers(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Fronts ``size`` high (or wide, on low wide faces) with dark gaps."""
     lines = stripes(s.b, s.size, 0.012 / s.size, s.footprint)
     return _veneer(grains, s) * (1 - 0.7 * np.clip(lines, 0, 1))[:, None]
 
 
-def _door(grains: Grains, s: Spots) -> np.ndarray:
+def _door(grains: Grains, s: SurfacePoints) -> np.ndarray:
     """Two sunk panels."""
     middle = 0.45 * s.high
     x = np.minimum(s.a, s.wide - s.a) - 0.13
@@ -285,11 +285,11 @@ def _door(grains: Grains, s: Spots) -> np.ndarray:
     return _veneer(grains, s) * (1 - 0.4 * groove * (s.wide > 0.5))[:, None]
 
 
-def _screen(grains: Grains, s: Spots) -> np.ndarray:
+def _screen(grains: Grains, s: SurfacePoints) -> np.ndarray:
     return blend(s.color, s.second, np.clip((0.02 - s.edge) / s.footprint + 0.5, 0, 1))
 
 
-Paint = Callable[[Grains, Spots], np.ndarray]
+Paint = Callable[[Grains, SurfacePoints], np.ndarray]
 FINISHES: dict[str, Paint] = {
     "wood": _wood,
     "herringbone": _herringbone,

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aognet.scenes.indoors.captions import tell_room, tell_view
 from aognet.scenes.indoors.coverings import ceiling_of, floor_of, walls_of
 from aognet.scenes.indoors.fittings import door
 from aognet.scenes.indoors.furnisher import Furnisher
 from aognet.scenes.indoors.glazing import STYLES, doorway, glaze, skylight
 from aognet.scenes.indoors.illumination import light_up
-from aognet.scenes.indoors.room_kinds import KINDS, Kind
+from aognet.scenes.indoors.room_captions import tell_room, tell_view
+from aognet.scenes.indoors.room_kinds import KINDS, RoomKind
 from aognet.scenes.indoors.rooms import Indoors, Room
 from aognet.scenes.indoors.shells import Shell, draw_shell
 from aognet.scenes.indoors.surfaces import Piece
@@ -60,7 +60,7 @@ def indoors(rng: np.random.Generator, kind: str) -> FurnishedRoom:
     return FurnishedRoom(rng, f.room, article(kind), caption)
 
 
-def _furnished(rng: np.random.Generator, spec: Kind, weather: Weather) -> tuple[Furnisher, list[str]]:
+def _furnished(rng: np.random.Generator, spec: RoomKind, weather: Weather) -> tuple[Furnisher, list[str]]:
     """A room with all that stands in it, and words for what covers it."""
     form, ceiling = pick(rng, *spec.forms), pick(rng, *spec.ceilings)
     form = form if ceiling == "flat" else "box"
@@ -79,7 +79,7 @@ def _furnished(rng: np.random.Generator, spec: Kind, weather: Weather) -> tuple[
     return f, [floor_word, wall_word, *above_word]
 
 
-def _window_walls(rng: np.random.Generator, shell: Shell, spec: Kind) -> list[int]:
+def _window_walls(rng: np.random.Generator, shell: Shell, spec: RoomKind) -> list[int]:
     """Outer walls that get windows, the longer ones rather than the shorter."""
     count = int(rng.integers(spec.walls_with_windows[0], spec.walls_with_windows[1] + 1))
     outer = [i for i, wall in enumerate(shell.walls) if wall.face >= 0 and wall.length > 1.0]
@@ -97,7 +97,7 @@ def _azimuth(rng: np.random.Generator, shell: Shell, sides: list[int]) -> float 
     return float(np.degrees(np.arctan2(out[0], out[1])) + rng.uniform(-55, 55))
 
 
-def _fill(f: Furnisher, spec: Kind, sides: list[int]) -> None:
+def _fill(f: Furnisher, spec: RoomKind, sides: list[int]) -> None:
     rng = f.rng
     style = STYLES[pick(rng, *spec.windows)]
     for wall in sides:

@@ -12,7 +12,7 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Kind:
+class RoomKind:
     """A kind of room; lengths in metres, names repeated where they are more likely."""
 
     must: str  # part of the noun of what makes it this kind, "" for nothing
@@ -34,8 +34,8 @@ class Kind:
 
 _HOME, _OPEN = ("box", "box", "corner", "bay", "alcove"), ("box", "box", "corner")
 _BOTH = ("flat", "flat", "flat", "shed", "gable")
-KINDS: dict[str, Kind] = {
-    "living room": Kind(
+KINDS: dict[str, RoomKind] = {
+    "living room": RoomKind(
         must="sofa",
         furnish=home.living_room,
         short=(4.2, 5.6),
@@ -44,7 +44,7 @@ KINDS: dict[str, Kind] = {
         forms=_HOME,
         ceilings=_BOTH,
     ),
-    "bedroom": Kind(
+    "bedroom": RoomKind(
         must="bed",
         furnish=home.bedroom,
         short=(3.6, 4.6),
@@ -53,7 +53,7 @@ KINDS: dict[str, Kind] = {
         forms=("box", "box", "corner", "bay"),
         aside=0.25,
     ),
-    "kitchen": Kind(
+    "kitchen": RoomKind(
         must="cabinets",
         furnish=home.kitchen,
         short=(3.4, 4.8),
@@ -67,7 +67,7 @@ KINDS: dict[str, Kind] = {
         walls=("plaster", "subway", "plaster"),
         aside=0.25,
     ),
-    "bathroom": Kind(
+    "bathroom": RoomKind(
         must="toilet",
         furnish=home.bathroom,
         short=(2.5, 3.3),
@@ -82,7 +82,7 @@ KINDS: dict[str, Kind] = {
         lights=("flush",),
         aside=0.2,
     ),
-    "dining room": Kind(
+    "dining room": RoomKind(
         must="dining table",
         furnish=home.dining_room,
         short=(4.3, 5.4),
@@ -92,7 +92,7 @@ KINDS: dict[str, Kind] = {
         aside=0.55,
         lights=("pendant", "chandelier"),
     ),
-    "office": Kind(
+    "office": RoomKind(
         must="desk",
         furnish=home.office,
         short=(4.5, 7.5),
@@ -107,7 +107,7 @@ KINDS: dict[str, Kind] = {
         overhead=("panels", "panels", "white", "concrete"),
         lights=("panels",),
     ),
-    "classroom": Kind(
+    "classroom": RoomKind(
         must="school desk",
         furnish=home.classroom,
         short=(6.0, 7.5),
@@ -122,7 +122,7 @@ KINDS: dict[str, Kind] = {
         overhead=("panels", "white"),
         lights=("panels",),
     ),
-    "library": Kind(
+    "library": RoomKind(
         must="bookshelf",
         furnish=home.library,
         short=(5.5, 8.0),
@@ -137,7 +137,7 @@ KINDS: dict[str, Kind] = {
         overhead=("white", "boards"),
         lights=("pendants", "chandelier"),
     ),
-    "attic room": Kind(
+    "attic room": RoomKind(
         must="",
         furnish=home.attic,
         short=(4.6, 6.0),
@@ -152,7 +152,7 @@ KINDS: dict[str, Kind] = {
         overhead=("boards", "white"),
         aside=0.25,
     ),
-    "corridor": Kind(
+    "corridor": RoomKind(
         must="door",
         furnish=public.corridor,
         short=(1.7, 2.6),
@@ -169,7 +169,7 @@ KINDS: dict[str, Kind] = {
         aside=0.5,
         doors=0,
     ),
-    "art gallery": Kind(
+    "art gallery": RoomKind(
         must="painting",
         furnish=public.gallery,
         short=(6.5, 10.0),
@@ -184,7 +184,7 @@ KINDS: dict[str, Kind] = {
         overhead=("white",),
         lights=("panels",),
     ),
-    "museum hall": Kind(
+    "museum hall": RoomKind(
         must="stat",
         furnish=public.museum,
         short=(8.0, 12.0),
@@ -200,7 +200,7 @@ KINDS: dict[str, Kind] = {
         lights=("chandelier", "panels"),
         aside=0.3,
     ),
-    "cafe": Kind(
+    "cafe": RoomKind(
         must="bar",
         furnish=public.cafe,
         short=(5.5, 7.5),
@@ -216,7 +216,7 @@ KINDS: dict[str, Kind] = {
         lights=("pendants",),
         aside=0.3,
     ),
-    "gym": Kind(
+    "gym": RoomKind(
         must="treadmill",
         furnish=public.gym,
         short=(7.0, 10.0),
@@ -231,7 +231,7 @@ KINDS: dict[str, Kind] = {
         overhead=("concrete", "panels"),
         lights=("panels",),
     ),
-    "workshop": Kind(
+    "workshop": RoomKind(
         must="workbench",
         furnish=public.workshop,
         short=(5.5, 8.5),
@@ -246,7 +246,7 @@ KINDS: dict[str, Kind] = {
         overhead=("concrete", "boards"),
         lights=("panels", "pendants"),
     ),
-    "garage": Kind(
+    "garage": RoomKind(
         must="car",
         furnish=public.garage,
         short=(6.0, 7.0),
@@ -263,7 +263,7 @@ KINDS: dict[str, Kind] = {
         aside=0.6,
         doors=1,
     ),
-    "empty room": Kind(
+    "empty room": RoomKind(
         must="",
         furnish=home.empty_room,
         short=(3.5, 5.5),
@@ -274,7 +274,7 @@ KINDS: dict[str, Kind] = {
         windows=("sash", "french", "wide"),
         walls_with_windows=(1, 3),
     ),
-    "church": Kind(
+    "church": RoomKind(
         must="altar",
         furnish=public.church,
         short=(9.0, 12.5),
@@ -291,7 +291,7 @@ KINDS: dict[str, Kind] = {
         aside=0.15,
         doors=0,
     ),
-    "hotel lobby": Kind(
+    "hotel lobby": RoomKind(
         must="reception",
         furnish=public.lobby,
         short=(8.0, 11.0),

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from aognet.scenes.indoors.finishes import Finish, Grains, Spots
+from aognet.scenes.indoors.finishes import Finish, Grains, SurfacePoints
 from aognet.scenes.indoors.lightmap import Lamp, Lightmap
 from aognet.scenes.indoors.openings import Opening, transmission
 from aognet.scenes.indoors.shells import Shell
@@ -172,7 +172,7 @@ class Indoors:
                 continue
             here = np.flatnonzero(kinds == kind)
             own = face[here]
-            spots = Spots(
+            spots = SurfacePoints(
                 points[here],
                 a[here],
                 b[here],

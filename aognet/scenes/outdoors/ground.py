@@ -25,7 +25,7 @@ class Soil:
 
 
 @dataclass(frozen=True)
-class Spots:
+class GroundPoints:
     """Points (n, 3) on the ground, the length of ground that a pixel covers there, and the colour found so far."""
 
     rays: Rays
@@ -35,7 +35,7 @@ class Spots:
     label: np.ndarray
 
 
-Overlay = Callable[[Spots], None]  # paints onto albedo and label
+Overlay = Callable[[GroundPoints], None]  # paints onto albedo and label
 
 
 class Ground:
@@ -60,7 +60,7 @@ class Ground:
         points = near.directions * distance[:, None]
         footprint = near.pixel * distance / np.sqrt(-near.directions[:, 1])
         labels = np.full(len(points), self.label, np.int16)
-        spots = Spots(near, points, footprint, self.albedo(points, footprint), labels)
+        spots = GroundPoints(near, points, footprint, self.albedo(points, footprint), labels)
         for overlay in self.overlays:
             overlay(spots)
         shade = spots.albedo * self._light(points, footprint, distance)
@@ -130,7 +130,7 @@ def road(
     grain = [Flat(rng, 0.05), Flat(rng, 0.6), Flat(rng, 5.0, "cloud")]
     phase = rng.uniform(0, 6.28)
 
-    def paint(spots: Spots) -> None:
+    def paint(spots: GroundPoints) -> None:
         points, footprint = spots.points, spots.footprint
         bend = winding * (np.sin(points[:, 2] * 0.03 + phase) - np.sin(phase)) + shift
         across = points[:, 0] - bend
@@ -160,7 +160,7 @@ def furrows(rng, period: float, crop: np.ndarray, soil: np.ndarray, label: int, 
     wobble, tuft = Flat(rng, 6.0), Flat(rng, 0.3)
     c, s = np.cos(angle), np.sin(angle)
 
-    def paint(spots: Spots) -> None:
+    def paint(spots: GroundPoints) -> None:
         points, width = spots.points, spots.footprint
         across = points[:, 0] * c + points[:, 2] * s + 0.12 * wobble(points, width)
         rough = tuft(points, width)

@@ -15,45 +15,45 @@ _MIST: dict[Weather, float] = {**_ANY, "foggy": 0.1}
 
 
 @dataclass(frozen=True)
-class Kind:
+class OutdoorKind:
     """``weathers`` by how often they are drawn."""
 
     build: Callable[[Outdoors], None]
     weathers: dict[Weather, float]
 
 
-OUTDOORS: dict[str, Kind] = {
-    "meadow": Kind(landscapes.meadow, _MIST),
-    "hills": Kind(landscapes.hills, _ANY),
-    "steppe": Kind(landscapes.steppe, _ANY),
-    "dunes": Kind(landscapes.dunes, _ANY),
-    "rocky desert": Kind(landscapes.rocky_desert, _ANY),
-    "snow field": Kind(landscapes.snow_field, _MIST),
-    "snowy mountains": Kind(landscapes.snowy_mountains, _ANY),
-    "mountains": Kind(landscapes.mountains, _DAY),
-    "sea": Kind(landscapes.sea, _ANY),
-    "beach": Kind(landscapes.beach, _ANY),
-    "lake": Kind(landscapes.lake, _MIST),
-    "mountain lake": Kind(landscapes.mountain_lake, _ANY),
-    "river": Kind(landscapes.river, _MIST),
-    "forest": Kind(landscapes.forest, _DAY),
-    "autumn forest": Kind(landscapes.autumn_forest, _MIST),
-    "winter forest": Kind(landscapes.winter_forest, _MIST),
-    "foggy forest": Kind(landscapes.forest, {"foggy": 1.0}),
-    "field rows": Kind(landscapes.field_rows, _MIST),
-    "country road": Kind(landscapes.country_road, _MIST),
-    "desert road": Kind(landscapes.desert_road, _ANY),
-    "village": Kind(settled.village, _MIST),
-    "winter village": Kind(settled.winter_village, _MIST),
-    "city street": Kind(settled.city_street, _DAY),
-    "city square": Kind(settled.city_square, _DAY),
-    "park": Kind(settled.park, _MIST),
-    "harbour": Kind(settled.harbour, _ANY),
-    "skyline": Kind(settled.skyline, _DAY),
-    "night city": Kind(settled.city_street, {"night": 0.8, "twilight": 0.2}),
-    "night skyline": Kind(settled.skyline, {"night": 0.7, "twilight": 0.3}),
-    "night mountains": Kind(landscapes.night_mountains, {"night": 1.0}),
-    "sunset sea": Kind(landscapes.sea, {"sunset": 0.7, "twilight": 0.3}),
+OUTDOORS: dict[str, OutdoorKind] = {
+    "meadow": OutdoorKind(landscapes.meadow, _MIST),
+    "hills": OutdoorKind(landscapes.hills, _ANY),
+    "steppe": OutdoorKind(landscapes.steppe, _ANY),
+    "dunes": OutdoorKind(landscapes.dunes, _ANY),
+    "rocky desert": OutdoorKind(landscapes.rocky_desert, _ANY),
+    "snow field": OutdoorKind(landscapes.snow_field, _MIST),
+    "snowy mountains": OutdoorKind(landscapes.snowy_mountains, _ANY),
+    "mountains": OutdoorKind(landscapes.mountains, _DAY),
+    "sea": OutdoorKind(landscapes.sea, _ANY),
+    "beach": OutdoorKind(landscapes.beach, _ANY),
+    "lake": OutdoorKind(landscapes.lake, _MIST),
+    "mountain lake": OutdoorKind(landscapes.mountain_lake, _ANY),
+    "river": OutdoorKind(landscapes.river, _MIST),
+    "forest": OutdoorKind(landscapes.forest, _DAY),
+    "autumn forest": OutdoorKind(landscapes.autumn_forest, _MIST),
+    "winter forest": OutdoorKind(landscapes.winter_forest, _MIST),
+    "foggy forest": OutdoorKind(landscapes.forest, {"foggy": 1.0}),
+    "field rows": OutdoorKind(landscapes.field_rows, _MIST),
+    "country road": OutdoorKind(landscapes.country_road, _MIST),
+    "desert road": OutdoorKind(landscapes.desert_road, _ANY),
+    "village": OutdoorKind(settled.village, _MIST),
+    "winter village": OutdoorKind(settled.winter_village, _MIST),
+    "city street": OutdoorKind(settled.city_street, _DAY),
+    "city square": OutdoorKind(settled.city_square, _DAY),
+    "park": OutdoorKind(settled.park, _MIST),
+    "harbour": OutdoorKind(settled.harbour, _ANY),
+    "skyline": OutdoorKind(settled.skyline, _DAY),
+    "night city": OutdoorKind(settled.city_street, {"night": 0.8, "twilight": 0.2}),
+    "night skyline": OutdoorKind(settled.skyline, {"night": 0.7, "twilight": 0.3}),
+    "night mountains": OutdoorKind(landscapes.night_mountains, {"night": 1.0}),
+    "sunset sea": OutdoorKind(landscapes.sea, {"sunset": 0.7, "twilight": 0.3}),
 }
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aognet.scenes.outdoors.ground import Ground, Soil, Spots, furrows, road
+from aognet.scenes.outdoors.ground import Ground, GroundPoints, Soil, furrows, road
 from aognet.scenes.outdoors.nature import (
     WOODS,
     add_ground,
@@ -151,7 +151,7 @@ def beach(scene: Outdoors) -> None:
         scene.details.append(("green hills", "green hills behind it"))
     ground = add_ground(scene, soil, "a sandy beach")
 
-    def wet(spots: Spots) -> None:
+    def wet(spots: GroundPoints) -> None:
         spots.albedo[:] *= (1 - 0.45 * smooth(spots.points[:, 2] - away, -3.5, 0.5))[:, None]
 
     ground.overlays.append(wet)

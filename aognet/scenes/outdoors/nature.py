@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aognet.scenes.outdoors.ground import Ground, Overlay, Soil, Spots
+from aognet.scenes.outdoors.ground import Ground, GroundPoints, Overlay, Soil
 from aognet.scenes.outdoors.scene import Outdoors
 from aognet.scenes.outdoors.shadows import ShadowMap
 from aognet.scenes.outdoors.terrain import Material, Shape, Slopes, Terrain
@@ -126,7 +126,7 @@ def add_hills(scene: Outdoors, noun: str, cover, near: float = 90.0, height: flo
 def slabs(rng, size: float, color: np.ndarray | None = None, near: float = np.inf) -> Overlay:
     """Stone slabs, up to ``near`` metres ahead where they are of their own colour."""
 
-    def paint(spots: Spots) -> None:
+    def paint(spots: GroundPoints) -> None:
         a, b, width = spots.points[:, 0] / size, spots.points[:, 2] / size, spots.footprint
         row = np.floor(b)
         lines = stripes(a + 0.5 * (row % 2), 1.0, 0.025, width / size) + stripes(b, 1.0, 0.025, width / size)

@@ -26,7 +26,7 @@ class Species:
 
 
 @dataclass(frozen=True)
-class Part:
+class TreeHits:
     """What rays (their indices ``chosen``) meet: colours (m, 3), distances, how much of each pixel is covered."""
 
     chosen: np.ndarray
@@ -68,7 +68,7 @@ class Trees:
         for part in reversed(list(self.parts(film.rays))):
             film.lay(part.chosen, part.color, part.distance, self.label, part.cover)
 
-    def parts(self, rays: Rays) -> Iterator["Part"]:
+    def parts(self, rays: Rays) -> Iterator["TreeHits"]:
         """What of the ring rays meet, the nearer side first."""
         top = (self.heights.max() * 1.15 - self.ground) / self.distances.min()
         chosen = np.flatnonzero((rays.slope > -self.ground / self.distances.min()) & (rays.slope < top))
@@ -90,7 +90,7 @@ class Trees:
                 if part is not None:
                     yield part
 
-    def _part(self, chosen, rays: Rays, cell, across, up) -> "Part | None":
+    def _part(self, chosen, rays: Rays, cell, across, up) -> "TreeHits | None":
         distance, height = self.distances[cell], self.heights[cell]
         width = rays.pixel * distance * (1 + rays.slope**2)
         fine, clump, bulge = foliage(np.stack([across, up], 1) * height[:, None] + self.offsets[cell], width)
@@ -103,7 +103,7 @@ class Trees:
         parts = (values[inside] for values in (across, up, fine, clump, bulge, trunk))
         shade = self._shade(rays, cell, *parts)
         far = distance * np.sqrt(1 + rays.slope**2)
-        return Part(chosen[inside], haze(self.sky, rays, shade, far), far, cover[inside])
+        return TreeHits(chosen[inside], haze(self.sky, rays, shade, far), far, cover[inside])
 
     def _outline(self, across, up, fine, clump, bulge, widen):
         """Height-relative depth inside the outline (n,), negative outside, and which of it is trunk."""

@@ -37,7 +37,7 @@ LONGEST_SIDE = 1024
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class FolderCaptionsConfig:
     """``name``: captions go to ``NAME.jsonl``, those of views to ``NAME_aug.jsonl``. ``augment``: caption views too.
 
     ``stride_degrees``: between the yaws of 90-degree views, in (0, 360]; ``view_size``: their pixels. ``batch_size``:
@@ -123,7 +123,7 @@ Picture = tuple[Task, Tensor]
 """An image [3, rows, columns] in [-1, 1] and the task that wants its caption."""
 
 
-def caption_folder(config: RunConfig, captioner: CaptionerConfig, processes: Processes) -> int:
+def caption_folder(config: FolderCaptionsConfig, captioner: CaptionerConfig, processes: Processes) -> int:
     """Captions what has no captions yet; returns how many images could not be used, in all processes.
 
     The captioner is loaded once something is to do. Raises UserError for a folder without images, a file that is no
@@ -137,7 +137,7 @@ def caption_folder(config: RunConfig, captioner: CaptionerConfig, processes: Pro
 
 
 @contextmanager
-def _held(config: RunConfig) -> Iterator[None]:
+def _held(config: FolderCaptionsConfig) -> Iterator[None]:
     """The output folder, made if missing, and in it the captions files, against other runs; for all processes."""
     with made_folder(config.out_dir, "--out_dir"), ExitStack() as stack:
         names = {output.file.path.name for output in config.files}
@@ -147,7 +147,9 @@ def _held(config: RunConfig) -> Iterator[None]:
         yield
 
 
-def _caption_missing(config: RunConfig, captioner: CaptionerConfig, processes: Processes, every: Sequence[str]) -> int:
+def _caption_missing(
+    config: FolderCaptionsConfig, captioner: CaptionerConfig, processes: Processes, every: Sequence[str]
+) -> int:
     names = every[: config.limit or None]
     if processes.first:
         _merge(config, names)
@@ -182,7 +184,7 @@ def image_names(folder: Path) -> list[str]:
     return names
 
 
-def _missing(config: RunConfig, names: Sequence[str], every: Sequence[str]) -> list[list[Task]]:
+def _missing(config: FolderCaptionsConfig, names: Sequence[str], every: Sequence[str]) -> list[list[Task]]:
     """What is to do, by image: its tasks go to one process, so that it is decoded once.
 
     ``names``: the first of ``every`` image there is.
@@ -196,12 +198,12 @@ def _missing(config: RunConfig, names: Sequence[str], every: Sequence[str]) -> l
     return [tasks[name] for name in names if name in tasks]
 
 
-def _merge(config: RunConfig, names: Sequence[str]) -> None:
+def _merge(config: FolderCaptionsConfig, names: Sequence[str]) -> None:
     for output in config.files:
         output.file.merge(names)
 
 
-def _report(config: RunConfig, names: Sequence[str], model: str) -> None:
+def _report(config: FolderCaptionsConfig, names: Sequence[str], model: str) -> None:
     """Says what was written, and what in it a user may not expect."""
     for output in config.files:
         path, records = output.file.path, output.file.records()
@@ -225,7 +227,7 @@ def _made_otherwise(record: CaptionRecord, model: str, yaws: Sequence[float]) ->
 
 
 def _caption_all(
-    config: RunConfig, images: Sequence[Sequence[Task]], captioner: Captioner, processes: Processes
+    config: FolderCaptionsConfig, images: Sequence[Sequence[Task]], captioner: Captioner, processes: Processes
 ) -> int:
     """Captions images in full batches, which may mix views of several images; returns how many cannot be used."""
     from rich import get_console
@@ -269,7 +271,9 @@ def _describe(batch: Sequence[Picture], captioner: Captioner, process: int) -> N
             task.output.file.add(task.record(captioner), process)
 
 
-def _all_pictures(config: RunConfig, images: Sequence[Sequence[Task]], failed: list[str]) -> Iterator[list[Picture]]:
+def _all_pictures(
+    config: FolderCaptionsConfig, images: Sequence[Sequence[Task]], failed: list[str]
+) -> Iterator[list[Picture]]:
     """What is to be captioned, a few pictures at a time; images that cannot be used are named and go to ``failed``."""
     for tasks in images:
         try:
@@ -279,7 +283,7 @@ def _all_pictures(config: RunConfig, images: Sequence[Sequence[Task]], failed: l
             failed.append(tasks[0].name)
 
 
-def _pictures(config: RunConfig, tasks: Sequence[Task]) -> Iterator[list[Picture]]:
+def _pictures(config: FolderCaptionsConfig, tasks: Sequence[Task]) -> Iterator[list[Picture]]:
     """What is to be captioned of one image, at most a batch at a time. Raises UserError for an unusable file.
 
     As in the published code, the whole panorama is described from its equirectangular picture.

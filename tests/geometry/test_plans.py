@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from aognet.errors import UserError
-from aognet.geometry import views
+from aognet.geometry import plans
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import PUBLISHED, Plan, PlanConfig, Step, known_before, known_by, make_plan, overlap_of
+from aognet.geometry.plans import PUBLISHED, Plan, PlanConfig, Step, known_before, known_by, make_plan, overlap_of
 
 PHOTO = Camera(width=64, height=64)
 
@@ -235,8 +235,8 @@ def test_the_published_plan_starts_at_the_photo(yaw: float):
 
 def test_candidates_that_are_turned_and_mirrored_are_those_computed_one_by_one():
     config = PlanConfig(size=32, fov_degrees=60.0)
-    candidates = views._candidates(config)
-    alone = torch.stack([views._mask(replace(one, margin=0), views.PLANNING_HEIGHT) for one in candidates.cameras])
+    candidates = plans._candidates(config)
+    alone = torch.stack([plans._mask(replace(one, margin=0), plans.PLANNING_HEIGHT) for one in candidates.cameras])
     assert len(alone) > 200 and torch.equal(candidates.seen, alone)
 
 

@@ -15,7 +15,7 @@ from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.viewing import view_all
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
-from aognet.geometry.views import MAX_SIZE
+from aognet.geometry.plans import MAX_SIZE
 from aognet.transfer import to_device
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from aognet.captioning import run
+from aognet.captioning import folder_captions
 from aognet.captioning.captioner import CaptionerConfig
+from aognet.captioning.folder_captions import FolderCaptionsConfig, caption_folder, image_names, shrunk
 from aognet.captioning.parts import CaptionsFile
-from aognet.captioning.run import RunConfig, caption_folder, image_names, shrunk
 from aognet.errors import UserError
 from aognet.io.captions import CaptionRecord, fold, load_captions, load_records
 from aognet.io.images import save_image
@@ -71,12 +71,14 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def compass(monkeypatch: pytest.MonkeyPatch) -> Compass:
     compass = Compass()
-    monkeypatch.setattr(run, "build_captioner", lambda config, device: compass)
+    monkeypatch.setattr(folder_captions, "build_captioner", lambda config, device: compass)
     return compass
 
 
-def settings(folder: Path, **options: object) -> RunConfig:
-    return RunConfig(folder / "images", folder / "out", "pano", **{"view_size": 32, "batch_size": 3, **options})
+def settings(folder: Path, **options: object) -> FolderCaptionsConfig:
+    return FolderCaptionsConfig(
+        folder / "images", folder / "out", "pano", **{"view_size": 32, "batch_size": 3, **options}
+    )
 
 
 def start(folder: Path, number: int = 0, count: int = 1, model: str = "compass", **options: object) -> int:
@@ -102,7 +104,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_views_go_really_all_the_way_round(tmp_path: Path, stride: float, yaws: list[float]) -> None:
-    assert RunConfig(tmp_path, tmp_path, "x", stride_degrees=stride).yaws == pytest.approx(yaws)
+    assert FolderCaptionsConfig(tmp_path, tmp_path, "x", stride_degrees=stride).yaws == pytest.approx(yaws)
 
 
 def test_each_view_is_described_with_its_yaw(folder: Path, compass: Compass) -> None:
@@ -220,7 +222,7 @@ def test_a_failed_start_overwrites_nothing(folder: Path, compass: Compass, monke
     def fails(config: CaptionerConfig, device: torch.device) -> None:
         raise UserError("no such model")
 
-    monkeypatch.setattr(run, "build_captioner", fails)
+    monkeypatch.setattr(folder_captions, "build_captioner", fails)
     with pytest.raises(UserError):
         start(folder, overwrite=True)
     assert whole(folder) == before
@@ -280,7 +282,7 @@ def test_a_broken_captions_file_is_named(folder: Path, compass: Compass) -> None
 )
 def test_impossible_settings(tmp_path: Path, options: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        RunConfig(**{"image_dir": tmp_path, "out_dir": tmp_path, "name": "x", **options})
+        FolderCaptionsConfig(**{"image_dir": tmp_path, "out_dir": tmp_path, "name": "x", **options})
 
 
 def test_a_folder_without_images(tmp_path: Path, compass: Compass) -> None:
