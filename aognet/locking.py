@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a lock of the operating system, which ends with the process however it ends."""
+"""Who may work in a folder: locks of the operating system, which end with the process however it ends."""
 
 import os
 import time
@@ -16,6 +16,8 @@ except ImportError:  # Windows, where a folder cannot be locked: a hidden file i
 LOCK_FILE = ".lock"
 # A process that was just killed may hold its folder until its memory is given back: its successor waits so long.
 PATIENCE_SECONDS = 0.5
+# Whoever has a folder that others share for itself alone is about to finish: it removes some files.
+SHARED_PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
 _held: set[int] = set()
 
@@ -25,28 +27,24 @@ class FolderInUseError(UserError):
 
 
 @contextmanager
-def exclusive(folder: Path, name: str = "") -> Iterator[None]:
+def exclusive(folder: Path, name: str = "", patience: float | None = None) -> Iterator[None]:
     """Hold a folder, which must be there, against other processes (and other holders in this one) for the ``with``.
 
-    With ``name`` only what has that name in it, such as one of several reports. Nothing is left in the folder, and a
-    process that is killed holds nothing (of a name, a hidden empty file stays until the next that holds it). Network
-    shares may not pass locks on.
+    With ``name``, hold only what has that name in it, such as one of several reports. Nothing is left in the folder,
+    and a process that is killed holds nothing (of a name, a hidden empty file stays until the next that holds it).
+    Network shares may not pass locks on. ``patience``: seconds to wait for another holder, `PATIENCE_SECONDS` if None.
 
-    :raises FolderInUseError: naming the folder, where another process holds it for longer than half a second.
+    :raises FolderInUseError: naming the folder, where another holds it for longer.
     :raises UserError: where the folder cannot be opened.
     """
+    patience = PATIENCE_SECONDS if patience is None else patience
     place = folder / name if name else folder
     if fcntl is None:
-        with _exclusive_file(folder / f".{name}{LOCK_FILE}", place):
+        with _exclusive_file(folder / f".{name}{LOCK_FILE}", place, patience):
             yield
         return
     lock = folder / f".{name}{LOCK_FILE}" if name else folder
-    try:
-        descriptor = _waited_for(lock, os.O_RDWR | os.O_CREAT if name else os.O_RDONLY)
-    except BlockingIOError as error:
-        raise _in_use(place) from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise UserError(f"{lock}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
+    descriptor = _opened(lock, place, os.O_RDWR | os.O_CREAT if name else os.O_RDONLY, fcntl.LOCK_EX, patience)
     try:
         yield
     finally:
@@ -56,26 +54,54 @@ def exclusive(folder: Path, name: str = "") -> Iterator[None]:
         _let_go(descriptor)
 
 
-def _waited_for(path: Path, flags: int) -> int:
+@contextmanager
+def shared(folder: Path) -> Iterator[None]:
+    """Hold a folder together with others that share it: until the end of the ``with`` nobody holds it `exclusive`.
+
+    It waits a minute for whoever does. Where the system has no such locks (Windows), it holds nothing.
+
+    :raises FolderInUseError: naming the folder, where another holds it for longer.
+    :raises UserError: where the folder cannot be opened.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = _opened(folder, folder, os.O_RDONLY, fcntl.LOCK_SH, SHARED_PATIENCE_SECONDS)
+    try:
+        yield
+    finally:
+        _let_go(descriptor)
+
+
+def _opened(lock: Path, place: Path, flags: int, kind: int, patience: float) -> int:
+    try:
+        return _waited_for(lock, flags, kind, patience)
+    except BlockingIOError as error:
+        raise _in_use(place) from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise UserError(f"{lock}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
+
+
+def _waited_for(path: Path, flags: int, kind: int, patience: float) -> int:
     """`_locked`, if need be a little later."""
-    latest = time.monotonic() + PATIENCE_SECONDS
+    latest = time.monotonic() + patience
     while True:
         try:
-            return _locked(path, flags)
+            return _locked(path, flags, kind)
         except BlockingIOError:
             if time.monotonic() > latest:
                 raise
             time.sleep(_PAUSE_SECONDS)
 
 
-def _locked(path: Path, flags: int) -> int:
+def _locked(path: Path, flags: int, kind: int) -> int:
     """A descriptor of ``path`` that holds its lock. Raises BlockingIOError where another does."""
     while True:
         descriptor = os.open(path, flags, 0o666)
         _held.add(descriptor)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise
             except OSError:  # a file system without locks: better to work than to refuse
@@ -95,11 +121,11 @@ def _let_go(descriptor: int) -> None:
 
 
 @contextmanager
-def _exclusive_file(lock: Path, place: Path) -> Iterator[None]:
+def _exclusive_file(lock: Path, place: Path, patience: float) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     try:
-        with FileLock(lock, timeout=PATIENCE_SECONDS):
+        with FileLock(lock, timeout=patience):
             yield
     except Timeout as error:
         raise _in_use(place) from error

@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     one_core()
     from aognet.cli import configure_logging
-    from aognet.data.cache import CacheConfig
+    from aognet.io.store import CacheConfig
 
     configure_logging()
     with tempfile.TemporaryDirectory() as name:

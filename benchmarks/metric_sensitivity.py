@@ -191,12 +191,13 @@ class Bench:
         from aognet.evaluation.aggregate import Findings
         from aognet.evaluation.measure import Measurer
         from aognet.evaluation.run import measure
-        from aognet.evaluation.store import Store
+        from aognet.io.store import TENSORS, CacheConfig, Store
         from aognet.processes import Processes
 
         device = torch.device("cpu")
         networks = {role: player.network for role, player in self.cast.players.items()}
-        measurer = Measurer(self.protocol, self.height, networks, {}, Store(self.folder / "cache"), 64, device)
+        store = Store(CacheConfig(str(self.folder / "cache")), TENSORS)
+        measurer = Measurer(self.protocol, self.height, networks, {}, store, 64, device)
         contents = measure(measurer, units, 1, Processes(0, 1, device))
         findings = Findings(self.protocol, measurer, self.cast, units, contents, texts)
         return {value.key: value.value for value in findings.values(lambda _: None)}

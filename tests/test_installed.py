@@ -11,11 +11,12 @@ import yaml
 from aognet import home
 from aognet.commands import generate as inference
 from aognet.config import load_config
-from aognet.data.cache import CacheConfig, PanoramaCache
+from aognet.data.cache import PanoramaCache
 from aognet.diffusion import loading
 from aognet.errors import UserError
 from aognet.generate.inference import InferenceConfig
 from aognet.installed import ROOT, installed
+from aognet.io.store import CacheConfig
 
 SHIPPED = sorted((ROOT / "config").rglob("*.yaml"))
 NOBODY = """
@@ -84,7 +85,7 @@ def test_a_cache_without_a_home_is_one_line(homeless: None, monkeypatch, tmp_pat
         PanoramaCache(config, 64)
     PanoramaCache(CacheConfig(folder=None), 64)
     monkeypatch.setenv("AOGNET_CACHE", str(tmp_path))
-    assert PanoramaCache(CacheConfig(), 64).folder == tmp_path / "panoramas"
+    assert PanoramaCache(CacheConfig(), 64).store.folder == tmp_path / "panoramas"
 
 
 @pytest.mark.parametrize("path", ["~/models/mine", "~", "~nobody-has-this-name/mine"])

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from aognet.commands import generate as inference
 from aognet.config import build_config
-from aognet.data.cache import CacheConfig
 from aognet.data.panoramas import PanoramaConfig, Panoramas
 from aognet.data.streams import PanoramaStream, StreamConfig
 from aognet.errors import UserError
@@ -23,6 +22,7 @@ from aognet.generate.inputs import list_jobs
 from aognet.io.captions import load_captions, save_captions
 from aognet.io.hdr import write_exr
 from aognet.io.images import jpeg_bytes, load_image, png_bytes, to_pil
+from aognet.io.store import CacheConfig
 from misc import captioning, contact_sheet, evaluate, exr2png, take_photo
 from tests.generate.painter import smooth_photo
 from tests.tiny_captioners import tiny_captioner

@@ -4,7 +4,6 @@ A folder holds ``views-00000.safetensors``, ... of equally many rows, and ``late
 made of. `aognet.embedded.inpainting.encoding` writes them.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from torch import Tensor
 from aognet.data.outpainting import OutpaintingSamples
 from aognet.data.panoramas import shuffled
 from aognet.errors import UserError
+from aognet.io.digest import file_digest
 
 SETTINGS = "latents.json"
 PROMPTS = "prompts"
@@ -87,7 +87,7 @@ class LatentSamples:
             path = Path(self.vae) / VAE_WEIGHTS
             if not path.is_file():
                 raise UserError(f"vae: {path}: no such file")
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest = file_digest(path)
             return json.loads(json.dumps({"views": asdict(self.views), "shard": self.shard, "vae": digest}))
 
     def __init__(self, config: Config):

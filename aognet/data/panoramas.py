@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from aognet.data.augment import AugmentConfig
-from aognet.data.cache import CacheConfig, PanoramaCache
+from aognet.data.cache import PanoramaCache
 from aognet.data.panorama import Panorama
 from aognet.data.sources import SourceConfig, find_entries
 from aognet.data.streams import PanoramaStream, StreamConfig
 from aognet.errors import UserError
+from aognet.io.store import CacheConfig
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.canvas import MaskedView, filled
-from aognet.data.cache import CacheConfig
 from aognet.diffusion.condition import InpaintCondition
 from aognet.diffusion.encodings import EncodingCache
 from aognet.diffusion.loading import check_dtype, freeze, load_scheduler, load_tokenizer, load_weights, resolve
@@ -23,6 +22,7 @@ from aognet.diffusion.sampling.noise import Generators, normal
 from aognet.diffusion.sampling.sampler import LongPrompts
 from aognet.diffusion.texts import chunks, hidden_states, joined, side_by_side
 from aognet.errors import UserError
+from aognet.io.store import CacheConfig
 from aognet.transfer import to_device
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aognet.data.cache import CacheConfig
 from aognet.diffusion.encodings import EncodingCache
 from aognet.diffusion.loading import check_dtype, freeze, load_part, load_tokenizer, load_weights, resolve
 from aognet.diffusion.texts import hidden_states
 from aognet.errors import UserError
+from aognet.io.store import CacheConfig
 
 # OpenAI's normalisation, which OpenCLIP's models share; a preprocessor config beside the weights overrules it.
 MEAN = (0.48145466, 0.4578275, 0.40821073)

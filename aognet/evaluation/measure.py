@@ -13,10 +13,11 @@ from aognet.errors import UserError
 from aognet.evaluation.images import Decoded, Item, decode
 from aognet.evaluation.pictures import take
 from aognet.evaluation.protocol import PictureConfig, Protocol, digest_of
-from aognet.evaluation.store import Store, digest_of_content
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import known_by
+from aognet.io.digest import content_digest
 from aognet.io.images import from_uint8
+from aognet.io.store import Store
 from aognet.metrics.cube_edges import cube_edge_ratio
 from aognet.metrics.discontinuity import discontinuity_score
 from aognet.metrics.masked import masked_mean
@@ -126,7 +127,7 @@ class Measurer:
         """Reads a unit's files and takes the pictures that no network has seen yet. Raises UserError naming a file."""
         items = {"generated": unit.generated, "reference": unit.reference}
         files = {side: _read(item) for side, item in items.items() if item}
-        digests = {side: digest_of_content(content) for side, content in files.items()}
+        digests = {side: content_digest(content) for side, content in files.items()}
         prepared = Prepared(unit, Contents(digests.get("generated"), digests.get("reference")))
 
         @cache
@@ -138,13 +139,13 @@ class Measurer:
             return bordered(pixels(side).pixels)
 
         for side, content in digests.items():
-            keys = {key: fp for fp in self.networks if not self.store.has(key := self.features_key(content, fp))}
+            keys = {key: fp for fp in self.networks if self.store.get(key := self.features_key(content, fp)) is None}
             prepared.pictures |= {key: (fp, self._take(pyramid(side), fp)) for key, fp in keys.items()}
-            if not self.store.has(self.shape_key(content)):
+            if self.store.get(self.shape_key(content)) is None:
                 self.store.put(self.shape_key(content), _shape(pixels(side)))
         if len(digests) == 2:
             key = self.pair_key(digests["generated"], digests["reference"], unit.photo)
-            if not self.store.has(key):
+            if self.store.get(key) is None:
                 images = (_image(pixels(side)) for side in digests)
                 configs = {name: self.protocol.pictures[name] for name in self._compared()}
                 compared = {name: tuple(take(pyramid(side), one) for side in digests) for name, one in configs.items()}

@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from aognet.data.cache import default_folder
 from aognet.diffusion.loading import check_dtype
 from aognet.errors import UserError
 from aognet.evaluation.aggregate import Findings
@@ -16,10 +15,11 @@ from aognet.evaluation.players import Cast, load_cast
 from aognet.evaluation.protocol import Protocol
 from aognet.evaluation.report import report_files, write_report
 from aognet.evaluation.results import Report, Sample, Value
-from aognet.evaluation.store import Store
 from aognet.evaluation.texts import Texts, find_texts
+from aognet.home import default_folder, expanded
 from aognet.installed import ROOT
 from aognet.io.files import clear_unfinished, made_folder
+from aognet.io.store import TENSORS, CacheConfig, Store
 from aognet.locking import exclusive
 from aognet.processes import Processes
 from aognet.provenance import provenance
@@ -81,9 +81,11 @@ def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes)
             stack.enter_context(_held(config.out))
         checked = check(config, protocol)
         cast = load_cast(protocol, config.dtype, processes.device)
-        cache = (config.cache or Path(default_folder("evaluation"))).expanduser()
+        cache = expanded(config.cache or default_folder("evaluation"))
         stack.enter_context(made_folder(cache, "--cache"))
-        return _evaluate(config, checked, cast, Store(cache, config.cache_gigabytes), protocol, processes)
+        store = Store(CacheConfig(str(cache), config.cache_gigabytes), TENSORS)
+        stack.enter_context(store.held())
+        return _evaluate(config, checked, cast, store, protocol, processes)
 
 
 @contextmanager
@@ -112,7 +114,6 @@ def _evaluate(
     for warning in report.warnings:
         log.warning("%s", warning)
     log.info("wrote %s", " and ".join(str(path) for path in report_files(config.out)))
-    store.prune()
     processes.wait()
     return report
 

@@ -41,7 +41,7 @@ class Sets:
         keys = [self.measurer.features_key(content, network.fingerprint) for content in contents]
         key = digest_of("statistics", keys, selection, splits)
         store = self.measurer.store
-        if store.has(key) and (kept := store.get(key)) is not None:
+        if (kept := store.get(key)) is not None:
             return from_tensors(kept)
         features = self.measurer.features(contents, network.fingerprint, selection.pictures)
         if selection.picture is not None:

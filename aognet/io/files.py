@@ -6,7 +6,6 @@ import re
 import shutil
 import sys
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +15,6 @@ from pathlib import Path
 
 from aognet.errors import UserError
 
-ABANDONED_SECONDS = 3600.0
 LONGEST_NAME_BYTES = 255
 # Pillow's settings for PNG files: panoramas come out as small as with its defaults, in a quarter of the time.
 PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
@@ -99,31 +97,6 @@ def unfinished_of(name: str) -> str | None:
     """Of which file a hidden neighbour of that ``name`` is the unfinished content; None if it is no such neighbour."""
     found = _UNFINISHED.fullmatch(name)
     return found and found["name"]
-
-
-def make_room(folder: Path, ours: re.Pattern[str], most_bytes: int, wanted: int, started: float) -> int:
-    """Bytes that a folder may still take, after files that were not used since ``started`` made room for ``wanted``.
-
-    Only files whose whole name is one of ``ours`` count and go, those used longest ago first, and what writers of such
-    files that were killed left behind. A folder may hold anything else.
-    """
-    files = []
-    with suppress(OSError):
-        for entry in os.scandir(folder):
-            unfinished = unfinished_of(entry.name)
-            if ours.fullmatch(unfinished or entry.name):
-                with suppress(OSError):
-                    status = entry.stat()
-                    files.append((status.st_mtime, status.st_size, Path(entry.path), unfinished is not None))
-    used = sum(size for _, size, _, _ in files)
-    for used_last, size, path, unfinished in sorted(files):
-        abandoned = unfinished and used_last < time.time() - ABANDONED_SECONDS
-        unused = not unfinished and used_last < started and used + wanted > most_bytes
-        if abandoned or unused:
-            with suppress(OSError):
-                path.unlink()
-                used -= size
-    return max(most_bytes - used, 0)
 
 
 def replace_folder(unfinished: Path, final: Path) -> None:

@@ -12,13 +12,15 @@ import pytest
 import torch
 
 from aognet.data import cache as module
-from aognet.data.cache import CacheConfig, PanoramaCache
+from aognet.data.cache import PanoramaCache
+from aognet.data.viewing import level_heights
 from aognet.errors import UserError
-from aognet.io.files import ABANDONED_SECONDS
 from aognet.io.images import decode_panorama, load_panorama, save_image, to_uint8
+from aognet.io.store import ABANDONED_SECONDS, CacheConfig
 from tests.smooth import smooth_panorama
 
 HEIGHT = 32
+BYTES_EACH = sum(3 * (rows + 2) * (2 * rows + 2) for rows in level_heights(HEIGHT))
 GIGABYTE = 2**30
 
 
@@ -99,7 +101,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, image: Path, content: byte
 def test_it_stays_within_its_bound_and_forgets_what_is_unused(tmp_path: Path, decodings: list[Path]):
     folder = tmp_path / "cache"
     images = [saved(tmp_path / f"{number}.png", number / 10) for number in range(6)]
-    room = 3.5 * cache_in(folder).bytes_each / GIGABYTE
+    room = 3.5 * BYTES_EACH / GIGABYTE
     old = cache_in(folder, gigabytes=room)
     for path in images[:3]:
         old.get(path)
@@ -118,7 +120,7 @@ def test_what_this_run_uses_is_not_thrown_away_for_more(tmp_path: Path, decoding
     """With less room than panoramas, those that are kept stay: going round would otherwise never find one."""
     folder = tmp_path / "cache"
     images = [saved(tmp_path / f"{number}.png", number / 10) for number in range(5)]
-    cache = cache_in(folder, gigabytes=3.2 * cache_in(folder).bytes_each / GIGABYTE)
+    cache = cache_in(folder, gigabytes=3.2 * BYTES_EACH / GIGABYTE)
     for _ in range(4):
         for path in images:
             cache.get(path)
@@ -179,7 +181,8 @@ def test_several_processes_at_once(tmp_path: Path):
     """They start together on the same images and an empty folder; each must see every panorama as it is."""
     images = [saved(tmp_path / f"{number}.png", number / 10) for number in range(4)]
     program = (
-        "import sys; from pathlib import Path; from aognet.data.cache import *\n"
+        "import sys; from pathlib import Path; from aognet.data.cache import PanoramaCache\n"
+        "from aognet.io.store import CacheConfig\n"
         f"cache = PanoramaCache(CacheConfig(folder=sys.argv[1]), {HEIGHT})\n"
         "print([int(cache.get(Path(name)).image.astype(int).sum()) for name in sys.argv[2:] * 3])"
     )

@@ -13,7 +13,6 @@ from torch.testing import assert_close
 
 from aognet.canvas import Canvas
 from aognet.data.augment import AugmentConfig
-from aognet.data.cache import CacheConfig
 from aognet.data.outpainting import OutpaintingSample, OutpaintingSamples
 from aognet.data.random_views import ViewSamples
 from aognet.errors import UserError
@@ -22,6 +21,7 @@ from aognet.geometry.perspective import look
 from aognet.geometry.plans import Plan, PlanConfig, known_by, make_plan
 from aognet.io.captions import CaptionRecord, save_captions, save_records
 from aognet.io.images import from_uint8, save_image
+from aognet.io.store import CacheConfig
 from tests.smooth import smooth_panorama
 
 HEIGHT = 32

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from aognet.data.cache import CacheConfig
 from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.clip_encoders import ClipImageEncoder, ClipTextEncoder
 from aognet.diffusion.encodings import EncodingCache
 from aognet.diffusion.sampling.noise import generators
+from aognet.io.store import CacheConfig
 from tests.tiny import tiny_components, tiny_image_encoder, tiny_text_encoder, tiny_tokenizer, tiny_vae
 
 CPU = torch.device("cpu")

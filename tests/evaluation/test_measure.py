@@ -15,10 +15,10 @@ from aognet.evaluation.images import Item, decode
 from aognet.evaluation.measure import Contents, Measurer, Unit
 from aognet.evaluation.pictures import take
 from aognet.evaluation.protocol import MeasureConfig, NetworkRole, PictureConfig, Protocol
-from aognet.evaluation.store import Store
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import known_by
 from aognet.io.images import load_image, save_image
+from aognet.io.store import TENSORS, CacheConfig, Store
 from aognet.metrics.cube_edges import cube_edge_ratio
 from aognet.metrics.discontinuity import discontinuity_score
 from aognet.metrics.psnr import psnr
@@ -70,7 +70,11 @@ def measurer(store: Store, *networks: Coarse, height: int = HEIGHT, batch_size: 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+    return store_in(tmp_path / "store")
+
+
+def store_in(folder: Path) -> Store:
+    return Store(CacheConfig(str(folder)), TENSORS)
 
 
 @pytest.fixture
@@ -159,7 +163,7 @@ def test_nothing_is_decoded_or_asked_twice(store: Store, units: list[Unit], no_d
     first, again = Coarse(), Coarse()
     contents = measured(measurer(store, first), units)
     no_decoding_after()
-    assert measured(measurer(Store(store.folder), again), units) == contents
+    assert measured(measurer(store_in(store.folder), again), units) == contents
     assert sum(first.seen) == 5 * 6 and again.seen == []
 
 

@@ -2,17 +2,21 @@
 
 import json
 import math
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from aognet.errors import UserError
 from aognet.evaluation import measure
+from aognet.evaluation import run as run_module
 from aognet.evaluation.measure import Measurer
 from aognet.evaluation.run import Checked, EvaluationConfig, check, evaluate
 from aognet.io.images import save_image
+from aognet.io.store import TENSORS, CacheConfig, Store
 from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, small, values, write
 
 CAMERA = {"yaw_degrees": 20.0, "fov_degrees": 70.0, "width": 32, "height": 32}
@@ -224,6 +228,24 @@ def test_the_store_is_pruned_of_what_was_not_used(generated: Path, reference: Pa
     run(other, reference, small("discontinuity"), cache=cache, cache_gigabytes=0.0, unpaired=True)
     left = {path.name for path in cache.iterdir()}
     assert left and len(left & kept) == COUNT, "the reference was used again, the first generated set was not"
+
+
+def test_another_run_removes_nothing_that_this_one_still_needs(
+    generated: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, measuring = tmp_path / "cache", run_module.measure
+
+    def then_another_ends(*args: Any) -> list[measure.Contents]:
+        contents = measuring(*args)
+        for path in cache.iterdir():
+            os.utime(path, (1e9, 1e9))
+        Store(CacheConfig(str(cache), 0.0), TENSORS).make_room()
+        return contents
+
+    monkeypatch.setattr(run_module, "measure", then_another_ends)
+    assert run(generated, reference, small(*SIMPLE), cache=cache).values
+    Store(CacheConfig(str(cache), 0.0), TENSORS).make_room()
+    assert not list(cache.iterdir())
 
 
 # ------------------------------------------------------------------------------------------------- the report

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from aognet.data.cache import CacheConfig, PanoramaCache
+from aognet.data.cache import PanoramaCache
 from aognet.diffusion.encodings import EncodingCache
 from aognet.errors import UserError
 from aognet.evaluation.protocol import digest_of
-from aognet.evaluation.store import Store
 from aognet.io.files import clear_unfinished, is_file, is_folder, made_folder, write_atomically
+from aognet.io.store import TENSORS, CacheConfig, Store
 
 FOREIGN = (
     *("model.safetensors", "a.bin", "notes.txt", "download.tmp", ".model.safetensors.7-8.tmp", ".hidden", "x.bin.tmp"),
@@ -38,9 +38,9 @@ def fill_encodings(folder: Path, number: int) -> None:
 
 
 def fill_store(folder: Path, number: int) -> None:
-    store = Store(folder, 12_000 / 2**30)
-    store.put(digest_of(number), {"a": torch.zeros(1000)})
-    store.prune()
+    store = Store(CacheConfig(str(folder), 12_000 / 2**30), TENSORS)
+    with store.held():
+        store.put(digest_of(number), {"a": torch.zeros(1000)})
 
 
 @pytest.mark.parametrize("fill", [fill_panoramas, fill_encodings, fill_store])

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from aognet.canvas import Canvas, MaskedView
-from aognet.data.cache import CacheConfig
 from aognet.diffusion.backbone import BackboneConfig
 from aognet.diffusion.execution import ExecutionConfig, place
 from aognet.diffusion.inpaint import ViewToPaint, look
@@ -21,6 +20,7 @@ from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import blend_faces, crop_faces, face_cameras, shown_alone
 from aognet.geometry.plans import PlanConfig, make_plan
+from aognet.io.store import CacheConfig
 from aognet.methods.cubediff.model import CubeDiff, cube_positions, whole_faces
 from aognet.methods.pretrained import load_method
 from aognet.nn.faces import FacesGroupNorm

@@ -1,0 +1,175 @@
+"""What is computed once stays on disk: files named by a digest of all they were made of, so that none is ever stale.
+
+Several processes and runs may share a folder, which may hold anything else, too.
+"""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from aognet.errors import UserError
+from aognet.home import default_folder, expanded
+from aognet.io.files import made_folder, unfinished_of, write_atomically
+from aognet.locking import exclusive, shared
+
+log = logging.getLogger(__name__)
+
+ABANDONED_SECONDS = 3600.0
+# The names of measurements (`aognet.evaluation.protocol.digest_of`), of encodings, and of panoramas of some height.
+OURS = re.compile(r"([0-9a-f]{24}|[0-9a-f]{32})\.safetensors|[0-9a-f]{32}-\d+\.bin")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """``folder`` of what is kept (null: nothing is) and how much it may hold.
+
+    When it is full, what this run has not used makes room; if there is nothing like that, the rest is computed each
+    time.
+    """
+
+    folder: str | None = field(default_factory=default_folder)
+    gigabytes: float = 50.0
+
+    def __post_init__(self) -> None:
+        if self.gigabytes < 0:
+            raise UserError(f"gigabytes must not be negative, got {self.gigabytes}")
+
+
+@dataclass(frozen=True)
+class FileFormat(Generic[Value]):
+    """How values become files. ``read`` raises ValueError or OSError for a file that ``pack`` did not make."""
+
+    suffix: str
+    pack: Callable[[Value], bytes]
+    read: Callable[[Path], Value]
+
+
+def _pack_tensors(tensors: Mapping[str, Tensor]) -> bytes:
+    return save({name: value.cpu().contiguous() for name, value in tensors.items()})
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load(path.read_bytes())
+    # The library looks up the name of a type without a check.
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+TENSORS: FileFormat[Mapping[str, Tensor]] = FileFormat(".safetensors", _pack_tensors, _read_tensors)
+
+
+class Store(Generic[Value]):
+    """A folder of values, each under the digest of all it was made of.
+
+    What is lost, damaged or removed by another process is computed again: whoever cannot do that reads within
+    `held`.
+    """
+
+    def __init__(self, config: CacheConfig, kept_as: FileFormat[Value], without: str = "nothing is kept"):
+        """``without``: what the log says when the folder turns out not to be writable."""
+        self.folder = None if config.folder is None else expanded(config.folder)
+        self.max_bytes = int(config.gigabytes * 2**30)
+        self.format, self.without = kept_as, without
+        self.started = time.time()
+        self._room = 0  # bytes that may be written before the folder is measured again
+
+    def get(self, key: str) -> Value | None:
+        """The value of a key; None if there is none, or a damaged file."""
+        if self.folder is None:
+            return None
+        path = self._path(key)
+        try:
+            value = self.format.read(path)
+        except (OSError, ValueError):  # not there (any more), or damaged
+            return None
+        with suppress(OSError):  # a folder that may only be read
+            os.utime(path)  # what was used last goes last
+        return value
+
+    def put(self, key: str, value: Value) -> None:
+        """Keep a value, whether there is room or not. Raises UserError where it cannot be written."""
+        self._write(key, self.format.pack(value))
+
+    def offer(self, key: str, value: Value) -> None:
+        """Keep a value if there is room. A folder that cannot be written is told once and not used any more."""
+        if self.folder is None:
+            return
+        content = self.format.pack(value)
+        try:
+            if self._has_room(len(content)):
+                self._write(key, content)
+                self._room -= len(content)
+        except UserError as error:
+            log.warning("%s: %s", self.without, error)
+            self.folder = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Until the end of the ``with`` nobody removes anything; then what no run used goes, as far as it must.
+
+        Of several holders, the last removes. Raises UserError where the folder cannot be opened.
+        """
+        with shared(self.folder):
+            yield
+        self.make_room()
+
+    def make_room(self, wanted: int = 0) -> int:
+        """Remove values that this run did not use, those used longest ago first, until ``wanted`` bytes are free.
+
+        What killed writers left goes, too. Nothing goes while another process holds the folder. Returns the bytes
+        that are free now.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(self.folder, patience=0.0))
+                return self._make_room(wanted, may_remove=True)
+            except UserError:  # in use, or not there
+                return self._make_room(wanted, may_remove=False)
+
+    def _make_room(self, wanted: int, may_remove: bool) -> int:
+        files = sorted(self._files())
+        used = sum(size for _, size, _, _ in files)
+        for used_last, size, path, unfinished in files if may_remove else ():
+            abandoned = unfinished and used_last < time.time() - ABANDONED_SECONDS
+            unused = not unfinished and used_last < self.started and used + wanted > self.max_bytes
+            if abandoned or unused:
+                with suppress(OSError):
+                    path.unlink()
+                    used -= size
+        return max(self.max_bytes - used, 0)
+
+    def _files(self) -> Iterator[tuple[float, int, Path, bool]]:
+        """When each file was used, its bytes, its path, and whether it is what a writer has not finished."""
+        with suppress(OSError):  # the folder is not there yet
+            for entry in os.scandir(self.folder):
+                unfinished = unfinished_of(entry.name)
+                if OURS.fullmatch(unfinished or entry.name):
+                    with suppress(OSError):
+                        status = entry.stat()
+                        yield status.st_mtime, status.st_size, Path(entry.path), unfinished is not None
+
+    def _has_room(self, size: int) -> bool:
+        if self._room < size:
+            free = self.make_room(min(8 * size, self.max_bytes // 4))
+            # Other processes fill the folder too: only a part of what is free is taken before it is measured again.
+            self._room = max(free // 4, min(free, size))
+        return self._room >= size
+
+    def _write(self, key: str, content: bytes) -> None:
+        with made_folder(self.folder):
+            write_atomically(self._path(key), content)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{self.format.suffix}"
