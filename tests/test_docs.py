@@ -1,0 +1,147 @@
+"""The pages say only what is there: links, anchors, paths, commands, their flags and their settings."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aognet.config import load_config
+from aognet.errors import UserError
+from tests.test_configs import check_training, checked_inference
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "aognet").rglob("*.md")])
+FOLDERS = ("aognet", "assets", "benchmarks", "config", "docs", "misc", "tests")
+LINK = re.compile(r"\]\((?!https?://)([^)\s]+)\)")
+BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+QUOTED = re.compile(r"`([^`]+)`")
+SCRIPT = re.compile(r"(misc/|benchmarks/)?\w+\.py")
+SETTING = re.compile(r"(model|data|trainer|generator|execution|inputs|captioner)\.[a-z_.]+(=\S+)?")
+# Flags of the programs that start ours: torchrun and accelerate.
+FOREIGN = {"--node_rank"}
+TRAINING = ("train_config.yaml", "train_cubediff.yaml", "embedded/next/unet.yaml", "embedded/unet.yaml")
+INFERENCE = ("inference_config.yaml", "inference_cubediff.yaml")
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def outside_blocks(page: Path) -> str:
+    return BLOCK.sub("", page.read_text(encoding="utf-8"))
+
+
+def quoted(page: Path) -> list[str]:
+    """What stands in backticks, each on one line."""
+    return [" ".join(span.split()) for span in QUOTED.findall(outside_blocks(page))]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that hosted viewers give to the headings of a page."""
+    titles = re.findall(r"^#+ (.+)$", outside_blocks(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def dead_links(page: Path) -> list[str]:
+    dead = []
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    return dead
+
+
+def dead_paths(page: Path) -> list[str]:
+    """Files and folders of the repository that a page names, in backticks or commands, and that are not there."""
+    words = {word.strip("`'\",:;()[]") for word in page.read_text(encoding="utf-8").split()}
+    paths = {word.rstrip(".") for word in words if re.fullmatch(rf"({'|'.join(FOLDERS)})/[\w./-]+", word)}
+    return sorted(path for path in paths if not (ROOT / path).exists())
+
+
+def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """The scripts of the repository that a page runs, with their arguments."""
+    blocks = [body for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == "sh"]
+    lines = [*"\n".join(blocks).replace("\\\n", " ").split("\n"), *quoted(page)]
+    for line in lines:
+        words = line.split() if line.count('"') % 2 or line.count("'") % 2 else shlex.split(line, comments=True)
+        script = next((i for i, word in enumerate(words) if SCRIPT.fullmatch(word) and (ROOT / word).exists()), None)
+        if script is not None:
+            end = next((i for i in range(script, len(words)) if words[i] in ("&&", "|")), len(words))
+            yield words[script], words[script + 1 : end]
+
+
+def flags(arguments: list[str]) -> set[str]:
+    return {word for word in arguments if re.fullmatch(r"--?[a-z][a-z_-]*", word)}
+
+
+PROBE = """
+import contextlib, io, json, runpy, sys
+helps = {}
+for script in sys.argv[1:]:
+    sys.argv, text = [script, "--help"], io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        runpy.run_path(script, run_name="__main__")
+    helps[script] = text.getvalue()
+print(json.dumps(helps))
+"""
+
+
+@pytest.fixture(scope="module")
+def known_flags() -> dict[str, set[str]]:
+    """The flags of each script that a page runs with any, as its ``--help`` says."""
+    scripts = sorted({script for page in PAGES for script, arguments in commands(page) if flags(arguments)})
+    probe = [sys.executable, "-c", PROBE, *scripts]
+    ran = subprocess.run(probe, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    helps = json.loads(ran.stdout.splitlines()[-1])
+    return {script: set(re.findall(r"(?<![\w-])--?[a-z][a-z_-]*", text)) for script, text in helps.items()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_and_paths_lead_somewhere(page: Path):
+    assert not dead_links(page)
+    assert not dead_paths(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_flags_are_those_of_the_commands(page: Path, known_flags: dict[str, set[str]]):
+    for script, arguments in commands(page):
+        if flags(arguments):
+            assert flags(arguments) <= known_flags[script], script
+    alone = {span.split()[0].split("\\")[0] for span in quoted(page) if span.startswith("--")}
+    assert {flag for flag in alone if flags([flag])} <= set().union(*known_flags.values()) | FOREIGN
+
+
+def accepts(config: str, overrides: list[str]) -> str:
+    """Empty if a config takes settings, else why not."""
+    try:
+        loaded = load_config([ROOT / "config" / config], overrides)
+        check_training(loaded) if loaded.has("trainer") else checked_inference(loaded)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_settings_are_those_of_the_configs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for script, arguments in commands(page):
+        bases = [word.removeprefix("config/") for word in arguments if word.startswith("config/")]
+        overrides = [word for word in arguments if SETTING.fullmatch(word) and "..." not in word]
+        if script in ("main.py", "inference.py") and overrides and "--resume" not in arguments:
+            tried = bases[:1] or (TRAINING if script == "main.py" else INFERENCE[:1])
+            assert any(not accepts(config, overrides) for config in tried), overrides
+    for span in quoted(page):
+        words = span.split()
+        named = all(SETTING.fullmatch(word) and not word.endswith((".safetensors", "=...")) for word in words)
+        if words and named:
+            overrides = [word if "=" in word else f"{word}=null" for word in words]
+            whole = all("=" in word for word in words)
+            trains = words[0].startswith(("model.", "data.", "trainer."))
+            reasons = (accepts(config, overrides) for config in (TRAINING if trains else INFERENCE))
+            assert any(not why or (not whole and "unknown key" not in why) for why in reasons), span
