@@ -61,6 +61,18 @@ def dead_paths(page: Path) -> list[str]:
     """Files and folders of the repository that a page names, in backticks or commands, and that are not there."""
     words = {word.strip("`'\",:;()[]") for word in page.read_text(encoding="utf-8").split()}
     paths = {word.rstrip(".") for word in words if re.fullmatch(rf"({'|'.join(FOLDERS)})/[\w./-]+", word)}
+    files = {path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    files |= {path.name for path in ROOT.glob("*.py")}
+    own = (
+        {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.py")}
+        if page.parent != ROOT
+        else files
+    )
+    for span in quoted(page):
+        if re.fullmatch(r"[\w/-]+\.py", span):
+            near = page.is_relative_to(ROOT / "aognet") and "/" not in span
+            if not any(f"/{file}".endswith(f"/{span}") for file in (own if near else files)):
+                paths.add(span)
     return sorted(path for path in paths if not (ROOT / path).exists())
 
 
