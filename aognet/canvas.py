@@ -179,7 +179,7 @@ def join(
 
 def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, similar: float = 0.25) -> Tensor:
     """Jumps known where ``beside`` is 1, given to every pixel by those near to it and of like colour there."""
-    size = tuple(min(side, cells) for side in jump.shape[-2:])
+    size = min(jump.shape[-2], cells), min(jump.shape[-1], cells)
     share = functional.adaptive_avg_pool2d(beside, size)
     mean_jump = functional.adaptive_avg_pool2d(jump * beside, size) / share.clamp_min(1e-6)
     coarse = functional.adaptive_avg_pool2d(colours, size)
@@ -221,12 +221,13 @@ def _box_mean(image: Tensor, size: int) -> Tensor:
 
 def _sums(values: Tensor, size: int, dim: int) -> Tensor:
     """Sums of ``size`` neighbours along a dimension, made of sums of 1, 2, 4, ...: faster than a convolution."""
-    count, done, span, total = values.shape[dim] - size + 1, 0, 1, 0
+    count, done, span, parts = values.shape[dim] - size + 1, 0, 1, []
     while True:
         if size & span:
-            total, done = total + values.narrow(dim, done, count), done + span
+            parts.append(values.narrow(dim, done, count))
+            done += span
         if 2 * span > size:
-            return total
+            return sum(parts[1:], parts[0])
         rest = values.shape[dim] - span
         values, span = values.narrow(dim, 0, rest) + values.narrow(dim, span, rest), 2 * span
 
@@ -257,9 +258,9 @@ def _extend(values: Tensor, weight: Tensor) -> Tensor:
 
 def _reach(weight: Tensor, pixels: float) -> Tensor:
     """1 beside the known area, falling to 0 ``pixels`` away from it."""
-    reach, step = weight, max(round(pixels / 16), 1)
+    reach, grown, step = weight, weight, max(round(pixels / 16), 1)
     for distance in torch.arange(step, pixels + step, step):
-        grown = _grown(weight if distance == step else grown, 2 * step + 1)
+        grown = _grown(grown, 2 * step + 1)
         level = (0.5 + 0.5 * torch.cos(torch.pi * distance / (pixels + step))).item()
         reach = torch.maximum(reach, grown * level)
     return functional.avg_pool2d(reach, 3, stride=1, padding=1, count_include_pad=False)

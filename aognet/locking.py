@@ -96,6 +96,7 @@ def _waited_for(path: Path, flags: int, kind: int, patience: float) -> int:
 
 def _locked(path: Path, flags: int, kind: int) -> int:
     """A descriptor of ``path`` that holds its lock. Raises BlockingIOError where another does."""
+    assert fcntl is not None, "without it `_exclusive_file` holds folders"
     while True:
         descriptor = os.open(path, flags, 0o666)
         _held.add(descriptor)

@@ -34,7 +34,7 @@ class Processes:
 
         # They wait for the slowest at the end; one that fails ends the others through the launcher.
         state = PartialState(cpu=on_cpu, timeout=timedelta(days=30))
-        return cls(state.process_index, state.num_processes, state.device)
+        return cls(state.process_index, state.num_processes, torch.device(state.device or "cpu"))
 
     def __enter__(self) -> "Processes":
         return self

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -154,7 +155,7 @@ def _caption_missing(
     if processes.first:
         _merge(config, names)
     processes.wait()
-    images = _missing(config, names, every)
+    images, failures = _missing(config, names, every), 0
     if images:
         loaded = build_captioner(captioner, processes.device)
         processes.wait()
@@ -173,7 +174,7 @@ def _caption_missing(
         _merge(config, names)
         _report(config, names, captioner.model_name)
     processes.wait()
-    return failures if images else 0
+    return failures
 
 
 def image_names(folder: Path) -> list[str]:
@@ -254,12 +255,11 @@ def _caption_all(
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
     """The same items, the next of which is made while one is in use."""
-    end = object()
     with ThreadPoolExecutor(1) as worker:
-        coming = worker.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = worker.submit(next, items, end)
-            yield item
+        coming = worker.submit(lambda: list(islice(items, 1)))
+        while following := coming.result():
+            coming = worker.submit(lambda: list(islice(items, 1)))
+            yield from following
 
 
 def _describe(batch: Sequence[Picture], captioner: Captioner, process: int) -> None:

@@ -1,6 +1,7 @@
 """BLIP-2 through Salesforce's LAVIS, for those who have it; it fetches and reads its weights in its own way."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,14 +30,17 @@ class LavisCaptioner:
                 f"backend lavis needs the package salesforce-lavis ({error}); it pins an old transformers, so install "
                 "it in an environment of its own, or use the backend transformers"
             ) from error
-        self.config, self.device, self.model, self.revision = config, device, config.model_name, None
+        self.config, self.device, self.model = config, device, config.model_name
+        self.revision: str | None = None
         network, processors, _ = load_model_and_preprocess(name=name, model_type=kind, is_eval=True, device=device)
         self._network, self._processor = network, processors["eval"]
 
     @torch.no_grad()
     def caption(self, images: Sequence[Tensor]) -> list[str]:
         """One caption for each image [3, rows, columns] in [-1, 1], in one batch."""
-        samples = {"image": torch.stack([self._processor(to_pil(image)) for image in images]).to(self.device)}
+        samples: dict[str, Any] = {
+            "image": torch.stack([self._processor(to_pil(image)) for image in images]).to(self.device)
+        }
         if self.config.prompt_prefix:
             samples["prompt"] = self.config.prompt_prefix
         captions = self._network.generate(

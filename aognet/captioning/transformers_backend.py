@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from aognet.captioning.captioner import CaptionerConfig
 from aognet.diffusion.loading import DTYPES, first_line, freeze, is_hub_id, kept_commit, load_part, resolve
@@ -83,7 +83,7 @@ def _class_name(folder: Path, model: str) -> str:
     return CLASSES[kind]
 
 
-def _load_network(name: str, folder: Path, config: CaptionerConfig, device: torch.device) -> nn.Module:
+def _load_network(name: str, folder: Path, config: CaptionerConfig, device: torch.device) -> Any:
     import transformers
 
     options: dict[str, Any] = {"dtype": DTYPES[config.dtype or ("float16" if device.type == "cuda" else "float32")]}

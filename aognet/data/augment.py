@@ -73,7 +73,7 @@ def draw_prompt(
     rng: np.random.Generator,
 ) -> str:
     """One of the captions (an empty text if there is none) with some augmented ones; true of a mirrored view too."""
-    prompt = captions[rng.integers(len(captions))] if captions else ""
+    prompt = captions[int(rng.integers(len(captions)))] if captions else ""
     count = int(rng.integers(min(config.added_captions, len(augmented)) + 1))
     if count:
         added = [augmented[index] for index in rng.permutation(len(augmented))[:count]]

@@ -79,6 +79,8 @@ class CubeSamples(PanoramaSamples[CubeSample]):
             check_pitches(self.input_pitch_degrees)
             check_share("directed", self.directed)
 
+    config: Config
+
     def __init__(self, config: Config):
         super().__init__(config)
         self.cameras = face_cameras(config.size, config.fov_degrees)

@@ -105,6 +105,8 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
             if not 8 <= self.face_size <= MAX_SIZE or self.face_size % 8:
                 raise UserError(f"face_size must be a multiple of 8 in [8, {MAX_SIZE}], got {self.face_size}")
 
+    config: Config
+
     def __init__(self, config: Config):
         super().__init__(config)
         size = config.plan.size

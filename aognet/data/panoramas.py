@@ -98,10 +98,14 @@ class PanoramaSamples(ABC, Generic[Sample]):
 
     def __len__(self) -> int:
         """Panoramas of an epoch."""
-        return len(self.panoramas)
+        return len(self._files())
 
     def __getitem__(self, number: int) -> Sample:
-        return self.draw(self.panoramas.pick(number), number)
+        return self.draw(self._files().pick(number), number)
+
+    def _files(self) -> Panoramas:
+        assert self.panoramas is not None, "samples of a stream are numbered by whoever reads it"
+        return self.panoramas
 
     def draw_turn(self, rng: np.random.Generator) -> int:
         """By how many columns a panorama is turned."""

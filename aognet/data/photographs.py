@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.data.panorama import Panorama
-from aognet.data.random_views import ViewSample, ViewSamples
+from aognet.data.random_views import PerspectiveSamples, ViewSample
 from aognet.transfer import to_device
 
 MASK = 1  # stream of random numbers beside the view's own
@@ -38,25 +38,29 @@ class PhotographSample:
     known: Bool[Tensor, "1 size size"]
 
 
-class PhotographSamples(ViewSamples):
+class PhotographSamples(PerspectiveSamples[PhotographSample]):
     """Infinite samples: views of panoramas as people photograph, nearly level, with random masks."""
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(ViewSamples.Config):
-        """As of `ViewSamples`, for which nothing is masked."""
+    class Config(PerspectiveSamples.Config):
+        """As of `aognet.data.random_views.ViewSamples`, for which nothing is masked."""
 
         fov_degrees: tuple[float, float] = (45.0, 75.0)
         pitch_degrees: tuple[float, float] = (-15.0, 15.0)
 
     def draw(self, panorama: Panorama, number: int) -> PhotographSample:
         rng = np.random.default_rng([self.config.seed, number, MASK])
-        return PhotographSample(super().draw(panorama, number), random_mask(rng, self.config.size))
+        return PhotographSample(self.draw_view(panorama, number), random_mask(rng, self.config.size))
 
     def collate(self, samples: Sequence[PhotographSample]) -> PhotographBatch:
         """Samples as a batch."""
-        views = super().collate([sample.shown for sample in samples])
-        known = torch.stack([sample.known for sample in samples])
-        return PhotographBatch(views.images, known, views.prompts, views.seeds)
+        shown = [sample.shown for sample in samples]
+        return PhotographBatch(
+            torch.stack([view.image for view in shown]),
+            torch.stack([sample.known for sample in samples]),
+            [view.prompt for view in shown],
+            torch.tensor([view.seed for view in shown]),
+        )
 
 
 def random_mask(rng: np.random.Generator, size: int) -> Bool[Tensor, "1 size size"]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aognet.data.augment import check_share, draw_prompt, light_curves
 from aognet.data.panorama import Panorama
-from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
+from aognet.data.panoramas import PanoramaConfig, PanoramaSamples, Sample
 from aognet.data.viewing import view_all
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
@@ -40,8 +40,8 @@ class ViewSample:
     seed: int
 
 
-class ViewSamples(PanoramaSamples[ViewSample]):
-    """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``."""
+class PerspectiveSamples(PanoramaSamples[Sample]):
+    """What samples made of one view of a panorama share: how the view is drawn."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config(PanoramaConfig):
@@ -65,7 +65,10 @@ class ViewSamples(PanoramaSamples[ViewSample]):
                 if not limits[0] <= least <= most <= limits[1]:
                     raise UserError(f"{name} must be [least, most] within {list(limits)}, got {[least, most]}")
 
-    def draw(self, panorama: Panorama, number: int) -> ViewSample:
+    config: Config
+
+    def draw_view(self, panorama: Panorama, number: int) -> ViewSample:
+        """View ``number`` of that panorama."""
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         pitch, fov = rng.uniform(*config.pitch_degrees), rng.uniform(*config.fov_degrees)
         camera = Camera(pitch_degrees=pitch, fov_degrees=fov, width=config.size, height=config.size)
@@ -77,6 +80,13 @@ class ViewSamples(PanoramaSamples[ViewSample]):
         prompt = draw_prompt(config.augment, captions, panorama.augmented, mirror, rng)
         image = view_all(panorama.pixels, [camera], columns, mirror, light_curves(config.augment, rng))[0]
         return ViewSample(image, prompt, int(rng.integers(2**62)))
+
+
+class ViewSamples(PerspectiveSamples[ViewSample]):
+    """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``."""
+
+    def draw(self, panorama: Panorama, number: int) -> ViewSample:
+        return self.draw_view(panorama, number)
 
     def collate(self, samples: Sequence[ViewSample]) -> ViewBatch:
         """Samples as a batch."""

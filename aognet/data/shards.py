@@ -89,7 +89,8 @@ class TarShards:
         key, index, fields = None, -1, {}
         with _told(name), _open(name) as file, _archive(file) as archive:
             while (member := archive.next()) is not None:
-                archive.members.clear()  # it would keep every header it ever read
+                # It would keep every header it ever read. Type stubs leave out what its manual does not describe.
+                archive.members.clear()  # pyrefly: ignore[missing-attribute]
                 if member.size < 0:
                     raise tarfile.ReadError(f"a member of {member.size} bytes")
                 # As in WebDataset; hidden files, such as the forks that macOS packs, are no samples.
@@ -110,7 +111,9 @@ class TarShards:
         most = self.most_bytes(extension)
         if not 0 < member.size <= most:
             return None
-        content = archive.extractfile(member).read()
+        file = archive.extractfile(member)
+        assert file is not None, "only regular files are asked for"
+        content = file.read()
         return ShardImage(content) if most > MAX_TEXT_BYTES else content
 
 
@@ -164,7 +167,7 @@ def hub_shards(
 
         builder = load_dataset_builder(dataset, name=name, revision=revision)
         if builder.name == "webdataset":  # its own reader decodes arrays and tensors
-            files = builder.config.data_files
+            files = dict(builder.config.data_files or {})
             if split not in files:
                 raise UserError(f"dataset: {dataset}: split must be one of {', '.join(map(str, files))}, got {split!r}")
             return TarShards(list(files[split]), most_bytes)
@@ -238,10 +241,10 @@ class _Header(tarfile.TarInfo):
     """A header that is no end mark must be whole: ``tarfile`` takes a broken one for the end of the archive."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
         try:
             header = super().frombuf(buf, encoding, errors)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # pyrefly: ignore[missing-attribute]
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"it is no tar file, or ends too early ({error})") from error

@@ -117,7 +117,7 @@ def _with_augmented(entries: list[CaptionedFile], files: Sequence[str]) -> list[
     captions = {name: record.captions for name, record in records.items()}
     names, paths = [entry.name for entry in entries], [entry.path for entry in entries]
     keys = check_captions(captions, names, ", ".join(files), paths=paths)
-    return [_augmented(entry, records.get(key)) for entry, key in zip(entries, keys, strict=True)]
+    return [_augmented(entry, None if key is None else records[key]) for entry, key in zip(entries, keys, strict=True)]
 
 
 def _augmented(entry: CaptionedFile, record: CaptionRecord | None) -> CaptionedFile:

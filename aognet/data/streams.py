@@ -206,7 +206,9 @@ class PanoramaStream:
         order, views = rng.permutation(len(block.samples)), self.config.views_per_panorama
         for place in range(position.place, len(order)):
             panorama = self._panorama(block.samples[order[place]])
-            for view in range(position.view, views if panorama else 0):
+            if panorama is None:
+                continue
+            for view in range(position.view, views):
                 number = position.count * parts + part
                 next_place, next_view = divmod(place * views + view + 1, views)
                 position = replace(position, place=next_place, view=next_view, count=position.count + 1)

@@ -172,7 +172,8 @@ def check_captions(
     matches = match(captions, names, paths)
     meant = {*matches.keys, *(key for keys in matches.unclear.values() for key in keys)}
     numbers = [number for number in range(len(names)) if number not in matches.unclear]
-    bare = [names[number] for number in numbers if not any(captions.get(matches.keys[number], ()))]
+    own = ((number, matches.keys[number]) for number in numbers)
+    bare = [names[number] for number, key in own if key is None or not any(captions.get(key, ()))]
     unclear = [f"{names[number]}: {' or '.join(sorted(keys)[:2])}" for number, keys in matches.unclear.items()]
     findings = (
         ("caption(s) for missing images", [name for name in captions if name not in meant]),

@@ -159,13 +159,11 @@ def coded_space(primaries: int, transfer: int) -> ColourSpace:
     return space(known[primaries], curves[transfer])
 
 
-def tagged_space(gamma: float | None, chromaticities: Sequence[float] | None) -> ColourSpace | None:
-    """The colour space of a PNG's gAMA (as the exponent of its encoding) and cHRM (white first), or None without any.
+def tagged_space(gamma: float | None, chromaticities: Sequence[float] | None) -> ColourSpace:
+    """The colour space of a PNG's gAMA (as the exponent of its encoding) and cHRM (white first), of which one may lack.
 
     :raises ValueError: for values that no colour space has.
     """
-    if gamma is None and chromaticities is None:
-        return None
     if gamma is not None and not (math.isfinite(gamma) and 0.1 <= gamma <= 10):
         raise ValueError(f"gamma {gamma}")
     order = REC709 if chromaticities is None else (*chromaticities[2:8], *chromaticities[:2])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from aognet.errors import UserError
 from aognet.io import icc, png
@@ -63,22 +63,22 @@ def decode_file(file: Path | bytes, name: str) -> DecodedImage:
             raise UserError(f"{name}: not a readable image ({reason})") from error
 
 
-def open_image(file: Path | io.BufferedIOBase, formats: Sequence[str] = ()) -> Image.Image:
+def open_image(file: Path | io.BytesIO | io.BufferedReader, formats: Sequence[str] = ()) -> Image.Image:
     """An image that is not decoded yet, by all decoders that are used or by those named alone.
 
     Raises what Pillow raises, above twice the pixels that it warns of, too."""
     with as_log_lines(str(file) if isinstance(file, Path) else "an image"):
         try:
-            return Image.open(file, formats=formats or decoders())
+            return Image.open(file, formats=tuple(formats) or decoders())
         except (ValueError, SyntaxError, OSError):
             with file.open("rb") if isinstance(file, Path) else nullcontext(file) as opened:
                 content, _ = png.bare(opened, 0)
             if len(content) == len(png.SIGNATURE):
                 raise
-            return Image.open(io.BytesIO(content), formats=formats or decoders())
+            return Image.open(io.BytesIO(content), formats=tuple(formats) or decoders())
 
 
-def _decode(file: io.BufferedIOBase, name: str) -> DecodedImage:
+def _decode(file: io.BytesIO | io.BufferedReader, name: str) -> DecodedImage:
     try:
         return _picture(file, name)
     # Limits and check sums of texts and profiles, and whatever else Pillow minds that no pixel is made of.
@@ -91,7 +91,7 @@ def _decode(file: io.BufferedIOBase, name: str) -> DecodedImage:
         return picture
 
 
-def _picture(file: io.BufferedIOBase, name: str, profile: bytes | None = None) -> DecodedImage:
+def _picture(file: io.BytesIO | io.BufferedReader, name: str, profile: bytes | None = None) -> DecodedImage:
     coded = png.coding_points(file)
     file.seek(0)
     with Image.open(file, formats=decoders()) as image:
@@ -121,7 +121,8 @@ def _picture(file: io.BufferedIOBase, name: str, profile: bytes | None = None) -
 
 def has_16_bits(image: Image.Image) -> bool:
     """Whether the file, which is not decoded yet, holds 16 bits a channel."""
-    arguments = image.tile[0][3] if image.tile else ""
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else ()
+    arguments = tiles[0][3] if tiles else ""
     return "16" in str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
@@ -134,7 +135,7 @@ def _grey_16(image: Image.Image) -> tuple[Levels, Levels | None]:
     return grey[..., None], alpha
 
 
-def _deep(file: io.BufferedIOBase) -> tuple[Levels, Levels | None] | None:
+def _deep(file: io.BytesIO | io.BufferedReader) -> tuple[Levels, Levels | None] | None:
     """16 bits a colour, of which Pillow keeps 8, of a file that Pillow has decoded; None if OpenCV cannot."""
     import cv2
 
@@ -164,7 +165,7 @@ def _plain(image: Image.Image, name: str) -> tuple[Levels, Levels | None]:
 
 
 def _ways_to_srgb(
-    profile: bytes | None, coded: tuple[int, int] | None, info: Mapping[str, Any], exif: Exif, name: str
+    profile: bytes | None, coded: tuple[int, int] | None, info: Mapping[Any, Any], exif: Exif, name: str
 ) -> Iterator[tuple[str, Callable[[Levels], Levels]]]:
     """What says how levels become those of sRGB, by precedence, and how; each may raise ValueError."""
     if coded is not None:

@@ -124,7 +124,7 @@ def check_whole(area: SphereArea | None, name: str) -> None:
 
 
 def _sized(image: Float[Tensor, "3 rows columns"], height: int, name: str) -> Tensor:
-    check_shape(*image.shape[-2:], name)
+    check_shape(*image.shape[-2:], name=name)
     return resize_panorama(image[None], height)[0]
 
 
@@ -154,7 +154,7 @@ def _averaged(values: Float[Tensor, "*rows length"], count: int) -> Float[Tensor
     """``count`` values that each average an equal share of the last dimension, cut at fractions of a value."""
     length = values.shape[-1]
     edges = torch.arange(count + 1, dtype=torch.float64) * (length / count)
-    first, total = edges[:-1].floor().long(), 0
+    first, total = edges[:-1].floor().long(), values.new_zeros(())
     for index in (first + offset for offset in range(math.ceil(length / count) + 1)):
         share = (torch.minimum(edges[1:], index + 1) - torch.maximum(edges[:-1], index)).clamp_min(0)
         total = total + values[..., index.clamp_max(length - 1)] * share.to(values)

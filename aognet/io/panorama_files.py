@@ -49,7 +49,7 @@ def read_panorama(path: Path, height: int | None = None) -> tuple[Float[Tensor, 
         loaded = load(path)
         check_whole(loaded.area, str(path))
         image = loaded.image.add_(1).div_(2)
-    check_shape(*image.shape[-2:], str(path))
+    check_shape(*image.shape[-2:], name=str(path))
     return resize_panorama(image[None], height or image.shape[-2])[0], encoding
 
 

@@ -53,13 +53,13 @@ def _enter() -> None:
             # Of half the pixels that are allowed here, and checked.
             warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-            def keep(message: Any, category: Any, filename: str, *rest: Any) -> None:
+            def keep(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **named: Any) -> None:
                 if filename.startswith(_PILLOW):
                     text, said = " ".join(str(message).split()), getattr(_here, "said", None)
                     if said is not None and text not in said:
                         said.append(text)
                 else:
-                    shown(message, category, filename, *rest)
+                    shown(message, category, filename, *rest, **named)
 
             warnings.showwarning = keep
 

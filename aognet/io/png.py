@@ -16,7 +16,7 @@ _KEPT, _XMP, _MAX_KEPT = (*_COLOURS, b"eXIf", b"iTXt"), b"XML:com.adobe.xmp\0\0"
 _MAX_CHUNKS = 1 << 16
 
 
-def chunks(file: io.BufferedIOBase) -> Iterator[tuple[bytes, int, int]]:
+def chunks(file: io.BytesIO | io.BufferedReader) -> Iterator[tuple[bytes, int, int]]:
     """Kind, place and length of the data of each chunk; nothing for another file than a PNG."""
     file.seek(0)
     place = len(SIGNATURE)
@@ -32,7 +32,7 @@ def chunks(file: io.BufferedIOBase) -> Iterator[tuple[bytes, int, int]]:
         place += length + 12
 
 
-def coding_points(file: io.BufferedIOBase) -> tuple[int, int] | None:
+def coding_points(file: io.BytesIO | io.BufferedReader) -> tuple[int, int] | None:
     """Colour primaries and transfer function of a cICP chunk (section 11.3.2.6), as ITU-T H.273 numbers them."""
     for kind, place, length in chunks(file):
         if kind == b"IDAT":
@@ -44,7 +44,7 @@ def coding_points(file: io.BufferedIOBase) -> tuple[int, int] | None:
     return None
 
 
-def bare(file: io.BufferedIOBase, most_profile: int) -> tuple[bytes, bytes | None]:
+def bare(file: io.BytesIO | io.BufferedReader, most_profile: int) -> tuple[bytes, bytes | None]:
     """A PNG of the pixels of another, of its colours, EXIF data and XMP if they are undamaged, and its ICC profile.
 
     ``most_profile``: bytes of a profile that is unpacked; a larger or damaged one is left out.

@@ -6,7 +6,6 @@ Light that is none (NaN, negative) counts as black, and infinite light as the la
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64, UInt16
@@ -14,7 +13,6 @@ from jaxtyping import Float, Float32, Int64, UInt16
 from aognet.errors import UserError
 from aognet.io.srgb import encode_srgb
 
-Level = TypeVar("Level", np.uint8, np.uint16)
 CURVES = ("published", "srgb", "filmic")
 _HALF_MAX = 65504.0
 _CHUNK = 1 << 18  # values at a time, so that they stay in the processor's cache
@@ -61,7 +59,7 @@ def tone_map(
 
 
 def tone_map_to_levels(
-    radiance: Float[np.ndarray, "height width 3"], levels: type[Level], config: ToneMap = ToneMap()
+    radiance: Float[np.ndarray, "height width 3"], levels: type[np.uint8] | type[np.uint16], config: ToneMap = ToneMap()
 ) -> np.ndarray:
     """Linear light as the nearest integers, 0 to the largest of ``levels`` (`numpy.uint8` or `numpy.uint16`).
 

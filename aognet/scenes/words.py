@@ -1,11 +1,14 @@
 """Small help for writing captions: choosing a wording, joining what was seen into a list, naming colours."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
+Word = TypeVar("Word", bound=str)
 
-def pick(rng: np.random.Generator, *choices: str) -> str:
+
+def pick(rng: np.random.Generator, *choices: Word) -> Word:
     """One of the wordings."""
     return choices[int(rng.integers(len(choices)))]
 

@@ -71,9 +71,17 @@ MIN_SHARE = 0.004
 class World(Protocol):
     """What can be seen from the camera at the origin, which stands upright."""
 
-    caption: str  # true of the whole panorama
-    labels: Sequence[str]  # nouns for captions ("a bed"); labels[0] is ""; the same noun twice: two things
-    discs: Sequence[Disc]  # sun and moon, if they shine
+    @property
+    def caption(self) -> str:
+        """True of the whole panorama."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Nouns for captions ("a bed"); ``labels[0]`` is ""; the same noun twice: two things."""
+
+    @property
+    def discs(self) -> Sequence[Disc]:
+        """Sun and moon, if they shine."""
 
     def seen(self, rays: Rays) -> Seen:
         """What each ray meets."""

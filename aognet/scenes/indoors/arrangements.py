@@ -31,7 +31,7 @@ def rug(f: Furnisher, wide: float, deep: float) -> None:
         middle = f.rng.uniform(shell.low + half, np.maximum(shell.high - half, shell.low + half + 1e-3))
         corners = [middle + half * (a, b) for a in (-1, 1) for b in (-1, 1)]
         # Seen from right above, a rug would fill the picture's whole lower edge.
-        if all(shell.inside(*corner, 0.05) for corner in corners) and (np.abs(middle) > half + 0.2).any():
+        if all(shell.inside(*corner, margin=0.05) for corner in corners) and (np.abs(middle) > half + 0.2).any():
             f.add(fittings.rug(f.rng, wide, deep), middle)
             return
 

@@ -122,7 +122,7 @@ class Furnisher:
         sides = [(-0.5, 0.0), (0.5, 0.0), (0.5, 1.0), (-0.5, 1.0)]
         area = np.array([place + x * thing.wide * a + z * (thing.deep + front) * b for a, b in sides])
         body = np.array([place + x * thing.wide * a + z * thing.deep * b for a, b in sides])
-        if not all(self.room.shell.inside(*corner, -0.005) for corner in body):
+        if not all(self.room.shell.inside(*corner, margin=-0.005) for corner in body):
             return False
         if _distance(body) < clear or any(_overlap(area, other) for other in self.on_floor):
             return False
@@ -140,7 +140,7 @@ class Furnisher:
             place = self.rng.uniform(shell.low + margin, shell.high - margin)
             yaw = float(self.rng.integers(4)) * np.pi / 2
             middle = place + _axes(yaw)[1] * thing.deep / 2
-            if shell.inside(*middle, margin + min(thing.deep, thing.wide) / 2) and self.stand(
+            if shell.inside(*middle, margin=margin + min(thing.deep, thing.wide) / 2) and self.stand(
                 thing, place, yaw, clear=clear
             ):
                 return True

@@ -228,13 +228,8 @@ def plant(rng: np.random.Generator) -> Thing:
 
 def fireplace(rng: np.random.Generator, lit: bool) -> Thing:
     """A chimney breast with a mantelpiece, and a fire in it if ``lit``."""
-    stone = Finish(
-        *(
-            (("brick", rgb(0.5, 0.27, 0.2), rgb(0.66, 0.63, 0.58), 0.22))
-            if rng.random() < 0.5
-            else ("marble", rgb(0.85, 0.84, 0.81), rgb(0.6, 0.58, 0.56))
-        )
-    )
+    bricks = Finish("brick", rgb(0.5, 0.27, 0.2), rgb(0.66, 0.63, 0.58), 0.22)
+    stone = bricks if rng.random() < 0.5 else Finish("marble", rgb(0.85, 0.84, 0.81), rgb(0.6, 0.58, 0.56))
     parts = [slab(0.0, 0.0, 0.0, 0.9, 0.75, 0.06, plain(0.06, 0.055, 0.05))]
     parts += [slab(side * 0.62, 0.0, 0.0, 0.34, 1.08, 0.36, stone) for side in (-1, 1)]
     parts += [

@@ -58,7 +58,7 @@ def _row(f: Furnisher, on: float, middle: np.ndarray) -> None:
     for number in range(count):
         place = middle + along * size.max() * ((number + 0.5) / count - 0.5)
         high = shell.ceiling_at(*place) - shell.floor
-        if shell.inside(*place, 0.5) and np.hypot(*place) > 0.5 and not _open_above(f, place):
+        if shell.inside(*place, margin=0.5) and np.hypot(*place) > 0.5 and not _open_above(f, place):
             f.add(pendant(WARM, 300 * on, high, min(high - 0.5, max(2.1, high * 0.62)), 0.2), place)
 
 
@@ -69,5 +69,5 @@ def _panels(f: Furnisher, lux: float) -> None:
     for i in range(count[0]):
         for j in range(count[1]):
             place = shell.low + (shell.high - shell.low) * (np.array([i, j]) + 0.5) / count
-            if shell.inside(*place, 0.35) and not _open_above(f, place):
+            if shell.inside(*place, margin=0.35) and not _open_above(f, place):
                 f.add(panel(NEUTRAL, lux, shell.ceiling_at(*place) - shell.floor), place)

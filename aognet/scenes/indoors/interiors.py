@@ -49,10 +49,11 @@ def indoors(rng: np.random.Generator, kind: str) -> FurnishedRoom:
     """A random room of one of the kinds in ``ROOMS``."""
     spec = KINDS[kind]
     weather: Weather = pick(rng, "clear", "clear", "clear", "cloudy", "overcast", "sunset", "twilight", "night")
-    for _ in range(_TRIES):
-        f, surfaces = _furnished(rng, spec, weather)
+    f, surfaces = _furnished(rng, spec, weather)
+    for _ in range(_TRIES - 1):
         if any(spec.must in noun for noun in f.seen) or not spec.must:
             break
+        f, surfaces = _furnished(rng, spec, weather)
     # What makes the room what it is comes first.
     things = sorted(f.seen, key=lambda noun: not spec.must or spec.must not in noun)
     light = _WHEN[weather] if any(opening.kind == "window" for opening in f.room.openings) else ()
@@ -64,8 +65,8 @@ def _furnished(rng: np.random.Generator, spec: RoomKind, weather: Weather) -> tu
     """A room with all that stands in it, and words for what covers it."""
     form, ceiling = pick(rng, *spec.forms), pick(rng, *spec.ceilings)
     form = form if ceiling == "flat" else "box"
-    size = tuple(float(rng.uniform(*bounds)) for bounds in (spec.short, spec.long, spec.high))
-    shell = draw_shell(rng, size, form, ceiling, float(rng.uniform(1.45, 1.65)), spec.aside)
+    short, long, high = (float(rng.uniform(*bounds)) for bounds in (spec.short, spec.long, spec.high))
+    shell = draw_shell(rng, (short, long, high), form, ceiling, float(rng.uniform(1.45, 1.65)), spec.aside)
     sides = _window_walls(rng, shell, spec)
     sky = draw_sky(rng, weather, azimuth=_azimuth(rng, shell, sides))
     floor, floor_word = floor_of(rng, pick(rng, *spec.floors))

@@ -143,7 +143,7 @@ class Lightmap:
         for number, nodes in enumerate(owners):
             share[number, nodes] = 1 / max(len(nodes), 1)
         stacked = (np.array(part, np.float32) for part in (places, normals, areas, colors))
-        return Patch(*stacked, share)
+        return Patch(*stacked, share=share)
 
     def _smooth(self) -> None:
         """Averages neighbours, to hide the steps of the voxels."""

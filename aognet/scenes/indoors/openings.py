@@ -80,7 +80,9 @@ class Opening:
         times = np.stack([ahead, np.where(ways[0] == 0, np.inf, along), np.where(ways[1] == 0, np.inf, upright)])
         side = times.argmin(0)
         met.distance[near] += times.min(0)
-        met.face[near] = first + np.choose(side, [0, np.where(ways[0] > 0, 2, 1), np.where(ways[1] > 0, 4, 3)])
+        met.face[near] = first + np.choose(
+            side, [np.zeros_like(side), np.where(ways[0] > 0, 2, 1), np.where(ways[1] > 0, 4, 3)]
+        )
 
     def passes(self, wall: Frame, points: np.ndarray, light: np.ndarray, soft: float) -> np.ndarray:
         """Part (n,) of the light from direction ``light`` that comes through to points (n, 3).

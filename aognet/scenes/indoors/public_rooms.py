@@ -140,13 +140,10 @@ def lobby(f: Furnisher) -> None:
 def _columns(f: Furnisher) -> None:
     """Two rows of columns."""
     shell = f.room.shell
-    stone = Finish(
-        *(
-            ("marble", rgb(0.86, 0.84, 0.8), rgb(0.6, 0.56, 0.5))
-            if f.rng.random() < 0.6
-            else ("plaster", jitter(f.rng, rgb(0.88, 0.86, 0.82)))
-        )
-    )
+    if f.rng.random() < 0.6:
+        stone = Finish("marble", rgb(0.86, 0.84, 0.8), rgb(0.6, 0.56, 0.5))
+    else:
+        stone = Finish("plaster", jitter(f.rng, rgb(0.88, 0.86, 0.82)))
     size = shell.high - shell.low
     long = int(np.argmax(size))
     for part in (np.arange(int(size[long] // 3.2)) + 0.5) / max(1, int(size[long] // 3.2)):

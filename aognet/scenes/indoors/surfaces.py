@@ -53,7 +53,8 @@ class Frames:
     def one(self, number: int) -> Frame:
         """One of them."""
         rows = (part[number].astype(float) for part in (self.origins, self.us, self.vs, self.normals))
-        return Frame(*rows, tuple(float(length) for length in self.sizes[number]))
+        width, height = self.sizes[number].tolist()
+        return Frame(*rows, size=(width, height))
 
     @staticmethod
     def join(parts: Sequence["Frames"]) -> "Frames":

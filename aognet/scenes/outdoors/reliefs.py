@@ -55,7 +55,8 @@ def _ridged(rng: np.random.Generator, first: float, octaves: int, gain: float) -
 
 
 def _fractal(rng: np.random.Generator, first: float, octaves: int, gain: float) -> np.ndarray:
-    return sum(gain**number * _octave(rng, first * 2.03**number) for number in range(octaves))
+    parts = (gain**number * _octave(rng, first * 2.03**number) for number in range(octaves))
+    return sum(parts, np.zeros((SIZE, SIZE)))
 
 
 def _alpine(rng: np.random.Generator) -> np.ndarray:
