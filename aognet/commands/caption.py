@@ -44,9 +44,7 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
     from aognet.processes import Processes
 
     flags = {**vars(options), "stride_degrees": options.stride}
-    captioner, config = (
-        schema(**{one.name: flags[one.name] for one in fields(schema)})
-        for schema in (CaptionerConfig, FolderCaptionsConfig)
-    )
+    captioner = CaptionerConfig(**{one.name: flags[one.name] for one in fields(CaptionerConfig)})
+    config = FolderCaptionsConfig(**{one.name: flags[one.name] for one in fields(FolderCaptionsConfig)})
     with Processes.start(options.device) as processes:
         return 1 if caption_folder(config, captioner, processes) else 0

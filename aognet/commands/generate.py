@@ -140,7 +140,7 @@ def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, obj
             raise UserError(f"{poses}: no pose for {Path(images[number]).name}{could}")
     if unused := [str(name) for name in table.values if name not in found.keys]:
         log.warning("%s: %d pose(s) of images that are not given (%s)", poses, len(unused), a_few(unused))
-    sections = [table.section(key) for key in found.keys]
+    sections = [table.section(key) for key in found.keys if key is not None]
     return [
         {**vars(build_config(section, Pose)), "image": image} for image, section in zip(images, sections, strict=True)
     ]

@@ -121,7 +121,7 @@ class Store(Generic[Value]):
 
         Of several holders, the last removes. Raises UserError where the folder cannot be opened.
         """
-        with shared(self.folder):
+        with shared(self._place()):
             yield
         self.make_room()
 
@@ -133,7 +133,7 @@ class Store(Generic[Value]):
         """
         with ExitStack() as stack:
             try:
-                stack.enter_context(exclusive(self.folder, patience=0.0))
+                stack.enter_context(exclusive(self._place(), patience=0.0))
                 return self._make_room(wanted, may_remove=True)
             except UserError:  # in use, or not there
                 return self._make_room(wanted, may_remove=False)
@@ -168,8 +168,12 @@ class Store(Generic[Value]):
         return self._room >= size
 
     def _write(self, key: str, content: bytes) -> None:
-        with made_folder(self.folder):
+        with made_folder(self._place()):
             write_atomically(self._path(key), content)
 
+    def _place(self) -> Path:
+        assert self.folder is not None, "a store without a folder keeps nothing"
+        return self.folder
+
     def _path(self, key: str) -> Path:
-        return self.folder / f"{key}{self.format.suffix}"
+        return self._place() / f"{key}{self.format.suffix}"
