@@ -17,6 +17,11 @@ from aognet.errors import UserError
 NAME = "oc.env"
 
 
+def dotted(key: Any) -> str:
+    """A full key of OmegaConf, such as ``a.b[0].c``, with dots alone."""
+    return re.sub(r"\[(\w+)\]", r".\1", str(key or ""))
+
+
 @contextmanager
 def environment(own: Callable[[str], bool]) -> Iterator[None]:
     """While references are resolved, the environment is read only for keys (dotted) that ``own`` says yes to.
@@ -26,7 +31,7 @@ def environment(own: Callable[[str], bool]) -> Iterator[None]:
     refused: list[str] = []
 
     def env(*words: Any, _node_: Any) -> Any:
-        key = re.sub(r"\[(\w+)\]", r".\1", str(_node_._get_full_key(None)))
+        key = dotted(_node_._get_full_key(None))
         if own(key):
             return oc.env(*words)
         refused.append(key)
@@ -44,6 +49,6 @@ def environment(own: Callable[[str], bool]) -> Iterator[None]:
         OmegaConf.register_resolver(NAME, oc.env, replace=True, annotation_validation="off")
     if refused:
         raise UserError(
-            f"{refused[0]}: a file may not read the environment (${{{NAME}:...}}); give it on the command line: "
-            f"'{refused[0]}=...'"
+            f"may not read the environment in a file (${{{NAME}:...}}); give it on the command line: {refused[0]}=...",
+            key=refused[0],
         ) from cause

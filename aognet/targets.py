@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
-from aognet.config import LoadedConfig, build_config, refused
+from aognet.config import LoadedConfig, build_config
 from aognet.errors import UserError
 from aognet.methods.method import imported, methods
 
@@ -32,19 +32,14 @@ def target_class(section: LoadedConfig) -> type:
     close = get_close_matches(str(target or ""), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     problem = "is missing" if target is None else f"is unknown: {target!r}"
-    raise UserError(
-        f"{section.source('target')}: {section.key('target')} {problem}; {hint}known: {', '.join(sorted(known))}"
-    )
+    raise section.error(f"{problem}; {hint}known: {', '.join(sorted(known))}", "target")
 
 
 def check(section: LoadedConfig, needs: str) -> None:
     """Refuse what :func:`build` would refuse in the section itself, and a class without the method ``needs``."""
     target = target_class(section)
     if not hasattr(target, needs):
-        raise UserError(
-            f"{section.source('target')}: {section.key('target')}: {section.values['target']!r} does not fit here, "
-            f"{target.__name__} has no {needs}"
-        )
+        raise section.error(f"does not fit here, {target.__name__} has no {needs}", "target", section.values["target"])
     build_config(section, target.Config)
 
 
@@ -55,4 +50,4 @@ def build(section: LoadedConfig, **extra: Any) -> Any:
     try:
         return target(config, **extra)
     except UserError as error:  # what only building finds, such as an empty folder
-        raise refused(section, "", str(error)) from error
+        raise section.failed(error) from error

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A part may import itself and the parts of earlier rows; parts of one row do not know each other.
 LAYERS = (
     {"errors", "terminal", "threads"},
-    {"geometry", "home", "installed", "interpolation", "locking", "processes", "transfer", "workers"},
+    {"geometry", "home", "installed", "interpolation", "locking", "plain_yaml", "processes", "transfer", "workers"},
     {"io"},
     {"canvas", "config", "provenance"},
     {"data", "nn", "metrics", "scenes"},

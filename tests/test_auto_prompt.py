@@ -202,8 +202,8 @@ def test_a_real_captioner_is_gone_before_painting_starts(
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("captioner.modell=x", "unknown key 'captioner.modell'; did you mean 'model'"),
-        ("captioner.num_beams=0", "captioner.num_beams: num_beams must be at least 1"),
+        ("captioner.modell=x", "captioner.modell is an unknown key; did you mean 'model'"),
+        ("captioner.num_beams=0", "captioner.num_beams must be at least 1"),
         ("captioner.backend=blip", "captioner.backend"),
         ("captioner.load_in=3bit", "load_in must be 8bit or 4bit"),
     ],

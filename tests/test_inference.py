@@ -239,7 +239,7 @@ def test_editing_names_what_is_wrong(paint: Paint, run: Path, tmp_path: Path) ->
     content = json.loads((run / "run.json").read_text())
     content["request"]["generator"]["plan"]["sise"] = 3
     (run / "run.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="run.json: unknown key 'generator.plan.sise'; did you mean 'size'"):
+    with pytest.raises(UserError, match="run.json: generator.plan.sise is an unknown key; did you mean 'size'"):
         paint("--repaint", "0,80: x", out=run)
     (run / "run.json").write_text("{")
     for arguments in (("--undo", 1), ("--repaint", "0,0: x")):

@@ -50,10 +50,10 @@ class CaptionerConfig:
             check_dtype(self.dtype)
         check_text(self.prompt_prefix, "prompt_prefix")
         if self.load_in not in (None, "8bit", "4bit"):
-            raise UserError(f"load_in must be 8bit or 4bit, got {self.load_in!r}")
+            raise UserError("must be 8bit or 4bit", key="load_in", value=self.load_in)
         for key in ("num_beams", "max_new_tokens"):
             if getattr(self, key) < 1:
-                raise UserError(f"{key} must be at least 1, got {getattr(self, key)}")
+                raise UserError("must be at least 1", key=key, value=getattr(self, key))
 
     @property
     def model_name(self) -> str:

@@ -11,8 +11,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from aognet.captioning.captioner import CaptionerConfig
-from aognet.diffusion.loading import DTYPES, first_line, freeze, is_hub_id, kept_commit, load_part, resolve
-from aognet.errors import UserError
+from aognet.diffusion.loading import DTYPES, freeze, is_hub_id, kept_commit, load_part, resolve
+from aognet.errors import UserError, first_line
 from aognet.io.images import to_pil
 
 CLASSES = {"blip": "BlipForConditionalGeneration", "blip-2": "Blip2ForConditionalGeneration"}

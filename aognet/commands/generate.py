@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aognet import cli
-from aognet.config import LoadedConfig, build_config, load_config, quoted
+from aognet.config import LoadedConfig, build_config, load_config
 from aognet.errors import UserError
 from aognet.installed import CONFIGS
+from aognet.plain_yaml import quoted
 
 log = logging.getLogger("aognet.inference")
 

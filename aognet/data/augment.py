@@ -32,24 +32,24 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         for name in ("exposure_stops", "colour_stops"):
             if not 0 <= getattr(self, name) <= 4:
-                raise UserError(f"{name} must lie in [0, 4], got {getattr(self, name)}")
+                raise UserError("must lie in [0, 4]", key=name, value=getattr(self, name))
         if self.added_captions < 0:
-            raise UserError(f"added_captions must not be negative, got {self.added_captions}")
+            raise UserError("must not be negative", key="added_captions", value=self.added_captions)
         check_share("word_swaps", self.word_swaps)
         if self.word_swaps and find_spec("nlpaug") is None:
-            raise UserError(f"word_swaps {self.word_swaps} needs the library nlpaug: pip install nlpaug")
+            raise UserError("needs the library nlpaug (pip install nlpaug)", key="word_swaps", value=self.word_swaps)
 
 
 def check_pitches(pitches: Sequence[float]) -> None:
     """Raises UserError unless ``input_pitch_degrees`` are pitches in degrees, at least one."""
     if not pitches or not all(-90 <= pitch <= 90 for pitch in pitches):
-        raise UserError(f"input_pitch_degrees must be pitches between -90 and 90, got {list(pitches)}")
+        raise UserError("must be pitches between -90 and 90", key="input_pitch_degrees", value=list(pitches))
 
 
 def check_share(name: str, value: float) -> None:
     """Raises UserError unless a setting is a share."""
     if not 0 <= value <= 1:
-        raise UserError(f"{name} must be a share between 0 and 1, got {value}")
+        raise UserError("must be a share between 0 and 1", key=name, value=value)
 
 
 def light_curves(config: AugmentConfig, rng: np.random.Generator) -> Curves:

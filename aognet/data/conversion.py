@@ -38,9 +38,11 @@ class Conversion:
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
-            raise UserError(f"format must be one of {', '.join(FORMATS)}; got {self.format!r}")
+            raise UserError(f"must be one of {', '.join(FORMATS)}", key="format", value=self.format)
         if self.size and (min(self.size) < 1 or math.prod(self.size) > MAX_PIXELS):
-            raise UserError(f"size must be from 1x1 to {MAX_PIXELS} pixels, got {self.size[0]}x{self.size[1]}")
+            raise UserError(
+                f"must be from 1x1 to {MAX_PIXELS} pixels", key="size", value=f"{self.size[0]}x{self.size[1]}"
+            )
 
 
 @dataclass(frozen=True)

@@ -70,12 +70,12 @@ class CubeSamples(PanoramaSamples[CubeSample]):
         def __post_init__(self) -> None:
             super().__post_init__()
             if not 8 <= self.size <= MAX_SIZE or self.size % 8:
-                raise UserError(f"size must be a multiple of 8 in [8, {MAX_SIZE}], got {self.size}")
+                raise UserError(f"must be a multiple of 8 in [8, {MAX_SIZE}]", key="size", value=self.size)
             if not 90 <= self.fov_degrees <= 120:
-                raise UserError(f"fov_degrees must lie in [90, 120], got {self.fov_degrees}")
+                raise UserError("must lie in [90, 120]", key="fov_degrees", value=self.fov_degrees)
             if not self.input_fov_degrees or not all(0 < fov < 180 for fov in self.input_fov_degrees):
                 fields = list(self.input_fov_degrees)
-                raise UserError(f"input_fov_degrees must be fields of view between 0 and 180, got {fields}")
+                raise UserError("must be fields of view between 0 and 180", key="input_fov_degrees", value=fields)
             check_pitches(self.input_pitch_degrees)
             check_share("directed", self.directed)
 

@@ -75,7 +75,7 @@ class LatentSamples:
 
         def __post_init__(self) -> None:
             if self.shard < 1 or self.count < self.shard or self.count % self.shard:
-                raise UserError(f"count must be a multiple of shard ({self.shard}), got {self.count}")
+                raise UserError(f"must be a multiple of shard ({self.shard})", key="count", value=self.count)
 
         @property
         def shards(self) -> list[Path]:

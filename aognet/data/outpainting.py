@@ -96,14 +96,16 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
             super().__post_init__()
             if not self.input_fov_degrees or not all(0 < fov < 180 for fov in self.input_fov_degrees):
                 raise UserError(
-                    f"input_fov_degrees must be fields of view between 0 and 180, got {list(self.input_fov_degrees)}"
+                    "must be fields of view between 0 and 180",
+                    key="input_fov_degrees",
+                    value=list(self.input_fov_degrees),
                 )
             check_pitches(self.input_pitch_degrees)
             check_share("directed", self.directed)
             if self.first_steps < 0:
-                raise UserError(f"first_steps must not be negative, got {self.first_steps}")
+                raise UserError("must not be negative", key="first_steps", value=self.first_steps)
             if not 8 <= self.face_size <= MAX_SIZE or self.face_size % 8:
-                raise UserError(f"face_size must be a multiple of 8 in [8, {MAX_SIZE}], got {self.face_size}")
+                raise UserError(f"must be a multiple of 8 in [8, {MAX_SIZE}]", key="face_size", value=self.face_size)
 
     config: Config
 

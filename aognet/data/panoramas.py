@@ -41,15 +41,17 @@ class PanoramaConfig(SourceConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.folders and not self.manifests and self.stream is None:
-            raise UserError("folders must name at least one folder of panoramas, got []; or set manifests, or stream")
+            raise UserError(
+                "must name at least one folder of panoramas; or set manifests, or stream", key="folders", value=[]
+            )
         if self.stream is not None and (self.folders or self.manifests):
-            raise UserError(f"stream excludes folders and manifests, got {[*self.folders, *self.manifests]}")
+            raise UserError("excludes folders and manifests", key="stream", value=[*self.folders, *self.manifests])
         if not 16 <= self.height <= 16384:
-            raise UserError(f"height must lie in [16, 16384], got {self.height}")
+            raise UserError("must lie in [16, 16384]", key="height", value=self.height)
         if not 0 <= self.turns <= 2 * self.height:
-            raise UserError(f"turns must lie in [0, {2 * self.height}], the columns; got {self.turns}")
+            raise UserError(f"must lie in [0, {2 * self.height}], the columns", key="turns", value=self.turns)
         if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed must lie in [0, 2^32), got {self.seed}")
+            raise UserError("must lie in [0, 2^32)", key="seed", value=self.seed)
 
 
 class Panoramas:

@@ -58,12 +58,12 @@ class PerspectiveSamples(PanoramaSamples[Sample]):
         def __post_init__(self) -> None:
             super().__post_init__()
             if not 8 <= self.size <= MAX_SIZE:
-                raise UserError(f"size must lie in [8, {MAX_SIZE}], got {self.size}")
+                raise UserError(f"must lie in [8, {MAX_SIZE}]", key="size", value=self.size)
             check_share("directed", self.directed)
             for name, limits in (("fov_degrees", (1, 170)), ("pitch_degrees", (-90, 90))):
                 least, most = getattr(self, name)
                 if not limits[0] <= least <= most <= limits[1]:
-                    raise UserError(f"{name} must be [least, most] within {list(limits)}, got {[least, most]}")
+                    raise UserError(f"must be [least, most] within {list(limits)}", key=name, value=[least, most])
 
     config: Config
 

@@ -42,13 +42,17 @@ class SourceConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
-        if self.limit < 0 or any(limit < 0 for limit in self.limits):
-            raise UserError(f"limit and limits must not be negative, got {self.limit} and {self.limits}")
+        if self.limit < 0:
+            raise UserError("must not be negative", key="limit", value=self.limit)
+        if any(limit < 0 for limit in self.limits):
+            raise UserError("must not be negative", key="limits", value=self.limits)
         if self.limits and len(self.limits) != len(self.folders):
-            raise UserError(f"limits must be one number for each of {len(self.folders)} folders, got {self.limits}")
+            raise UserError(
+                f"must be one number for each of {len(self.folders)} folders", key="limits", value=self.limits
+            )
         if self.repeats and (len(self.repeats) != len(self.folders) or min(self.repeats) < 1):
             raise UserError(
-                f"repeats must be a number from 1 on for each of {len(self.folders)} folders, got {self.repeats}"
+                f"must be a number from 1 on for each of {len(self.folders)} folders", key="repeats", value=self.repeats
             )
 
 

@@ -45,9 +45,9 @@ class SplitConfig:
     def __post_init__(self) -> None:
         for name in ("validation", "test"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name} must be a share between 0 and 1, got {getattr(self, name)}")
+                raise UserError("must be a share between 0 and 1", key=name, value=getattr(self, name))
         if self.validation + self.test > 1:
-            raise UserError(f"validation and test are more than everything: {self.validation} and {self.test}")
+            raise UserError("and test are more than everything", key="validation", value=[self.validation, self.test])
 
 
 class Split:

@@ -66,16 +66,16 @@ class StreamConfig:
 
     def __post_init__(self) -> None:
         if bool(self.shards) == bool(self.dataset):
-            raise UserError(f"stream needs shards or dataset, one of them, got {self.shards} and {self.dataset!r}")
+            raise UserError("or dataset must be set, one of them", key="shards", value=[self.shards, self.dataset])
         for name in ("name", "revision"):
             if self.shards and getattr(self, name) is not None:
-                raise UserError(f"{name} is for a dataset, not for shards, got {getattr(self, name)!r}")
+                raise UserError("is for a dataset, not for shards", key=name, value=getattr(self, name))
         for name in ("image_key", "caption_key", "augmented_key"):
             if getattr(self, name) == "":
-                raise UserError(f"{name} must be an extension, a column or null, got ''")
+                raise UserError("must be an extension, a column or null", key=name, value="")
         for name in ("block", "views_per_panorama"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise UserError("must be at least 1", key=name, value=getattr(self, name))
 
 
 @dataclass(frozen=True)

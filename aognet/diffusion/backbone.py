@@ -48,7 +48,7 @@ class BackboneConfig:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise UserError("model must be a hub id or a folder, got ''")
+            raise UserError("must be a hub id or a folder", key="model", value="")
         check_dtype(self.dtype)
 
 

@@ -84,8 +84,9 @@ def check_image_guidance(sampler: SamplerConfig, is_told: bool) -> None:
     """Raises UserError where a sampler guides by the image and the UNet is not told what is known of it."""
     if sampler.guides_by_image and not is_told:
         raise UserError(
-            "sampler.image_guidance needs a UNet that is told what is known; with this one it is put back after each "
-            f"step; got {sampler.image_guidance:g}"
+            "needs a UNet that is told what is known; with this one it is put back after each step",
+            key="sampler.image_guidance",
+            value=sampler.image_guidance,
         )
 
 

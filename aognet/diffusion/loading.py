@@ -16,7 +16,7 @@ from torch import nn
 from aognet.diffusion.foreign import PICKLES, missing_weights, what_it_is
 from aognet.diffusion.part_configs import check_part, read_json
 from aognet.diffusion.sampling.schedulers import ignored_noise
-from aognet.errors import UserError
+from aognet.errors import UserError, first_line
 from aognet.home import check_hub_folder, expanded
 
 FILE_SUFFIXES = (
@@ -39,7 +39,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def check_dtype(name: str) -> None:
     """Raise UserError unless ``name`` is a key of `DTYPES`."""
     if name not in DTYPES:
-        raise UserError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
+        raise UserError(f"must be one of {', '.join(DTYPES)}", key="dtype", value=name)
 
 
 def resolve(
@@ -221,9 +221,3 @@ def load_scheduler(folder: Path, component: str = "scheduler") -> Any:
     wanted = {"steps_offset": 1, "skip_prk_steps": True}
     mended = {key: value for key, value in wanted.items() if scheduler.config.get(key, value) != value}
     return scheduler_class.from_config(scheduler.config, **mended) if mended else scheduler
-
-
-def first_line(error: BaseException) -> str:
-    """The first sentence of what an error says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__

@@ -34,9 +34,9 @@ class Emphasis:
 
     def __post_init__(self) -> None:
         if not self.timestep_shift > 0:
-            raise UserError(f"timestep_shift must be more than 0, got {self.timestep_shift}")
+            raise UserError("must be more than 0", key="timestep_shift", value=self.timestep_shift)
         if self.snr_limit < 0:
-            raise UserError(f"snr_limit must not be negative, got {self.snr_limit}")
+            raise UserError("must not be negative", key="snr_limit", value=self.snr_limit)
 
     def timesteps(
         self, seeds: Int[Tensor, "batch"], count: int, device: torch.device | str, stream: int
@@ -129,4 +129,4 @@ def drawn(draws: int, draw: Callable[[int], Tensor], stream: int) -> Tensor:
 def check_draws(draws: int) -> None:
     """Raises UserError unless a view is learned from at least once."""
     if draws < 1:
-        raise UserError(f"draws must be at least 1, got {draws}")
+        raise UserError("must be at least 1", key="draws", value=draws)

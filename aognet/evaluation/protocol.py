@@ -53,13 +53,13 @@ class PictureConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in PICTURE_KINDS:
-            raise UserError(f"kind must be one of {', '.join(PICTURE_KINDS)}, got {self.kind!r}")
+            raise UserError(f"must be one of {', '.join(PICTURE_KINDS)}", key="kind", value=self.kind)
         if not 1 <= self.count <= 1000:
-            raise UserError(f"count must lie in [1, 1000], got {self.count}")
+            raise UserError("must lie in [1, 1000]", key="count", value=self.count)
         if not 8 <= self.size <= 4096:
-            raise UserError(f"size must lie in [8, 4096] pixels, got {self.size}")
+            raise UserError("must lie in [8, 4096] pixels", key="size", value=self.size)
         if not 0 < self.fov_degrees < 180:
-            raise UserError(f"fov_degrees must be more than 0 and less than 180, got {self.fov_degrees}")
+            raise UserError("must be more than 0 and less than 180", key="fov_degrees", value=self.fov_degrees)
 
     @property
     def title(self) -> str:
@@ -99,17 +99,17 @@ class MeasureConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in MEASURES:
-            raise UserError(f"kind must be one of {', '.join(MEASURES)}, got {self.kind!r}")
+            raise UserError(f"must be one of {', '.join(MEASURES)}", key="kind", value=self.kind)
         for need in ("pictures", "network"):
             if need in MEASURES[self.kind] and not getattr(self, need):
-                raise UserError(f"{need} is missing: a measure of kind {self.kind!r} needs it")
+                raise UserError(f"is missing: a measure of kind {self.kind!r} needs it", key=need)
         if self.kind == "lpips" and self.pictures and self.region != "whole":
-            raise UserError(f"region of single pictures must be whole, got {self.region!r}")
+            raise UserError("of single pictures must be whole", key="region", value=self.region)
         if self.region not in ("whole", "photo", "outside"):
-            raise UserError(f"region must be whole, photo or outside, got {self.region!r}")
+            raise UserError("must be whole, photo or outside", key="region", value=self.region)
         for name, least in (("subsets", 1), ("subset_size", 2), ("splits", 1)):
             if getattr(self, name) < least:
-                raise UserError(f"{name} must be at least {least}, got {getattr(self, name)}")
+                raise UserError(f"must be at least {least}", key=name, value=getattr(self, name))
 
     @property
     def key(self) -> str:
@@ -140,7 +140,7 @@ class NetworkRole:
 
     def __post_init__(self) -> None:
         if self.kind not in NETWORK_KINDS:
-            raise UserError(f"kind must be one of {', '.join(NETWORK_KINDS)}, got {self.kind!r}")
+            raise UserError(f"must be one of {', '.join(NETWORK_KINDS)}", key="kind", value=self.kind)
 
 
 @dataclass(frozen=True)
@@ -161,19 +161,23 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not self.measures:
-            raise UserError("measures: the protocol has none")
+            raise UserError("must not be empty", key="measures", value=self.measures)
         if self.height is not None and not MIN_HEIGHT <= self.height <= 16384:
-            raise UserError(f"height must lie in [{MIN_HEIGHT}, 16384], got {self.height}")
+            raise UserError(f"must lie in [{MIN_HEIGHT}, 16384]", key="height", value=self.height)
         for measure in self.measures:
             if measure.pictures and measure.pictures not in self.pictures:
-                raise UserError(f"pictures: {measure.pictures!r} are not among {', '.join(self.pictures)}")
+                raise UserError(
+                    f"is without {measure.pictures!r}, which a measure names", key="pictures", value=[*self.pictures]
+                )
             if measure.network and measure.network not in self.networks:
-                raise UserError(f"network: {measure.network!r} is not among {', '.join(self.networks)}")
+                raise UserError(
+                    f"is without {measure.network!r}, which a measure names", key="networks", value=[*self.networks]
+                )
             if measure.kind == "omnifid" and not {"equator", "poles"} <= set(self.pictures):
-                raise UserError("pictures must have equator and poles for a measure of kind 'omnifid'")
+                raise UserError("must have equator and poles for a measure of kind 'omnifid'", key="pictures")
         keys = [measure.key for measure in self.measures]
         if len(set(keys)) != len(keys):
-            raise UserError(f"measures: {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+            raise UserError(f"has {next(key for key in keys if keys.count(key) > 1)!r} twice", key="measures")
 
     def pictures_for(self, role: str) -> dict[str, PictureConfig]:
         """What the network ``role`` looks at."""

@@ -70,7 +70,7 @@ class InferenceConfig:
         if self.method is not None:
             find_method(self.method, "method")
         if self.panoramas_per_batch < 1:
-            raise UserError(f"panoramas_per_batch must be at least 1, got {self.panoramas_per_batch}")
+            raise UserError("must be at least 1", key="panoramas_per_batch", value=self.panoramas_per_batch)
 
 
 def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path] = ()) -> int:

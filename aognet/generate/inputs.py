@@ -82,11 +82,13 @@ class InputsConfig:
 
     def __post_init__(self) -> None:
         if self.partial is None and self.mask is not None:
-            raise UserError(f"mask {self.mask!r} is of a partial panorama, and partial names none")
+            raise UserError("is of a partial panorama, and partial names none", key="mask", value=self.mask)
         if self.name is not None and safe_name(self.name) != self.name:
-            raise UserError(f"name must be a plain folder name, such as {safe_name(self.name)!r}; got {self.name!r}")
+            raise UserError(
+                f"must be a plain folder name, such as {safe_name(self.name)!r}", key="name", value=self.name
+            )
         if self.limit < 0:
-            raise UserError(f"limit must not be negative, got {self.limit}")
+            raise UserError("must not be negative", key="limit", value=self.limit)
         check_text(self.prompt, "prompt")
         for text in self.prompts_at:
             DirectedPrompt.parse(text, "prompts_at")

@@ -68,13 +68,13 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         if self.height < 32 or self.height > 8192:
-            raise UserError(f"height must lie in [32, 8192], got {self.height}")
+            raise UserError("must lie in [32, 8192]", key="height", value=self.height)
         if not 8 <= self.face_size <= MAX_SIZE or self.face_size % 8:
-            raise UserError(f"face_size must be a multiple of 8 in [8, {MAX_SIZE}], got {self.face_size}")
+            raise UserError(f"must be a multiple of 8 in [8, {MAX_SIZE}]", key="face_size", value=self.face_size)
         if not 0 <= self.feather <= 1:
-            raise UserError(f"feather must lie in [0, 1], got {self.feather}")
+            raise UserError("must lie in [0, 1]", key="feather", value=self.feather)
         if self.views_per_batch < 1:
-            raise UserError(f"views_per_batch must be at least 1, got {self.views_per_batch}")
+            raise UserError("must be at least 1", key="views_per_batch", value=self.views_per_batch)
 
 
 @dataclass(frozen=True)

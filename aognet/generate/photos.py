@@ -33,7 +33,8 @@ class Pose:
         try:
             self.camera(1, 1, 90.0)
         except UserError as error:
-            raise UserError(str(error).replace("_degrees", "", 1)) from error  # the keys here are shorter
+            key = error.key.removesuffix("_degrees")
+            raise UserError(*error.args, key=key, value=error.value) from error
 
     def camera(self, width: int, height: int, default_fov: float) -> Camera:
         """The camera of a photograph of ``width`` x ``height`` pixels."""

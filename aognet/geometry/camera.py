@@ -36,21 +36,21 @@ class Camera:
     def __post_init__(self) -> None:
         for name in ("yaw_degrees", "pitch_degrees", "roll_degrees", "fov_degrees"):
             if not math.isfinite(getattr(self, name)):
-                raise UserError(f"{name} must be a finite number, got {getattr(self, name)}")
+                raise UserError("must be a finite number", key=name, value=getattr(self, name))
         if not 0 < self.fov_degrees < 180:
-            raise UserError(f"fov_degrees must be more than 0 and less than 180, got {self.fov_degrees}")
+            raise UserError("must be more than 0 and less than 180", key="fov_degrees", value=self.fov_degrees)
         if not -90 <= self.pitch_degrees <= 90:
-            raise UserError(f"pitch_degrees must lie in [-90, 90], got {self.pitch_degrees}")
+            raise UserError("must lie in [-90, 90]", key="pitch_degrees", value=self.pitch_degrees)
         for name in ("width", "height", "margin"):
             if type(getattr(self, name)) is not int:
-                raise UserError(f"{name} must be a whole number of pixels, got {getattr(self, name)!r:.60}")
+                raise UserError("must be a whole number of pixels", key=name, value=getattr(self, name))
         if max(self.width, self.height) > MAX_SIDE or self.width * self.height > MAX_PIXELS:
             most = f"{MAX_SIDE} pixels a side and {MAX_PIXELS} in all"
             raise UserError(f"a view may have {most}, got {self.width:.6g}x{self.height:.6g}")
         if self.width < 1 or self.height < 1:
             raise UserError(f"a view needs at least one pixel, got {self.width}x{self.height}")
         if not 0 <= 2 * self.margin < min(self.width, self.height):
-            raise UserError(f"margin must leave some of {self.width}x{self.height} pixels, got {self.margin}")
+            raise UserError(f"must leave some of {self.width}x{self.height} pixels", key="margin", value=self.margin)
 
     def turned(self, yaw_degrees: float) -> "Camera":
         """The same camera turned right by ``yaw_degrees``."""

@@ -53,17 +53,17 @@ class PlanConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in ("cover", "published", "sequential", "cube"):
-            raise UserError(f"kind must be cover, published, sequential or cube, got {self.kind}")
+            raise UserError("must be cover, published, sequential or cube", key="kind", value=self.kind)
         if self.kind == "cube" and self.fov_degrees < 90:
-            raise UserError(f"fov_degrees must be at least 90 for the faces of a cube, got {self.fov_degrees}")
+            raise UserError("must be at least 90 for the faces of a cube", key="fov_degrees", value=self.fov_degrees)
         if not 20 <= self.fov_degrees <= 150:
-            raise UserError(f"fov_degrees must lie in [20, 150], got {self.fov_degrees}")
+            raise UserError("must lie in [20, 150]", key="fov_degrees", value=self.fov_degrees)
         if not 8 <= self.size <= MAX_SIZE or self.size % 8:
-            raise UserError(f"size must be a multiple of 8 in [8, {MAX_SIZE}], got {self.size}")
+            raise UserError(f"must be a multiple of 8 in [8, {MAX_SIZE}]", key="size", value=self.size)
         if not 0 < self.overlap < 0.7:
-            raise UserError(f"overlap must lie in (0, 0.7), got {self.overlap}")
+            raise UserError("must lie in (0, 0.7)", key="overlap", value=self.overlap)
         if not 0 <= self.margin <= 0.2:
-            raise UserError(f"margin must lie in [0, 0.2], got {self.margin}")
+            raise UserError("must lie in [0, 0.2]", key="margin", value=self.margin)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class CacheConfig:
 
     def __post_init__(self) -> None:
         if self.gigabytes < 0:
-            raise UserError(f"gigabytes must not be negative, got {self.gigabytes}")
+            raise UserError("must not be negative", key="gigabytes", value=self.gigabytes)
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,14 @@ class ToneMap:
 
     def __post_init__(self) -> None:
         if self.curve not in CURVES:
-            raise UserError(f"curve must be one of {', '.join(CURVES)}; got {self.curve!r}")
+            raise UserError(f"must be one of {', '.join(CURVES)}", key="curve", value=self.curve)
         # Outside these, powers of light leave the range of numbers.
         for name, low, high in (("gamma", 0.2, 20.0), ("exposure", -64.0, 64.0)):
             if not low <= getattr(self, name) <= high:
-                raise UserError(f"{name} must be in [{low:g}, {high:g}], got {getattr(self, name)}")
+                raise UserError(f"must be in [{low:g}, {high:g}]", key=name, value=getattr(self, name))
         for name, high in (("percentile", 100.0), ("max_mapping", 1.0)):
             if not 0 < getattr(self, name) <= high:
-                raise UserError(f"{name} must be above 0 and at most {high:g}, got {getattr(self, name)}")
+                raise UserError(f"must be above 0 and at most {high:g}", key=name, value=getattr(self, name))
 
 
 def tone_map(

@@ -57,23 +57,25 @@ class NetworkConfig:
         check_dtype(self.dtype)
         for key, known in (("kind", KINDS), ("resize", RESIZES), ("rows", ROWS)):
             if getattr(self, key) not in known:
-                raise UserError(f"{key} must be one of {', '.join(known)}, got {getattr(self, key)!r}")
+                raise UserError(f"must be one of {', '.join(known)}", key=key, value=getattr(self, key))
         if not self.model.strip():
-            raise UserError(f"model must name a file, a folder or a hub id, got {self.model!r}")
+            raise UserError("must name a file, a folder or a hub id", key="model", value=self.model)
         for kind, keys in FIELDS_OF.items():
             changed = [key for key in keys if getattr(self, key) != getattr(NetworkConfig, key, [])]
             if changed and kind != self.kind:
-                raise UserError(f"{changed[0]} is for kind {kind}, not for {self.kind}")
+                raise UserError(f"is for kind {kind}, not for {self.kind}", key=changed[0])
         if self.kind == "faed" and self.dtype != "float32":
-            raise UserError(f"dtype of faed must be float32, got {self.dtype!r}")
+            raise UserError("of faed must be float32", key="dtype", value=self.dtype)
         if any(not word.strip() for word in self.classes) or len(set(self.classes)) < len(self.classes):
-            raise UserError(f"classes must be different words, got {self.classes}")
+            raise UserError("must be different words", key="classes", value=self.classes)
         if len(self.classes) == 1:
-            raise UserError(f"classes must be none or at least 2, got {self.classes}")
+            raise UserError("must be none or at least 2", key="classes", value=self.classes)
         if self.text_encoder and not self.image_encoder:
-            raise UserError(f"text_encoder {self.text_encoder!r} needs image_encoder, the subfolder of the image tower")
+            raise UserError(
+                "needs image_encoder, the subfolder of the image tower", key="text_encoder", value=self.text_encoder
+            )
         if self.classes and self.image_encoder and not self.text_encoder:
-            raise UserError("classes need text_encoder, the subfolder of the text tower")
+            raise UserError("need text_encoder, the subfolder of the text tower", key="classes", value=self.classes)
 
 
 EMBEDDED = NetworkConfig(

@@ -64,13 +64,13 @@ class TrainerConfig:
         for name in _COUNTS:
             value, least = getattr(self, name), 1 if name in _AT_LEAST_ONE else 0
             if value is not None and not least <= value < math.inf:
-                raise UserError(f"{name} must be at least {least}, got {value}")
+                raise UserError(f"must be at least {least}", key=name, value=value)
         if not 0 < self.learning_rate < math.inf:
-            raise UserError(f"learning_rate must be more than 0, got {self.learning_rate}")
+            raise UserError("must be more than 0", key="learning_rate", value=self.learning_rate)
         if not 0 <= self.ema_decay < 1:
-            raise UserError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+            raise UserError("must lie in [0, 1)", key="ema_decay", value=self.ema_decay)
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise UserError(f"betas must lie in [0, 1), got {self.betas}")
+            raise UserError("must lie in [0, 1)", key="betas", value=self.betas)
 
 
 def learning_rate(config: TrainerConfig, step: int) -> float:

@@ -120,5 +120,5 @@ def test_settings_that_cannot_be(key: str, value: float):
 
 def test_word_swaps_say_which_library_they_need(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("aognet.data.augment.find_spec", lambda name: None)
-    with pytest.raises(UserError, match="word_swaps 0.1.*nlpaug"):
+    with pytest.raises(UserError, match="word_swaps needs .*nlpaug.* got 0.1"):
         AugmentConfig(word_swaps=0.1)

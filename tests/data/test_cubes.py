@@ -101,7 +101,7 @@ def test_batches_and_the_same_sample_again(folder: Path):
         ({"fov_degrees": 80.0}, r"fov_degrees must lie in \[90, 120\], got 80"),
         ({"input_fov_degrees": (180.0,)}, "input_fov_degrees must be fields of view between 0 and 180"),
         ({"input_pitch_degrees": ()}, "input_pitch_degrees must be pitches between -90 and 90"),
-        ({"turns": 65}, r"turns must lie in \[0, 64\], the columns; got 65"),
+        ({"turns": 65}, r"turns must lie in \[0, 64\], the columns, got 65"),
         ({"directed": 2.0}, "directed"),
     ],
 )

@@ -346,8 +346,8 @@ def test_a_block_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "stream needs shards or dataset, one of them, got .* and None"),
-        ({"shards": ["a"], "dataset": "b"}, "stream needs shards or dataset, one of them"),
+        ({}, "shards or dataset must be set, one of them, got .* None"),
+        ({"shards": ["a"], "dataset": "b"}, "shards or dataset must be set, one of them"),
         ({"shards": ["a"], "revision": "b"}, "revision is for a dataset, not for shards, got 'b'"),
         ({"dataset": "a", "block": 0}, "block must be at least 1, got 0"),
         ({"dataset": "a", "views_per_panorama": 0}, "views_per_panorama must be at least 1, got 0"),

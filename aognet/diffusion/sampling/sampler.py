@@ -41,13 +41,13 @@ class SamplerConfig:
     def __post_init__(self) -> None:
         check_text(self.negative, "negative")
         if self.scheduler not in SCHEDULERS:
-            raise UserError(f"scheduler must be one of {', '.join(SCHEDULERS)}, got {self.scheduler!r}")
+            raise UserError(f"must be one of {', '.join(SCHEDULERS)}", key="scheduler", value=self.scheduler)
         if not 1 <= self.steps <= 1000:
-            raise UserError(f"steps must lie in [1, 1000], got {self.steps}")
+            raise UserError("must lie in [1, 1000]", key="steps", value=self.steps)
         if not 0 <= self.guidance <= 100:
-            raise UserError(f"guidance must lie in [0, 100], got {self.guidance}")
+            raise UserError("must lie in [0, 100]", key="guidance", value=self.guidance)
         if self.image_guidance is not None and not 0 <= self.image_guidance <= 100:
-            raise UserError(f"image_guidance must lie in [0, 100], got {self.image_guidance}")
+            raise UserError("must lie in [0, 100]", key="image_guidance", value=self.image_guidance)
         if not 0 <= self.guided_from <= self.guided_until <= 1:
-            interval = f"{self.guided_from} and {self.guided_until}"
-            raise UserError(f"guided_from and guided_until must lie in [0, 1], in this order; got {interval}")
+            interval = [self.guided_from, self.guided_until]
+            raise UserError("and guided_until must lie in [0, 1], in this order", key="guided_from", value=interval)

@@ -54,15 +54,19 @@ class AutoencoderTraining(nn.Module):
 
         def __post_init__(self) -> None:
             if self.guide_weight and self.latent_channels < 3:
-                raise UserError(f"latent_channels must be at least 3 with a guide, got {self.latent_channels}")
+                raise UserError("must be at least 3 with a guide", key="latent_channels", value=self.latent_channels)
             if any(width % self.groups for width in self.channels):
-                raise UserError(f"channels must be multiples of groups ({self.groups}), got {list(self.channels)}")
+                raise UserError(
+                    f"must be multiples of groups ({self.groups})", key="channels", value=list(self.channels)
+                )
             if self.perceptual_size and self.perceptual_size < SMALLEST:
-                raise UserError(f"perceptual_size must be 0 or at least {SMALLEST}, got {self.perceptual_size}")
+                raise UserError(f"must be 0 or at least {SMALLEST}", key="perceptual_size", value=self.perceptual_size)
             if self.decoder_only and not self.start:
-                raise UserError("decoder_only needs start, the folder with the autoencoder whose encoder stays")
+                raise UserError("needs start, the folder with the autoencoder whose encoder stays", key="decoder_only")
             if self.decoder_only and self.guide_weight:
-                raise UserError(f"guide_weight is for the encoder, which decoder_only keeps; got {self.guide_weight}")
+                raise UserError(
+                    "is for the encoder, which decoder_only keeps", key="guide_weight", value=self.guide_weight
+                )
 
     def __init__(self, config: Config):
         super().__init__()

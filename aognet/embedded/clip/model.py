@@ -31,7 +31,7 @@ class ClipTraining(nn.Module):
 
         def __post_init__(self) -> None:
             if not Path(self.tokenizer).is_dir():
-                raise UserError(f"tokenizer: no such folder: {self.tokenizer}")
+                raise UserError("must be a folder that is there", key="tokenizer", value=self.tokenizer)
 
     def __init__(self, config: Config):
         super().__init__()

@@ -51,7 +51,7 @@ class InpaintingTraining(nn.Module):
 
         def __post_init__(self) -> None:
             if len(self.attention) != len(self.channels):
-                raise UserError(f"attention needs {len(self.channels)} entries, got {len(self.attention)}")
+                raise UserError(f"needs {len(self.channels)} entries", key="attention", value=len(self.attention))
             check_draws(self.draws)
 
     def __init__(self, config: Config):

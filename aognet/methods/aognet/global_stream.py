@@ -23,7 +23,7 @@ class GlobalStreamConfig:
     def __post_init__(self) -> None:
         for name in ("tokens", "depth", "heads"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise UserError("must be at least 1", key=name, value=getattr(self, name))
 
 
 class GlobalStream(nn.Module):

@@ -25,7 +25,7 @@ class LocalStreamConfig:
     def __post_init__(self) -> None:
         for name in ("residual_blocks", "depth", "heads"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise UserError("must be at least 1", key=name, value=getattr(self, name))
 
 
 class LocalStream(nn.Module):

@@ -84,11 +84,15 @@ class AOGNet(nn.Module):
 
         def __post_init__(self) -> None:
             if self.global_stream.enabled and self.clip is None:
-                raise UserError("clip must name an image encoder, since global_stream.enabled is true; got null")
+                raise UserError(
+                    "must name an image encoder, since global_stream.enabled is true", key="clip", value=None
+                )
             if self.variant == "published" and (self.clip is None or not self.clip.text):
-                raise UserError("variant: published reads prompts with CLIP's text tower: clip.text must be true")
+                raise UserError(
+                    "must be true: the variant published reads prompts with CLIP's text tower", key="clip.text"
+                )
             if not 0 <= self.drop_condition < 1:
-                raise UserError(f"drop_condition must lie in [0, 1), got {self.drop_condition}")
+                raise UserError("must lie in [0, 1)", key="drop_condition", value=self.drop_condition)
             check_draws(self.draws)
 
     def __init__(

@@ -84,12 +84,12 @@ class CubeDiff(nn.Module):
 
         def __post_init__(self) -> None:
             if not 90 <= self.fov_degrees <= 120:
-                raise UserError(f"fov_degrees must lie in [90, 120], got {self.fov_degrees}")
+                raise UserError("must lie in [90, 120]", key="fov_degrees", value=self.fov_degrees)
             if self.lora_rank < 1:
-                raise UserError(f"lora_rank must be at least 1, got {self.lora_rank}")
+                raise UserError("must be at least 1", key="lora_rank", value=self.lora_rank)
             for name in ("drop_text", "drop_known"):
                 if not 0 <= getattr(self, name) < 1:
-                    raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+                    raise UserError("must lie in [0, 1)", key=name, value=getattr(self, name))
             check_draws(self.draws)
 
     def __init__(self, config: Config, backbone: Backbone | None = None):

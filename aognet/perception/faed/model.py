@@ -44,15 +44,19 @@ class FaedConfig:
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
         if len(self.kernels) != len(self.channels) or not self.channels:
-            raise UserError(f"kernels must be one for each of channels {[*self.channels]}, got {[*self.kernels]}")
+            raise UserError(
+                f"must be one for each of channels {[*self.channels]}", key="kernels", value=[*self.kernels]
+            )
         if min(*self.channels, self.latent_channels) < 1 or max(*self.channels, self.latent_channels) > 4096:
-            raise UserError(f"channels must lie in [1, 4096], got {[*self.channels, self.latent_channels]}")
+            raise UserError("must lie in [1, 4096]", key="channels", value=[*self.channels, self.latent_channels])
         if not all(kernel % 2 and 1 <= kernel <= 15 for kernel in self.kernels):
-            raise UserError(f"kernels must be odd and at most 15, got {[*self.kernels]}")
+            raise UserError("must be odd and at most 15", key="kernels", value=[*self.kernels])
         if self.height % self.factor or self.height < self.factor or self.height > 8192:
-            raise UserError(f"height must be a multiple of {self.factor} and at most 8192, got {self.height}")
+            raise UserError(f"must be a multiple of {self.factor} and at most 8192", key="height", value=self.height)
         if any(kernel // 2 > 2 * self.height >> scale for scale, kernel in enumerate(self.kernels)):
-            raise UserError(f"kernels must fit the {self.height} rows halved at each scale, got {[*self.kernels]}")
+            raise UserError(
+                f"must fit the {self.height} rows halved at each scale", key="kernels", value=[*self.kernels]
+            )
 
     @property
     def factor(self) -> int:
