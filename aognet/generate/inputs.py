@@ -41,16 +41,16 @@ class DirectedPrompt:
     text: str
 
     @classmethod
-    def parse(cls, text: str, option: str) -> "DirectedPrompt":
+    def parse(cls, text: str, key: str) -> "DirectedPrompt":
         """Reads ``"90,0: a red barn"``."""
-        check_text(text, option)
+        check_text(text, key)
         match = re.fullmatch(r"\s*([-+]?[\d.]+)\s*,\s*([-+]?[\d.]+)\s*:\s*(\S.*)", text, re.DOTALL)
         try:
             yaw, pitch = float(match[1]), float(match[2])
             Camera(yaw, pitch)
         except (TypeError, ValueError) as error:
             raise UserError(
-                f'{option} expects "yaw,pitch: text" in degrees, such as "90,0: a red barn"; got {text!r}'
+                'expects "yaw,pitch: text" in degrees, such as "90,0: a red barn"', key=key, value=text
             ) from error
         return cls(yaw, pitch, match[3].strip())
 
