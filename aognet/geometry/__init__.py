@@ -1,1 +1,1 @@
-"""Where every pixel looks: cameras, panoramas, cubemaps and the plans that cover the sphere."""
+"""The geometry of the sphere: cameras, panoramas, cubemaps and the plans that cover the sphere with views."""

@@ -18,11 +18,11 @@ MIN_AHEAD = 1e-9  # of a direction along the view's axis; others are not shown
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a view looks and how wide.
+    """The direction, field of view and pixel grid of a view.
 
-    Angles are in degrees; ``fov_degrees`` is horizontal and lies in (0, 180); ``width`` and ``height`` are pixels.
-    ``margin``: pixels along each edge that the camera sees but leaves alone when its view is painted, so that a view
-    beside another always sees some of it.
+    Angles are in degrees. ``fov_degrees`` is the horizontal field of view, in (0, 180). ``width`` and ``height`` are
+    pixels. ``margin`` counts pixels along each edge that the camera sees but does not paint, so that a view beside
+    another view always sees some of it.
     """
 
     yaw_degrees: float = 0.0
@@ -53,35 +53,37 @@ class Camera:
             raise UserError(f"must leave some of {self.width}x{self.height} pixels", key="margin", value=self.margin)
 
     def turned(self, yaw_degrees: float) -> "Camera":
-        """The same camera turned right by ``yaw_degrees``."""
+        """Return the same camera turned right by ``yaw_degrees``."""
         return replace(self, yaw_degrees=self.yaw_degrees + yaw_degrees)
 
     def sized(self, width: int, height: int) -> "Camera":
-        """The same camera with another pixel grid; the horizontal field of view stays."""
+        """Return the same camera with another pixel grid. The horizontal field of view stays."""
         return replace(self, width=width, height=height, margin=round(self.margin * width / self.width))
 
     @cached_property
     def rotation(self) -> Float[Tensor, "3 3"]:
-        """Matrix from camera axes (x right, y up, z forward) to world axes."""
+        """The matrix from camera axes (x right, y up, z forward) to world axes."""
         return rotation(self.yaw_degrees, self.pitch_degrees, self.roll_degrees)
 
     @property
     def focal_pixels(self) -> float:
-        """Distance of the image plane, in pixels of this view."""
+        """The distance of the image plane, in pixels of this view."""
         return self.width / 2 / math.tan(math.radians(self.fov_degrees) / 2)
 
     @property
     def forward(self) -> Float[Tensor, "3"]:
-        """Unit vector through the image centre."""
+        """The unit vector through the image centre."""
         return self.rotation[:, 2]
 
     @property
     def radius_radians(self) -> float:
-        """Angle between the image centre and its corners."""
+        """The angle between the image centre and the image corners."""
         return math.atan(math.hypot(self.width, self.height) / 2 / self.focal_pixels)
 
     def pixel_directions(self, supersampling: int = 1) -> Float[Tensor, "rows columns 3"]:
-        """World direction (length >= 1) of every pixel centre, or of ``supersampling``^2 points in every pixel."""
+        """Return the world direction (length >= 1) of every pixel centre, or of ``supersampling``^2 points in every
+        pixel.
+        """
         rows, columns = self.height * supersampling, self.width * supersampling
         x = (torch.arange(columns, dtype=torch.float64) + 0.5) / supersampling - self.width / 2
         y = self.height / 2 - (torch.arange(rows, dtype=torch.float64) + 0.5) / supersampling
@@ -89,7 +91,9 @@ class Camera:
         return torch.stack([x, y, torch.ones_like(x)], dim=-1) @ self.rotation.T
 
     def image_positions(self, vectors: Float[Tensor, "*grid 3"]) -> tuple[Float[Tensor, "*grid 2"], Tensor]:
-        """Fractional (column, row) at which the view shows each world direction, and whether it paints there."""
+        """Return the fractional (column, row) at which the view shows each world direction, and whether it paints
+        there.
+        """
         x, y, z = (vectors @ self.rotation).unbind(-1)
         ahead = z > MIN_AHEAD
         depth = torch.where(ahead, z, 1.0)
@@ -106,6 +110,6 @@ class Camera:
 
 @lru_cache(maxsize=128)
 def positions_of(camera: Camera) -> Float[Tensor, "3 rows columns"]:
-    """Where on the sphere each pixel of a view lies, as unit vectors (no jump anywhere, unlike angles)."""
+    """Return the position of each pixel of a view on the sphere, as a unit vector. Unlike angles, it jumps nowhere."""
     vectors = camera.pixel_directions()
     return (vectors / vectors.norm(dim=-1, keepdim=True)).permute(2, 0, 1).float()

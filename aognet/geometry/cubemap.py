@@ -1,4 +1,4 @@
-"""Six square 90-degree views that tile the sphere, both ways."""
+"""Cubemaps: six square 90-degree views that tile the sphere, from a panorama and back."""
 
 import math
 from collections.abc import Sequence
@@ -23,21 +23,21 @@ YAW_PITCH = ((0.0, 0.0), (90.0, 0.0), (180.0, 0.0), (-90.0, 0.0), (0.0, 90.0), (
 
 @lru_cache(maxsize=64)
 def face_cameras(size: int, fov_degrees: float = 90.0) -> tuple[Camera, ...]:
-    """The cameras of the six faces, in the order of ``FACES``; with more than 90 degrees neighbours overlap."""
+    """Return the cameras of the six faces, in the order of ``FACES``. With more than 90 degrees, neighbours overlap."""
     return tuple(Camera(yaw, pitch, 0.0, fov_degrees, size, size) for yaw, pitch in YAW_PITCH)
 
 
 def faces_of(
     panorama: Float[Tensor, "batch channels height width"], size: int, mode: Mode = "bilinear"
 ) -> Float[Tensor, "batch 6 channels size size"]:
-    """The cubemap of a panorama."""
+    """Return the cubemap of a panorama."""
     return look_all(panorama, face_cameras(size), mode)
 
 
 def panorama_of(
     faces: Float[Tensor, "batch 6 channels size size"], height: int
 ) -> Float[Tensor, "batch channels height width"]:
-    """The panorama (``height`` x ``2 height``) of a cubemap, sampled across face edges without a seam."""
+    """Return the panorama (``height`` x ``2 height``) of a cubemap, sampled across face edges without a seam."""
     batch, count, channels, size, _ = faces.shape
     if count != 6:
         raise ValueError(f"a cubemap has 6 faces, got {count}")
@@ -54,10 +54,10 @@ def panorama_of(
 def pad_faces(
     faces: Float[Tensor, "batch 6 channels size size"], border: int = 1, fov_degrees: float = 90.0
 ) -> Float[Tensor, "batch 6 channels padded padded"]:
-    """The faces with a border of pixels taken from the neighbouring faces, where the sphere goes on.
+    """Return the faces with a border of pixels that continue the sphere, taken from the neighbouring faces.
 
-    Each border pixel is sampled bilinearly where the neighbour shows its direction; beyond the corners, where two
-    neighbours show it, their mean. Turning the cube by 90 degrees turns the result.
+    Each border pixel is sampled bilinearly from the neighbour that shows its direction. Beyond the corners, where two
+    neighbours show it, it is their mean. Turning the cube by 90 degrees turns the result.
     """
     around = _border(faces.shape[-1], border, fov_degrees, faces.device)
     return _with(around, functional.pad(faces, (border,) * 4), faces)
@@ -66,9 +66,10 @@ def pad_faces(
 def blend_faces(
     faces: Float[Tensor, "batch 6 channels size size"], fov_degrees: float
 ) -> Float[Tensor, "batch 6 channels size size"]:
-    """Overlapping faces (of more than 90 degrees) made to agree: where several show a direction, their weighted mean.
+    """Make overlapping faces (of more than 90 degrees) agree: where several faces show a direction, take the weighted
+    mean.
 
-    A face's weight falls evenly from 1, where no neighbour shows what it shows, to 0 at its edge.
+    The weight of a face falls evenly from 1, where no neighbour shows the same direction, to 0 at its edge.
     """
     shared = _overlap(faces.shape[-1], fov_degrees, faces.device)
     return _with(shared, faces.clone(), faces)
@@ -77,16 +78,16 @@ def blend_faces(
 def crop_faces(
     faces: Float[Tensor, "batch 6 channels size size"], fov_degrees: float
 ) -> Float[Tensor, "batch 6 channels size size"]:
-    """Overlapping faces (of more than 90 degrees) made to agree: each direction as its own face shows it.
+    """Make overlapping faces (of more than 90 degrees) agree: take each direction from the face that owns it.
 
-    What is left of a face is its middle 90 degrees; around that it shows what its neighbours show there.
+    Each face keeps its middle 90 degrees. Around them it shows what its neighbours show.
     """
     shared = _overlap(faces.shape[-1], fov_degrees, faces.device, cropped=True)
     return _with(shared, faces.clone(), faces)
 
 
 def shown_alone(size: int, fov_degrees: float) -> Bool[Tensor, "size size"]:
-    """Which pixels of a face no neighbour shows."""
+    """Return which pixels of a face no neighbour shows."""
     # A neighbour's edge, seen from here, lies as far from the middle as its cotangent.
     edge = math.tan(math.radians(fov_degrees) / 2)
     across = ((torch.arange(size, dtype=torch.float64) + 0.5) / size * 2 - 1).abs() * edge <= 1 / edge
@@ -94,13 +95,13 @@ def shown_alone(size: int, fov_degrees: float) -> Bool[Tensor, "size size"]:
 
 
 def _owner(vectors: Float[Tensor, "*grid 3"]) -> Tensor:
-    """Which face shows each direction: the one whose axis it follows most."""
+    """Return the face that owns each direction: the one whose axis is nearest."""
     axes = torch.stack([camera.forward for camera in face_cameras(1)])
     return (vectors @ axes.T).argmax(-1)
 
 
 def _on_faces(vectors: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Fractional column and row on the owning face, and the face, of world directions."""
+    """Return the fractional column and row on the owning face, and that face, for each world direction."""
     owner = _owner(vectors)
     positions = torch.zeros(*vectors.shape[:-1], 2, dtype=torch.float64)
     for index, camera in enumerate(face_cameras(size)):
@@ -117,7 +118,7 @@ def _positions_on_faces(height: int, size: int, device: torch.device) -> tuple[T
 
 @dataclass(frozen=True)
 class _Mixture:
-    """Some pixels of every face, and what each is made of: so much of which pixels of all faces."""
+    """Some pixels of every face, and the weights with which the pixels of all faces make them."""
 
     rows: Int64[Tensor, "cells"]
     columns: Int64[Tensor, "cells"]
@@ -126,7 +127,7 @@ class _Mixture:
 
 
 def _with(mixture: _Mixture, target: Tensor, faces: Tensor) -> Tensor:
-    """``target`` with the pixels of a mixture of ``faces`` written into it."""
+    """Return ``target`` with the pixels of a mixture of ``faces`` written into it."""
     weights = mixture.weights.to(torch.promote_types(faces.dtype, torch.float32))
     values = (faces.transpose(1, 2).flatten(2)[..., mixture.pixels] * weights).sum(-1)
     target[..., mixture.rows, mixture.columns] = values.transpose(1, 2).to(faces.dtype)
@@ -157,13 +158,17 @@ def _overlap(size: int, fov_degrees: float, device: torch.device, cropped: bool 
 
 
 def _offsets(camera: Camera, vectors: Float[Tensor, "*cells 3"]) -> Float[Tensor, "*cells"]:
-    """How far from a face's middle it shows directions, as a tangent: the larger of across and down; inf behind it."""
+    """Return how far from a face's middle it shows directions, as a tangent: the larger of across and down. Behind it:
+    inf.
+    """
     x, y, z = (vectors @ camera.rotation).unbind(-1)
     return torch.where(z > 1e-9, torch.maximum(x.abs(), y.abs()) / z.clamp_min(1e-9), torch.inf)
 
 
 def _owners(vectors: Float[Tensor, "cells 3"]) -> Float[Tensor, "6 cells"]:
-    """1 for the face that shows a direction best; where two show it alike, 1 for both."""
+    """Return 1 for the face that shows a direction best, 0 for the others. Where two show it equally well, both
+    have 1.
+    """
     nearness = torch.stack([camera.forward for camera in face_cameras(1)]) @ vectors.T
     return (nearness > nearness.amax(0) - 1e-9).double()
 
@@ -175,7 +180,10 @@ def _mixture(
     fov_degrees: float,
     device: torch.device,
 ) -> _Mixture:
-    """``cells``: for each face the directions of the chosen pixels and how much each face counts there."""
+    """Return the mixture of the chosen pixels.
+
+    ``cells`` has, for each face, the directions of its chosen pixels and the weight of each face there.
+    """
     taps = [_taps(vectors, weights, size, fov_degrees) for vectors, weights in cells]
     pixels, weights = (torch.stack(parts).to(device) for parts in zip(*taps, strict=True))
     rows, columns = chosen.nonzero().to(device).unbind(1)
@@ -185,7 +193,9 @@ def _mixture(
 def _taps(
     vectors: Float[Tensor, "cells 3"], weights: Float[Tensor, "6 cells"], size: int, fov_degrees: float
 ) -> tuple[Int64[Tensor, "cells taps"], Float[Tensor, "cells taps"]]:
-    """Which pixels of all faces make a direction's colour, and how much of each: bilinear on up to three faces."""
+    """Return which pixels of all faces make the colour of a direction, and their weights: bilinear, on up to three
+    faces.
+    """
     shares, owners = (weights / weights.sum(0)).topk(3, dim=0)
     positions = torch.stack([camera.image_positions(vectors)[0] for camera in face_cameras(size, fov_degrees)])
     places = positions[owners, torch.arange(len(vectors))].clamp(0, size - 1)

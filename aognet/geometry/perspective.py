@@ -1,6 +1,6 @@
 """Pinhole views of a panorama, and painting views back onto it.
 
-Grids depend only on camera, size and device; they are computed once and reused (read-only).
+Sampling grids depend only on camera, size and device. They are computed once and reused (read-only).
 """
 
 import math
@@ -30,8 +30,8 @@ SPAN = 1.3  # panorama rows that one point stands for
 class Footprint:
     """The pixels of a panorama whose centres a view shows.
 
-    ``index``: flat pixel numbers (row * width + column), increasing; ``grid``: where in the view ``supersampling``^2
-    points inside each of those pixels lie, as ``grid_sample`` wants it.
+    ``index`` has their flat numbers (row * width + column), increasing. ``grid`` has the positions in the view of
+    ``supersampling``^2 points inside each of these pixels, in the form that ``grid_sample`` takes.
     """
 
     index: Int[Tensor, "pixels"]
@@ -39,14 +39,14 @@ class Footprint:
 
 
 def minification(camera: Camera, height: int) -> float:
-    """How many panorama rows fall on one view pixel at the view's centre."""
+    """Return how many panorama rows fall on one view pixel at the view's centre."""
     return height / math.pi / camera.focal_pixels
 
 
 def shrinkage(cameras: Sequence[Camera], height: int) -> int:
-    """By how much a panorama is shrunk before such views are taken of it, a power of 2.
+    """Return the factor, a power of 2, by which a panorama is shrunk before such views are taken from it.
 
-    At least a minification of 2 is left: means of squares of its pixels alone would be too coarse.
+    A minification of at least 2 is left: the mean over the squares of shrunk pixels alone would be too coarse.
     """
     most = min(minification(camera, height) for camera in cameras)
     by = 1
@@ -56,16 +56,18 @@ def shrinkage(cameras: Sequence[Camera], height: int) -> int:
 
 
 def points_across(cameras: Sequence[Camera], height: int) -> int:
-    """How many points are averaged across a view pixel.
+    """Return how many points are averaged across a view pixel.
 
-    Bilinear sampling of a point spans a minification up to 1.3, and more points cost their square.
+    Bilinear sampling of one point is good up to a minification of 1.3. The cost grows with the square of the points.
     """
     most = max(minification(camera, height) for camera in cameras)
     return min(max(math.ceil(most / SPAN), 1), MAX_SUPERSAMPLING)
 
 
 def magnification(camera: Camera, height: int) -> int:
-    """How many view pixels fall on one panorama row at the view's edge, rounded up to a whole number in [1, 8]."""
+    """Return how many view pixels fall on one panorama row at the view's edge, rounded up to a whole number in [1,
+    8].
+    """
     stretch = 1 / math.cos(camera.radius_radians) ** 2
     pixels_per_row = camera.focal_pixels * stretch * math.pi / height
     return min(max(math.ceil(pixels_per_row - 0.75), 1), MAX_SUPERSAMPLING)
@@ -73,7 +75,7 @@ def magnification(camera: Camera, height: int) -> int:
 
 @lru_cache(maxsize=CACHED_GRIDS)
 def view_grid(camera: Camera, height: int, width: int, supersampling: int, device: torch.device) -> Grid:
-    """Where in the panorama the points of a view are, row by row."""
+    """Return the positions in the panorama of the points of a view, row by row."""
     positions = sphere.pixel_positions(camera.pixel_directions(supersampling), height, width)
     return sphere.grid_of(positions.to(device), height, width)
 
@@ -84,7 +86,7 @@ def look(
     mode: Mode = "bilinear",
     antialias: bool = True,
 ) -> Float[Tensor, "batch channels rows columns"]:
-    """The view a camera has of a panorama; differentiable in the panorama.
+    """Return the view that a camera has of a panorama. It is differentiable in the panorama.
 
     Where the view minifies the panorama, ``antialias`` averages several points in every view pixel (bilinear only).
     """
@@ -97,7 +99,7 @@ def look_all(
     mode: Mode = "bilinear",
     antialias: bool = True,
 ) -> Float[Tensor, "batch views channels rows columns"]:
-    """The views of several cameras of one size."""
+    """Return the views of several cameras of one size."""
     if len({(camera.width, camera.height) for camera in cameras}) != 1:
         raise ValueError(f"views of one pass must have one size, got {[(c.width, c.height) for c in cameras]}")
     points = 1
@@ -112,7 +114,7 @@ def look_all(
 
 
 def shrunk(panorama: Float[Tensor, "batch channels height width"], by: int) -> Tensor:
-    """A panorama of which each pixel is the mean of ``by`` x ``by``, a power of 2."""
+    """Return a smaller panorama, each pixel of which is the mean of ``by`` x ``by`` pixels. ``by`` is a power of 2."""
     if by == 1:
         return panorama
     larger = shrunk(panorama, by // 2)
@@ -121,14 +123,16 @@ def shrunk(panorama: Float[Tensor, "batch channels height width"], by: int) -> T
 
 
 def box(camera: Camera, height: int, width: int) -> tuple[slice, list[slice]]:
-    """Rows and columns of a panorama around a view, as slices: two of columns where it lies across the wrap."""
+    """Return the rows and columns of a panorama around a view, as slices. Across the wrap there are two column
+    slices.
+    """
     rows, columns = bounds(camera, height, width)
     breaks = (columns.diff() > 1).nonzero()[:, 0] + 1
     return rows, [slice(int(run[0]), int(run[-1]) + 1) for run in columns.tensor_split(breaks)]
 
 
 def bounds(camera: Camera, height: int, width: int) -> tuple[slice, Tensor]:
-    """Rows and columns of a panorama around a view: the box of the spherical cap that contains it."""
+    """Return the rows and columns of a panorama around a view: the box of the spherical cap that contains the view."""
     pitch, radius = math.radians(camera.pitch_degrees), camera.radius_radians
     top = math.floor((0.5 - (pitch + radius) / math.pi) * height)
     bottom = math.ceil((0.5 - (pitch - radius) / math.pi) * height)
@@ -145,7 +149,7 @@ def bounds(camera: Camera, height: int, width: int) -> tuple[slice, Tensor]:
 
 @lru_cache(maxsize=CACHED_FOOTPRINTS)
 def footprint(camera: Camera, height: int, width: int, supersampling: int, device: torch.device) -> Footprint:
-    """Which pixels of a panorama a view covers, and where in the view each of them lies."""
+    """Return which pixels of a panorama a view covers, and the position of each in the view."""
     rows, columns = bounds(camera, height, width)
     latitudes = sphere.pixel_latitudes(height)[rows]
     longitudes = sphere.pixel_longitudes(width)[columns]
@@ -163,7 +167,7 @@ def footprint(camera: Camera, height: int, width: int, supersampling: int, devic
 def _footprint_of_rows(
     camera: Camera, latitudes: Tensor, longitudes: Tensor, pixel: float, supersampling: int, numbers: Tensor
 ) -> Footprint:
-    """The footprint in a few rows; ``pixel``: radians of one; ``numbers``: theirs in the panorama."""
+    """Return the footprint in a few rows. ``pixel`` is one pixel in radians; ``numbers`` are those of the rows."""
     centres = _image_axes(camera, latitudes, longitudes)
     right, down, ahead = centres
     # Where the view ends, as it is painted; without a division, which only the pixels inside need.
@@ -187,8 +191,10 @@ def _footprint_of_rows(
 def _image_axes(
     camera: Camera, latitudes: Float[Tensor, "rows"], longitudes: Float[Tensor, "columns"]
 ) -> list[Float[Tensor, "rows columns"]]:
-    """All their directions along the view's axes: the third, ahead, is what the first two, right and down, are divided
-    by to be -1 and 1 at the view's edges."""
+    """Return the components of all directions along the view's axes: right, down, ahead.
+
+    The first two are scaled so that, divided by the third, they are -1 and 1 at the view's edges.
+    """
     scales = (2 * camera.focal_pixels / camera.width, -2 * camera.focal_pixels / camera.height, 1.0)
     axes = camera.rotation * torch.tensor(scales, dtype=torch.float64)
     # Sines and cosines once for a row and for a column.
@@ -204,7 +210,9 @@ def project(
     mode: Mode = "bilinear",
     antialias: bool = True,
 ) -> tuple[Int[Tensor, "pixels"], Float[Tensor, "batch channels pixels"]]:
-    """Flat numbers and new values of the pixels that a view covers of a ``height`` x ``2 height`` panorama."""
+    """Return the flat numbers and the new values of the pixels of a ``height`` x ``2 height`` panorama that a view
+    covers.
+    """
     if tuple(view.shape[-2:]) != (camera.height, camera.width):
         raise ValueError(
             f"the view has {tuple(view.shape[-2:])} rows and columns, its camera {camera.height, camera.width}"
@@ -221,7 +229,7 @@ def paint(
     camera: Camera,
     mode: Mode = "bilinear",
 ) -> Float[Tensor, "batch channels height width"]:
-    """A copy of the panorama with the view painted over its footprint; differentiable in both."""
+    """Return a copy of the panorama with the view painted over its footprint. It is differentiable in both."""
     index, values = project(view, camera, panorama.shape[-2], mode)
     return panorama.flatten(-2).index_copy(-1, index, values.to(panorama.dtype)).view_as(panorama)
 
@@ -233,7 +241,7 @@ def rotate(
     roll_degrees: float = 0.0,
     mode: Mode = "bilinear",
 ) -> Float[Tensor, "batch channels height width"]:
-    """The panorama as a camera turned by these angles has it in front; a yaw by whole columns is an exact roll."""
+    """Return the panorama turned so that these angles are straight ahead. A yaw by whole columns is an exact roll."""
     height, width = panorama.shape[-2:]
     columns = yaw_degrees / 360 * width
     if pitch_degrees == 0 and roll_degrees == 0 and abs(columns - round(columns)) < 1e-6:

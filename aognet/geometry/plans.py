@@ -1,7 +1,7 @@
 """Plans: the ordered views that paint what a canvas does not know yet.
 
-Views of one wave do not depend on each other: none of them shows a pixel that another one of its wave paints; but the
-faces of a cube, which are painted together.
+Views of one wave do not depend on each other: none of them shows a pixel that another view of its wave paints. The
+faces of a cube are an exception, since they are painted together.
 """
 
 import math
@@ -38,11 +38,17 @@ LEVEL_PREFERENCE = 0.5
 class PlanConfig:
     """Which views to paint.
 
-    ``kind``: ``cover`` computes few views from what is known, ``published`` takes the 21 of the paper's code, in waves,
-    ``sequential`` the same one after the other, as there; ``cube`` the six faces of a level cube in one wave, for
-    methods that paint them together; ``overlap`` and ``margin`` are not for it.
-    ``fov_degrees`` and ``size``: the square views. ``overlap``: the least known share of a view when it is painted.
-    ``margin``: share of a view's size along each edge that is seen but not painted, so that no two views only touch.
+    ``kind`` is one of:
+
+    - ``cover``: few views, computed from what is known.
+    - ``published``: the 21 views of the paper's code, in waves.
+    - ``sequential``: the same views, one after the other, as in that code.
+    - ``cube``: the six faces of a level cube in one wave, for methods that paint them together. It ignores ``overlap``
+      and ``margin``.
+
+    ``fov_degrees`` and ``size`` describe the square views. ``overlap`` is the least known share of a view when it is
+    painted. ``margin`` is the share of a view's size along each edge that is seen but not painted, so that two views
+    never only touch.
     """
 
     kind: Literal["cover", "published", "sequential", "cube"] = "cover"
@@ -68,7 +74,7 @@ class PlanConfig:
 
 @dataclass(frozen=True)
 class Step:
-    """One view of a plan and the number of its wave; waves are painted in order."""
+    """One view of a plan and the number of its wave. Waves are painted in order."""
 
     camera: Camera
     wave: int
@@ -76,7 +82,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Views in the order they are painted, waves together."""
+    """Views in the order in which they are painted, waves together."""
 
     steps: tuple[Step, ...]
 
@@ -88,10 +94,12 @@ class Plan:
 
 
 def make_plan(config: PlanConfig, known: Bool[Tensor, "height width"], yaw_degrees: float = 0.0) -> Plan:
-    """The plan that leaves nothing of a canvas unknown, given what is known of it. Raises UserError if it is too much.
+    """Return a plan that leaves no pixel of a canvas unknown, given the mask of its known pixels.
 
-    ``yaw_degrees``: of the frame it is made in, a whole number of the canvas's columns. Where a canvas and its frame
-    are turned, the plan turns with them.
+    ``yaw_degrees`` is the yaw of the frame in which the plan is made, a whole number of columns of the canvas. If
+    canvas and frame are turned, the plan turns with them.
+
+    :raises UserError: if the plan would need too many views.
     """
     known = known.cpu()
     columns = round(yaw_degrees / 360 * known.shape[1]) % known.shape[1]
@@ -129,7 +137,7 @@ def _planned(config: PlanConfig, known: Bool[Tensor, "height width"]) -> Plan:
 
 
 def known_before(plan: Plan, known: Bool[Tensor, "height width"], step: int) -> Bool[Tensor, "height width"]:
-    """What is known when a step of the plan is painted: the input and all views of earlier waves."""
+    """Return the mask of what is known when a step of the plan is painted: the input and all views of earlier waves."""
     height, width = known.shape
     known = known.flatten().clone()
     for earlier in plan.steps:
@@ -139,7 +147,9 @@ def known_before(plan: Plan, known: Bool[Tensor, "height width"], step: int) -> 
 
 
 def _heading(known: Bool[Tensor, "height width"]) -> float:
-    """Yaw in degrees of the middle of what is known; 0 where nothing or everything round about is."""
+    """Return the yaw in degrees of the middle of what is known, or 0 where nothing or everything round about is
+    known.
+    """
     longitudes, across = sphere.pixel_longitudes(known.shape[1]), sphere.pixel_latitudes(known.shape[0]).cos()
     # Of the mean direction, weighted with solid angles: latitudes and longitudes can be summed apart.
     sideways, ahead = (
@@ -161,7 +171,9 @@ def _index(camera: Camera, height: int) -> Tensor:
 
 
 def _waves_in_order(cameras: Sequence[Camera], known: Tensor) -> list[Step]:
-    """Each view in the first wave after all earlier views whose new pixels it shows, or that show its new pixels."""
+    """Put each view in the first wave after all earlier views that show pixels it paints, or that paint pixels it
+    shows.
+    """
     height = known.shape[0]
     fresh = [_mask(camera, height) & ~known.flatten() for camera in cameras]
     seen = [_mask(replace(camera, margin=0), height) for camera in cameras]
@@ -181,10 +193,10 @@ def _mask(camera: Camera, height: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Candidates:
-    """All views the cover plan chooses from, and their footprints on a small panorama.
+    """All views that the cover plan chooses from, and their footprints on a small panorama.
 
-    ``painted``: what each paints at least, so that what counts as covered is; ``seen``: what it sees; ``reach``: what
-    it sees at most, so that views of one wave stay apart at any size.
+    ``painted`` is what each view certainly paints, so that what counts as covered is covered. ``seen`` is what it sees.
+    ``reach`` is the most that it may see, so that views of one wave stay apart at any size.
     """
 
     cameras: list[Camera]
@@ -194,7 +206,7 @@ class Candidates:
 
     @cached_property
     def painted_area(self) -> Float[Tensor, "cameras cells"]:
-        """Solid angles of what each paints, a cell's up to a factor."""
+        """The solid angle of what each view paints, per cell, up to a constant factor."""
         return self.painted * _areas()
 
     @cached_property
@@ -218,7 +230,9 @@ def _candidates(config: PlanConfig) -> Candidates:
 
 
 def _turned_masks(cameras: Sequence[Camera]) -> Bool[Tensor, "cameras cells"]:
-    """What cameras cover at the planning size: turned by eighths (whole cells) and mirrored from a few of them."""
+    """Return what cameras cover at the planning size. Most masks are turned by eighths (whole cells) or mirrored from a
+    few.
+    """
     found: dict[Camera, Tensor] = {}
     masks = []
     for camera in cameras:
@@ -233,7 +247,7 @@ def _turned_masks(cameras: Sequence[Camera]) -> Bool[Tensor, "cameras cells"]:
 
 
 def _cover(config: PlanConfig, known: Tensor) -> list[Step]:
-    """Greedy cover of the unknown sphere, wave by wave, by the views that add most among those that overlap enough."""
+    """Cover the unknown sphere greedily, wave by wave, with the views that add most among those that overlap enough."""
     candidates = _candidates(config)
     covered = _shrunk(known)
     steps: list[Step] = []
@@ -271,9 +285,10 @@ def _choose_wave(config: PlanConfig, covered: Bool[Tensor, "cells"], seen: Bool[
 
 
 def _nearest(config: PlanConfig, seen_area: Float[Tensor, "cells"], useful: Bool[Tensor, "cameras"]) -> list[int]:
-    """Where no view overlaps enough (a small photo, a thin rest): the one that shows most of what is known, centrally.
+    """Choose a view where no view overlaps enough (a small photo, a thin rest): the one that shows most of what is
+    known, near its centre.
 
-    If nothing is known, the first candidate, which looks straight ahead.
+    If nothing is known, choose the first candidate, which looks straight ahead.
     """
     candidates = _candidates(config)
     if not bool(useful.any()):
@@ -287,13 +302,13 @@ def _nearest(config: PlanConfig, seen_area: Float[Tensor, "cells"], useful: Bool
 
 @lru_cache(maxsize=8)
 def _preference(config: PlanConfig) -> Float[Tensor, "cameras"]:
-    """Level views first: the horizon decides what sky and ground look like."""
+    """Return the preference of each view. Level views come first: the horizon decides what sky and ground look like."""
     pitches = torch.tensor([abs(camera.pitch_degrees) for camera in _candidates(config).cameras])
     return 1 - LEVEL_PREFERENCE * pitches / 90
 
 
 def _shrunk(known: Bool[Tensor, "height width"]) -> Bool[Tensor, "pixels"]:
-    """What is known at the planning size: a cell counts where all its pixels are known."""
+    """Return what is known at the planning size. A cell counts as known if all its pixels are known."""
     unknown = (~known)[None, None].float()
     size = (PLANNING_HEIGHT, 2 * PLANNING_HEIGHT)
     if known.shape[0] >= PLANNING_HEIGHT:
@@ -302,7 +317,7 @@ def _shrunk(known: Bool[Tensor, "height width"]) -> Bool[Tensor, "pixels"]:
 
 
 def _completed(steps: list[Step], config: PlanConfig, known: Bool[Tensor, "height width"]) -> list[Step]:
-    """The steps, and views of what they leave unknown at the canvas's own size, down to the last pixel."""
+    """Add views of what the steps leave unknown at the canvas's own size, down to the last pixel."""
     height, width = known.shape
     known = known.flatten().clone()
     kept = []
@@ -326,7 +341,7 @@ def _completed(steps: list[Step], config: PlanConfig, known: Bool[Tensor, "heigh
 
 
 def known_by(cameras: Sequence[Camera], height: int) -> Bool[Tensor, "height width"]:
-    """The union of the footprints of cameras on a panorama of ``height`` x ``2 height``."""
+    """Return the union of the footprints of cameras on a panorama of ``height`` x ``2 height``."""
     known = torch.zeros(2 * height * height, dtype=torch.bool)
     for camera in cameras:
         known[_index(camera, height)] = True
@@ -334,7 +349,7 @@ def known_by(cameras: Sequence[Camera], height: int) -> Bool[Tensor, "height wid
 
 
 def overlap_of(camera: Camera, known: Bool[Tensor, "height width"]) -> Float[Tensor, ""]:
-    """The share of a view's solid angle that is known."""
+    """Return the share of a view's solid angle that is known."""
     height = known.shape[0]
     index = _index(replace(camera, margin=0), height)
     area = sphere.pixel_latitudes(height).cos().repeat_interleave(2 * height)[index]

@@ -1,8 +1,8 @@
-"""The conventions every other file relies on.
+"""The conventions that every other file relies on.
 
-World axes: +x right (longitude 90 degrees), +y up, +z forward (longitude 0, latitude 0).
-Pixel centres: column ``u`` of ``W`` looks at longitude ``((u + 0.5) / W - 0.5) * 360`` degrees, row ``v`` of ``H``
-at latitude ``(0.5 - (v + 0.5) / H) * 180`` degrees. Grids are computed in float64, images sampled in float32 at least.
+World axes: +x is right (longitude 90 degrees), +y is up, +z is forward (longitude 0, latitude 0). Pixel centres: column
+``u`` of ``W`` looks at longitude ``((u + 0.5) / W - 0.5) * 360`` degrees, row ``v`` of ``H`` at latitude ``(0.5 - (v +
+0.5) / H) * 180`` degrees. Grids are computed in float64, images are sampled in at least float32.
 """
 
 import math
@@ -21,30 +21,32 @@ WORTH_PARTS = 2**16  # points from which on threads pay
 
 
 def pixel_longitudes(width: int) -> Float[Tensor, "width"]:
-    """Longitude of every column's centre, in radians, in (-pi, pi)."""
+    """Return the longitude of every column's centre, in radians, in (-pi, pi)."""
     return ((torch.arange(width, dtype=torch.float64) + 0.5) / width - 0.5) * (2 * math.pi)
 
 
 def pixel_latitudes(height: int) -> Float[Tensor, "height"]:
-    """Latitude of every row's centre, in radians, in (-pi/2, pi/2), top row first."""
+    """Return the latitude of every row's centre, in radians, in (-pi/2, pi/2), top row first."""
     return (0.5 - (torch.arange(height, dtype=torch.float64) + 0.5) / height) * math.pi
 
 
 def directions(longitudes: Tensor, latitudes: Tensor) -> Float[Tensor, "*grid 3"]:
-    """Unit vectors (x, y, z) of longitudes and latitudes in radians."""
+    """Return the unit vectors (x, y, z) of longitudes and latitudes in radians."""
     across = latitudes.cos()
     return torch.stack([across * longitudes.sin(), latitudes.sin(), across * longitudes.cos()], dim=-1)
 
 
 @lru_cache(maxsize=16)
 def pixel_directions(height: int, width: int) -> Float[Tensor, "height width 3"]:
-    """Unit vector of every pixel of a panorama, float64 on the CPU. Shared: do not write into it."""
+    """Return the unit vector of every pixel of a panorama, float64 on the CPU. The array is shared: do not write into
+    it.
+    """
     latitudes, longitudes = torch.meshgrid(pixel_latitudes(height), pixel_longitudes(width), indexing="ij")
     return directions(longitudes, latitudes)
 
 
 def pixel_positions(vectors: Float[Tensor, "*grid 3"], height: int, width: int) -> Float[Tensor, "*grid 2"]:
-    """Fractional (column, row) at which a panorama shows each direction; pixel centres are whole numbers."""
+    """Return the fractional (column, row) at which a panorama shows each direction. Pixel centres are whole numbers."""
     x, y, z = vectors.unbind(-1)
     columns = (torch.atan2(x, z) / (2 * math.pi) + 0.5) * width - 0.5
     rows = (0.5 - torch.atan2(y, torch.hypot(x, z)) / math.pi) * height - 0.5
@@ -52,7 +54,7 @@ def pixel_positions(vectors: Float[Tensor, "*grid 3"], height: int, width: int) 
 
 
 def rotation(yaw_degrees: float, pitch_degrees: float = 0.0, roll_degrees: float = 0.0) -> Float[Tensor, "3 3"]:
-    """Matrix that turns camera axes into world axes: roll first, then pitch, then yaw.
+    """Return the matrix that turns camera axes into world axes: roll first, then pitch, then yaw.
 
     +yaw turns the camera right, +pitch lifts it, +roll turns it clockwise as seen by who looks through it.
     """
@@ -65,9 +67,9 @@ def rotation(yaw_degrees: float, pitch_degrees: float = 0.0, roll_degrees: float
 
 
 def pad_sphere(panorama: Shaped[Tensor, "batch channels height width"], margin: int) -> Tensor:
-    """The panorama with ``margin`` more pixels on each side, taken from where the sphere goes on.
+    """Return the panorama with ``margin`` more pixels on each side that continue the sphere.
 
-    Left and right wrap around; over a pole the same rows come back half a turn away.
+    Left and right wrap around. Over a pole the same rows come back half a turn away.
     """
     width = panorama.shape[-1]
     over_north = panorama[..., :margin, :].flip(-2).roll(width // 2, -1)
@@ -78,11 +80,11 @@ def pad_sphere(panorama: Shaped[Tensor, "batch channels height width"], margin: 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where panoramas of one size are sampled, prepared once.
+    """The prepared sampling positions in panoramas of one size.
 
-    ``grid``: as ``grid_sample`` wants it, float32. Few points lie between pixels that are neighbours on the sphere but
-    not in memory, across the wrap or a pole: ``across`` are their flat numbers, ``taps`` the flat numbers of the four
-    pixels around each and ``weights`` their bilinear weights.
+    ``grid`` has the positions in the form that ``grid_sample`` takes, float32. A few points lie between pixels that are
+    neighbours on the sphere but not in memory, across the wrap or a pole: ``across`` has the flat numbers of these
+    points, ``taps`` the flat numbers of the four pixels around each, and ``weights`` their bilinear weights.
     """
 
     grid: Float[Tensor, "rows columns 2"]
@@ -92,7 +94,7 @@ class Grid:
 
 
 def grid_of(positions: Float[Tensor, "rows columns 2"], height: int, width: int) -> Grid:
-    """The grid of fractional (column, row) positions in a panorama."""
+    """Return the grid of fractional (column, row) positions in a panorama."""
     size = torch.tensor([width, height], dtype=torch.float64, device=positions.device)
     # grid_sample wants -1 and 1 at the outer edges of the outer pixels.
     grid = ((positions + 0.5) * 2 / size - 1).to(torch.float32)
@@ -110,7 +112,7 @@ def grid_of(positions: Float[Tensor, "rows columns 2"], height: int, width: int)
 
 
 def _pixel_numbers(rows: Tensor, columns: Tensor, height: int, width: int) -> Int[Tensor, "points"]:
-    """Flat numbers of pixels of which some lie a row or a column outside, where the sphere goes on."""
+    """Return the flat numbers of pixels, some of which lie a row or a column outside, where the sphere continues."""
     beyond = (rows < 0) | (rows >= height)
     columns = (columns + beyond * (width // 2)) % width
     rows = torch.where(rows < 0, -1 - rows, torch.where(rows >= height, 2 * height - 1 - rows, rows))
@@ -122,7 +124,9 @@ def sample(
     where: Float[Tensor, "rows columns 2"] | Grid,
     mode: Mode = "bilinear",
 ) -> Float[Tensor, "batch channels rows columns"]:
-    """The panorama at fractional (column, row) positions, or at a grid of them; differentiable in the panorama."""
+    """Sample the panorama at fractional (column, row) positions, or at a grid of them. Differentiable in the
+    panorama.
+    """
     batch, _, height, width = panorama.shape
     at = where if isinstance(where, Grid) else grid_of(where, height, width)
     sampled = sample_grid(panorama, at.grid.expand(batch, -1, -1, -1), mode)
@@ -137,7 +141,9 @@ def sample(
 def sample_grid(
     image: Float[Tensor, "batch channels height width"], grid: Float[Tensor, "batch rows columns 2"], mode: Mode
 ) -> Float[Tensor, "batch channels rows columns"]:
-    """``grid_sample`` that never rounds the grid to half precision, which cannot tell neighbouring pixels apart."""
+    """Call ``grid_sample`` without ever rounding the grid to half precision, which cannot separate neighbouring
+    pixels.
+    """
     precision = torch.promote_types(image.dtype, torch.float32)
     wide, grid = image.to(precision), grid.to(precision)
     many = image.device.type == "cpu" and len(image) == 1 and grid.shape[1] * grid.shape[2] >= WORTH_PARTS
@@ -150,7 +156,7 @@ def _grid_sample(image: Tensor, grid: Tensor, mode: Mode) -> Tensor:
 
 
 def _sample_in_parts(image: Tensor, grid: Tensor, mode: Mode) -> Tensor:
-    """One image sampled by all threads: ``grid_sample`` on the CPU has one for each image of a batch."""
+    """Sample one image with all threads. On the CPU, ``grid_sample`` uses one thread for each image of a batch."""
     parts, points = torch.get_num_threads(), grid.flatten(1, 2)
     even = points.shape[1] // parts * parts
     sampled = _grid_sample(image.expand(parts, -1, -1, -1), points[:, :even].view(parts, 1, -1, 2), mode)

@@ -1,1 +1,1 @@
-"""How good a panorama is; one metric per file, its source in the docstring."""
+"""How good a panorama is: one metric per file, with its source in the docstring."""

@@ -1,6 +1,7 @@
 """Whether the edges of the cube show in a panorama that was made of its faces.
 
-Own definition: differences of neighbouring pixels across the twelve edges against those a little beside the edges.
+This is a definition of our own: it compares differences of neighbouring pixels across the twelve edges with those a
+little beside the edges.
 """
 
 from functools import lru_cache
@@ -22,12 +23,15 @@ FEWEST_ROWS = 32
 
 
 def cube_edge_ratio(panorama: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch"]:
-    """Mean absolute difference of pixels across the edges of the six 90-degree faces, divided by that beside the edges.
+    """Return the mean absolute difference of pixels across the edges of the six 90-degree faces, divided by that beside
+    the edges.
 
     The four upright edges are crossed along rows, the eight others along columns (they are never steeper than 45
-    degrees). Beside the edge are two pairs of neighbours on either side, in the same row or column. 1 where the edges
-    are like any other place (so also in a panorama of one colour), more where neighbouring faces do not meet. Yaws by
-    quarter turns change nothing. UserError below 32 rows, where the edges lie too close together.
+    degrees). Beside the edge there are two pairs of neighbours on either side, in the same row or column. The ratio is
+    1 where the edges are like any other place (also in a panorama of one colour), and more where neighbouring faces do
+    not meet. Yaws by quarter turns change nothing.
+
+    :raises UserError: below 32 rows, where the edges lie too close together.
     """
     height, width = panorama.shape[-2:]
     if height < FEWEST_ROWS:
@@ -39,7 +43,7 @@ def cube_edge_ratio(panorama: Float[Tensor, "batch channels height width"]) -> F
 
 @lru_cache(maxsize=16)
 def _crossings(height: int, width: int, device: torch.device) -> Int[Tensor, "8 crossings"]:
-    """Flat numbers of eight pixels in a row or column, for every place where one crosses an edge."""
+    """Return the flat numbers of eight pixels in a row or column, for every place where one crosses an edge."""
     axes = torch.stack([camera.forward for camera in face_cameras(1)])
     face = (sphere.pixel_directions(height, width) @ axes.T).argmax(-1)
     right = face.roll(-1, -1)

@@ -19,16 +19,17 @@ SCHARR = (3 / 16, 10 / 16, 3 / 16)
 def discontinuity_score(
     panorama: Float[Tensor, "batch 3 height width"], stabiliser: float = 0.1
 ) -> Float[Tensor, "batch"]:
-    """DS of panoramas in [-1, 1], at least 0; 0 where the wrap shows no horizontal gradient, more for a stronger seam.
+    """Return the DS of panoramas in [-1, 1], at least 0. It is 0 if the wrap has no horizontal gradient, more for a
+    stronger seam.
 
     The grey image in [0, 1] is cut to three columns on either side of the wrap. The 3 x 3 Scharr filter for horizontal
-    gradients gives four columns of responses g1 to g4; g2 and g3 look across the wrap, g1 and g4 beside it. The score
-    is the mean over rows of (|g2| / (|g1| + c) + |g3| / (|g4| + c)) / 2. Averaging the scores of shorter crops, as the
-    paper writes it, comes to the same.
+    gradients gives four columns of responses g1 to g4: g2 and g3 look across the wrap, g1 and g4 beside it. The score
+    is the mean over rows of (|g2| / (|g1| + c) + |g3| / (|g4| + c)) / 2. The paper averages the scores of shorter
+    crops, which gives the same.
 
-    The paper leaves to its code what is chosen here: c is ``stabiliser``; the kernel is (3, 10, 3) / 16 down and
-    (-1, 0, 1) across, so that a step of 1 responds with 1; over the poles, where the filter wants one row more, the
-    sphere goes on half a turn away. Scores of other choices of c or scale do not compare.
+    The paper leaves some choices to its code. Here c is ``stabiliser``. The kernel is (3, 10, 3) / 16 down and (-1, 0,
+    1) across, so that a step of 1 has the response 1. Over the poles, where the filter needs one row more, the sphere
+    continues half a turn away. Scores with another c or scale cannot be compared.
     """
     responses = _responses(_grey_strip(panorama)).abs()
     inner, outer = responses[..., [1, 2]], responses[..., [0, 3]]
@@ -36,7 +37,7 @@ def discontinuity_score(
 
 
 def _grey_strip(panorama: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch rows 6"]:
-    """Grey in [0, 1] of three columns on either side of the wrap, with one row more beyond each pole."""
+    """Return grey in [0, 1] of three columns on either side of the wrap, with one row more beyond each pole."""
     half = panorama.shape[-1] // 2
     # Over the poles the strip half a turn away goes on: a panorama of these two strips is all that is needed.
     strips = torch.cat([panorama[..., -3:], panorama[..., :3], panorama[..., half - 3 : half + 3]], dim=-1)

@@ -1,8 +1,8 @@
-"""Fréchet distance between two sets of features, each seen as a Gaussian.
+"""Fréchet distance between two sets of features, each taken as a Gaussian.
 
-Dowson & Landau, "The Fréchet distance between multivariate normal distributions", 1982; on Inception-v3 features it is
+Dowson & Landau, "The Fréchet distance between multivariate normal distributions", 1982. On Inception-v3 features it is
 the FID of Heusel et al., 2017 (arXiv 1706.08500), equation 6. It is biased: fewer samples raise it, so only distances
-of equally many samples compare. Fewer samples than dimensions are fine numerically.
+of equally many samples can be compared. Fewer samples than dimensions are no numerical problem.
 """
 
 import sys
@@ -17,7 +17,9 @@ from aognet.errors import UserError
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and scatter of a set of features; sets are merged, so nothing grows with the number of samples."""
+    """The mean and scatter of a set of features. Sets can be merged, so memory does not grow with the number of
+    samples.
+    """
 
     count: int
     mean: Float64[Tensor, "dim"]
@@ -26,13 +28,16 @@ class Moments:
 
     @staticmethod
     def empty(dim: int, device: torch.device | None = None) -> "Moments":
-        """Of no samples yet."""
+        """Return the moments of no samples."""
         zeros = torch.zeros(dim, dim, dtype=torch.float64, device=device)
         return Moments(0, zeros.new_zeros(dim), zeros)
 
     @staticmethod
     def of(features: Float[Tensor, "samples dim"]) -> "Moments":
-        """Of one batch, in float64 on its device. ``ValueError`` if a feature is NaN or infinite."""
+        """Return the moments of one batch, in float64 on its device.
+
+        :raises ValueError: if a feature is NaN or infinite.
+        """
         if not len(features):
             return Moments.empty(features.shape[1], features.device)
         values = features.detach().double()
@@ -45,7 +50,9 @@ class Moments:
         return Moments(len(values), mean, deviations.T @ deviations)
 
     def merged(self, other: "Moments") -> "Moments":
-        """Of both sets together (Chan, Golub & LeVeque, 1983: without the cancellation of sums of squares)."""
+        """Return the moments of both sets together (Chan, Golub & LeVeque, 1983: without the cancellation of sums of
+        squares).
+        """
         _check_dims(self, other)
         if not self.count or not other.count:
             return self if self.count else other
@@ -56,16 +63,21 @@ class Moments:
 
     @property
     def covariance(self) -> Float64[Tensor, "dim dim"]:
-        """Unbiased. ``UserError`` for fewer than 2 samples."""
+        """The unbiased covariance.
+
+        :raises UserError: for fewer than 2 samples.
+        """
         if self.count < 2:
             raise UserError(f"a covariance needs at least 2 images, got {self.count}")
         return self.scatter / (self.count - 1)
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-    """|mean a - mean b|^2 + tr(A) + tr(B) - 2 tr((A B)^1/2) of the covariances A and B; at least 0, 0 for equal sets.
+    """Return |mean a - mean b|^2 + tr(A) + tr(B) - 2 tr((A B)^1/2), where A and B are the covariances. At least 0; 0
+    for equal sets.
 
-    ``UserError`` if a set has fewer than 2 samples, ``ValueError`` if the features have different dimensions.
+    :raises UserError: if a set has fewer than 2 samples.
+    :raises ValueError: if the features have different dimensions.
     """
     _check_dims(a, b)
     few, many = sorted((a, b), key=lambda moments: moments.count)
@@ -78,7 +90,9 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def _factor(moments: Moments) -> Float64[Tensor, "dim rank"]:
-    """F with F F^T = covariance. Rounding leaves eigenvalues near 0 beyond the rank, whose roots would count."""
+    """Return F with F F^T = covariance. Eigenvalues that are near 0 only by rounding are left out: their roots would
+    count.
+    """
     values, vectors = torch.linalg.eigh(moments.covariance)
     real = values > values[-1] * len(values) * sys.float_info.epsilon
     return vectors[:, real] * values[real].sqrt()

@@ -1,7 +1,7 @@
-"""Inception Score: how sure a classifier is of every image, and how many classes it finds in all of them.
+"""Inception Score: how sure a classifier is of every image, and how many classes it finds in all images.
 
-Salimans et al., "Improved Techniques for Training GANs", 2016 (arXiv 1606.03498), section 4:
-exp(mean over images of KL(p(class | image) || p(class))), from 1 to the number of classes, over several splits.
+Salimans et al., "Improved Techniques for Training GANs", 2016 (arXiv 1606.03498), section 4: exp(mean over images of
+KL(p(class | image) || p(class))), from 1 to the number of classes, over several splits.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from aognet.errors import UserError
 
 @dataclass(frozen=True)
 class InceptionScore:
-    """Mean and standard deviation (of the population, as the authors' code) over the splits."""
+    """The mean and the standard deviation (of the population, as in the authors' code) over the splits."""
 
     mean: float
     deviation: float
@@ -23,7 +23,7 @@ class InceptionScore:
 
 @dataclass(frozen=True)
 class ClassSums:
-    """What the score needs of every split; sets are merged, so nothing grows with the number of images."""
+    """What the score needs of every split. Sets can be merged, so memory does not grow with the number of images."""
 
     count: Int64[Tensor, "splits"]
     probabilities: Float64[Tensor, "splits classes"]
@@ -35,9 +35,11 @@ class ClassSums:
     def of(
         logits: Float[Tensor, "samples classes"], numbers: Int64[Tensor, "samples"], splits: int = 10
     ) -> "ClassSums":
-        """Of one batch; ``numbers``: which image of the whole set each is. Image n belongs to split n % splits.
+        """Return the sums of one batch. ``numbers`` says which image of the whole set each one is; image n is in split
+        n % splits.
 
-        ``UserError`` if ``splits`` is below 1, ``ValueError`` if a logit is not finite.
+        :raises UserError: if ``splits`` is below 1.
+        :raises ValueError: if a logit is not finite.
         """
         if splits < 1:
             raise UserError(f"an Inception Score needs at least 1 split, got {splits}")
@@ -52,7 +54,7 @@ class ClassSums:
         return ClassSums(inside.sum(1), weights @ probabilities, -(weights @ entropies))
 
     def merged(self, other: "ClassSums") -> "ClassSums":
-        """Of both sets together."""
+        """Return the sums of both sets together."""
         if self.probabilities.shape != other.probabilities.shape:
             ours, theirs = tuple(self.probabilities.shape), tuple(other.probabilities.shape)
             raise ValueError(f"splits and classes must be equal, got {ours} and {theirs}")
@@ -63,7 +65,10 @@ class ClassSums:
         )
 
     def score(self) -> InceptionScore:
-        """``UserError`` if a split has no image."""
+        """Return the score.
+
+        :raises UserError: if a split has no image.
+        """
         if not self.count.all():
             splits, images = len(self.count), int(self.count.sum())
             raise UserError(f"an Inception Score of {splits} splits needs an image in each, got {images} images")

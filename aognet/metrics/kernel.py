@@ -1,8 +1,8 @@
 """Kernel distance (KID on Inception-v3 features): unbiased squared maximum mean discrepancy of two sets of features.
 
-Bińkowski et al., "Demystifying MMD GANs", 2018 (arXiv 1801.01401): the kernel is (x.y / dim + 1)^3, and the
-estimate is averaged over random subsets of equal size. Unlike the Fréchet distance it is unbiased: it may be below 0,
-and sets of different sizes compare.
+Bińkowski et al., "Demystifying MMD GANs", 2018 (arXiv 1801.01401): the kernel is (x.y / dim + 1)^3, and the estimate is
+averaged over random subsets of equal size. Unlike the Fréchet distance it is unbiased: it may be below 0, and sets of
+different sizes can be compared.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ROWS = 512
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """Mean and standard deviation (of the population) over the subsets."""
+    """The mean and the standard deviation (of the population) over the subsets."""
 
     mean: float
     deviation: float
@@ -28,9 +28,9 @@ class KernelDistance:
 
 @dataclass(frozen=True)
 class FeatureSample:
-    """At most ``size`` samples of a stream, drawn uniformly and the same in any order, batches or processes.
+    """At most ``size`` samples of a stream, drawn uniformly. Order, batches and processes do not change which ones.
 
-    It keeps the samples whose hashed numbers are smallest; the features stay float32 or what they were.
+    It keeps the samples whose hashed numbers are smallest. The features keep their type.
     """
 
     size: int
@@ -39,12 +39,14 @@ class FeatureSample:
 
     @staticmethod
     def of(features: Float[Tensor, "samples dim"], numbers: Int64[Tensor, "samples"], size: int) -> "FeatureSample":
-        """Of one batch; ``numbers``: which sample of the whole set each is, no two alike."""
+        """Return the sample of one batch. ``numbers`` says which sample of the whole set each one is; no two are
+        equal.
+        """
         kept = _mixed(numbers).argsort()[:size]
         return FeatureSample(size, numbers[kept], features.detach()[kept])
 
     def merged(self, other: "FeatureSample") -> "FeatureSample":
-        """Of both sets together."""
+        """Return the sample of both sets together."""
         features = torch.cat([self.features, other.features])
         return FeatureSample.of(features, torch.cat([self.numbers, other.numbers]), min(self.size, other.size))
 
@@ -56,9 +58,11 @@ def kernel_distance(
     subset_size: int = 1000,
     seed: int = 0,
 ) -> KernelDistance:
-    """Over ``subsets`` random subsets of ``subset_size`` samples each (at most the smaller set); same seed, same value.
+    """Return the distance over ``subsets`` random subsets of ``subset_size`` samples each (at most the smaller set).
 
-    Computed in float64. ``UserError`` if a subset would have fewer than 2 samples.
+    It is computed in float64. The same seed gives the same value.
+
+    :raises UserError: if a subset would have fewer than 2 samples.
     """
     size = min(subset_size, len(a), len(b))
     if size < 2 or subsets < 1:
@@ -79,14 +83,14 @@ def kernel_distance(
 
 
 def _drawn(count: int, subsets: int, size: int, generator: torch.Generator) -> Int64[Tensor, "subsets size"]:
-    """For every subset, which samples it takes: each at most once."""
+    """Return which samples each subset takes, each sample at most once."""
     return torch.stack([torch.randperm(count, generator=generator)[:size] for _ in range(subsets)])
 
 
 def _membership(
     drawn: Int64[Tensor, "subsets size"], features: Float[Tensor, "samples dim"]
 ) -> Float64[Tensor, "subsets samples"]:
-    """1 where a subset takes a sample."""
+    """Return 1 where a subset takes a sample, else 0."""
     return torch.zeros(len(drawn), len(features), dtype=torch.float64).scatter_(1, drawn, 1.0).to(features.device)
 
 
@@ -96,7 +100,7 @@ def _discrepancies(
     in_a: Float64[Tensor, "subsets samples"],
     in_b: Float64[Tensor, "subsets others"],
 ) -> Float64[Tensor, "subsets"]:
-    """Unbiased MMD^2 of every subset; all take equally many samples of each set."""
+    """Return the unbiased MMD^2 of every subset. All subsets take equally many samples of each set."""
     a, b = a.double(), b.double()
     size = in_a[0].sum()
     within = sum(
@@ -107,7 +111,7 @@ def _discrepancies(
 
 
 def _kernel_sums(a: Tensor, b: Tensor, in_a: Tensor, in_b: Tensor) -> Float64[Tensor, "subsets"]:
-    """Sum of the kernel over all pairs of every subset."""
+    """Return the sum of the kernel over all pairs of every subset."""
     sums = in_a.new_zeros(len(in_a))
     for rows in range(0, len(a), ROWS):
         kernel = _kernel(a[rows : rows + ROWS] @ b.T, a.shape[1])
@@ -120,7 +124,7 @@ def _kernel(products: Float64[Tensor, "*pairs"], dim: int) -> Float64[Tensor, "*
 
 
 def _mixed(numbers: Int64[Tensor, "samples"]) -> Int64[Tensor, "samples"]:
-    """A bijection that scatters numbers over all of int64 (the finaliser of SplitMix64, Steele et al. 2014)."""
+    """Scatter numbers over all of int64 by a bijection (the finaliser of SplitMix64, Steele et al. 2014)."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         # The mask makes the shift of a signed number a logical one; products wrap.
         numbers = (numbers ^ (numbers >> shift & (1 << 64 - shift) - 1)) * (factor - (1 << 64))

@@ -1,6 +1,6 @@
-"""Features of a panorama, one row of latitude counting as much as it covers of the sphere.
+"""Features of a panorama in which each row of latitude counts as much as the area it covers on the sphere.
 
-What FAED (Oh et al., "BIPS", ECCV 2022) makes of its encoder's map before the Fréchet distance.
+FAED (Oh et al., "BIPS", ECCV 2022) does this with its encoder's map before the Fréchet distance.
 """
 
 import math
@@ -16,11 +16,11 @@ from aognet.geometry.sphere import pixel_latitudes
 def latitude_weighted(
     features: Float[Tensor, "batch channels rows columns"], rows: Literal["centres", "endpoints"] = "centres"
 ) -> Float[Tensor, "batch channels*rows"]:
-    """Mean over each row, times the cosine of its latitude; channel by channel, top row first.
+    """Return the mean over each row, times the cosine of the row's latitude; channel by channel, top row first.
 
-    Rolling the map changes nothing. ``rows``: where they lie. "centres": at pixel centres, as everywhere here;
-    "endpoints": from 90 to -90 degrees inclusive, as the published FAED of PanFusion (arXiv 2404.07949) does, whose
-    first and last row therefore weigh 0.
+    Rolling the map changes nothing. ``rows`` says where the rows lie. "centres": at pixel centres, as everywhere here.
+    "endpoints": from 90 to -90 degrees inclusive, as in the published FAED of PanFusion (arXiv 2404.07949); the first
+    and last row then have weight 0.
     """
     count = features.shape[2]
     if rows == "centres":

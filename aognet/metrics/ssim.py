@@ -1,7 +1,7 @@
 """Structural similarity, over the whole image or the pixels of a mask.
 
-Z. Wang, A. Bovik, H. Sheikh, E. Simoncelli, "Image Quality Assessment: From Error Visibility to Structural
-Similarity", IEEE Transactions on Image Processing 13(4), 2004: equation 13 in a Gaussian window (section III.C).
+Z. Wang, A. Bovik, H. Sheikh, E. Simoncelli, "Image Quality Assessment: From Error Visibility to Structural Similarity",
+IEEE Transactions on Image Processing 13(4), 2004: equation 13 in a Gaussian window (section III.C).
 """
 
 import torch
@@ -22,10 +22,13 @@ def ssim(
     reference: Float[Tensor, "batch channels height width"],
     mask: Bool[Tensor, "batch 1 height width"] | None = None,
 ) -> Float[Tensor, "batch"]:
-    """Mean structural similarity of every pair of images in [-1, 1], averaged over channels; 1 where they are equal.
+    """Return the mean structural similarity of every pair of images in [-1, 1], averaged over channels; 1 where they
+    are equal.
 
-    With ``mask`` the mean is over the pixels where it is true, whose windows may see beyond it; NaN where it is empty.
-    UserError for images smaller than the window.
+    With ``mask`` the mean is over the pixels where it is true; their windows may see beyond it. It is NaN where the
+    mask is empty.
+
+    :raises UserError: for images smaller than the window.
     """
     return masked_mean(ssim_map(image, reference), mask)
 
@@ -33,10 +36,10 @@ def ssim(
 def ssim_map(
     image: Float[Tensor, "batch channels height width"], reference: Float[Tensor, "batch channels height width"]
 ) -> Float[Tensor, "batch 1 height width"]:
-    """Structural similarity of the 11 x 11 window around every pixel, averaged over channels.
+    """Return the structural similarity of the 11 x 11 window around every pixel, averaged over channels.
 
-    -1 is black: the value is that of the same images in [0, 1] or [0, 255], which differs from what the formula gives
-    for values in [-1, 1]. At the border the image goes on mirrored, as in torchmetrics.
+    -1 is black: the value is that of the same images in [0, 1] or [0, 255]. The formula gives another value for [-1,
+    1]. At the border the image continues mirrored, as in torchmetrics.
     """
     height, width = image.shape[-2:]
     if min(height, width) < WINDOW:
@@ -61,7 +64,7 @@ def _similarity(
 
 
 def _blurred(maps: Float[Tensor, "1 maps height width"]) -> Float[Tensor, "1 maps height width"]:
-    """The weighted mean of every pixel's window, one axis after the other."""
+    """Return the weighted mean of every pixel's window, computed one axis after the other."""
     offsets = torch.arange(WINDOW, device=maps.device) - WINDOW // 2
     weights = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     weights = (weights / weights.sum()).expand(maps.shape[1], 1, 1, -1)

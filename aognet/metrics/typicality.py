@@ -1,4 +1,4 @@
-"""How far single images lie from a set: which of many to look at first."""
+"""How far single images lie from a set: which images to look at first."""
 
 import torch
 from jaxtyping import Float
@@ -10,10 +10,13 @@ from aognet.metrics.frechet import Moments
 def mahalanobis(
     features: Float[Tensor, "samples dim"], reference: Moments, shrinkage: float = 0.1
 ) -> Float[Tensor, "samples"]:
-    """Mahalanobis distance of each feature to a set, divided by the root of the dimension: about 1 inside the set.
+    """Return the Mahalanobis distance of each feature to a set, divided by the root of the dimension: about 1 inside
+    the set.
 
-    The covariance is drawn by ``shrinkage`` in [0, 1] towards the multiple of the identity with the same trace (Ledoit
-    & Wolf 2004), which makes it regular with few samples. Raises UserError for fewer than 2 samples in the set.
+    The covariance is shrunk by ``shrinkage`` in [0, 1] towards the multiple of the identity with the same trace (Ledoit
+    & Wolf 2004), which makes it regular with few samples.
+
+    :raises UserError: for fewer than 2 samples in the set.
     """
     covariance = reference.covariance
     dim = len(covariance)
