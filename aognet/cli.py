@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from aognet import threads
 from aognet.errors import UserError
+from aognet.installed import known_config
 from aognet.terminal import VisibleFormatter, visible
 
 MAX_CHARACTERS = 200
@@ -44,10 +45,13 @@ def run(main: Main, arguments: Sequence[str] | None = None) -> None:
 
 
 def parse_with_overrides(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse ``-b FILE ...`` and ``key.sub=value ...`` in any order, also right behind the files."""
+    """Parse ``-b FILE ...`` and ``key.sub=value ...`` in any order, also right behind the files.
+
+    Config files are looked for from the working directory, then among those that come with the program.
+    """
     options = parser.parse_intermixed_args(arguments)
     swallowed = [item for item in options.base if "=" in item and not Path(item).exists()]
-    options.base = [Path(item) for item in options.base if item not in swallowed]
+    options.base = [known_config(Path(item)) for item in options.base if item not in swallowed]
     options.overrides = swallowed + options.overrides
     return options
 

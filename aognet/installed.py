@@ -1,8 +1,13 @@
-"""Files that come with the program, found from any working directory."""
+"""Files that come with the program, found from any working directory.
+
+In a checkout, ``config`` and ``assets`` stand beside the package; an installation carries them in ``installed_files``.
+"""
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
+_CARRIED = _PACKAGE / "installed_files"
+ROOT = _CARRIED if _CARRIED.is_dir() else _PACKAGE.parent
 CONFIGS = ROOT / "config"
 ASSETS = "assets"
 
@@ -18,3 +23,16 @@ def installed(path: str) -> str:
         return path if Path.cwd() == ROOT else str(ROOT / path)
     except OSError:  # the working directory is gone
         return str(ROOT / path)
+
+
+def known_config(path: Path) -> Path:
+    """A config file as a user names it: the user's own, or else the one below ``config`` that comes with the program.
+
+    A name that is neither stays as it is.
+    """
+    try:
+        return (
+            path if path.exists() or path.parts[:1] != (CONFIGS.name,) or not (ROOT / path).is_file() else ROOT / path
+        )
+    except (OSError, ValueError):  # a name that no file can have
+        return path

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aognet.errors import UserError
+from aognet.installed import ROOT
 from aognet.io.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -73,10 +74,11 @@ def _version(package: str) -> str | None:
 @cache
 def _git() -> dict[str, Any]:
     """Commit of the source tree, and whether it had uncommitted changes; null outside a git checkout. Asked once."""
-    root = Path(__file__).parents[1]
     try:
-        commit = _ask_git(root, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_ask_git(root, "status", "--porcelain"))}
+        if not (ROOT / ".git").exists():  # an installation may lie in a repository of something else
+            return {"commit": None, "dirty": None}
+        commit = _ask_git(ROOT, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_ask_git(ROOT, "status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
 

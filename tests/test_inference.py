@@ -523,13 +523,6 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_help_does_not_wait_for_torch() -> None:
-    script = "import sys\nfrom aognet.commands import generate as command\n"
-    script += "try:\n command.parse(['--help'])\nfinally:\n assert 'torch' not in sys.modules"
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
-    assert ended.returncode == 0 and "--prompt-at" in ended.stdout
-
-
 @pytest.mark.slow
 def test_two_processes_share_a_dataset(paint: Paint, settings: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"

@@ -9,8 +9,9 @@ from typing import Any
 
 from aognet.config import build_config, load_config
 from aognet.errors import UserError
+from aognet.installed import CONFIGS, known_config
 
-PROTOCOLS = Path(__file__).parents[2] / "config" / "evaluation"
+PROTOCOLS = CONFIGS / "evaluation"
 MIN_HEIGHT = 32  # below, nothing is left beside the edges of the cube to compare them with
 PICTURE_KINDS = ("panorama", "random", "horizon", "random_horizon", "seam", "equator", "poles")
 NETWORK_KINDS = ("inception", "clip", "faed", "lpips", "efficientnet")
@@ -202,7 +203,7 @@ def load_protocol(
     ``models``: kind of network -> the model that plays all roles of that kind. ``embedded``: the embedded model plays
     all others. Raises UserError naming the file and the key that is wrong.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else PROTOCOLS / f"{name}.yaml"
+    path = known_config(Path(name)) if name.endswith((".yaml", ".yml")) else PROTOCOLS / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in PROTOCOLS.glob("*.yaml")))
         raise UserError(f"--protocol: no protocol {name!r}; known are {known}, or the path of a YAML file")
