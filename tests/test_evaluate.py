@@ -260,7 +260,8 @@ def test_options_out_of_range_are_named(refused, tmp_path: Path) -> None:
 
 
 def test_what_is_not_asked_for_is_not_imported() -> None:
-    code = "import sys; import misc.evaluate as e; e.parse(['--generated', 'a', '--reference', 'b', '--out', 'c'])"
+    flags = ["--generated", "a", "--reference", "b", "--out", "c"]
+    code = f"import sys; from aognet.commands import evaluate; evaluate.parse({flags})"
     ran = subprocess.run(
         [sys.executable, "-c", f"{code}; print('torch' in sys.modules, 'torchvision' in sys.modules)"],
         cwd=ROOT,

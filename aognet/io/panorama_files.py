@@ -4,12 +4,14 @@ A panorama is a float32 tensor with an encoding. ``srgb``: display values in [0,
 in [0, inf), where 1 is white. The suffix of a file says which of the two it holds, and everything is converted to that.
 """
 
+import logging
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from aognet.errors import UserError
@@ -22,6 +24,8 @@ from aognet.io.images import check_shape, check_whole, jpeg_bytes, load, merged,
 from aognet.io.rgbe import write_rgbe
 from aognet.io.srgb import decode_srgb
 from aognet.io.tonemap import ToneMap, clean, tone_map
+
+log = logging.getLogger(__name__)
 
 Encoding = Literal["srgb", "linear"]
 WRITTEN_SUFFIXES = (".png", ".jpg", ".jpeg", *LIGHT_SUFFIXES)
@@ -38,7 +42,8 @@ def encoding_of(path: Path) -> Encoding:
 def read_panorama(path: Path, height: int | None = None) -> tuple[Float[Tensor, "3 height width"], Encoding]:
     """A panorama as it is in its file (light stays light), of ``height`` x ``2 height``, and its encoding.
 
-    Without ``height`` it keeps its own. Transparency is dropped; light that is none (NaN, negative) is black.
+    Without ``height`` it keeps its own. What is transparent keeps the colour that it has in the file, which is said;
+    light that is none (NaN, negative) is black.
 
     :raises UserError: naming the file: missing, damaged, too large, not twice as wide as high, or part of a sphere.
     """
@@ -48,6 +53,8 @@ def read_panorama(path: Path, height: int | None = None) -> tuple[Float[Tensor, 
     else:
         loaded = load(path)
         check_whole(loaded.area, str(path))
+        if loaded.opacity is not None and bool((loaded.opacity < 1).any()):
+            log.warning("%s: is transparent in places; they keep the colours that the file has there", path)
         image = loaded.image.add_(1).div_(2)
     check_shape(*image.shape[-2:], name=str(path))
     return resize_panorama(image[None], height or image.shape[-2])[0], encoding
@@ -125,6 +132,11 @@ def _write(image: Float[Tensor, "3 height width"], path: Path) -> None:
         write_exr({letter: light[..., number] for number, letter in enumerate("RGB")}, path)
     else:
         write_rgbe(light, path)
+
+
+def picture(image: Float[Tensor, "3 height width"], encoding: Encoding, tone: ToneMap = AS_READ) -> Image.Image:
+    """An image as a Pillow image of 8 bits a channel, in sRGB."""
+    return merged(_levels(encoded(image, encoding, "srgb", tone)))
 
 
 def _levels(image: Float[Tensor, "3 height width"]) -> Tensor:

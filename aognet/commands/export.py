@@ -1,0 +1,140 @@
+"""Writes a panorama as other programs need it: `aognet export outputs/beach --out beach.exr --faces skybox`.
+
+The source is the folder of a finished run, or any panorama (PNG, JPEG, EXR, HDR and others). What is written follows
+from the suffix: .png and .jpg carry the metadata of a sphere, .exr and .hdr hold linear light, .html is a page to look
+around in. Nothing that is there is written over without --overwrite.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aognet.errors import UserError
+
+if TYPE_CHECKING:
+    from aognet.geometry.camera import Camera
+    from aognet.io.export import Export
+
+RESULTS = ("result.exr", "result.hdr", "result.png")
+"""What a run may have painted, the finest first."""
+
+
+def parse(arguments: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("source", type=Path, metavar="SOURCE", help="a panorama, or the folder of a finished run")
+    add(
+        "--out",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="to write, by suffix: .png or .jpg, .exr or .hdr (linear light), .html (a page); repeatable",
+    )
+    add("--faces", type=Path, metavar="DIR", help="folder for a cubemap: front, right, back, left, up and down")
+    add("--face_format", "--face-format", default="png", help="png, jpg, exr or hdr (default: %(default)s)")
+    add("--face_size", "--face-size", type=int, metavar="N", help="rows of a face (default: half the panorama's)")
+    add("--size", metavar="HxW", help="of the panorama, such as 1024x2048 (default: as it is)")
+    add("--curve", help="of linear light in .png, .jpg and .html: published (default), srgb or filmic")
+    add("--exposure", type=float, help="of the same, in stops: 1 doubles the light, -1 halves it")
+    add("--description", help="in the metadata and on the page (default: the source's own)")
+    add("--overwrite", action="store_true", help="write over files that are there")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None, program: str | None = None) -> None:
+    """Check everything, then read, then write."""
+    options = parse(arguments, program)
+    from aognet.commands.generate import panorama_height
+    from aognet.io.export import export_panorama
+    from aognet.io.hdr import MAX_PIXELS
+    from aognet.io.panorama_files import read_panorama
+
+    height = None if options.size is None else panorama_height(options.size)
+    if height is not None and not 1 <= 2 * height**2 <= MAX_PIXELS:
+        raise UserError(f"--size {options.size}: a panorama has at least 1 row and at most {MAX_PIXELS} pixels")
+    source, description, photo = find_source(options.source)
+    if options.description is not None:
+        description = options.description
+    export = read_export(options, description, photo)
+    check_targets(export.targets, source, options.overwrite)
+    image, encoding = read_panorama(source, height)
+    if (options.curve is not None or options.exposure is not None) and not export.shows_light(encoding):
+        raise UserError(
+            f"{source}: --curve and --exposure show linear light in .png, .jpg or .html files; here they change nothing"
+        )
+    export_panorama(image, encoding, export)
+
+
+def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
+    """The panorama's file, the words it has, and the camera of the photograph that it was painted from.
+
+    :raises UserError: for a folder that holds no finished run.
+    """
+    from aognet.generate.journal import Journal
+    from aognet.io.files import is_folder
+    from aognet.io.gpano import read_gpano
+
+    if is_folder(source):
+        journal = Journal.open(source)
+        result = next((source / name for name in RESULTS if (source / name).is_file()), None)
+        if result is None or not journal.shown:
+            raise UserError(f"{source}: this run is not finished; repeat the command that paints or changes it")
+        return result, str(journal.request.get("prompt", "")), journal.photo_camera()
+    known = (read_gpano(source) or {}) if source.suffix.lower() in (".png", ".jpg", ".jpeg") else {}
+    return source, known.get("description", ""), None
+
+
+def read_export(options: argparse.Namespace, description: str, photo: "Camera | None") -> "Export":
+    """What the flags ask for. Raises UserError for what cannot be written."""
+    from aognet.io.export import Export
+    from aognet.io.panorama_files import WRITTEN_SUFFIXES
+    from aognet.io.tonemap import ToneMap
+
+    if not options.out and options.faces is None:
+        raise UserError("--out FILE or --faces DIR must say what is to be written")
+    suffix = f".{options.face_format.lower().removeprefix('.')}"
+    if suffix not in WRITTEN_SUFFIXES:
+        known = ", ".join(one.removeprefix(".") for one in WRITTEN_SUFFIXES)
+        raise UserError(f"--face_format must be one of {known}; got {options.face_format!r}")
+    try:
+        tone = ToneMap(options.curve or "published", exposure=options.exposure or 0.0)
+    except UserError as error:
+        raise UserError(f"--{error}") from error
+    try:
+        return Export(tuple(options.out), options.faces, suffix, options.face_size, tone, description, photo)
+    except UserError as error:
+        raise UserError(f"--{error}" if str(error).startswith("face_size") else str(error)) from error
+
+
+def check_targets(paths: Sequence[Path], source: Path, overwrite: bool) -> None:
+    """Raise UserError naming the first file that must not be written (`check_target`), or would be written twice."""
+    seen: set[Path] = set()
+    for path in paths:
+        try:
+            check_target(path, source, overwrite)
+            place = path.resolve()
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
+        if place in seen:
+            raise UserError(f"{path}: would be written twice")
+        seen.add(place)
+
+
+def check_target(path: Path, source: Path, overwrite: bool) -> None:
+    """Raise UserError for a file that is the source, one of a run's own, or there already."""
+    from aognet.generate.run_files import JOURNAL, OUTPUTS
+
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, no file to write")
+    if path.exists() and path.samefile(source):
+        raise UserError(f"{path}: is the panorama itself; write to another file")
+    for folder in (path.parent, path.parent.parent):
+        if (folder / JOURNAL).is_file() and path.relative_to(folder).as_posix() in OUTPUTS:
+            raise UserError(f"{path}: is the name of one of the run's own files; write to another file")
+    if os.path.lexists(path) and not overwrite:
+        raise UserError(f"{path}: is there already; --overwrite replaces it")

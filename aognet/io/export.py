@@ -1,0 +1,84 @@
+"""What other programs need of a panorama: files of other formats and sizes, a cubemap, a page to look around in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+from aognet.geometry.cubemap import FACES
+from aognet.io.files import made_folder
+from aognet.io.hdr import MAX_PIXELS
+from aognet.io.panorama_files import (
+    AS_READ,
+    WRITTEN_SUFFIXES,
+    Encoding,
+    encoding_of,
+    picture,
+    write_faces,
+    write_panorama,
+)
+from aognet.io.tonemap import ToneMap
+from aognet.io.viewer import write_viewer
+
+PAGE = ".html"
+
+
+@dataclass(frozen=True)
+class Export:
+    """``files``: panoramas by suffix (`aognet.io.panorama_files.WRITTEN_SUFFIXES`), or ``.html``: the viewer's page.
+    ``faces``: folder of a cubemap, in files of ``face_suffix`` with ``face_size`` rows (default: half the panorama's).
+    ``tone``: how linear light becomes what PNG, JPEG and the page hold. ``photo``: what the page can outline.
+    """
+
+    files: tuple[Path, ...] = ()
+    faces: Path | None = None
+    face_suffix: str = ".png"
+    face_size: int | None = None
+    tone: ToneMap = AS_READ
+    description: str = ""
+    photo: Camera | None = None
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise UserError("nothing is to be written: name files, or a folder for the faces of a cubemap")
+        for path in self.targets:
+            if path.suffix.lower() not in (*WRITTEN_SUFFIXES, PAGE):
+                known = ", ".join((*WRITTEN_SUFFIXES, PAGE))
+                raise UserError(f"{path}: what is written ends in {known}; got {path.suffix or 'no suffix'!r}")
+        if self.face_size is not None and not 1 <= 6 * self.face_size**2 <= MAX_PIXELS:
+            raise UserError(
+                f"face_size must be at least 1, and six faces at most {MAX_PIXELS} pixels: {self.face_size}"
+            )
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """Every file that is written."""
+        faces = () if self.faces is None else (self.faces / f"{name}{self.face_suffix}" for name in FACES)
+        return (*self.files, *faces)
+
+    def shows_light(self, encoding: Encoding) -> bool:
+        """Whether ``tone`` matters: light becomes display values in one of the files."""
+        return encoding == "linear" and any(encoding_of(path) == "srgb" for path in self.targets)
+
+
+def export_panorama(image: Float[Tensor, "3 height width"], encoding: Encoding, export: Export) -> None:
+    """Write all that ``export`` names, each file atomically, over files of these names.
+
+    :param image: a panorama as `aognet.io.panorama_files.read_panorama` gives it.
+    :raises UserError: naming the file, if one cannot be written; folders that were made for it are gone again.
+    """
+    for path in export.files:
+        with made_folder(path.parent):
+            if path.suffix.lower() == PAGE:
+                shown = picture(image, encoding, export.tone)
+                write_viewer(shown, path, title=export.description or path.stem, photo_camera=export.photo)
+            else:
+                write_panorama(image, path, encoding, description=export.description, tone=export.tone)
+    if export.faces is not None:
+        with made_folder(export.faces):
+            write_faces(
+                image, export.faces, encoding, suffix=export.face_suffix, size=export.face_size, tone=export.tone
+            )

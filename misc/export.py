@@ -1,0 +1,12 @@
+"""Writes a panorama as other programs need it; also ``aognet export``."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from aognet.cli import run
+from aognet.commands.export import main
+
+if __name__ == "__main__":
+    run(main)
