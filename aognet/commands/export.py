@@ -15,7 +15,7 @@ from aognet.errors import UserError
 
 if TYPE_CHECKING:
     from aognet.geometry.camera import Camera
-    from aognet.io.export import Export
+    from aognet.io.exports import Export
 
 RESULTS = ("result.exr", "result.hdr", "result.png")
 """What a run may have painted, the finest first."""
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     """Check everything, then read, then write."""
     options = parse(arguments, program)
     from aognet.commands.generate import panorama_height
-    from aognet.io.export import export_panorama
+    from aognet.io.exports import export_panorama
     from aognet.io.hdr import MAX_PIXELS
     from aognet.io.panorama_files import read_panorama
 
@@ -89,7 +89,7 @@ def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
 
 def read_export(options: argparse.Namespace, description: str, photo: "Camera | None") -> "Export":
     """What the flags ask for. Raises UserError for what cannot be written."""
-    from aognet.io.export import Export
+    from aognet.io.exports import Export
     from aognet.io.panorama_files import WRITTEN_SUFFIXES
     from aognet.io.tonemap import ToneMap
 
