@@ -99,7 +99,7 @@ def make_plan(config: PlanConfig, known: Bool[Tensor, "height width"], yaw_degre
     ``yaw_degrees`` is the yaw of the frame in which the plan is made, a whole number of columns of the canvas. If
     canvas and frame are turned, the plan turns with them.
 
-    :raises UserError: if the plan would need too many views.
+    :raises UserError: if its views have more than ``MAX_PIXELS`` pixels together.
     """
     known = known.cpu()
     columns = round(yaw_degrees / 360 * known.shape[1]) % known.shape[1]

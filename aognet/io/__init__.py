@@ -1,1 +1,1 @@
-"""Files: pictures, light, captions and tables read and written, bounded and whole."""
+"""Files: this room reads and writes images, light, captions and tables, with limits and without half-written files."""

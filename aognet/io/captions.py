@@ -1,9 +1,9 @@
 """Captions of panoramas: a JSONL file with one object a line.
 
-``{"file": "inside/hall.jpg", "captions": ["a hall", ...]}``: the image's path relative to its folder, with ``/``, or
-only its name (`aognet.io.matching`). A line may also say ``"yaws": [[0.0, 30.0], ...]`` (for each caption, the
-directions in degrees of the views that gave it), ``"model"`` and ``"revision"`` (who wrote it); other keys are kept as
-they are.
+``{"file": "inside/hall.jpg", "captions": ["a hall", ...]}``. ``file`` is the image's path relative to its folder, with
+``/``, or only its name (`aognet.io.matching`). A line may also have ``"yaws": [[0.0, 30.0], ...]`` (for each caption,
+the directions in degrees of the views that gave it), ``"model"`` and ``"revision"`` (which model wrote it). Other keys
+are kept as they are.
 """
 
 import json
@@ -30,7 +30,9 @@ KEYS = ("file", "captions", "yaws", "model", "revision", "split")
 
 @dataclass(frozen=True)
 class CaptionRecord:
-    """One line of a captions file. ``yaws``: degrees, one group for each caption; ``extra``: keys of other programs."""
+    """One line of a captions file. ``yaws`` are degrees, one group for each caption. ``extra`` has the keys of other
+    programs.
+    """
 
     file: str
     captions: tuple[str, ...]
@@ -40,7 +42,9 @@ class CaptionRecord:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def line(self) -> str:
-        """The record as JSON on one line, without its end. Bytes of a file name that are not UTF-8 are escaped."""
+        """Return the record as JSON on one line, without a line end. Bytes of a file name that are not UTF-8 are
+        escaped.
+        """
         known = {"yaws": self.yaws, "model": self.model, "revision": self.revision}
         said = {key: value for key, value in known.items() if value is not None}
         content = {"file": self.file, "captions": self.captions, **said, **self.extra}
@@ -48,7 +52,10 @@ class CaptionRecord:
 
 
 def load_captions(path: Path) -> dict[str, list[str]]:
-    """Captions by file name. Raises UserError naming file and line for anything that is not a caption record."""
+    """Return the captions by file name.
+
+    :raises UserError: naming file and line, for anything that is not a caption record.
+    """
     captions: dict[str, list[str]] = {}
     for record in load_records(path):
         captions.setdefault(record.file, []).extend(record.captions)
@@ -56,7 +63,10 @@ def load_captions(path: Path) -> dict[str, list[str]]:
 
 
 def load_records(path: Path) -> list[CaptionRecord]:
-    """The lines of a captions file, in their order. Raises UserError naming file and line, as `load_captions`."""
+    """Return the lines of a captions file, in their order.
+
+    :raises UserError: naming file and line, as `load_captions`.
+    """
     path = Path(path)
     if not is_file(path):
         raise UserError(f"{path}: no such captions file")
@@ -80,7 +90,10 @@ def load_records(path: Path) -> list[CaptionRecord]:
 
 
 def parse_record(line: str, where: str) -> CaptionRecord:
-    """One line of a captions file; captions are cut at ``MAX_CHARACTERS``. UserErrors start with ``where``."""
+    """Parse one line of a captions file. Captions are cut at ``MAX_CHARACTERS``.
+
+    :raises UserError: with a message that starts with ``where``.
+    """
     try:
         record = _folded(json.loads(line, object_pairs_hook=_once))
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON, or a number of thousands of digits
@@ -114,7 +127,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _folded(record: Any) -> Any:
-    """A record whose known keys are spelled as here, whatever their case and the blanks around them."""
+    """Return a record whose known keys have their usual spelling, whatever their case and the blanks around them."""
     if not isinstance(record, dict):
         return record
     names = [name if name in KEYS else key for key, name in zip(record, fold_names(record), strict=True)]
@@ -136,17 +149,22 @@ def _yaws(groups: Any, captions: int, where: str) -> tuple[tuple[float, ...], ..
 
 
 def save_captions(captions: Mapping[str, Sequence[str]], path: Path) -> None:
-    """Writes captions as ``load_captions`` reads them."""
+    """Write captions so that ``load_captions`` can read them."""
     save_records([CaptionRecord(name, tuple(texts)) for name, texts in captions.items()], path)
 
 
 def save_records(records: Sequence[CaptionRecord], path: Path) -> None:
-    """Writes records as ``load_records`` reads them, atomically. Raises UserError where the file cannot be written."""
+    """Write records atomically, so that ``load_records`` can read them.
+
+    :raises UserError: if the file cannot be written.
+    """
     write_atomically(path, "".join(f"{record.line()}\n" for record in records))
 
 
 def fold(captions: Sequence[str], yaws: Sequence[float]) -> tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]:
-    """Captions that differ in more than case and spaces, each with the yaws (degrees) of its views; empty ones go."""
+    """Return the captions that differ in more than case and spaces, each with the yaws (degrees) of its views. Empty
+    captions are dropped.
+    """
     texts: dict[str, str] = {}
     groups: dict[str, list[float]] = {}
     for caption, yaw in zip(captions, yaws, strict=True):
@@ -164,10 +182,12 @@ def check_captions(
     refuse: bool = False,
     paths: Sequence[Path] | None = None,
 ) -> list[str | None]:
-    """The key of each image's captions, in their order, as `aognet.io.matching.match` finds it.
+    """Return the key of each image's captions, in the order of the images, as `aognet.io.matching.match` finds it.
 
-    Warns of captions for images that are not there, of images without one, and of what could be meant in several ways.
-    ``where``: what to name, such as the captions file. Raises UserError instead of warning if ``refuse``.
+    Warns of captions whose image is missing, of images without a caption, and of keys that could mean several images.
+    ``where`` is what messages name, such as the captions file.
+
+    :raises UserError: instead of warning, if ``refuse``.
     """
     matches = match(captions, names, paths)
     meant = {*matches.keys, *(key for keys in matches.unclear.values() for key in keys)}
@@ -190,12 +210,12 @@ def check_captions(
 
 
 def _shared(names: Sequence[str], keys: Sequence[str | None], places: Sequence[Path | str]) -> list[str]:
-    """Names with a key that are those of images at several places."""
+    """Return the names with a key that belong to images at several places."""
     found = {(name, place) for name, key, place in zip(names, keys, places, strict=True) if key is not None}
     return [name for name, count in Counter(name for name, _ in found).items() if count > 1]
 
 
 def a_few(names: Sequence[str]) -> str:
-    """The first of many names, for a message."""
+    """Return the first of many names, for a message."""
     said = [name if len(name) <= MAX_SAID else f"{name[:MAX_SAID]}..." for name in names[:NAMED_AT_MOST]]
     return ", ".join([*said, *(["..."] if len(names) > NAMED_AT_MOST else [])])

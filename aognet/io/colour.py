@@ -1,7 +1,7 @@
-"""Colours of other primaries, white points and transfer functions as those of sRGB.
+"""Conversion of colours with other primaries, white points and transfer functions to sRGB.
 
-Sources: SMPTE RP 177 (primaries to XYZ), Lam's Bradford transform as ICC.1:2022 Annex E has it (white points), ITU-T
-H.273 (code points of PNG's cICP chunk), PNG specification, third edition (section 13.13: how gAMA and cHRM are used).
+Sources: SMPTE RP 177 (primaries to XYZ), Lam's Bradford transform as in ICC.1:2022 Annex E (white points), ITU-T H.273
+(code points of PNG's cICP chunk), PNG specification, third edition (section 13.13: how gAMA and cHRM are used).
 """
 
 import logging
@@ -30,21 +30,23 @@ Curve = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class ColourSpace:
-    """``curves`` from values in [0, 1] to linear light, one a channel, and the ``matrix`` from there to linear sRGB."""
+    """A colour space: ``curves`` from values in [0, 1] to linear light, one for each channel, and the ``matrix`` from
+    there to linear sRGB.
+    """
 
     curves: tuple[Curve, Curve, Curve]
     matrix: Float[np.ndarray, "3 3"]
 
     def is_srgb(self) -> bool:
-        """Whether no value of 8 bits would change."""
+        """Return whether the conversion changes no 8-bit value."""
         values = np.linspace(0, 1, 256)
         close = all(np.abs(encode_srgb(np.asarray(curve(values))) - values).max() < 0.5 / 255 for curve in self.curves)
         return close and bool(np.abs(self.matrix - np.eye(3)).max() < 1.5e-3)
 
     def to_srgb(self, levels: UInt8[np.ndarray, "*s"] | UInt16[np.ndarray, "*s"]) -> np.ndarray:
-        """Levels [rows, columns, 1 or 3] as levels of sRGB, clipped to what it can show; grey stays grey.
+        """Convert levels [rows, columns, 1 or 3] to levels of sRGB, clipped to its gamut. Grey stays grey.
 
-        Grey has the curve of the first channel; the primaries of all spaces add up to their white.
+        Grey uses the curve of the first channel. The primaries of every space add up to its white.
         """
         most = np.iinfo(levels.dtype).max
         values = np.linspace(0, 1, most + 1)
@@ -67,7 +69,7 @@ def _levels(light: np.ndarray, most: int, dtype: np.dtype) -> np.ndarray:
 
 
 def to_xyz(chromaticities: Sequence[float]) -> Float[np.ndarray, "3 3"]:
-    """Linear RGB to CIE XYZ (white has Y = 1) of primaries and white point as x, y of red, green, blue and white.
+    """Return the matrix from linear RGB to CIE XYZ (white has Y = 1), from x, y of red, green, blue and white.
 
     :raises ValueError: for chromaticities that no three lights can have.
     """
@@ -83,13 +85,14 @@ def to_xyz(chromaticities: Sequence[float]) -> Float[np.ndarray, "3 3"]:
 
 
 def adaptation(white: Sequence[float], other: Sequence[float]) -> Float[np.ndarray, "3 3"]:
-    """XYZ as seen under one white point to XYZ as seen under another (x, y each), by Bradford's cones."""
+    """Return the matrix from XYZ under one white point to XYZ under another (x, y each), by Bradford's cones."""
     cones = [_BRADFORD @ np.array([x / y, 1, (1 - x - y) / y]) for x, y in (white, other)]
     return np.linalg.solve(_BRADFORD, (cones[1] / cones[0])[:, None] * _BRADFORD)
 
 
 def to_rec709(chromaticities: Sequence[float]) -> Float[np.ndarray, "3 3"]:
-    """Linear RGB of such primaries to linear RGB of Rec. 709 (those of sRGB), white to white.
+    """Return the matrix from linear RGB of these primaries to linear RGB of Rec. 709 (the primaries of sRGB), white to
+    white.
 
     :raises ValueError: as `to_xyz`.
     """
@@ -98,7 +101,9 @@ def to_rec709(chromaticities: Sequence[float]) -> Float[np.ndarray, "3 3"]:
 
 
 def known_primaries(chromaticities: Sequence[float], what: str) -> Sequence[float]:
-    """The chromaticities, or those of Rec. 709 with a warning where they are impossible; ``what``: whose they are."""
+    """Return the chromaticities, or those of Rec. 709 with a warning if they are impossible. ``what`` names their
+    source.
+    """
     try:
         to_rec709(chromaticities)
         return chromaticities
@@ -108,9 +113,11 @@ def known_primaries(chromaticities: Sequence[float], what: str) -> Sequence[floa
 
 
 def light_to_rec709(light: Float[np.ndarray, "height width 3"], chromaticities: Sequence[float]) -> np.ndarray:
-    """Linear light of such primaries as that of Rec. 709: as it is where they are those, otherwise float32.
+    """Convert linear light of these primaries to Rec. 709. If they are the same, return it unchanged, else as float32.
 
-    Infinite light becomes the largest there is. Raises ValueError as `to_xyz`.
+    Infinite light becomes the largest finite value.
+
+    :raises ValueError: as `to_xyz`.
     """
     matrix = to_rec709(chromaticities).T.astype(np.float32)
     if np.abs(matrix - np.eye(3)).max() < 1e-3:  # primaries of few digits
@@ -124,30 +131,33 @@ def light_to_rec709(light: Float[np.ndarray, "height width 3"], chromaticities: 
 
 
 def pcs_to_rec709() -> Float[np.ndarray, "3 3"]:
-    """XYZ of an ICC profile's connection space, whose white is D50, to linear Rec. 709."""
+    """Return the matrix from XYZ of an ICC profile's connection space, whose white is D50, to linear Rec. 709."""
     return np.linalg.solve(to_xyz(REC709), adaptation(D50, D65))
 
 
 def gamma_curve(exponent: float) -> Curve:
-    """Light as a power of the value; where that is the usual 2.2 of old files, they mean the curve of sRGB."""
+    """Return the curve of light as a power of the value. The usual exponent 2.2 of old files means the sRGB curve."""
     return decode_srgb if abs(exponent - 2.2) < 0.02 else lambda values: np.asarray(values) ** exponent
 
 
 def space(chromaticities: Sequence[float], curve: Curve) -> ColourSpace:
-    """A colour space of these primaries with one curve. Raises ValueError as `to_xyz`."""
+    """Return the colour space of these primaries with one curve for all channels.
+
+    :raises ValueError: as `to_xyz`.
+    """
     return ColourSpace((curve, curve, curve), to_rec709(chromaticities))
 
 
 def _rec709_curve(values: np.ndarray) -> np.ndarray:
-    """Light of a value by the camera's curve of ITU-R BT.709 and BT.2020."""
+    """Return the light of a value by the camera's curve of ITU-R BT.709 and BT.2020."""
     values = np.asarray(values)
     return np.where(values < 0.081, values / 4.5, ((values + 0.099) / 1.099) ** (1 / 0.45))
 
 
 def coded_space(primaries: int, transfer: int) -> ColourSpace:
-    """The colour space of code points of ITU-T H.273.
+    """Return the colour space of code points of ITU-T H.273.
 
-    :raises ValueError: naming code points that are none of display-referred colours of the usual range.
+    :raises ValueError: naming code points that do not mean display-referred colours of the usual range.
     """
     known = {1: REC709, 9: REC2020, 12: DISPLAY_P3, 11: (*DISPLAY_P3[:6], 0.314, 0.351)}
     known |= {5: (0.64, 0.33, 0.29, 0.60, 0.15, 0.06, *D65), 6: (0.63, 0.34, 0.31, 0.595, 0.155, 0.07, *D65)}
@@ -160,7 +170,8 @@ def coded_space(primaries: int, transfer: int) -> ColourSpace:
 
 
 def tagged_space(gamma: float | None, chromaticities: Sequence[float] | None) -> ColourSpace:
-    """The colour space of a PNG's gAMA (as the exponent of its encoding) and cHRM (white first), of which one may lack.
+    """Return the colour space of a PNG's gAMA (as the exponent of its encoding) and cHRM (white first); None without
+    any.
 
     :raises ValueError: for values that no colour space has.
     """

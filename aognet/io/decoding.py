@@ -1,4 +1,4 @@
-"""From a picture file to upright levels of sRGB: bounded and checked, whatever else the file says."""
+"""Decoding of image files to upright sRGB levels, bounded and checked whatever else the file says."""
 
 import io
 import logging
@@ -31,8 +31,9 @@ _GREY_16 = ("I", "I;16", "I;16B", "I;16L")
 class DecodedImage:
     """What a file shows, upright.
 
-    ``levels``: sRGB, 1 channel of grey or 3, of 8 or 16 bits; ``alpha``: one channel, of 8 or 16 bits, or None where
-    all is opaque; ``exif``: what its camera says; ``area``: which part of a sphere it says to show, or None.
+    ``levels`` are sRGB, 1 channel of grey or 3, with 8 or 16 bits. ``alpha`` is one channel with 8 or 16 bits, or None
+    if all is opaque. ``exif`` is what the camera wrote. ``area`` is the part of a sphere that the file says it shows,
+    or None.
     """
 
     levels: Levels
@@ -42,10 +43,10 @@ class DecodedImage:
 
 
 def decode_file(file: Path | bytes, name: str) -> DecodedImage:
-    """The picture of a file, or of its content; ``name`` is what messages say.
+    """Return the image of a file, or of the content of a file. ``name`` is used in messages.
 
-    Colours become those of sRGB as cICP, an ICC profile, or gAMA and cHRM say, or Adobe RGB by EXIF. Odd metadata never
-    makes a picture unreadable: what cannot be used of it is logged.
+    Colours are converted to sRGB by cICP, an ICC profile, or gAMA and cHRM, or Adobe RGB by EXIF. Odd metadata never
+    makes an image unreadable: what cannot be used is logged.
 
     :raises UserError: naming the file, if it is missing, damaged, of another format or has too many pixels.
     """
@@ -64,9 +65,10 @@ def decode_file(file: Path | bytes, name: str) -> DecodedImage:
 
 
 def open_image(file: Path | io.BytesIO | io.BufferedReader, formats: Sequence[str] = ()) -> Image.Image:
-    """An image that is not decoded yet, by all decoders that are used or by those named alone.
+    """Open an image without decoding it, with all decoders in use or with the named ones.
 
-    Raises what Pillow raises, above twice the pixels that it warns of, too."""
+    Raises what Pillow raises, also above twice the number of pixels that Pillow warns of.
+    """
     with as_log_lines(str(file) if isinstance(file, Path) else "an image"):
         try:
             return Image.open(file, formats=tuple(formats) or decoders())
@@ -120,7 +122,7 @@ def _picture(file: io.BytesIO | io.BufferedReader, name: str, profile: bytes | N
 
 
 def has_16_bits(image: Image.Image) -> bool:
-    """Whether the file, which is not decoded yet, holds 16 bits a channel."""
+    """Return whether the file, which is not decoded yet, has 16 bits a channel."""
     tiles = image.tile if isinstance(image, ImageFile.ImageFile) else ()
     arguments = tiles[0][3] if tiles else ""
     return "16" in str(arguments[0] if isinstance(arguments, tuple) else arguments)
@@ -136,7 +138,7 @@ def _grey_16(image: Image.Image) -> tuple[Levels, Levels | None]:
 
 
 def _deep(file: io.BytesIO | io.BufferedReader) -> tuple[Levels, Levels | None] | None:
-    """16 bits a colour, of which Pillow keeps 8, of a file that Pillow has decoded; None if OpenCV cannot."""
+    """Read 16 bits a colour, of which Pillow keeps 8, from a file that Pillow has decoded; None if OpenCV cannot."""
     import cv2
 
     content, _ = png.bare(file, 0)  # without what libpng would warn of on the terminal
@@ -152,7 +154,7 @@ def _deep(file: io.BytesIO | io.BufferedReader) -> tuple[Levels, Levels | None] 
 
 
 def _plain(image: Image.Image, name: str) -> tuple[Levels, Levels | None]:
-    """8 bits a channel; 4 channels are CMYK."""
+    """Read 8 bits a channel; 4 channels are CMYK."""
     if image.mode == "F":
         raise UserError(f"{name}: holds floating-point values; give linear light as EXR or HDR")
     alpha = None
@@ -167,7 +169,9 @@ def _plain(image: Image.Image, name: str) -> tuple[Levels, Levels | None]:
 def _ways_to_srgb(
     profile: bytes | None, coded: tuple[int, int] | None, info: Mapping[Any, Any], exif: Exif, name: str
 ) -> Iterator[tuple[str, Callable[[Levels], Levels]]]:
-    """What says how levels become those of sRGB, by precedence, and how; each may raise ValueError."""
+    """Yield the sources of colour information by precedence, each with its conversion to sRGB, which may raise
+    ValueError.
+    """
     if coded is not None:
         yield "cICP chunk", lambda levels: _by_space(coded_space(*coded), levels)
     if profile:
@@ -212,7 +216,7 @@ def _by_profile(profile: bytes, levels: Levels, name: str) -> Levels:
 
 
 def _as_image(levels: Levels) -> Image.Image:
-    """Levels of 8 bits as a Pillow image that shares their memory."""
+    """Return levels of 8 bits as a Pillow image that shares their memory."""
     rows, columns, channels = levels.shape
     mode = {1: "L", 3: "RGB", 4: "CMYK"}[channels]
     return Image.frombuffer(mode, (columns, rows), np.ascontiguousarray(levels), "raw", mode, 0, 1)

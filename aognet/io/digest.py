@@ -1,4 +1,4 @@
-"""Digests of files: what is in them names them, whatever they are called and wherever they lie."""
+"""Digests of files: the content names a file, whatever its name and place."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,23 +11,26 @@ PIECE_BYTES = 2**24
 
 
 def file_digest(path: Path, algorithm: Callable[[], Any] = hashlib.sha256) -> str:
-    """Hex digest of a file's bytes, which are read again when its time, size or place on the disk changed.
+    """Return the hex digest of a file's bytes. They are read again if the file's time, size or place on the disk
+    changed.
 
-    Raises OSError, and ValueError for a name that no file can have.
+    :raises OSError: if it cannot be read.
+    :raises ValueError: for a name that no file can have.
     """
     return _once(path, algorithm, *_state(path))
 
 
 def pieces_digest(path: Path) -> str:
-    """The same by another rule, which several cores follow: SHA-256 of the SHA-256 of each 16 MiB.
+    """Return a digest by another rule, which several cores can compute: SHA-256 of the SHA-256 of each 16 MiB.
 
-    Raises OSError, and ValueError for a name that no file can have.
+    :raises OSError: if it cannot be read.
+    :raises ValueError: for a name that no file can have.
     """
     return _once_by_pieces(path.resolve(), *_state(path))
 
 
 def content_digest(content: bytes) -> str:
-    """BLAKE2b of 16 bytes, in hex: what measurements of a file are kept under."""
+    """Return BLAKE2b of 16 bytes, in hex. Measurements of a file are stored under it."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What a camera says of its photograph: how it was held, its focal length, its colours (EXIF 2.32, DCF 2.0)."""
+"""EXIF data of a photograph: how the camera was held, its focal length and its colours (EXIF 2.32, DCF 2.0)."""
 
 import logging
 import math
@@ -38,9 +38,12 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Exif:
-    """``orientation``: 1 to 8; ``focal_35mm`` and ``focal``: millimetres, or None; ``pixel``: millimetres of the sensor
-    that a pixel of the recorded ``size`` (width and height) has, or None; ``adobe_rgb``: whether that is its colours'
-    space."""
+    """What a camera wrote about its photograph.
+
+    ``orientation`` is 1 to 8. ``focal_35mm`` and ``focal`` are millimetres, or None. ``pixel`` is the size in
+    millimetres on the sensor of one pixel of the recorded ``size`` (width and height), or None. ``adobe_rgb`` says
+    whether the colours are Adobe RGB.
+    """
 
     orientation: int = 1
     focal_35mm: float | None = None
@@ -50,10 +53,10 @@ class Exif:
     adobe_rgb: bool = False
 
     def fov_degrees(self, columns: int, rows: int) -> tuple[float, str] | None:
-        """Horizontal field of view of the upright picture, and what says so; None where nothing does.
+        """Return the horizontal field of view of the upright image, and where it comes from; None if it is unknown.
 
-        The 35 mm focal length speaks of the diagonal; the focal length itself of the sensor, whose size the resolution
-        of the focal plane gives.
+        The 35 mm focal length refers to the diagonal. The focal length itself refers to the sensor, whose size follows
+        from the resolution of the focal plane.
         """
         diagonal = math.hypot(columns, rows)
         if self.focal_35mm is not None:
@@ -73,12 +76,12 @@ class Exif:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Pixels [rows, columns, ...] of a picture as its viewer holds it."""
+    """Return the pixels [rows, columns, ...] of an image turned as its viewer holds it."""
     return np.ascontiguousarray(_TURNS[orientation](pixels)) if orientation in _TURNS else pixels
 
 
 def read_exif(image: Image.Image, name: str) -> Exif:
-    """What is known of an image's camera; a damaged tag counts as missing, and ``name`` is what the log says of it."""
+    """Return what an image says about its camera. A damaged tag counts as missing; the log names ``name`` then."""
 
     data = image.info.get("exif")
     try:
@@ -104,9 +107,10 @@ def read_exif(image: Image.Image, name: str) -> Exif:
 
 
 def _directories(data: bytes) -> list[dict[int, Any]]:
-    """The tags of EXIF data (a TIFF header and what follows), of its camera's part and of the one on interoperability.
+    """Return the tags of EXIF data (a TIFF header and what follows), of its camera part and of its interoperability
+    part.
 
-    Pillow gives up at the first entry whose value lies outside, and loses those behind it.
+    Pillow stops at the first entry whose value lies outside, and loses the entries behind it.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None or len(data) < 8:
@@ -119,7 +123,7 @@ def _directories(data: bytes) -> list[dict[int, Any]]:
 
 
 def _directory(data: bytes, order: str, place: int) -> dict[int, Any]:
-    """The first value of each entry, by tag; entries that are damaged or of other types are missing."""
+    """Return the first value of each entry, by tag. Entries that are damaged or of other types are missing."""
     kinds = {3: "H", 4: "I", 5: "II", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
     found: dict[int, Any] = {}
     with suppress(struct.error):  # entries that are cut off
@@ -139,7 +143,7 @@ def _directory(data: bytes, order: str, place: int) -> dict[int, Any]:
 
 
 def _number(tags: Mapping[int, Any], tag: int, least: float, most: float) -> float | None:
-    """A tag's finite number in a range, or None."""
+    """Return a tag's finite number if it is in a range, else None."""
     convert: Callable[[Any], float] = float
     try:
         value = convert(tags[tag])

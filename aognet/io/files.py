@@ -1,4 +1,4 @@
-"""Files that a kill at any moment leaves whole: as they were before, or as they are after."""
+"""Files that survive a kill at any moment: they are as they were before, or as they are after."""
 
 import ctypes
 import os
@@ -24,7 +24,7 @@ _UNFINISHED = re.compile(r"\.(?P<name>.+)\.\d+-\d+\.tmp", re.DOTALL)
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write ``path`` through a hidden neighbour, so that nobody ever reads half of it. Text is written as UTF-8.
 
-    :raises UserError: naming the file, if it cannot be written; what was there before stays.
+    :raises UserError: naming the file, if it cannot be written. The old content stays then.
     """
     unfinished = None
     try:
@@ -43,7 +43,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def _neighbour(path: Path) -> Path:
-    """Where a file's content stands until it is whole. Of a name near the longest there is it keeps what fits."""
+    """Return the hidden path of a file's content until it is complete. If the name is very long, only a part is
+    kept.
+    """
     ending = f".{os.getpid()}-{threading.get_ident()}.tmp"
     room = LONGEST_NAME_BYTES - len(ending) - 1
     return path.with_name(f".{os.fsdecode(os.fsencode(path.name)[:room])}{ending}")
@@ -51,8 +53,10 @@ def _neighbour(path: Path) -> Path:
 
 @contextmanager
 def made_folder(folder: Path, option: str = "") -> Iterator[None]:
-    """``folder`` and those above it, made if missing. However the ``with`` ends, those that it made and that are still
-    empty go again: a command that failed leaves nothing behind.
+    """Make ``folder`` and the folders above it, if they are missing.
+
+    When the ``with`` block ends, in whatever way, the new folders that are still empty are removed: a command that
+    failed leaves nothing behind.
 
     :raises UserError: naming ``option`` (such as ``--out_dir``) and the folder, if it cannot be made.
     """
@@ -76,14 +80,14 @@ def made_folder(folder: Path, option: str = "") -> Iterator[None]:
 
 
 def _missing(folder: Path) -> list[Path]:
-    """The folders above ``folder`` that are not there, the nearest first."""
+    """Return the folders above ``folder`` that do not exist, the nearest first."""
     return list(takewhile(lambda path: not path.exists(), folder.parents))
 
 
 def clear_unfinished(folder: Path, ours: Callable[[str], bool]) -> None:
-    """Remove what killed writers of ``folder``'s files left: of the files whose name ``ours`` says yes to.
+    """Remove the unfinished files that killed writers left in ``folder``, if ``ours`` is true for the file's name.
 
-    To be called by whoever holds the folder (`aognet.locking.exclusive`): else it may be a living writer's.
+    Call it only while holding the folder (`aognet.locking.exclusive`); otherwise a file may belong to a living writer.
     """
     with suppress(OSError):  # not there, or not to be read: nothing to remove
         for path in folder.iterdir():
@@ -94,16 +98,18 @@ def clear_unfinished(folder: Path, ours: Callable[[str], bool]) -> None:
 
 
 def unfinished_of(name: str) -> str | None:
-    """Of which file a hidden neighbour of that ``name`` is the unfinished content; None if it is no such neighbour."""
+    """Return the name of the file that a hidden neighbour is the unfinished content of; None if it is no such
+    neighbour.
+    """
     found = _UNFINISHED.fullmatch(name)
     return found and found["name"]
 
 
 def replace_folder(unfinished: Path, final: Path) -> None:
-    """Put a folder that is complete in the place of another, which is removed. A kill leaves the one or the other.
+    """Put a complete folder in the place of another, which is removed. A kill leaves the one or the other.
 
-    Where the file system cannot exchange two names, the former is ``.old-NAME`` for a moment, and a kill in that moment
-    leaves none: `restore_folder` brings it back.
+    Where the file system cannot exchange two names, the old folder is called ``.old-NAME`` for a moment. A kill in that
+    moment leaves no folder, and `restore_folder` brings the old one back.
 
     :raises OSError: if it cannot be done.
     """
@@ -122,7 +128,9 @@ def replace_folder(unfinished: Path, final: Path) -> None:
 
 
 def restore_folder(final: Path) -> None:
-    """Undo what `replace_folder` had begun when it was killed, by whoever holds the folder above ``final``."""
+    """Undo what `replace_folder` had begun when it was killed. Call it only while holding the folder above
+    ``final``.
+    """
     if not final.exists() and _former(final).is_dir():
         _former(final).rename(final)
     shutil.rmtree(_former(final), ignore_errors=True)
@@ -133,7 +141,7 @@ def _former(final: Path) -> Path:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names at once; False where the system or the file system cannot (Linux can, on its own ones)."""
+    """Exchange two names at once. Return False if the system cannot (Linux can, on its own file systems)."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <fcntl.h> and <stdio.h>
     return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
@@ -149,7 +157,7 @@ def flush(path: Path) -> None:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is such a folder; a name that no folder can have (too long, with a NUL) names none."""
+    """Return whether there is such a folder. A name that no folder can have (too long, with a NUL) names none."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -157,12 +165,12 @@ def is_folder(path: Path) -> bool:
 
 
 def is_utf8(path: Path) -> bool:
-    """Whether a name is UTF-8, as libraries that are not of Python want it."""
+    """Return whether a name is UTF-8, as libraries outside Python need it."""
     return not any("\ud800" <= letter <= "\udfff" for letter in str(path))
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; a name that no file can have (too long, with a NUL) names none."""
+    """Return whether there is such a file. A name that no file can have (too long, with a NUL) names none."""
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -20,24 +20,24 @@ _DECODERS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF")
 
 
 def has_heif() -> bool:
-    """Whether HEIC and HEIF files can be read here."""
+    """Return whether HEIC and HEIF files can be read here."""
     return find_spec("pillow_heif") is not None
 
 
 def lacks_decoder(name: str) -> bool:
-    """Whether a file of that name could only be read with a package that is not here (`HEIF_HINT`)."""
+    """Return whether a file of that name needs a package that is not installed (`HEIF_HINT`)."""
     return name.lower().endswith(HEIF_SUFFIXES) and not has_heif()
 
 
 def without_suffix(name: str) -> str:
-    """A name or path without the suffix of an image; names with other dots keep them."""
+    """Return a name or path without the suffix of an image. Names with other dots keep them."""
     base, dot, suffix = name.rpartition(".")
     return base if f"{dot}{suffix}".lower() in SUFFIXES and base and not base.endswith("/") else name
 
 
 @cache
 def decoders() -> tuple[str, ...]:
-    """The decoders of Pillow that files may be opened with; all others are left alone."""
+    """Return the decoders of Pillow that may open files. All others are never used."""
     if not has_heif():
         return _DECODERS
     from pillow_heif import register_heif_opener

@@ -1,7 +1,7 @@
-"""Panoramas that say they are panoramas.
+"""Photo Sphere metadata: panoramas that say that they are panoramas.
 
 The metadata is Google's Photo Sphere XMP (namespace ``GPano``), which phones, photo services and viewers read. A PNG
-keeps it in the iTXt chunk ``XML:com.adobe.xmp``, a JPEG in an APP1 segment.
+has it in the iTXt chunk ``XML:com.adobe.xmp``, a JPEG in an APP1 segment.
 """
 
 import io
@@ -32,7 +32,7 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def clean_text(text: str, limit: int) -> str:
-    """``text`` without control characters (each becomes a space), at most ``limit`` characters long."""
+    """Return ``text`` without control characters (each becomes a space), at most ``limit`` characters long."""
     text = _UNPRINTABLE.sub(" ", text[: limit + 1]).strip()
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
@@ -40,8 +40,8 @@ def clean_text(text: str, limit: int) -> str:
 def save_panorama(image: Image.Image, path: Path, *, description: str = "") -> None:
     """Write an equirectangular panorama as PNG or JPEG, by suffix, with Photo Sphere metadata.
 
-    The image centre is taken as north and the horizon as level. ``description`` (a prompt, say) may hold anything: it
-    is cleaned, shortened to 2000 characters and escaped.
+    The image centre is taken as north and the horizon as level. ``description`` (such as a prompt) may contain
+    anything: it is cleaned, shortened to 2000 characters and escaped.
 
     Raises:
         UserError: the suffix is unknown, the image is not twice as wide as high, or the file cannot be written.
@@ -64,9 +64,10 @@ def save_panorama(image: Image.Image, path: Path, *, description: str = "") -> N
 
 
 def read_gpano(path: Path) -> dict[str, str] | None:
-    """Photo Sphere properties of an image by name (``ProjectionType``, ...) and its ``description``; None without any.
+    """Return the Photo Sphere properties of an image by name (``ProjectionType``, ...) and its ``description``; None
+    without any.
 
-    Safe on strangers' files, as `aognet.io.photosphere.read_properties` is.
+    It is safe on files of strangers, as `aognet.io.photosphere.read_properties` is.
 
     Raises:
         UserError: the file is missing or is no image.

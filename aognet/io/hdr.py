@@ -27,7 +27,7 @@ _FINISHED = ("combined", "beauty", "rgba", "rgb", "color")
 
 @dataclass(frozen=True)
 class _Window:
-    """A rectangle of pixels; its corner may lie anywhere."""
+    """A rectangle of pixels. Its corner may lie anywhere."""
 
     left: int
     top: int
@@ -40,7 +40,9 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Layer:
-    """The part of a file, and the channels in it, that make the picture, R G B or Y alone or Y RY BY, and its alpha."""
+    """The part of a file, and the channels in it, that make the image (R G B, or Y alone, or Y RY BY), and its
+    alpha.
+    """
 
     part: int
     names: tuple[str, ...]
@@ -48,34 +50,37 @@ class _Layer:
 
 
 def read_radiance(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"]:
-    """Linear RGB of an EXR or Radiance HDR file as float32, as `read_light` gives it."""
+    """Return linear RGB of an EXR or Radiance HDR file as float32, as `read_light` does."""
     return read_light(path, most_pixels).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
 class Light:
-    """Linear RGB, and opacity in [0, 1] or None; colours are premultiplied, as of an EXR file."""
+    """Linear RGB, and opacity in [0, 1] or None. Colours are premultiplied, as in an EXR file."""
 
     colours: Float[np.ndarray, "height width 3"]
     opacity: Float[np.ndarray, "height width 1"] | None = None
 
 
 def read_light(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"]:
-    """The colours of `read_layers`: transparent parts are black."""
+    """Return the colours of `read_layers`. Transparent parts are black."""
     return read_layers(path, most_pixels).colours
 
 
 def read_layers(path: Path, most_pixels: int) -> Light:
-    """Linear RGB of Rec. 709 primaries of an EXR or Radiance HDR file, and the opacity of an EXR file.
+    """Return linear RGB of Rec. 709 primaries of an EXR or Radiance HDR file, and the opacity of an EXR file.
 
-    float16 where the file holds nothing finer and is of these primaries, otherwise float32. Colours of other primaries,
-    as the file names them, are converted, white to white. Values are those of the file: any size, NaN, Inf and negative
-    ones too. Of an EXR file this is the picture in its
-    display window: data outside is cropped, pixels without data are black. Of several layers and parts it is the one
-    without a name, otherwise one that is named as a finished picture ("Combined", "beauty"), otherwise the first.
-    Luminance alone becomes grey, luminance with subsampled chroma (Y RY BY) colour; X, Y and Z are positions, normals
-    or CIE XYZ, which no file tells apart, and no picture. An alpha of 0 throughout, as some programs write it, says
-    nothing.
+    It is float16 if the file has no higher precision and has these primaries, otherwise float32. Other primaries that
+    the file names are converted, white to white. Values are those of the file: any size, also NaN, Inf and negative.
+
+    For an EXR file:
+
+    - The image is the display window. Data outside is cropped; pixels without data are black.
+    - Of several layers and parts, the one without a name is taken, otherwise one named as a finished picture
+      ("Combined", "beauty"), otherwise the first.
+    - Luminance alone becomes grey. Luminance with subsampled chroma (Y RY BY) becomes colour.
+    - X, Y and Z are refused: they are positions, normals or CIE XYZ, and no file tells which.
+    - An alpha of 0 throughout, as some programs write it, is ignored.
 
     :raises UserError: naming the file: missing, no EXR or HDR file, damaged, deep data, no colour, or more pixels than
         ``most_pixels`` or four times as many values in all channels, as its header says before anything is decoded.
@@ -138,7 +143,7 @@ def _read_exr(path: Path, most_pixels: int) -> Light:
 
 @contextmanager
 def _opened(path: Path, header_only: bool = False) -> Iterator[Any]:
-    """The library's file. It takes no names that are not UTF-8, but what reads such a file."""
+    """Open a file with the library. It takes no names that are not UTF-8, but reads the content of such a file."""
     import OpenEXR
 
     with path.open("rb") as stream:
@@ -159,7 +164,7 @@ def _check_magic(path: Path) -> None:
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
-    """Whatever the library makes of a broken file becomes a UserError; what it prints besides is dropped."""
+    """Turn the library's errors about a broken file into a UserError, and drop what the library prints."""
     try:
         with redirect_stdout(io.StringIO()):
             yield
@@ -215,7 +220,7 @@ def _choose_layer(path: Path, parts: Sequence[Sequence[str]]) -> _Layer:
 
 
 def _plane(path: Path, channel: Any, data: _Window) -> Float[np.ndarray, "height width"]:
-    """All pixels of a channel; one that has fewer, which are at even places of the data window, is interpolated."""
+    """Return all pixels of a channel. A channel with pixels only at even places of the data window is interpolated."""
     pixels = channel.pixels if channel.pixels.dtype == np.float16 else channel.pixels.astype(np.float32)
     across, down = int(channel.xSampling), int(channel.ySampling)
     if across < 1 or down < 1 or pixels.shape != (math.ceil(data.height / down), math.ceil(data.width / across)):
@@ -227,7 +232,7 @@ def _plane(path: Path, channel: Any, data: _Window) -> Float[np.ndarray, "height
 
 
 def _spread(values: Float[np.ndarray, "few columns"], step: int, count: int) -> Float[np.ndarray, "many columns"]:
-    """``count`` rows, of which every ``step``-th is given; linear between them, and constant after the last."""
+    """Return ``count`` rows from every ``step``-th row: linear between them, constant after the last."""
     place = np.arange(count) / step
     before = np.minimum(place.astype(int), len(values) - 1)
     after = np.minimum(before + 1, len(values) - 1)
@@ -238,7 +243,9 @@ def _spread(values: Float[np.ndarray, "few columns"], step: int, count: int) -> 
 def _colours(
     names: Sequence[str], planes: Sequence[Float[np.ndarray, "height width"]], primaries: Sequence[float]
 ) -> list[np.ndarray]:
-    """R, G and B of what was read; RY = (R - Y) / Y and BY = (B - Y) / Y, as in OpenEXR's technical introduction."""
+    """Return R, G and B of what was read. RY = (R - Y) / Y and BY = (B - Y) / Y, as in OpenEXR's technical
+    introduction.
+    """
     if len(planes) == 1:
         return [planes[0]] * 3
     if not names[0].endswith("Y"):
@@ -252,7 +259,7 @@ def _colours(
 def _placed(
     path: Path, planes: Sequence[Float[np.ndarray, "rows columns"]], data: _Window, display: _Window
 ) -> Float[np.ndarray, "height width channels"]:
-    """The part of the data that lies in the display window, on black."""
+    """Return the part of the data that lies in the display window, on black."""
     dtype = np.float16 if all(plane.dtype == np.float16 for plane in planes) else np.float32
     left, top = max(data.left, display.left), max(data.top, display.top)
     right = min(data.left + data.width, display.left + display.width)

@@ -1,7 +1,8 @@
-"""ICC profiles: what a file says its numbers mean, applied by LittleCMS, or read here where 8 bits are too few.
+"""ICC profiles, which say what the numbers of a file mean. LittleCMS applies them, or this file where 8 bits are too
+few.
 
-Format: ICC.1:2022. LittleCMS, as Pillow has it, converts 8 bits a channel; for 16, profiles of three primaries and
-curves, or of one curve for grey, are read here.
+Format: ICC.1:2022. LittleCMS, as Pillow has it, converts 8 bits a channel. For 16 bits, profiles with three primaries
+and curves, or with one curve for grey, are read here.
 """
 
 import io
@@ -20,7 +21,7 @@ _PARAMETERS = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}
 
 
 def read_space(profile: bytes) -> ColourSpace | None:
-    """The colour space of a profile of primaries and curves, or of a grey curve; None for one of tables.
+    """Return the colour space of a profile with primaries and curves, or with a grey curve; None for one with tables.
 
     :raises ValueError: for a damaged profile.
     """
@@ -41,7 +42,7 @@ def read_space(profile: bytes) -> ColourSpace | None:
 
 
 def fits(profile: bytes, channels: int) -> bool:
-    """Whether a profile is of the colours that an image of 1 (grey), 3 (RGB) or 4 (CMYK) channels may have."""
+    """Return whether a profile fits an image of 1 (grey), 3 (RGB) or 4 (CMYK) channels."""
     return profile[16:20] in {1: (b"GRAY", b"RGB "), 3: (b"RGB ",), 4: (b"CMYK",)}[channels]
 
 
@@ -56,7 +57,7 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
 
 
 def _curve(tag: bytes) -> Curve:
-    """A curveType or parametricCurveType (sections 10.6 and 10.18): values to light, both in [0, 1]."""
+    """Return a curveType or parametricCurveType (sections 10.6 and 10.18): values to light, both in [0, 1]."""
     if tag[:4] == b"curv":
         (count,) = struct.unpack(">I", tag[8:12])
         if count > _MAX_POINTS:
@@ -77,7 +78,9 @@ def _curve(tag: bytes) -> Curve:
 
 
 def _parametric(kind: int, parameters: list[float]) -> Curve:
-    """Table 68: above the break (a x + b)^g + e, below it c x + f; what a type does not name is 0, or the break."""
+    """Return a curve of table 68: above the break (a x + b)^g + e, below it c x + f. Missing parameters are 0, or the
+    break.
+    """
     g, a, b, c, d, e, f = 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0
     if kind == 0:
         (g,) = parameters
@@ -100,9 +103,9 @@ def _parametric(kind: int, parameters: list[float]) -> Curve:
 
 
 def convert(image: Image.Image, profile: bytes) -> Image.Image:
-    """An image of 8 bits a channel as RGB of sRGB, by LittleCMS.
+    """Convert an image of 8 bits a channel to sRGB with LittleCMS.
 
-    :raises ValueError: for a profile that cannot be used, or is of other channels than the image.
+    :raises ValueError: for a profile that cannot be used, or does not fit the image's channels.
     """
     if not fits(profile, len(image.getbands())):
         raise ValueError(f"it speaks of {profile[16:20].decode(errors='replace').strip()}, the image is {image.mode}")

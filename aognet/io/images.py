@@ -27,8 +27,11 @@ CACHED_VALUES = 2**18  # as many as a core's cache holds
 
 @dataclass(frozen=True)
 class Loaded:
-    """An image file in floats: ``image`` in [-1, 1], ``opacity`` in [0, 1] or None where all is opaque, what the camera
-    says, and which part of a sphere the file says to show, or None."""
+    """An image file in floats.
+
+    ``image`` is in [-1, 1]. ``opacity`` is in [0, 1], or None if all is opaque. Besides: what the camera wrote, and the
+    part of a sphere that the file says it shows, or None.
+    """
 
     image: Float[Tensor, "3 height width"]
     opacity: Float[Tensor, "1 height width"] | None = None
@@ -37,15 +40,16 @@ class Loaded:
 
     @property
     def weight(self) -> Float[Tensor, "1 height width"] | None:
-        """How much each pixel counts: its opacity, and not at all if that is less than half; None where all do."""
+        """How much each pixel counts: its opacity, or 0 if that is less than half. None if all pixels count."""
         return None if self.opacity is None else self.opacity * (self.opacity >= 0.5)
 
 
 def load(path: Path) -> Loaded:
-    """An image (`aognet.io.formats`), upright, in the colours of sRGB (`aognet.io.decoding.decode_file`).
+    """Load an image (`aognet.io.formats`), upright, in sRGB (`aognet.io.decoding.decode_file`).
 
-    EXR and HDR files hold linear light: they are tone-mapped (`aognet.io.tonemap.tone_map`). Raises UserError naming
-    the file.
+    EXR and HDR files contain linear light; they are tone-mapped (`aognet.io.tonemap.tone_map`).
+
+    :raises UserError: naming the file.
     """
     path = Path(path)
     if not is_file(path):
@@ -58,12 +62,12 @@ def load(path: Path) -> Loaded:
 
 
 def load_image(path: Path) -> Float[Tensor, "3 height width"]:
-    """The image of `load` in [-1, 1]; grey and 16-bit files too, transparency dropped."""
+    """Return the image of `load` in [-1, 1], as RGB also from grey and 16-bit files, without transparency."""
     return load(path).image
 
 
 def _shown(light: Light) -> Loaded:
-    """Linear light, tone-mapped as float32; what is transparent counts for nothing in that, and keeps no darkness."""
+    """Tone-map linear light as float32. Transparent pixels do not count in the measurement and leave no dark edge."""
     colours, opacity = light.colours.astype(np.float32, copy=False), None
     if light.opacity is not None:
         colours = colours / np.maximum(light.opacity, 0.5)
@@ -72,7 +76,9 @@ def _shown(light: Light) -> Loaded:
 
 
 def _floats(levels: Levels, channels: int) -> Float[Tensor, "channels rows columns"]:
-    """Levels in [-1, 1], grey in every channel; a few rows at a time: whole panoramas have no other copy."""
+    """Return levels in [-1, 1], grey in every channel. It works on a few rows at a time, to avoid another copy of a
+    panorama.
+    """
     rows, columns, _ = levels.shape
     floats, scale = torch.empty(channels, rows, columns), np.iinfo(levels.dtype).max / 2
     few = max(CACHED_VALUES // (columns * channels), 1)
@@ -83,26 +89,31 @@ def _floats(levels: Levels, channels: int) -> Float[Tensor, "channels rows colum
 
 
 def load_panorama(path: Path, height: int) -> Float[Tensor, "3 height width"]:
-    """An equirectangular file as RGB in [-1, 1] of ``height`` x ``2 height``.
+    """Return an equirectangular file as RGB in [-1, 1], of ``height`` x ``2 height``.
 
-    Raises UserError as `load`, for another aspect ratio than 2:1, and for a part of a sphere.
+    :raises UserError: as `load`, for another aspect ratio than 2:1, and for a part of a sphere.
     """
     return as_panorama(load(path), height, str(path))
 
 
 def as_panorama(loaded: Loaded, height: int, name: str) -> Float[Tensor, "3 height width"]:
-    """What was loaded as `load_panorama` gives it, which raises what this raises; ``name`` is what errors say."""
+    """Turn what was loaded into what `load_panorama` returns, with the same errors. ``name`` is used in messages."""
     check_whole(loaded.area, name)
     return _sized(loaded.image, height, name)
 
 
 def decode_panorama(content: bytes, name: str, height: int) -> UInt8[np.ndarray, "height width 3"]:
-    """As ``load_panorama``, of the content of a file that Pillow reads and as bytes; ``name`` is what errors say."""
+    """Do what ``load_panorama`` does, for the content of a file that Pillow reads, as bytes. ``name`` is used in
+    messages.
+    """
     return panorama_bytes(decode_file(content, name), name, height)
 
 
 def panorama_bytes(picture: DecodedImage, name: str, height: int) -> UInt8[np.ndarray, "height width 3"]:
-    """The bytes of a decoded panorama at ``height`` x ``2 height``. Raises UserError as `load_panorama`."""
+    """Return the bytes of a decoded panorama at ``height`` x ``2 height``.
+
+    :raises UserError: as `load_panorama`.
+    """
     import cv2
 
     levels = picture.levels
@@ -118,7 +129,7 @@ def panorama_bytes(picture: DecodedImage, name: str, height: int) -> UInt8[np.nd
 
 
 def check_whole(area: SphereArea | None, name: str) -> None:
-    """Raises UserError naming an image that says to be a part of a panorama, which must not be stretched."""
+    """Raise UserError for an image that says it is a part of a panorama, which must not be stretched."""
     if area is not None and not area.whole:
         raise UserError(f"{name}: is {area}, as its GPano metadata says: --panorama places it, it is not stretched")
 
@@ -129,13 +140,13 @@ def _sized(image: Float[Tensor, "3 rows columns"], height: int, name: str) -> Te
 
 
 def check_shape(rows: int, columns: int, name: str) -> None:
-    """Raises UserError naming an image that is not twice as wide as high, give or take a pixel."""
+    """Raise UserError for an image that is not twice as wide as high, give or take a pixel."""
     if abs(columns - 2 * rows) > 1:
         raise UserError(f"{name}: a panorama is twice as wide as high, this image is {columns}x{rows}")
 
 
 def resize_panorama(panorama: Float[Tensor, "batch channels rows columns"], height: int) -> Tensor:
-    """A panorama in another size: area-averaged when it shrinks, bilinear across seam and poles when it grows."""
+    """Resize a panorama: area-averaged when it shrinks, bilinear across seam and poles when it grows."""
     rows, columns = panorama.shape[-2:]
     if (rows, columns) == (height, 2 * height):
         return panorama
@@ -151,7 +162,7 @@ def resize_panorama(panorama: Float[Tensor, "batch channels rows columns"], heig
 
 
 def _averaged(values: Float[Tensor, "*rows length"], count: int) -> Float[Tensor, "*rows count"]:
-    """``count`` values that each average an equal share of the last dimension, cut at fractions of a value."""
+    """Return ``count`` values that each average an equal share of the last dimension, cut at fractions of a value."""
     length = values.shape[-1]
     edges = torch.arange(count + 1, dtype=torch.float64) * (length / count)
     first, total = edges[:-1].floor().long(), values.new_zeros(())
@@ -162,7 +173,7 @@ def _averaged(values: Float[Tensor, "*rows length"], count: int) -> Float[Tensor
 
 
 def to_uint8(image: Float[Tensor, "*channels height width"]) -> Tensor:
-    """[-1, 1] floats as the bytes a file holds."""
+    """Return [-1, 1] floats as the bytes of a file."""
     levels = torch.empty(image.shape, dtype=torch.uint8, device=image.device)
     # A few rows at a time on a CPU: fresh memory for whole panoramas takes longer than the arithmetic.
     rows = image.shape[-2] if image.is_cuda else max(CACHED_VALUES * image.shape[-2] // max(image.numel(), 1), 1)
@@ -172,35 +183,35 @@ def to_uint8(image: Float[Tensor, "*channels height width"]) -> Tensor:
 
 
 def from_uint8(pixels: UInt8[Tensor, "*channels height width"]) -> Float[Tensor, "*channels height width"]:
-    """Bytes of a file as floats in [-1, 1]; the inverse of ``to_uint8``."""
+    """Return the bytes of a file as floats in [-1, 1]; the inverse of ``to_uint8``."""
     return pixels.float().div_(127.5).sub_(1)
 
 
 def to_pil(image: Float[Tensor, "3 height width"]) -> Image.Image:
-    """A [-1, 1] image as a Pillow image."""
+    """Return a [-1, 1] image as a Pillow image."""
     return merged(to_uint8(image))
 
 
 def merged(levels: UInt8[Tensor, "3 height width"]) -> Image.Image:
-    """Red, green and blue as a Pillow image."""
+    """Return red, green and blue as a Pillow image."""
     return Image.merge("RGB", [Image.fromarray(channel.numpy()) for channel in levels.cpu()])
 
 
 def save_image(image: Float[Tensor, "3 height width"], path: Path) -> None:
-    """Writes a [-1, 1] image as PNG or JPEG (by suffix), atomically."""
+    """Write a [-1, 1] image as PNG or JPEG (by suffix), atomically."""
     picture = to_pil(image)
     write_atomically(path, png_bytes(picture) if path.suffix.lower() == ".png" else jpeg_bytes(picture))
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """An image as the content of a PNG file."""
+    """Return an image as the content of a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", **PNG)
     return buffer.getvalue()
 
 
 def jpeg_bytes(image: Image.Image) -> bytes:
-    """An image as the content of a JPEG file of high quality."""
+    """Return an image as the content of a JPEG file of high quality."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()

@@ -1,7 +1,7 @@
-"""The files below a folder, by one rule for all commands; nothing else here walks through a user's folders.
+"""The files below a folder, by one rule for all commands. Nothing else here walks through a user's folders.
 
-Hidden files and folders are left out, and so are the folders where programs keep previews and what was deleted. Links
-are followed; a folder that can be reached in several ways is listed once, by its own path where it has one.
+Hidden files and folders are skipped, and so are the folders where programs keep previews and deleted files. Links are
+followed. A folder that can be reached in several ways is listed once, by its own path if it has one.
 """
 
 import logging
@@ -24,15 +24,15 @@ NAMED_AT_MOST = 6
 
 
 def find_images(folder: Path, option: str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """The images below a folder, in the order of their relative paths. What else is there is counted in one line.
+    """Return the images below a folder, in the order of their relative paths. One line counts what else is there.
 
-    Raises UserError naming ``option`` as `files_below`.
+    :raises UserError: naming ``option``, as `files_below`.
     """
     return images_among(files_below(folder, option), folder, suffixes)
 
 
 def images_among(files: Iterable[Path], folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """Those of the ``files`` that have one of the suffixes and can be read; the others are counted in one line."""
+    """Return those of the ``files`` that have one of the suffixes and can be read. One line counts the others."""
     taken, skipped = [], []
     for path in files:
         is_taken = path.name.lower().endswith(tuple(suffixes)) and not lacks_decoder(path.name)
@@ -44,9 +44,9 @@ def images_among(files: Iterable[Path], folder: Path, suffixes: Sequence[str] = 
 
 
 def files_below(folder: Path, option: str) -> list[Path]:
-    """All files below a folder that are not hidden, in the order of their relative paths.
+    """Return all files below a folder that are not hidden, in the order of their relative paths.
 
-    Raises UserError naming ``option`` and a folder that is not there or that cannot be read.
+    :raises UserError: naming ``option`` and a folder that does not exist or cannot be read.
     """
     folder = Path(folder)
     if not is_folder(folder):
@@ -74,15 +74,16 @@ def files_below(folder: Path, option: str) -> list[Path]:
 
 
 class NamedFiles:
-    """Files by names relative to a folder that differ from those on the disk in how accents are composed (NFC, NFD) or
-    in the kind of slash."""
+    """Finds files by names relative to a folder, also if their accents are composed in another way (NFC, NFD) or their
+    slashes are of the other kind.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._listed: dict[Path, dict[str, str]] = {}
 
     def find(self, name: str) -> Path | None:
-        """The file, under the name that the disk has; None if there is none."""
+        """Return the file, under the name that it has on the disk; None if there is none."""
         place = Path(normal(name) if not name.startswith("/") else f"/{normal(name)}")
         here = self.folder / place.anchor
         for part in place.relative_to(place.anchor).parts:
@@ -99,7 +100,7 @@ class NamedFiles:
 
 
 def _kinds(paths: Sequence[Path]) -> str:
-    """ "10 .txt, 2 .psd", the most frequent first."""
+    """Return a count such as "10 .txt, 2 .psd", the most frequent first."""
     suffixes = (path.suffix.lower() for path in paths)
     counts = Counter(suffix if re.fullmatch(r"\.\w{1,12}", suffix) else "without suffix" for suffix in suffixes)
     said = [

@@ -16,19 +16,20 @@ _MAX_COLOURED, _MAX_ODD = 0.02, 0.001  # shares of an image
 
 
 def read_mask(path: Path) -> Bool[Tensor, "1 rows columns"]:
-    """Where a mask says that is to be painted: where it is white.
+    """Return a mask that is true where the file is white: there it is to be painted.
 
-    Half grey divides white from black; beside white, whatever is not black is white too, so that nothing shines through
-    at edges, and specks far from it are not. With alpha: of white strokes alone the alpha is the mask, and what is
-    transparent stays; of black alone, too, what is transparent is painted; where there are both, white that is opaque.
+    Half grey divides white from black. Beside white, everything that is not black is white too, so that nothing shows
+    through at edges; specks far from white are not. With alpha: if only white is opaque, the alpha is the mask, and
+    what is transparent stays. If only black is opaque, what is transparent is painted. If both are opaque, opaque white
+    is painted.
 
-    :raises UserError: naming the file, for a picture instead of a mask, too.
+    :raises UserError: naming the file, also for a picture instead of a mask.
     """
     return _certain(_painted(path))
 
 
 def _painted(path: Path) -> Float[Tensor, "1 rows columns"]:
-    """How much of each pixel is to be painted, in [0, 1]."""
+    """Return how much of each pixel is to be painted, in [0, 1]."""
     loaded = load(path)
     light = loaded.image.mean(0, keepdim=True).add_(1).div_(2)
     solid = torch.ones_like(light, dtype=torch.bool) if loaded.opacity is None else loaded.opacity >= 0.5
@@ -46,7 +47,7 @@ def _painted(path: Path) -> Float[Tensor, "1 rows columns"]:
 
 
 def _certain(painted: Float[Tensor, "1 rows columns"]) -> Bool[Tensor, "1 rows columns"]:
-    """All of what is at least half to be painted, and of what is beside it all that is not certainly to stay."""
+    """Return all pixels that are at least half to be painted, and beside them all that are not certainly to stay."""
     import cv2
 
     white = (painted[0] >= 0.5).to(torch.uint8).numpy()

@@ -1,9 +1,9 @@
-"""Which name in a captions file or a table means which image: one rule for all who look something up by an image.
+"""Which name in a captions file or a table means which image: one rule for everything that is looked up by an image.
 
-A name means the image of the same path relative to the folder; else that path with the suffix of another kind of image,
-so that an image keeps its captions when it is converted; else an image of which one path ends in the other, such as a
-bare file name, where only one pair fits. What could be meant in several ways is reported and never guessed. Names that
-differ only in how accents are composed (NFC, NFD) or in the kind of slash are the same.
+A name means the image with the same path relative to the folder; else that path with the suffix of another kind of
+image, so that an image keeps its captions when it is converted; else an image of which one path ends in the other, such
+as a bare file name, if only one pair fits. A name that could mean several images is reported and never guessed. Names
+that differ only in how accents are composed (NFC, NFD) or in the kind of slash are the same.
 """
 
 import unicodedata
@@ -18,28 +18,32 @@ Table = dict[str, list[str]]
 
 
 def normal(name: str) -> str:
-    """A name or path as it is compared: composed accents, forward slashes, no empty parts."""
+    """Return a name or path in the form in which it is compared: composed accents, forward slashes, no empty parts."""
     name = (name if name.isascii() else unicodedata.normalize("NFC", name)).replace("\\", "/")
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
 def without_kind(name: str) -> str:
-    """As `normal`, and without the suffix of an image."""
+    """Return the `normal` form without the suffix of an image."""
     return without_suffix(normal(name))
 
 
 @dataclass(frozen=True)
 class Matches:
-    """``keys``: of each image, in their order; None without one. ``unclear``: number of an image -> the keys that may
-    mean it, or the one that may mean another image as well."""
+    """The keys that were found. ``keys`` has the key of each image, in order, or None. ``unclear`` maps the number of
+    an image to the keys that may mean it, or to the one that may also mean another image.
+    """
 
     keys: list[str | None]
     unclear: dict[int, list[str]]
 
 
 def match(keys: Iterable[str], names: Sequence[str], paths: Sequence[Path] | None = None) -> Matches:
-    """Finds the key of each image. ``names``: relative to their folder; ``paths``: where the files are, in the same
-    order, for keys that say more folders than the names do."""
+    """Find the key of each image.
+
+    ``names`` are relative to their folder. ``paths`` says where the files are, in the same order, for keys that name
+    more folders than the names do.
+    """
     places = names if paths is None else [str(path) for path in paths]
     return _Matcher(list(dict.fromkeys(keys)), list(map(normal, names)), list(map(normal, places))).found()
 
@@ -79,7 +83,9 @@ class _Matcher:
             self.matches.unclear[number] = list(keys)
 
     def _by_ends(self, numbers: Sequence[int], forms: Mapping[str, str], shape: Callable[[str], str]) -> None:
-        """Keys and images of which one is the end of the other, where only one pair fits. ``forms``: of the keys."""
+        """Match keys and images of which one is the end of the other, where only one pair fits. ``forms`` are those of
+        the keys.
+        """
         whole, ends = _table(forms), defaultdict(list)
         for key, form in forms.items():
             for end in _ends(form):
@@ -99,7 +105,7 @@ class _Matcher:
                     self._give(number, [key])
 
     def _nearest(self, number: int, name: str, path: str, whole: Table, ends: Table) -> list[str]:
-        """The keys that share most with an image's path, of those that mean no other picture."""
+        """Return the keys that share most with an image's path, among those that mean no other image."""
         groups = (
             *(whole.get(end, []) for end in _ends(path) if end.count("/") > name.count("/")),
             ends.get(name, []),
@@ -110,7 +116,7 @@ class _Matcher:
 
 
 def _table(forms: Mapping[str, str]) -> Table:
-    """The keys of each form."""
+    """Return the keys of each form."""
     table: Table = defaultdict(list)
     for key, form in forms.items():
         table[form].append(key)
@@ -118,7 +124,7 @@ def _table(forms: Mapping[str, str]) -> Table:
 
 
 def _ends(path: str) -> Iterator[str]:
-    """ "a/b/c", "b/c", "c"."""
+    """Yield the ends of a path: "a/b/c", "b/c", "c"."""
     while path:
         yield path
         path = path.partition("/")[2]

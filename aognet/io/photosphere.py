@@ -1,6 +1,6 @@
 """Google's Photo Sphere metadata: which part of the sphere an image shows.
 
-XMP of the namespace ``GPano``, as phones, photo services and stitchers write it
+The XMP has the namespace ``GPano``, as phones, photo services and stitchers write it
 (https://developers.google.com/streetview/spherical-metadata).
 """
 
@@ -24,9 +24,9 @@ _MAX_PIXELS = 1e7  # of a side
 class SphereArea:
     """The part of an equirectangular panorama that an image shows, in shares of its width and height from the top left.
 
-    ``left`` lies in [0, 1), and ``left + width`` may exceed 1: the part then crosses the seam. ``pitch_degrees`` and
-    ``roll_degrees``: where the centre of the panorama looks above the horizon, and how far the camera was turned
-    clockwise; 0 where the horizon is level.
+    ``left`` lies in [0, 1), and ``left + width`` may exceed 1: the part then crosses the seam. ``pitch_degrees`` says
+    how far above the horizon the centre of the panorama looks, ``roll_degrees`` how far the camera was turned
+    clockwise. Both are 0 if the horizon is level.
     """
 
     left: float = 0.0
@@ -38,7 +38,7 @@ class SphereArea:
 
     @property
     def whole(self) -> bool:
-        """Whether that is all of the sphere."""
+        """Whether this is all of the sphere."""
         return self.width == self.height == 1
 
     def __str__(self) -> str:
@@ -48,9 +48,11 @@ class SphereArea:
 
 
 def read_properties(packet: bytes | str) -> dict[str, str] | None:
-    """GPano properties of an XMP packet by name (``ProjectionType``, ...) and its ``description``; None without any.
+    """Return the GPano properties of an XMP packet by name (``ProjectionType``, ...) and its ``description``; None
+    without any.
 
-    Safe on strangers' files: nothing above 1 MB is parsed and nothing that declares a document type or entities.
+    It is safe on files of strangers: it parses nothing above 1 MB, and nothing that declares a document type or
+    entities.
     """
     root = _parse(packet)
     if root is None:
@@ -67,9 +69,10 @@ def read_properties(packet: bytes | str) -> dict[str, str] | None:
 
 
 def sphere_area(packet: bytes | str, columns: int, rows: int, name: str) -> SphereArea | None:
-    """Which part of the sphere an image of that many columns and rows shows, by its XMP packet; None without one.
+    """Return which part of the sphere an image of that many columns and rows shows, by its XMP packet; None without
+    one.
 
-    What does not fit the image, which may have been cropped since, is left aside with a warning about ``name``.
+    Metadata that does not fit the image, which may have been cropped since, is ignored with a warning about ``name``.
     """
     properties = read_properties(packet)
     if properties is None or properties.get("ProjectionType", "equirectangular").lower() != "equirectangular":
@@ -101,7 +104,10 @@ def _area(properties: Mapping[str, str]) -> SphereArea | None:
 
 
 def _number(text: str | None) -> float | None:
-    """Raises ValueError for what is no finite number."""
+    """Return a finite number.
+
+    :raises ValueError: for any other text.
+    """
     if text is None or not text.strip():
         return None
     value = float(text)
@@ -111,7 +117,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _parse(packet: bytes | str) -> ElementTree.Element | None:
-    """The XMP packet's root element, or None when it is absent, too long, malformed or declares a document type."""
+    """Return the XMP packet's root element; None if it is absent, too long, malformed or declares a document type."""
     if not packet or len(packet) > _MAX_XMP:
         return None
     try:

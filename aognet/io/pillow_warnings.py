@@ -1,4 +1,4 @@
-"""What Pillow warns of becomes log lines that name the file."""
+"""Pillow's warnings become log lines that name the file."""
 
 import logging
 import threading
@@ -22,10 +22,11 @@ _here = threading.local()
 
 @contextmanager
 def as_log_lines(name: str) -> Iterator[None]:
-    """Inside, Pillow's warnings are kept, and said in one line about ``name`` at the end; others go where they went.
+    """Collect Pillow's warnings inside the block and log them in one line about ``name`` at its end. Other warnings go
+    their usual way.
 
-    How warnings are shown is one setting of the process, but pictures are decoded in several threads: the first in sets
-    it, the last out resets it.
+    How warnings are shown is one setting of the process, but images are decoded in several threads: the first thread in
+    sets it, the last one out resets it.
     """
     before, said = getattr(_here, "said", None), []
     _here.said = said

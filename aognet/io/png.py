@@ -1,4 +1,4 @@
-"""The chunks of PNG files: what Pillow does not tell of them, and files that are good but for their metadata.
+"""The chunks of PNG files: those that Pillow does not report, and files that are good except for their metadata.
 
 Format: PNG specification, third edition, sections 5 and 11.
 """
@@ -17,7 +17,7 @@ _MAX_CHUNKS = 1 << 16
 
 
 def chunks(file: io.BytesIO | io.BufferedReader) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, place and length of the data of each chunk; nothing for another file than a PNG."""
+    """Yield the kind, place and length of the data of each chunk; nothing for a file that is no PNG."""
     file.seek(0)
     place = len(SIGNATURE)
     if file.read(place) != SIGNATURE:
@@ -33,7 +33,9 @@ def chunks(file: io.BytesIO | io.BufferedReader) -> Iterator[tuple[bytes, int, i
 
 
 def coding_points(file: io.BytesIO | io.BufferedReader) -> tuple[int, int] | None:
-    """Colour primaries and transfer function of a cICP chunk (section 11.3.2.6), as ITU-T H.273 numbers them."""
+    """Return the colour primaries and transfer function of a cICP chunk (section 11.3.2.6), as ITU-T H.273 numbers
+    them.
+    """
     for kind, place, length in chunks(file):
         if kind == b"IDAT":
             return None
@@ -45,9 +47,9 @@ def coding_points(file: io.BytesIO | io.BufferedReader) -> tuple[int, int] | Non
 
 
 def bare(file: io.BytesIO | io.BufferedReader, most_profile: int) -> tuple[bytes, bytes | None]:
-    """A PNG of the pixels of another, of its colours, EXIF data and XMP if they are undamaged, and its ICC profile.
+    """Return a PNG with the pixels of another, its undamaged colours, EXIF data and XMP; and its ICC profile.
 
-    ``most_profile``: bytes of a profile that is unpacked; a larger or damaged one is left out.
+    ``most_profile`` limits the bytes of a profile that is unpacked. A larger or damaged one is left out.
     """
     parts, profile = [SIGNATURE], None
     for kind, place, length in chunks(file):
@@ -64,7 +66,7 @@ def bare(file: io.BytesIO | io.BufferedReader, most_profile: int) -> tuple[bytes
 
 
 def _is_sound(kind: bytes, data: bytes, check: bytes) -> bool:
-    """Whether a chunk is undamaged and, if it is a text, plain XMP."""
+    """Return whether a chunk is undamaged and, if it is a text, plain XMP."""
     return check == struct.pack(">I", zlib.crc32(kind + data)) and (kind != b"iTXt" or data.startswith(_XMP))
 
 

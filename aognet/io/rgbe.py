@@ -1,6 +1,5 @@
-"""Radiance HDR files (RGBE, ``.hdr``): header, flat pixels and old run lengths are read here, new ones by OpenCV.
-
-OpenCV writes them, too.
+"""Radiance HDR files (RGBE, ``.hdr``). This file reads the header, flat pixels and old run lengths; OpenCV reads new
+run lengths and writes files.
 
 Format: Ward, "Real Pixels", Graphics Gems II (1991), and the file format page of the Radiance manual.
 """
@@ -35,9 +34,10 @@ class _Header:
 
 
 def read_rgbe(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"]:
-    """Linear RGB of a Radiance HDR file, float32, upright whatever its scan order; its exposures are divided out.
+    """Return linear RGB of a Radiance HDR file, float32, upright whatever its scan order. Its exposures are divided
+    out.
 
-    Primaries that it names are converted to those of Rec. 709, which others have by custom.
+    Primaries that it names are converted to those of Rec. 709, which other files have by custom.
 
     :raises UserError: naming the file: no RGBE file, damaged, or more pixels than ``most_pixels``.
     """
@@ -61,7 +61,7 @@ def read_rgbe(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3
 def write_rgbe(light: Float32[np.ndarray, "height width 3"], path: Path) -> None:
     """Write linear RGB of Rec. 709 primaries, finite and not negative, atomically.
 
-    The format keeps 8 bits of each channel beside the exponent of the largest.
+    The format keeps 8 bits of each channel, and one exponent, that of the largest.
 
     :raises UserError: naming the file, if it cannot be written.
     """
@@ -72,7 +72,7 @@ def write_rgbe(light: Float32[np.ndarray, "height width 3"], path: Path) -> None
 
 
 def _has_new_runs(pixels: bytes, length: int) -> bool:
-    """Whether the first line has the run lengths of 1991, which tell its length; older and flat files do not."""
+    """Return whether the first line has the run lengths of 1991, which name its length. Older and flat files do not."""
     return 8 <= length < 1 << 15 and pixels[:4] == bytes([2, 2, length >> 8, length & 255])
 
 
@@ -91,8 +91,9 @@ def _by_opencv(path: Path, header: "_Header", pixels: bytes) -> Float32[np.ndarr
 
 
 def _flat(path: Path, header: "_Header", pixels: bytes) -> Float32[np.ndarray, "lines length 3"]:
-    """Four bytes a pixel, some of which may say 1 1 1 n: the pixel before n times more, and after another such, n * 256
-    times (`oldreadcolrs` in Radiance's color.c)."""
+    """Read four bytes a pixel. A pixel 1 1 1 n repeats the one before n times, and after another such pixel n * 256
+    times (`oldreadcolrs` in Radiance's color.c).
+    """
     wanted = header.lines * header.length
     quads = np.frombuffer(pixels, np.uint8, len(pixels) // 4 * 4).reshape(-1, 4)
     repeats = (quads[:, :3] == 1).all(1)
@@ -110,7 +111,7 @@ def _flat(path: Path, header: "_Header", pixels: bytes) -> Float32[np.ndarray, "
 
 
 def _unrolled(quads: np.ndarray, repeats: np.ndarray, wanted: int) -> np.ndarray | None:
-    """The first ``wanted`` pixels; None where a repeat has nothing to repeat, or more than that."""
+    """Return the first ``wanted`` pixels; None if a repeat has nothing to repeat, or is too long."""
     if repeats[0]:
         return None
     number = np.arange(len(quads))
@@ -145,7 +146,7 @@ def _read_header(path: Path, head: bytes) -> _Header:
 
 
 def _primaries(path: Path, text: bytes) -> Sequence[float]:
-    """Chromaticities of red, green, blue and white."""
+    """Return the chromaticities of red, green, blue and white."""
     try:
         values = [float(word) for word in text.split()]
     except ValueError:
@@ -168,7 +169,9 @@ def _positive(path: Path, text: bytes) -> np.ndarray:
 
 
 def _upright(light: Float32[np.ndarray, "lines length 3"], axes: str) -> Float32[np.ndarray, "height width 3"]:
-    """Rows from top to bottom, columns from left to right; in the file -Y is downwards and +X to the right."""
+    """Return rows from top to bottom and columns from left to right. In the file, -Y is downwards and +X to the
+    right.
+    """
     first, second = axes.split()
     if first[1] == "X":
         light = light.swapaxes(0, 1)

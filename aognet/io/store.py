@@ -1,6 +1,7 @@
-"""What is computed once stays on disk: files named by a digest of all they were made of, so that none is ever stale.
+"""A store on disk for what is computed once. The digest of all that a value was made of names its file, so none is ever
+stale.
 
-Several processes and runs may share a folder, which may hold anything else, too.
+Several processes and runs may share a folder, which may contain anything else, too.
 """
 
 import logging
@@ -32,9 +33,9 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """``folder`` of what is kept (null: nothing is) and how much it may hold.
+    """``folder`` of the stored values (null: nothing is stored) and how much it may hold.
 
-    When it is full, what this run has not used makes room; if there is nothing like that, the rest is computed each
+    When it is full, values that this run has not used are removed. If there are none, further values are computed each
     time.
     """
 
@@ -71,14 +72,14 @@ TENSORS: FileFormat[Mapping[str, Tensor]] = FileFormat(".safetensors", _pack_ten
 
 
 class Store(Generic[Value]):
-    """A folder of values, each under the digest of all it was made of.
+    """A folder of values, each under the digest of all that it was made of.
 
-    What is lost, damaged or removed by another process is computed again: whoever cannot do that reads within
+    A value that is lost, damaged or removed by another process is computed again. Whoever cannot do that reads within
     `held`.
     """
 
     def __init__(self, config: CacheConfig, kept_as: FileFormat[Value], without: str = "nothing is kept"):
-        """``without``: what the log says when the folder turns out not to be writable."""
+        """``without`` is what the log says if the folder turns out not to be writable."""
         self.folder = None if config.folder is None else expanded(config.folder)
         self.max_bytes = int(config.gigabytes * 2**30)
         self.format, self.without = kept_as, without
@@ -86,7 +87,7 @@ class Store(Generic[Value]):
         self._room = 0  # bytes that may be written before the folder is measured again
 
     def get(self, key: str) -> Value | None:
-        """The value of a key; None if there is none, or a damaged file."""
+        """Return the value of a key; None if there is none, or a damaged file."""
         if self.folder is None:
             return None
         path = self._path(key)
@@ -99,11 +100,14 @@ class Store(Generic[Value]):
         return value
 
     def put(self, key: str, value: Value) -> None:
-        """Keep a value, whether there is room or not. Raises UserError where it cannot be written."""
+        """Store a value, whether there is room or not.
+
+        :raises UserError: if it cannot be written.
+        """
         self._write(key, self.format.pack(value))
 
     def offer(self, key: str, value: Value) -> None:
-        """Keep a value if there is room. A folder that cannot be written is told once and not used any more."""
+        """Store a value if there is room. A folder that cannot be written is reported once and not used any more."""
         if self.folder is None:
             return
         content = self.format.pack(value)
@@ -117,9 +121,12 @@ class Store(Generic[Value]):
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Until the end of the ``with`` nobody removes anything; then what no run used goes, as far as it must.
+        """Hold the folder until the ``with`` block ends: nobody removes anything. Then unused values are removed, as
+        many as needed.
 
-        Of several holders, the last removes. Raises UserError where the folder cannot be opened.
+        Of several holders, the last one removes.
+
+        :raises UserError: if the folder cannot be opened.
         """
         with shared(self._place()):
             yield
@@ -128,8 +135,8 @@ class Store(Generic[Value]):
     def make_room(self, wanted: int = 0) -> int:
         """Remove values that this run did not use, those used longest ago first, until ``wanted`` bytes are free.
 
-        What killed writers left goes, too. Nothing goes while another process holds the folder. Returns the bytes
-        that are free now.
+        Files that killed writers left are removed, too. Nothing is removed while another process holds the folder.
+        Returns the bytes that are free now.
         """
         with ExitStack() as stack:
             try:
@@ -151,7 +158,7 @@ class Store(Generic[Value]):
         return max(self.max_bytes - used, 0)
 
     def _files(self) -> Iterator[tuple[float, int, Path, bool]]:
-        """When each file was used, its bytes, its path, and whether it is what a writer has not finished."""
+        """Yield, for each file, when it was used, its bytes, its path, and whether a writer has not finished it."""
         with suppress(OSError):  # the folder is not there yet
             for entry in os.scandir(self.folder):
                 unfinished = unfinished_of(entry.name)

@@ -1,4 +1,4 @@
-"""Tables in CSV files: columns by the names in their first line, whatever its case, blanks, and separator."""
+"""Tables in CSV files: columns have the names of the first line, whatever its case, blanks, and separator."""
 
 import csv
 import logging
@@ -18,12 +18,14 @@ SEPARATORS = ",;\t"
 
 
 def read_table(path: Path, needed: Sequence[str], others: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a table, each with the number of its last line and its texts by column, '' where it has none.
+    """Return the rows of a table, each with the number of its last line and its texts by column ('' where it has none).
 
-    ``needed``: columns without which a row cannot be used; ``others``: those that may be missing. Further columns are
-    named in a warning and left out. Raises UserError naming file and line: no such file, not UTF-8, larger than
-    ``MAX_BYTES``, a cell of more than ``MAX_CELL_CHARACTERS``, a column that is missing or there twice, a row with
-    more cells than columns or without what is needed.
+    ``needed`` are columns without which a row cannot be used. ``others`` are columns that may be missing. Further
+    columns are named in a warning and left out.
+
+    :raises UserError: naming file and line: no such file, not UTF-8, larger than ``MAX_BYTES``, a cell of more than
+        ``MAX_CELL_CHARACTERS``, a column that is missing or there twice, a row with more cells than columns, or a row
+        without what is needed.
     """
     if not is_file(path):
         raise UserError(f"{path}: no such file")
@@ -38,12 +40,14 @@ def read_table(path: Path, needed: Sequence[str], others: Sequence[str] = ()) ->
 
 
 def fold_names(names: Iterable[str]) -> list[str]:
-    """Names of columns and keys as they are compared: without blanks around them, byte order mark, and capitals."""
+    """Return names of columns and keys in the form in which they are compared: no blanks around them, no byte order
+    mark, no capitals.
+    """
     return [name.replace("\ufeff", "").strip().casefold() for name in names]
 
 
 def hint(name: str, known: Sequence[str]) -> str:
-    """A name that is not known, with the known one that it may have been meant to be."""
+    """Return a text about an unknown name, with the known name that it may stand for."""
     close = get_close_matches(name.strip().casefold(), known, n=1, cutoff=0.7)
     return f"{name!r} (did you mean {close[0]!r}?)" if close else repr(name)
 
@@ -71,7 +75,7 @@ def _rows(path: Path, needed: Sequence[str], others: Sequence[str]) -> list[tupl
 
 
 def _header(path: Path, needed: Sequence[str]) -> tuple[str, list[str]]:
-    """The separator under which the first line names most of the columns that are needed, and all columns."""
+    """Return the separator under which the first line has most of the needed columns, and all columns."""
     found = []
     for separator in SEPARATORS:
         _, cells = next(iter(_lines(path, separator, first=True)), (1, []))
@@ -91,7 +95,7 @@ def _check_columns(path: Path, columns: Sequence[str], needed: Sequence[str], kn
 
 
 def _lines(path: Path, separator: str, first: bool = False) -> list[tuple[int, list[str]]]:
-    """Cells of all lines, or of the first alone, with the number of the last line that they stand on."""
+    """Yield the cells of all lines, or of the first alone, with the number of the last line that they stand on."""
     before = csv.field_size_limit(MAX_CELL_CHARACTERS)  # of the whole process
     number = 1
     try:

@@ -1,6 +1,6 @@
-"""Tone mapping: linear light as what a screen shows.
+"""Tone mapping: linear light to display values.
 
-Light that is none (NaN, negative) counts as black, and infinite light as the largest there is, in every function here.
+In every function here, invalid light (NaN, negative) counts as black, and infinite light as the largest finite value.
 """
 
 import math
@@ -23,11 +23,12 @@ _EXACT = 1 << 24  # up to here OpenCV's counts, which are float32, are exact
 class ToneMap:
     """How light becomes display values.
 
-    ``published``: as AOG-Net prepares the Laval datasets. Light is compressed by the power ``1 / gamma`` and scaled
-    so that ``percentile`` of the positive values becomes ``max_mapping``; the rest is clipped.
-    ``srgb``: light 1 is white, the transfer function of IEC 61966-2-1, clipped. Nothing is measured.
-    ``filmic``: as ``srgb``, with a shoulder and a toe (`_filmic`) before the transfer function. Nothing is measured.
-    ``exposure`` multiplies the light by ``2 ** exposure``, in ``published`` after the scale has been measured.
+    - ``published``: as AOG-Net prepares the Laval datasets. Light is compressed by the power ``1 / gamma`` and scaled
+      so that ``percentile`` of the positive values becomes ``max_mapping``; the rest is clipped.
+    - ``srgb``: light 1 is white; the transfer function of IEC 61966-2-1, clipped. Nothing is measured.
+    - ``filmic``: as ``srgb``, with a shoulder and a toe (`_filmic`) before the transfer function. Nothing is measured.
+
+    ``exposure`` multiplies the light by ``2 ** exposure``; with ``published``, after the scale has been measured.
     """
 
     curve: str = "published"
@@ -51,7 +52,7 @@ class ToneMap:
 def tone_map(
     radiance: Float[np.ndarray, "height width 3"], config: ToneMap = ToneMap()
 ) -> Float32[np.ndarray, "height width 3"]:
-    """Linear light, float16 or float32, as display values in [0, 1]."""
+    """Convert linear light, float16 or float32, to display values in [0, 1]."""
     if radiance.dtype == np.float16:
         return _of_all_halves(radiance, config)[radiance.view(np.uint16)]
     light = clean(radiance)
@@ -61,10 +62,10 @@ def tone_map(
 def tone_map_to_levels(
     radiance: Float[np.ndarray, "height width 3"], levels: type[np.uint8] | type[np.uint16], config: ToneMap = ToneMap()
 ) -> np.ndarray:
-    """Linear light as the nearest integers, 0 to the largest of ``levels`` (`numpy.uint8` or `numpy.uint16`).
+    """Convert linear light to the nearest integers, 0 to the largest of ``levels`` (`numpy.uint8` or `numpy.uint16`).
 
-    The same as rounding what `tone_map` gives, without a float image. float16 has 65536 values: they are mapped once
-    and looked up.
+    The result equals the rounded result of `tone_map`, without a float image. float16 has 65536 values: they are mapped
+    once and looked up.
     """
     most = np.iinfo(levels).max
     if radiance.dtype == np.float16:
@@ -82,9 +83,9 @@ def tone_map_to_levels(
 
 
 def clean(radiance: Float[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """A float32 copy without NaN and negative values (0 instead) and without Inf.
+    """Return a float32 copy without NaN and negative values (0 instead) and without Inf.
 
-    Inf is light too bright for its file: it becomes the largest finite value, at least the largest that float16 holds.
+    Inf is light too bright for its file: it becomes the largest finite value, at least the largest of float16.
     """
     light = radiance.astype(np.float32)
     np.fmax(light, 0, out=light)
@@ -95,7 +96,7 @@ def clean(radiance: Float[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"
 
 
 def _of_all_halves(radiance: Float[np.ndarray, "height width 3"], config: ToneMap) -> Float32[np.ndarray, "65536"]:
-    """The display value of every float16, in the order of their bits, for the picture ``radiance``."""
+    """Return the display value of every float16, in the order of their bits, for the image ``radiance``."""
     light = clean(np.arange(1 << 16, dtype=np.uint16).view(np.float16))
     if config.curve != "published":
         return _shown(light, _factor(config), config)
@@ -107,12 +108,12 @@ def _of_all_halves(radiance: Float[np.ndarray, "height width 3"], config: ToneMa
 
 
 def _codes(radiance: Float[np.ndarray, "height width 3"]) -> UInt16[np.ndarray, "height row"]:
-    """float16 values as the integers of the same bits."""
+    """Return float16 values as the integers with the same bits."""
     return np.ascontiguousarray(radiance).view(np.uint16).reshape(len(radiance), -1)
 
 
 def _count(codes: UInt16[np.ndarray, "height row"]) -> Int64[np.ndarray, "65536"]:
-    """How often each integer occurs: `numpy.bincount` without its copy as 64-bit integers."""
+    """Return how often each integer occurs, as `numpy.bincount` does, without its copy as 64-bit integers."""
     import cv2
 
     count = np.zeros(1 << 16, np.int64)
@@ -124,7 +125,7 @@ def _count(codes: UInt16[np.ndarray, "height row"]) -> Int64[np.ndarray, "65536"
 
 
 def _measured(light: Float32[np.ndarray, "*shape"], config: ToneMap) -> np.float32:
-    """`_factor` for a picture of cleaned light."""
+    """Return `_factor` for an image of cleaned light."""
     if config.curve != "published":
         return _factor(config)
     positive = light[light > 0]
@@ -137,10 +138,11 @@ def _measured(light: Float32[np.ndarray, "*shape"], config: ToneMap) -> np.float
 
 
 def _factor(config: ToneMap, count: int = 0, at: Callable[[int], np.float32] | None = None) -> np.float32:
-    """What light is multiplied by before the curve; ``at(rank)`` is the positive light of that rank out of ``count``.
+    """Return the factor that multiplies light before the curve. ``at(rank)`` is the positive light of that rank out of
+    ``count``.
 
-    The percentile is the one of `numpy.percentile`: linear between the compressed values of the two nearest ranks.
-    Instead of all compressed values, light is scaled, so that the percentile compresses to 1.
+    The percentile is that of `numpy.percentile`: linear between the compressed values of the two nearest ranks. Light
+    is scaled, instead of all compressed values, so that the percentile compresses to 1.
     """
     factor = 2.0**config.exposure
     if count and at:
@@ -162,6 +164,8 @@ def _shown(light: Float32[np.ndarray, "*shape"], factor: np.float32, config: Ton
 
 
 def _filmic(light: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """Narkowicz, "ACES Filmic Tone Mapping Curve" (2016): a fit of the ACES reference rendering, linear in and out."""
+    """Apply Narkowicz, "ACES Filmic Tone Mapping Curve" (2016): a fit of the ACES reference rendering, linear in and
+    out.
+    """
     light = np.minimum(light, 10)  # above 7.3 all is white, and squares of more would overflow
     return light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)

@@ -25,10 +25,10 @@ _MAX_TITLE = 1000
 
 
 def write_viewer(panorama: Path | Image.Image, path: Path, *, title: str, photo_camera: Camera | None = None) -> None:
-    """Write a page in which one looks around in an equirectangular panorama with mouse, touch and keys.
+    """Write a page on which one looks around in an equirectangular panorama with mouse, touch and keys.
 
-    ``title`` (usually the prompt) is the caption; it may hold anything. With ``photo_camera`` the page can outline what
-    the photograph showed. Panoramas wider than 8192 pixels are shrunk to that.
+    ``title`` (usually the prompt) is the caption; it may contain anything. With ``photo_camera`` the page can outline
+    what the photograph showed. Panoramas wider than 8192 pixels are shrunk to that width.
 
     Raises:
         UserError: the panorama cannot be read or is not twice as wide as high, or the page cannot be written.
@@ -64,7 +64,9 @@ def _jpeg(panorama: Path | Image.Image) -> bytes:
 
 
 def _photo(camera: Camera | None) -> str:
-    """What the page needs to outline the photograph: rows of camera-to-world, tangents of half the fields of view."""
+    """Return what the page needs to outline the photograph: rows of camera-to-world, tangents of half the fields of
+    view.
+    """
     if camera is None:
         return ""
     tangents = [camera.width / 2 / camera.focal_pixels, camera.height / 2 / camera.focal_pixels]
@@ -72,7 +74,7 @@ def _photo(camera: Camera | None) -> str:
 
 
 def content_policy(template: str) -> str:
-    """Content-Security-Policy that lets this page's own style and script run and nothing else, the network least."""
+    """Return a Content-Security-Policy that lets only this page's own style and script run, and blocks the network."""
     rules = ["default-src 'none'", "img-src data:", "base-uri 'none'", "form-action 'none'"]
     for tag in ("style", "script"):
         (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
