@@ -46,12 +46,11 @@ def recipe(generated: Sequence[Path], reference: Sequence[Path]) -> float:
     from py360convert import e2p
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    from aognet.evaluation.pictures import cameras_of
-    from aognet.evaluation.players import load_cast
-    from aognet.evaluation.protocol import load_protocol
+    from aognet.evaluation.networks import load_networks
+    from aognet.evaluation.protocol import cameras_of, load_protocol
 
     protocol = load_protocol("ours")
-    network = load_cast(protocol, "float32", torch.device("cpu")).players["image"].network
+    network = load_networks(protocol, "float32", torch.device("cpu")).features["image"]
     cameras = [camera for one in protocol.pictures.values() if one.kind != "panorama" for camera in cameras_of(one)]
 
     def tensor(pixels: np.ndarray) -> torch.Tensor:
@@ -94,10 +93,12 @@ def measure(options: argparse.Namespace, count: int, cache: Path, out: Path, pro
 
 def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
-    from aognet.evaluation.images import find_items
+    from aognet.evaluation.sets import find_panoramas
 
     rows = []
-    sets = [find_items(folder, "benchmark")[: options.baseline] for folder in (options.generated, options.reference)]
+    sets = [
+        find_panoramas(folder, "benchmark")[: options.baseline] for folder in (options.generated, options.reference)
+    ]
     seconds = recipe(*([item.path for item in items] for items in sets))
     rows.append(("recipe", options.baseline, seconds, None))
     with tempfile.TemporaryDirectory() as temporary:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from aognet.evaluation.measure import Unit
-    from aognet.evaluation.players import Cast
+    from aognet.evaluation.networks import LoadedNetworks
     from aognet.evaluation.protocol import Protocol
-    from aognet.evaluation.texts import Texts
+    from aognet.evaluation.sets import PanoramaCaptions
 
 COLUMNS = {
     "frechet/crops/image": "Fréchet crops",
@@ -148,7 +148,7 @@ class Bench:
     captions: "list[Path]"
     folder: Path
     protocol: "Protocol"
-    cast: "Cast"
+    networks: "LoadedNetworks"
 
     def write(self, damage: Damage | None, strength: float) -> Path:
         """The panoramas with a damage (None: without), as PNG files."""
@@ -171,36 +171,32 @@ class Bench:
 
     def measure(self, generated: Path) -> "Row":
         """A folder of damaged panoramas against the undamaged of the same names."""
-        from aognet.evaluation.run import EvaluationConfig, check
+        from aognet.evaluation.sets import find_sets
 
-        config = EvaluationConfig(generated, self.folder / "undamaged", self.folder / "report", self.captions)
-        checked = check(config, self.protocol)
-        return self._values(checked.units, checked.texts)
+        sets = find_sets(generated, self.folder / "undamaged", self.captions, self.protocol.height)
+        return self._values(sets.units, sets.captions)
 
     def measure_halves(self) -> "Row":
         """Every other undamaged panorama against those between: only its distances mean something."""
-        from aognet.evaluation.images import find_items
-        from aognet.evaluation.measure import Unit
+        from aognet.evaluation.sets import Unit, find_panoramas
 
-        items = find_items(self.folder / "undamaged", "--panoramas")
+        items = find_panoramas(self.folder / "undamaged", "--panoramas")
         return self._values([Unit(one, None) for one in items[::2]] + [Unit(None, one) for one in items[1::2]], {})
 
-    def _values(self, units: "list[Unit]", texts: "dict[str, Texts]") -> "Row":
+    def _values(self, units: "list[Unit]", captions: "dict[str, PanoramaCaptions]") -> "Row":
         import torch
 
-        from aognet.evaluation.aggregate import Findings
-        from aognet.evaluation.measure import Measurer
-        from aognet.evaluation.run import measure
+        from aognet.evaluation.aggregate import Aggregator
+        from aognet.evaluation.measure import Measurer, measure_units
         from aognet.io.store import TENSORS, CacheConfig, Store
         from aognet.processes import Processes
 
         device = torch.device("cpu")
-        networks = {role: player.network for role, player in self.cast.players.items()}
         store = Store(CacheConfig(str(self.folder / "cache")), TENSORS)
-        measurer = Measurer(self.protocol, self.height, networks, {}, store, 64, device)
-        contents = measure(measurer, units, 1, Processes(0, 1, device))
-        findings = Findings(self.protocol, measurer, self.cast, units, contents, texts)
-        return {value.key: value.value for value in findings.values(lambda _: None)}
+        measurer = Measurer(self.protocol, self.height, self.networks.features, {}, store, 64, device)
+        digests = measure_units(measurer, units, 1, Processes(0, 1, device))
+        aggregate = Aggregator(measurer, self.networks, units, digests, captions).aggregate(lambda _: None)
+        return {value.key: value.value for value in aggregate.values}
 
 
 Row = dict[str, float | None]
@@ -322,21 +318,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     import torch
 
     from aognet.errors import UserError
-    from aognet.evaluation.images import find_items
-    from aognet.evaluation.players import load_cast
+    from aognet.evaluation.networks import load_networks
     from aognet.evaluation.protocol import load_protocol
+    from aognet.evaluation.sets import find_panoramas
 
     begin = time.process_time()
     torch.set_num_threads(1)
-    items = find_items(arguments.panoramas, "--panoramas")[: arguments.limit or None]
+    items = find_panoramas(arguments.panoramas, "--panoramas")[: arguments.limit or None]
     if len(items) < 4:
         raise UserError(f"--panoramas: two halves need at least 4 panoramas, got {len(items)}")
     protocol = load_protocol("ours", [f"height={arguments.height}"])
     protocol = replace(protocol, measures=[one for one in protocol.measures if one.key in COLUMNS])
-    cast = load_cast(protocol, "float32", torch.device("cpu"))
+    networks = load_networks(protocol, "float32", torch.device("cpu"))
     with tempfile.TemporaryDirectory() as name:
         sources, names = [item.path for item in items], [f"{item.stem}.png" for item in items]
-        bench = Bench(sources, names, arguments.height, arguments.captions, Path(name), protocol, cast)
+        bench = Bench(sources, names, arguments.height, arguments.captions, Path(name), protocol, networks)
         found = run_all(bench)
     sets = 1 + sum(len(table) - 1 for table in found.tables.values())
     lines = [

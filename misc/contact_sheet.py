@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     from PIL import Image, ImageDraw
 
     from aognet.errors import UserError
-    from aognet.evaluation.images import find_items
+    from aognet.evaluation.sets import find_panoramas
     from aognet.io.captions import load_captions
     from aognet.io.files import write_atomically
     from aognet.io.images import load_image, to_pil
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     for key in ("columns", "count", "width", "quality"):
         if getattr(arguments, key) < 1:
             raise UserError(f"--{key} must be at least 1, got {getattr(arguments, key)}")
-    items = find_items(arguments.image_dir, "--image_dir")[: arguments.count]
+    items = find_panoramas(arguments.image_dir, "--image_dir")[: arguments.count]
     captions_file = arguments.image_dir / "captions.jsonl"
     captions = load_captions(captions_file) if arguments.labels and captions_file.exists() else {}
     keys = match(captions, [item.name for item in items], [item.path for item in items]).keys

@@ -11,7 +11,7 @@ from aognet.captioning.captioner import CaptionerConfig
 from aognet.captioning.folder_captions import FolderCaptionsConfig, caption_folder
 from aognet.data.conversion import Conversion, convert_folder
 from aognet.errors import UserError
-from aognet.evaluation.run import EvaluationConfig, evaluate
+from aognet.evaluation.pipeline import EvaluationConfig, evaluate
 from aognet.io.hdr import write_exr
 from aognet.locking import FolderInUseError, exclusive
 from aognet.scenes.folder import SceneFolder, fill

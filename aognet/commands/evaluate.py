@@ -53,8 +53,8 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
     options = parse(argv, program)
     from dataclasses import fields
 
+    from aognet.evaluation.pipeline import EvaluationConfig, evaluate
     from aognet.evaluation.protocol import NETWORK_KINDS, load_protocol
-    from aognet.evaluation.run import EvaluationConfig, evaluate
     from aognet.processes import Processes
 
     flags = vars(options)

@@ -1,28 +1,25 @@
-"""From what was measured of every panorama to the numbers of the report."""
+"""Turns what was measured of every panorama into the numbers of the report."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import fmean, median, pstdev
 
 import torch
 from torch import Tensor
 
 from aognet.errors import UserError
-from aognet.evaluation.measure import Contents, Measurer, Unit
-from aognet.evaluation.pictures import cameras_of
-from aognet.evaluation.players import Cast, Player
-from aognet.evaluation.protocol import MeasureConfig, Protocol
-from aognet.evaluation.results import Value
-from aognet.evaluation.rows import PAIRS, SECTIONS, SHAPE, pictures_of, row
-from aognet.evaluation.sets import Sets
-from aognet.evaluation.statistics import SetStatistics
-from aognet.evaluation.texts import Texts
+from aognet.evaluation.measure import Measurer, UnitDigests
+from aognet.evaluation.networks import LoadedNetworks, NamedNetwork
+from aognet.evaluation.protocol import DISTRIBUTION, MEASURES, SHAPE, MeasureConfig, cameras_of
+from aognet.evaluation.sets import PanoramaCaptions, Unit
+from aognet.evaluation.statistics import FeatureSets, SetStatistics
 from aognet.metrics.clip_score import clip_score, embedding_similarity
 from aognet.metrics.frechet import frechet_distance
 from aognet.metrics.kernel import kernel_distance
 from aognet.metrics.omnifid import omnifid_by_face, omnifid_pooled
 from aognet.metrics.typicality import mahalanobis
+from aognet.perception.network import FeatureNetwork
 
 SIDES = ("generated", "reference")
 ATYPICAL = "atypicality"
@@ -30,34 +27,71 @@ Scores = dict[str, dict[str, float]]
 """Key of a measure -> name of a panorama -> its own value."""
 
 
-@dataclass
-class Findings:
-    """All that was measured; the numbers are made from it one after the other, so that memory stays small."""
+@dataclass(frozen=True)
+class Value:
+    """One number of the report's table. ``value`` is None where it was not measured; ``note`` then says why.
 
-    protocol: Protocol
-    measurer: Measurer
-    cast: Cast
-    units: Sequence[Unit]
-    contents: Sequence[Contents]
-    texts: Mapping[str, Texts]
-    scores: Scores = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    scarce: list[str] = field(default_factory=list)
+    ``better``: lower, higher, near 1, or empty. ``counts``: pictures of the generated and of the reference set.
+    """
 
-    def __post_init__(self) -> None:
-        both = list(zip(self.units, self.contents, strict=True))
-        self.generated = [(unit, found) for unit, found in both if unit.generated]
+    key: str
+    title: str
+    pictures: str
+    section: str
+    value: float | None
+    deviation: float | None = None
+    better: str = ""
+    network: str = ""
+    counts: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """The numbers of both sets.
+
+    ``scores``: the own values of panoramas. ``ranking``: the score that orders panoramas (empty: none);
+    ``ranking_better``: lower or higher. ``warnings``: what limits these numbers.
+    """
+
+    values: list[Value]
+    scores: Scores
+    ranking: str
+    ranking_better: str
+    warnings: list[str]
+
+
+class Aggregator:
+    """Makes the numbers one after the other, so that memory stays small.
+
+    ``digests`` belong to ``units`` in their order; ``captions`` to the generated panoramas by name.
+    """
+
+    def __init__(
+        self,
+        measurer: Measurer,
+        networks: LoadedNetworks,
+        units: Sequence[Unit],
+        digests: Sequence[UnitDigests],
+        captions: Mapping[str, PanoramaCaptions],
+    ):
+        self.protocol, self.measurer, self.networks, self.captions = measurer.protocol, measurer, networks, captions
+        measured = list(zip(units, digests, strict=True))
+        self.generated = [(unit, found) for unit, found in measured if unit.generated]
         self.pairs = [(unit, found) for unit, found in self.generated if unit.reference]
         contents = {
             "generated": [found.generated or "" for _, found in self.generated],
-            "reference": [found.reference or "" for unit, found in both if unit.reference],
+            "reference": [found.reference or "" for unit, found in measured if unit.reference],
         }
-        self.sets = Sets(self.measurer, contents)
+        self.sets = FeatureSets(measurer, contents)
+        self._scores: Scores = {}
+        self._warnings: list[str] = []
+        self._scarce: list[str] = []
         self._texts: dict[tuple[str, str], Tensor] = {}
 
-    def values(self, done: Callable[[int], None]) -> list[Value]:
-        """One value for each measure of the protocol, in its order; ``done`` is told after each."""
-        makers = {
+    def aggregate(self, done: Callable[[int], None]) -> Aggregate:
+        """Makes one value for each measure of the protocol, in its order, and calls ``done`` after each."""
+        aggregators = {
             "frechet": self._frechet,
             "kernel": self._kernel,
             "inception_score": self._inception_score,
@@ -70,80 +104,78 @@ class Findings:
             same = self._identity(measure)
             if same not in seen:
                 seen.add(same)
-                maker = makers.get(measure.kind, self._shape if measure.kind in SHAPE else self._pair)
-                values.append(self._absent(measure) or maker(measure))
+                otherwise = self._shape if measure.section == SHAPE else self._pair
+                values.append(self._absent(measure) or aggregators.get(measure.kind, otherwise)(measure))
             done(0)
-        if self.scarce:
-            self.warnings.append(
+        if self._scarce:
+            self._warnings.append(
                 "fewer pictures than features make a covariance singular and its Fréchet distance too high; compare "
-                f"these only between sets of equal counts: {'; '.join(self.scarce)}"
+                f"these only between sets of equal counts: {'; '.join(self._scarce)}"
             )
-        return values
+        ranking, better = self._rank()
+        return Aggregate(values, self._scores, ranking, better, self._warnings)
 
     def _identity(self, measure: MeasureConfig) -> tuple:
-        """Two roles played by one network ask for the same number twice."""
-        player = self.cast.players.get(measure.network)
-        network = player.network.fingerprint if player else measure.network
+        """Equal for measures that give the same number: two roles may have one network."""
+        named = self.networks.named.get(measure.network)
+        network = named.network.fingerprint if named else measure.network
         return measure.kind, measure.pictures, measure.views, measure.by_face, measure.region, network
 
     def _absent(self, measure: MeasureConfig) -> Value | None:
-        """The row of a measure that cannot be made, with the reason."""
-        reason = self.cast.absent.get(measure.network, "")
+        """Returns the row of a measure that cannot be made, with the reason; None if it can."""
+        reason = self.networks.absent.get(measure.network, "")
         few = [side for side in SIDES if len(self.sets.contents[side]) < 2]
-        if few and SECTIONS.get(measure.kind) == "Distribution":
+        if few and measure.section == DISTRIBUTION:
             reason = f"one panorama has no distribution: at least 2 are needed, {' and '.join(few)} has 1"
         elif measure.needs("pairs") and not self.pairs:
             reason = "no generated panorama has a reference of its name"
-        elif measure.needs("pairs") and measure.region != "whole" and not any(unit.photo for unit in self.units):
+        elif measure.needs("pairs") and measure.region != "whole" and not any(u.photo for u, _ in self.generated):
             reason = "where the photograph lies is not known (--photo_fov)"
-        elif measure.needs("captions") and not self.texts:
+        elif measure.needs("captions") and not self.captions:
             reason = "no captions were given (--captions)"
-        elif measure.needs("captions") and not measure.views and not any(one.whole for one in self.texts.values()):
+        elif measure.needs("captions") and not measure.views and not any(one.whole for one in self.captions.values()):
             reason = "the captions are all of directions"
-        elif measure.views and not any(texts.at for texts in self.texts.values()):
+        elif measure.views and not any(one.views for one in self.captions.values()):
             reason = "the captions say nothing of directions (records with yaws)"
-        elif measure.kind == "inception_score" and not reason and not self._player(measure).network.classes:
+        elif measure.kind == "inception_score" and not reason and not self._network(measure).classes:
             reason = "this network knows no classes"
-        elif measure.needs("captions") and not reason and not self._player(measure).network.reads_text:
+        elif measure.needs("captions") and not reason and not self._network(measure).reads_text:
             reason = "this network reads no text"
-        return self._value(measure, None, note=reason) if reason else None
+        return self._row(measure, None, note=reason) if reason else None
 
     # Distributions
 
     def _frechet(self, measure: MeasureConfig) -> Value:
         generated, reference = (self._statistics(side, measure) for side in SIDES)
         moments = generated.moments, reference.moments
-        self._check_count(measure, min(one.count for one in moments))
-        return self._value(measure, frechet_distance(*moments), better="lower", note=_floor(reference))
+        count, dim = min(one.count for one in moments), self._network(measure).dim
+        if count <= dim:
+            self._scarce.append(f"{self.protocol.pictures_title(measure)} ({count} of {dim} features)")
+        return self._value(measure, frechet_distance(*moments), note=_distance_of_halves(reference))
 
     def _kernel(self, measure: MeasureConfig) -> Value:
         generated, reference = (self._statistics(side, measure).sample.features for side in SIDES)
         found = kernel_distance(generated, reference, measure.subsets, measure.subset_size)
         size = min(measure.subset_size, len(generated), len(reference))
-        whole = size == len(generated) == len(reference)
-        note = f"{measure.subsets} subsets of {size}" if not whole else "all pictures in one subset"
-        deviation = None if whole else found.deviation
-        return self._value(measure, found.mean, deviation, better="lower", note=note)
+        if size == len(generated) == len(reference):
+            return self._value(measure, found.mean, note="all pictures in one subset")
+        return self._value(measure, found.mean, found.deviation, note=f"{measure.subsets} subsets of {size}")
 
     def _inception_score(self, measure: MeasureConfig) -> Value:
         generated, reference = (self._statistics(side, measure).classes for side in SIDES)
         score, there = generated.score(), reference.score()
         note = f"{len(generated.count)} splits; reference {there.mean:.3f}"
-        return self._value(measure, score.mean, score.deviation, better="higher", note=note)
+        return self._value(measure, score.mean, score.deviation, note=note)
 
     def _omnifid(self, measure: MeasureConfig) -> Value:
-        network = self._player(measure).network
-        generated, reference = (self.sets.faces(side, measure, network) for side in SIDES)
+        generated, reference = (self.sets.faces(side, self._network(measure)) for side in SIDES)
         distance = (omnifid_by_face if measure.by_face else omnifid_pooled)(generated, reference)
-        return self._value(measure, distance, better="lower")
+        return self._value(measure, distance)
 
     def _statistics(self, side: str, measure: MeasureConfig) -> SetStatistics:
-        return self.sets.statistics(side, measure, self._player(measure).network)
-
-    def _check_count(self, measure: MeasureConfig, count: int) -> None:
-        dim = self._player(measure).network.dim
-        if count <= dim:
-            self.scarce.append(f"{self.protocol.pictures[measure.pictures].title} ({count} of {dim} features)")
+        pictures = len(self.sets.contents[side]) * self.protocol.pictures_per_panorama(measure)
+        splits = min(measure.splits, pictures) if measure.kind == "inception_score" else 0
+        return self.sets.statistics(side, self._network(measure), measure.pictures, splits=splits)
 
     # Text
 
@@ -154,38 +186,38 @@ class Findings:
         for number, (unit, found) in enumerate(self.generated):
             name, other = unit.generated.name, names[(number + 1) % len(names)]
             features = self._features(measure, found.generated)
-            score = self._text_score(measure, features, self.texts[name])
+            score = self._caption_score(measure, features, self.captions[name])
             if score is None:
                 continue
             scores[name] = score
-            if (other_score := self._text_score(measure, features, self.texts[other])) is not None:
+            if (other_score := self._caption_score(measure, features, self.captions[other])) is not None:
                 swapped.append(other_score)
             if found.reference:
-                there.append(self._text_score(measure, self._features(measure, found.reference), self.texts[name]))
-        self.scores[measure.key] = scores
+                reference = self._features(measure, found.reference)
+                there.append(self._caption_score(measure, reference, self.captions[name]))
         notes = [f"with the next panorama's captions {fmean(swapped):.2f}"] if swapped and len(names) > 1 else []
         notes += [f"the references with these captions {fmean(there):.2f}"] if there else []
-        return self._value(measure, *_spread(list(scores.values())), better="higher", note="; ".join(notes))
+        return self._mean(measure, scores, "; ".join(notes))
 
     def _features(self, measure: MeasureConfig, content: str) -> Tensor:
-        return next(self.measurer.features([content], self._player(measure).network.fingerprint, measure.pictures))
+        return next(self.measurer.features([content], self._network(measure).fingerprint, measure.pictures))
 
-    def _text_score(self, measure: MeasureConfig, features: Tensor, texts: Texts) -> float | None:
-        """Mean over the pictures of a panorama and the captions that speak of them."""
-        network, picture = self._player(measure).network, self.protocol.pictures[measure.pictures]
+    def _caption_score(self, measure: MeasureConfig, features: Tensor, captions: PanoramaCaptions) -> float | None:
+        """Averages over the pictures of a panorama and the captions of each; None where no caption is of any."""
+        network, picture = self._network(measure), self.protocol.pictures[measure.pictures]
         if measure.views and picture.kind == "panorama":
             raise UserError(f"{measure.key}: captions of directions need pictures that look in one")
+        reach = 180 / len(features)
         pairs = []
         for number, feature in enumerate(features):
-            reach = 180 / len(features)
-            said = texts.near(cameras_of(picture)[number].yaw_degrees, reach) if measure.views else texts.whole
-            pairs += [(feature, self._embedded(network, text)) for text in said]
+            texts = captions.near(cameras_of(picture)[number].yaw_degrees, reach) if measure.views else captions.whole
+            pairs += [(feature, self._text_embedding(network, text)) for text in texts]
         if not pairs:
             return None
-        images, captions = (torch.stack(list(side)) for side in zip(*pairs, strict=True))
-        return float(clip_score(images, captions).mean())
+        images, embeddings = (torch.stack(list(side)) for side in zip(*pairs, strict=True))
+        return float(clip_score(images, embeddings).mean())
 
-    def _embedded(self, network, text: str) -> Tensor:
+    def _text_embedding(self, network: FeatureNetwork, text: str) -> Tensor:
         key = network.fingerprint, text
         if key not in self._texts:
             self._texts[key] = network.texts([text])[0].float().cpu()
@@ -194,94 +226,119 @@ class Findings:
     # Single panoramas and pairs
 
     def _shape(self, measure: MeasureConfig) -> Value:
-        found = {unit.generated.name: self.measurer.shape(c.generated)[measure.kind] for unit, c in self.generated}
-        there = [self.measurer.shape(content)[measure.kind] for content in self.sets.contents["reference"]]
-        self.scores[measure.key] = found
-        note = f"median {median(found.values()):.4g}" + (f"; reference {fmean(there):.4g}" if there else "")
+        scores = {
+            unit.generated.name: self.measurer.shape_scores(found.generated)[measure.kind]
+            for unit, found in self.generated
+        }
+        there = [self.measurer.shape_scores(content)[measure.kind] for content in self.sets.contents["reference"]]
+        note = f"median {median(scores.values()):.4g}" + (f"; reference {fmean(there):.4g}" if there else "")
         if there and measure.kind != "unknown":
             note += f", median {median(there):.4g}"
-        if measure.kind == "unknown" and (holes := sum(value > 0 for value in found.values())):
-            self.warnings.append(f"{holes} generated panorama(s) have unknown pixels")
-        better = SHAPE[measure.kind][1]
-        return self._value(measure, *_spread(list(found.values())), better=better, note=note)
+        if measure.kind == "unknown" and (holes := sum(value > 0 for value in scores.values())):
+            self._warnings.append(f"{holes} generated panorama(s) have unknown pixels")
+        return self._mean(measure, scores, note)
 
     def _pair(self, measure: MeasureConfig) -> Value:
         key = "/".join(filter(None, [measure.kind, measure.network, measure.pictures or measure.region]))
-        found = {
+        scores = {
             unit.generated.name: score
-            for unit, contents in self.pairs
-            if not math.isnan(score := self.measurer.pair(contents, unit.photo).get(key, math.nan))
+            for unit, found in self.pairs
+            if not math.isnan(score := self.measurer.pair_scores(found, unit.photo).get(key, math.nan))
         }
-        self.scores[measure.key] = found
-        equal = sum(math.isinf(score) for score in found.values())
-        note = f"{equal} pair(s) are equal, which is infinite" if equal else ""
-        better = PAIRS[measure.kind][1]
-        return self._value(measure, *_spread(list(found.values())), better=better, note=note)
+        equal = sum(math.isinf(score) for score in scores.values())
+        return self._mean(measure, scores, f"{equal} pair(s) are equal, which is infinite" if equal else "")
 
     def _image_similarity(self, measure: MeasureConfig) -> Value:
-        network = self._player(measure).network
-        found = {}
-        for unit, contents in self.pairs:
-            both = [contents.generated or "", contents.reference or ""]
-            mine, theirs = self.measurer.features(both, network.fingerprint, measure.pictures)
-            found[unit.generated.name] = float(embedding_similarity(mine, theirs).mean())
-        self.scores[measure.key] = found
-        return self._value(measure, *_spread(list(found.values())), better="higher")
+        scores = {}
+        for unit, found in self.pairs:
+            mine, theirs = (self._features(measure, content) for content in (found.generated, found.reference))
+            scores[unit.generated.name] = float(embedding_similarity(mine, theirs).mean())
+        return self._mean(measure, scores)
 
-    def rank(self) -> tuple[str, str]:
-        """The score that orders panoramas, and whether lower or higher is better.
+    def _rank(self) -> tuple[str, str]:
+        """Chooses the score that orders panoramas, and tells whether lower or higher is better.
 
-        Likeness to its own reference where there is one, else how unusual its pictures are among the reference's.
+        It is the similarity to the own reference where that was measured, else how unusual the pictures are among
+        those of the reference set.
         """
         for measure in self.protocol.measures:
-            if measure.kind == "image_similarity" and self.scores.get(measure.key):
+            if measure.kind == "image_similarity" and self._scores.get(measure.key):
                 return measure.key, "higher"
         measure = next((one for one in self.protocol.measures if one.kind == "frechet"), None)
         if measure is None:
-            return next(iter(self.scores), ""), "lower"
+            return next(iter(self._scores), ""), "lower"
         reference = self._statistics("reference", measure).moments
-        network = self._player(measure).network
-        features = self.measurer.features(self.sets.contents["generated"], network.fingerprint, measure.pictures)
+        fingerprint = self._network(measure).fingerprint
+        features = self.measurer.features(self.sets.contents["generated"], fingerprint, measure.pictures)
         names = (unit.generated.name for unit, _ in self.generated)
-        self.scores[ATYPICAL] = {
+        self._scores[ATYPICAL] = {
             name: float(mahalanobis(each, reference).mean()) for name, each in zip(names, features, strict=True)
         }
         return ATYPICAL, "lower"
 
-    # The row of a table
+    # The rows of the table
 
-    def _player(self, measure: MeasureConfig) -> Player:
-        return self.cast.players[measure.network]
+    def _network(self, measure: MeasureConfig) -> FeatureNetwork:
+        return self.networks.named[measure.network].network
+
+    def _mean(self, measure: MeasureConfig, scores: dict[str, float], note: str = "") -> Value:
+        """Keeps the scores of panoramas; the value is their mean, its deviation that of the population."""
+        self._scores[measure.key] = scores
+        numbers = list(scores.values())
+        mean = fmean(numbers) if numbers else None
+        deviation = pstdev(numbers) if len(numbers) > 1 and math.isfinite(mean) else None
+        return self._value(measure, mean, deviation, note)
 
     def _value(
+        self, measure: MeasureConfig, value: float | None, deviation: float | None = None, note: str = ""
+    ) -> Value:
+        counts = self._counts(measure) if value is not None else ""
+        return self._row(measure, value, deviation, MEASURES[measure.kind].better, note, counts)
+
+    def _counts(self, measure: MeasureConfig) -> str:
+        if measure.section != DISTRIBUTION:
+            return str(len(self._scores[measure.key]))
+        each = self.protocol.pictures_per_panorama(measure)
+        return " / ".join(str(len(contents) * each) for contents in self.sets.contents.values())
+
+    def _row(
         self,
         measure: MeasureConfig,
         value: float | None,
         deviation: float | None = None,
         better: str = "",
         note: str = "",
+        counts: str = "",
     ) -> Value:
-        player = self.cast.players.get(measure.network)
-        counts = self._counts(measure) if value is not None else ""
-        return row(measure, self.protocol, player, value, deviation, better, note, counts)
+        named = self.networks.named.get(measure.network)
+        if measure.published:
+            stands_in = named and named.label == "embedded"
+            published = f"{'in place of the published' if stands_in else 'published as'} {measure.published!r}"
+            note = "; ".join(filter(None, [published, note]))
+        return Value(
+            key=measure.key,
+            title=self._title(measure, named),
+            pictures=self.protocol.pictures_title(measure),
+            section=measure.section,
+            value=value,
+            deviation=deviation,
+            better=better,
+            network=named.short if named else "",
+            counts=counts,
+            note=note,
+        )
 
-    def _counts(self, measure: MeasureConfig) -> str:
-        if SECTIONS.get(measure.kind) != "Distribution":
-            return str(len(self.scores[measure.key]))
-        each = pictures_of(measure, self.protocol)
-        return " / ".join(str(len(contents) * each) for contents in self.sets.contents.values())
+    def _title(self, measure: MeasureConfig, named: NamedNetwork | None) -> str:
+        if title := MEASURES[measure.kind].title:
+            return f"{title}, captions by direction" if measure.views and measure.kind == "clip_score" else title
+        title = named.title(measure.kind)
+        if measure.kind == "omnifid":
+            return f"{title}, {'by face' if measure.by_face else 'pooled'}"
+        return ("Seam-" if self.protocol.pictures[measure.pictures].kind == "seam" else "") + title
 
 
-def _spread(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Mean and standard deviation (of the population)."""
-    if not values:
-        return None, None
-    mean = fmean(values)
-    return mean, pstdev(values) if len(values) > 1 and math.isfinite(mean) else None
-
-
-def _floor(reference: SetStatistics) -> str:
-    """What sets as alike as two halves of the reference score, to read a distance by."""
+def _distance_of_halves(reference: SetStatistics) -> str:
+    """Says how far two halves of the reference are apart, to compare a distance with."""
     if min(half.count for half in reference.halves) < 2:
         return ""
     return f"between two halves of the reference {frechet_distance(*reference.halves):.4g}"

@@ -1,22 +1,25 @@
-"""Measuring one panorama, or a pair: features of its pictures and its own scores, kept in the store by content."""
+"""Measures one panorama, or a pair: network features of its pictures and its own scores, kept in the store."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from aognet.data.viewing import Pyramid, bordered
+from aognet.data.viewing import Pyramid, bordered, view_all
+from aognet.data.whole import turned
 from aognet.errors import UserError
-from aognet.evaluation.images import Decoded, Item, decode
-from aognet.evaluation.pictures import take
-from aognet.evaluation.protocol import PictureConfig, Protocol, digest_of
+from aognet.evaluation.protocol import PictureConfig, Protocol, cameras_of, digest_of
+from aognet.evaluation.sets import PanoramaFile, Unit
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import known_by
+from aognet.io.decoding import decode_file
 from aognet.io.digest import content_digest
-from aognet.io.images import from_uint8
+from aognet.io.formats import LIGHT_SUFFIXES
+from aognet.io.images import as_panorama, from_uint8, load, panorama_bytes, to_uint8
 from aognet.io.store import Store
 from aognet.metrics.cube_edges import cube_edge_ratio
 from aognet.metrics.discontinuity import discontinuity_score
@@ -27,47 +30,35 @@ from aognet.metrics.ssim import ssim_map
 from aognet.metrics.unknown import unknown_share
 from aognet.perception.lpips import PerceptualDistance
 from aognet.perception.network import FeatureNetwork
+from aognet.processes import Processes
+from aognet.workers import in_threads, progress_bar, usable_cores
 
 RECIPE = 1  # counts the changes after which the same panorama gets other numbers
 Pictures = dict[str, Float[Tensor, "pictures 3 rows columns"]]
 
 
 @dataclass(frozen=True)
-class Unit:
-    """What is measured together: a generated panorama and its reference, or one of them alone.
-
-    ``photo``: the camera of the photograph that the generated one continues.
-    """
-
-    generated: Item | None
-    reference: Item | None
-    photo: Camera | None = None
-
-
-@dataclass(frozen=True)
-class Contents:
-    """The digests of the files of a unit."""
+class UnitDigests:
+    """The digests of the contents of a unit's files; None where there is no file."""
 
     generated: str | None
     reference: str | None
 
 
-@dataclass
-class Prepared:
-    """A unit read and decoded as far as something in it is new; the networks are still to be asked.
+@dataclass(frozen=True)
+class DecodedPanorama:
+    """The pixels of a panorama, and which of them are not transparent (None: all)."""
 
-    ``pictures``: store key -> network's fingerprint and what it is to see.
-    """
-
-    unit: Unit
-    contents: Contents
-    pictures: dict[str, tuple[str, Pictures]] = field(default_factory=dict)
-    pair: "Pair | None" = None
+    pixels: UInt8[np.ndarray, "height width 3"]
+    known: Bool[Tensor, "1 1 height width"] | None
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A generated panorama beside its reference, and the pictures of both that are compared one by one."""
+class ImagePair:
+    """A generated image, its reference, and the pictures of both that are compared one by one.
+
+    ``key``: its name in the store. ``masks``: region -> its pixels (None: all).
+    """
 
     key: str
     generated: Float[Tensor, "1 3 height width"]
@@ -76,8 +67,20 @@ class Pair:
     pictures: dict[str, tuple[Tensor, Tensor]]
 
 
+@dataclass
+class PreparedUnit:
+    """A unit whose files are read, and decoded where something in them is new; the networks have not seen it yet.
+
+    ``pictures``: key in the store -> the fingerprint of a network, and the pictures it is to see.
+    """
+
+    digests: UnitDigests
+    pictures: dict[str, tuple[str, Pictures]] = field(default_factory=dict)
+    pair: ImagePair | None = None
+
+
 class Measurer:
-    """Measures units by a protocol. ``networks`` and ``perceptual``: role -> network, those that are there."""
+    """Measures units by a protocol. ``networks`` and ``perceptual``: role -> network, of the roles that have one."""
 
     def __init__(
         self,
@@ -101,71 +104,74 @@ class Measurer:
         wanted = {name for role in roles for name in self.protocol.pictures_for(role)}
         return {name: self.protocol.pictures[name] for name in sorted(wanted)}
 
-    # Names in the store
+    # Keys of the store
 
     def features_key(self, content: str, fingerprint: str) -> str:
-        """Of the features that a network gives for a panorama's pictures: one tensor for each kind of pictures."""
+        """Names the features that a network gives for the pictures of a panorama: a tensor for each kind of picture."""
         return digest_of("features", RECIPE, content, self.height, fingerprint, self.pictures[fingerprint])
 
     def shape_key(self, content: str) -> str:
-        """Of the scores that need no network."""
+        """Names the scores of a panorama that need no network."""
         return digest_of("shape", RECIPE, content, self.height)
 
     def pair_key(self, generated: str, reference: str, photo: Camera | None) -> str:
-        """Of the scores of a pair."""
+        """Names the scores of a pair."""
         networks = {role: network.fingerprint for role, network in self.perceptual.items()}
-        seen = {name: self.protocol.pictures[name] for name in self._compared()}
-        return digest_of("pair", RECIPE, generated, reference, self.height, photo and asdict(photo), networks, seen)
+        compared = self._compared_pictures()
+        return digest_of("pair", RECIPE, generated, reference, self.height, photo and asdict(photo), networks, compared)
 
-    def _compared(self) -> list[str]:
-        """The pictures of pairs that a perceptual distance looks at."""
-        return sorted({one.pictures for one in self.protocol.measures if one.kind == "lpips" and one.pictures})
+    def _compared_pictures(self) -> dict[str, PictureConfig]:
+        """The pictures of pairs that a perceptual distance compares."""
+        names = {measure.pictures for measure in self.protocol.measures if measure.kind == "lpips"} - {""}
+        return {name: self.protocol.pictures[name] for name in sorted(names)}
 
-    # Measuring
+    # What is measured
 
-    def prepare(self, unit: Unit) -> Prepared:
+    def prepare(self, unit: Unit) -> PreparedUnit:
         """Reads a unit's files and takes the pictures that no network has seen yet. Raises UserError naming a file."""
         items = {"generated": unit.generated, "reference": unit.reference}
         files = {side: _read(item) for side, item in items.items() if item}
         digests = {side: content_digest(content) for side, content in files.items()}
-        prepared = Prepared(unit, Contents(digests.get("generated"), digests.get("reference")))
+        prepared = PreparedUnit(UnitDigests(digests.get("generated"), digests.get("reference")))
 
         @cache
-        def pixels(side: str) -> Decoded:
+        def decoded(side: str) -> DecodedPanorama:
             return decode(files[side], items[side], self.height)
 
         @cache
         def pyramid(side: str) -> Pyramid:
-            return bordered(pixels(side).pixels)
+            return bordered(decoded(side).pixels)
 
         for side, content in digests.items():
             keys = {key: fp for fp in self.networks if self.store.get(key := self.features_key(content, fp)) is None}
-            prepared.pictures |= {key: (fp, self._take(pyramid(side), fp)) for key, fp in keys.items()}
+            prepared.pictures |= {
+                key: (fp, {name: take(pyramid(side), config) for name, config in self.pictures[fp].items()})
+                for key, fp in keys.items()
+            }
             if self.store.get(self.shape_key(content)) is None:
-                self.store.put(self.shape_key(content), _shape(pixels(side)))
+                self.store.put(self.shape_key(content), _shape_scores(decoded(side)))
         if len(digests) == 2:
             key = self.pair_key(digests["generated"], digests["reference"], unit.photo)
             if self.store.get(key) is None:
-                images = (_image(pixels(side)) for side in digests)
-                configs = {name: self.protocol.pictures[name] for name in self._compared()}
-                compared = {name: tuple(take(pyramid(side), one) for side in digests) for name, one in configs.items()}
-                prepared.pair = Pair(key, *images, _masks(unit.photo, self.height), compared)
+                images = (_image(decoded(side)) for side in digests)
+                compared = {
+                    name: tuple(take(pyramid(side), config) for side in digests)
+                    for name, config in self._compared_pictures().items()
+                }
+                prepared.pair = ImagePair(key, *images, _region_masks(unit.photo, self.height), compared)
         return prepared
 
-    def _take(self, pyramid: Pyramid, fingerprint: str) -> Pictures:
-        return {name: take(pyramid, config) for name, config in self.pictures[fingerprint].items()}
-
     @torch.no_grad()
-    def finish(self, prepared: Prepared) -> Contents:
-        """Asks the networks what is still to be asked, and keeps it."""
+    def finish(self, prepared: PreparedUnit) -> UnitDigests:
+        """Runs the networks on what they have not seen yet, and stores what they give."""
         for key, (fingerprint, pictures) in prepared.pictures.items():
-            self.store.put(key, self._features(self.networks[fingerprint], pictures))
+            self.store.put(key, self._run(self.networks[fingerprint], pictures))
         if prepared.pair:
             self.store.put(prepared.pair.key, self._compare(prepared.pair))
-        return prepared.contents
+        return prepared.digests
 
-    def _compare(self, pair: Pair) -> dict[str, Tensor]:
-        """Scores of a pair, keys ``measure[/role]/region`` and ``lpips/role/pictures``."""
+    def _compare(self, pair: ImagePair) -> dict[str, Tensor]:
+        """Returns the scores of a pair, with keys ``measure[/role]/region`` and ``lpips/role/pictures``."""
         generated, reference = pair.generated, pair.reference
         scores = {f"psnr/{name}": psnr(generated, reference, mask) for name, mask in pair.masks.items()}
         maps = {"ssim": ssim_map(generated, reference)}
@@ -178,55 +184,101 @@ class Measurer:
             scores |= {f"{measure}/{name}": masked_mean(values, mask) for name, mask in pair.masks.items()}
         return scores
 
-    def _features(self, network: FeatureNetwork, pictures: Pictures) -> dict[str, Tensor]:
-        """Features of all kinds of pictures, those of one size in batches together."""
+    def _run(self, network: FeatureNetwork, pictures: Pictures) -> dict[str, Tensor]:
+        """Returns the features of all pictures; those of one size share batches."""
         by_shape: dict[torch.Size, list[str]] = {}
         for name, images in pictures.items():
             by_shape.setdefault(images.shape[1:], []).append(name)
         found: dict[str, Tensor] = {}
         for names in by_shape.values():
-            images = torch.cat([pictures[name] for name in names])
-            chunks = images.split(self.batch_size)
-            features = torch.cat([network.features(chunk.to(self.device)).float().cpu() for chunk in chunks])
+            batches = torch.cat([pictures[name] for name in names]).split(self.batch_size)
+            features = torch.cat([network.features(batch.to(self.device)).float().cpu() for batch in batches])
             parts = features.split([len(pictures[name]) for name in names])
             found |= {name: part.clone() for name, part in zip(names, parts, strict=True)}
         return found
 
-    # What was found
+    # What was measured
 
-    def features(self, contents: Sequence[str], fingerprint: str, pictures: str) -> Iterator[Tensor]:
-        """The features of some pictures of panoramas, one panorama after the other."""
+    def features(
+        self, contents: Sequence[str], fingerprint: str, pictures: str
+    ) -> Iterator[Float[Tensor, "pictures dim"]]:
+        """Yields the features of some pictures, one panorama after the other."""
         for content in contents:
-            yield self._kept(self.features_key(content, fingerprint))[pictures]
+            yield self._stored(self.features_key(content, fingerprint))[pictures]
 
-    def shape(self, content: str) -> dict[str, float]:
-        """The scores of a panorama that need no network."""
-        return {name: float(value) for name, value in self._kept(self.shape_key(content)).items()}
+    def shape_scores(self, content: str) -> dict[str, float]:
+        """Returns the scores of a panorama that need no network, by kind of measure."""
+        return {name: float(value) for name, value in self._stored(self.shape_key(content)).items()}
 
-    def pair(self, contents: Contents, photo: Camera | None) -> dict[str, float]:
-        """The scores of a pair, by the keys of ``_compare``."""
-        kept = self._kept(self.pair_key(contents.generated or "", contents.reference or "", photo))
-        return {name: float(value) for name, value in kept.items()}
+    def pair_scores(self, digests: UnitDigests, photo: Camera | None) -> dict[str, float]:
+        """Returns the scores of a pair, with the keys of ``_compare``."""
+        stored = self._stored(self.pair_key(digests.generated or "", digests.reference or "", photo))
+        return {name: float(value) for name, value in stored.items()}
 
-    def _kept(self, key: str) -> dict[str, Tensor]:
+    def _stored(self, key: str) -> Mapping[str, Tensor]:
         tensors = self.store.get(key)
         if tensors is None:
             raise UserError(f"--cache: {self.store.folder}: {key} is gone or broken; the same command measures it anew")
         return tensors
 
 
-def _read(item: Item) -> bytes:
+def measure_units(measurer: Measurer, units: Sequence[Unit], threads: int, processes: Processes) -> list[UnitDigests]:
+    """Measures what is new, each process its share; returns the digests of all units in every process.
+
+    ``threads`` decode files beside the networks; 0: as many as this process has cores.
+    """
+    ours = range(processes.number, len(units), processes.count)
+    mine = [units[number] for number in ours]
+    found: list[tuple[int, UnitDigests]] = []
+    with progress_bar("Measuring", len(mine)) as done:
+        prepared = in_threads(measurer.prepare, mine, threads or max(usable_cores() // processes.count, 1))
+        for number, unit in zip(ours, prepared, strict=True):
+            found.append((number, measurer.finish(unit)))
+            done(0)
+    processes.wait()
+    return [digests for _, digests in sorted(processes.gathered(found), key=lambda pair: pair[0])]
+
+
+def take(panorama: Pyramid, config: PictureConfig) -> Float[Tensor, "pictures 3 rows columns"]:
+    """Takes the pictures of a panorama; in [-1, 1]."""
+    if config.kind == "panorama":
+        return turned(panorama, -round(config.turn_degrees / 360 * 2 * panorama.height))[None]
+    return view_all(panorama, cameras_of(config))
+
+
+def decode(content: bytes, item: PanoramaFile, height: int) -> DecodedPanorama:
+    """Decodes a file to a panorama of ``height`` x ``2 height``. Raises UserError naming the file."""
+    if item.path.suffix.lower() in LIGHT_SUFFIXES:
+        loaded = load(item.path)
+        pixels = to_uint8(as_panorama(loaded, height, str(item.path))).permute(1, 2, 0).contiguous().numpy()
+        opacity = None if loaded.opacity is None else loaded.opacity[0, ..., None].numpy()
+        return DecodedPanorama(pixels, _known(opacity, height))
+    picture = decode_file(content, str(item.path))
+    return DecodedPanorama(panorama_bytes(picture, str(item.path), height), _known(picture.alpha, height))
+
+
+def _known(opacity: np.ndarray | None, height: int) -> Tensor | None:
+    """Resizes opacity [rows, columns, 1] to the nearest pixels and tells which are known; None where all are."""
+    if opacity is None:
+        return None
+    sizes = zip((height, 2 * height), opacity.shape[:2], strict=True)
+    rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in sizes)
+    nearest = opacity[..., 0][np.ix_(rows, columns)]
+    return torch.from_numpy(nearest > 0)[None, None]
+
+
+def _read(item: PanoramaFile) -> bytes:
     try:
         return item.path.read_bytes()
     except OSError as error:
         raise UserError(f"{item.path}: cannot be read ({error.strerror})") from error
 
 
-def _image(decoded: Decoded) -> Float[Tensor, "1 3 height width"]:
+def _image(decoded: DecodedPanorama) -> Float[Tensor, "1 3 height width"]:
     return from_uint8(torch.from_numpy(decoded.pixels).permute(2, 0, 1)[None])
 
 
-def _shape(decoded: Decoded) -> dict[str, Tensor]:
+def _shape_scores(decoded: DecodedPanorama) -> dict[str, Tensor]:
     image = _image(decoded)
     known = torch.ones_like(image[:, :1], dtype=torch.bool) if decoded.known is None else decoded.known
     return {
@@ -238,7 +290,7 @@ def _shape(decoded: Decoded) -> dict[str, Tensor]:
     }
 
 
-def _masks(photo: Camera | None, height: int) -> dict[str, Bool[Tensor, "1 1 height width"] | None]:
+def _region_masks(photo: Camera | None, height: int) -> dict[str, Bool[Tensor, "1 1 height width"] | None]:
     if photo is None:
         return {"whole": None}
     seen = known_by([photo], height)[None, None]

@@ -2,47 +2,72 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aognet.config import build_config, load_config
 from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+from aognet.geometry.cubemap import LATERAL, face_cameras
 from aognet.installed import CONFIGS, known_config
 
 PROTOCOLS = CONFIGS / "evaluation"
 MIN_HEIGHT = 32  # below, nothing is left beside the edges of the cube to compare them with
 PICTURE_KINDS = ("panorama", "random", "horizon", "random_horizon", "seam", "equator", "poles")
 NETWORK_KINDS = ("inception", "clip", "faed", "lpips", "efficientnet")
-# What a measure needs: pictures of one kind, a network's features, captions, or a reference of the same name.
+
+
+@dataclass(frozen=True)
+class MeasureKind:
+    """One kind of measure: the ``section`` of the report it stands in, and which values are ``better``.
+
+    ``needs``: any of pictures, network, captions, and pairs (a reference of the same name). ``title``: its name in the
+    report; empty where the name depends on the network (`aognet.evaluation.networks.NamedNetwork.title`).
+    """
+
+    section: str
+    better: str
+    needs: tuple[str, ...] = ()
+    title: str = ""
+
+
+DISTRIBUTION, TEXT, SHAPE, PAIRS = "Distribution", "Text", "Seams and shape", "Pairs"
 MEASURES = {
-    "frechet": ("pictures", "network"),
-    "kernel": ("pictures", "network"),
-    "inception_score": ("pictures", "network"),
-    "omnifid": ("network",),
-    "clip_score": ("pictures", "network", "captions"),
-    "image_similarity": ("pictures", "network", "pairs"),
-    "discontinuity": (),
-    "wrap_gradient": (),
-    "pole_gradient": (),
-    "cube_edges": (),
-    "unknown": (),
-    "psnr": ("pairs",),
-    "ssim": ("pairs",),
-    "lpips": ("network", "pairs"),  # of pictures, where they are named, else of the panorama
+    "frechet": MeasureKind(DISTRIBUTION, "lower", ("pictures", "network")),
+    "kernel": MeasureKind(DISTRIBUTION, "lower", ("pictures", "network")),
+    "inception_score": MeasureKind(DISTRIBUTION, "higher", ("pictures", "network")),
+    "omnifid": MeasureKind(DISTRIBUTION, "lower", ("network",)),
+    "clip_score": MeasureKind(TEXT, "higher", ("pictures", "network", "captions"), "CLIP score"),
+    "image_similarity": MeasureKind(
+        PAIRS, "higher", ("pictures", "network", "pairs"), "CLIP similarity to the reference"
+    ),
+    "discontinuity": MeasureKind(SHAPE, "lower", title="Discontinuity Score"),
+    "wrap_gradient": MeasureKind(SHAPE, "near 1", title="Gradient ratio across the wrap"),
+    "pole_gradient": MeasureKind(SHAPE, "near 1", title="Gradient ratio across the poles"),
+    "cube_edges": MeasureKind(SHAPE, "near 1", title="Gradient ratio across the cube's edges"),
+    "unknown": MeasureKind(SHAPE, "lower", title="Unknown share of the sphere"),
+    "psnr": MeasureKind(PAIRS, "higher", ("pairs",), "PSNR (dB)"),
+    "ssim": MeasureKind(PAIRS, "higher", ("pairs",), "SSIM"),
+    "lpips": MeasureKind(PAIRS, "lower", ("network", "pairs"), "LPIPS"),  # of the panorama where no pictures are named
 }
+REGIONS = {"whole": "whole panorama", "photo": "footprint of the photograph", "outside": "outside the photograph"}
 
 
 @dataclass(frozen=True)
 class PictureConfig:
-    """Pictures taken of every panorama.
+    """The pictures that are taken of every panorama.
 
     ``kind``: panorama (the equirectangular image itself), random (views in directions drawn evenly from the sphere),
-    horizon (``count`` views all round), random_horizon (the same at random yaws), seam (random pitches, all across the
-    wrap), equator (the four lateral faces of the cube), poles (its upper and lower face). ``size``: pixels of a view;
-    ``fov_degrees``: its field of view. ``seed``: the same directions for every panorama. ``turn_degrees``: how far
-    panorama is rolled first.
+    horizon (``count`` views at equal distances all round), random_horizon (the same at random yaws), seam (views across
+    the wrap at random pitches), equator (the four lateral faces of the cube), poles (its upper and lower face).
+    ``size``: pixels of a view; ``fov_degrees``: its field of view. ``seed`` draws the directions, the same for every
+    panorama. ``turn_degrees`` rolls the image of kind panorama first.
     """
 
     kind: str
@@ -64,7 +89,7 @@ class PictureConfig:
 
     @property
     def title(self) -> str:
-        """For the report's table."""
+        """What the report's table calls these pictures."""
         fov = f"{self.fov_degrees:g}°"
         return {
             "panorama": "panorama" + (f" rolled by {self.turn_degrees:g}°" if self.turn_degrees else ""),
@@ -77,14 +102,34 @@ class PictureConfig:
         }[self.kind]
 
 
+@lru_cache(maxsize=64)
+def cameras_of(config: PictureConfig) -> tuple[Camera, ...]:
+    """The cameras that take the pictures, in order; of every kind but panorama."""
+    if config.kind in ("equator", "poles"):
+        faces = face_cameras(config.size)
+        return faces[: len(LATERAL)] if config.kind == "equator" else faces[len(LATERAL) :]
+    random = np.random.default_rng(config.seed)
+    # The sine of the latitude is uniform for points drawn evenly from the sphere (Archimedes' hat-box theorem).
+    pitches = [math.degrees(math.asin(sine)) for sine in random.uniform(-1, 1, config.count)]
+    yaws = random.uniform(-180, 180, config.count).tolist()
+    if config.kind == "horizon":
+        yaws = [360.0 * number / config.count for number in range(config.count)]
+    if config.kind == "seam":
+        yaws = [180.0] * config.count
+    if config.kind in ("horizon", "random_horizon"):
+        pitches = [0.0] * config.count
+    directions = zip(yaws, pitches, strict=True)
+    return tuple(Camera(yaw, pitch, 0.0, config.fov_degrees, config.size, config.size) for yaw, pitch in directions)
+
+
 @dataclass(frozen=True)
 class MeasureConfig:
     """One number of the report: its ``kind``, the ``pictures`` it looks at and the ``network`` whose features it takes.
 
-    ``views``: a clip_score of each view with the captions of its own direction. ``by_face``: the omnifid that averages
-    the lateral faces' distances instead of pooling their features. ``region``: whole, photo or outside of pairs.
-    ``subsets`` of ``subset_size`` pictures: of a kernel distance. ``splits``: of an inception score. ``published``:
-    what the protocol's authors call it, where that is another name.
+    ``views``: a clip_score compares each view with the captions of its own direction. ``by_face``: an omnifid averages
+    the distances of the lateral faces instead of pooling their features. ``region``: the part of a pair that is
+    compared: whole, photo or outside. A kernel distance averages over ``subsets`` of ``subset_size`` pictures, an
+    inception score over ``splits``. ``published``: the name that the protocol's authors give it, if it is another one.
     """
 
     kind: str
@@ -102,11 +147,11 @@ class MeasureConfig:
         if self.kind not in MEASURES:
             raise UserError(f"must be one of {', '.join(MEASURES)}", key="kind", value=self.kind)
         for need in ("pictures", "network"):
-            if need in MEASURES[self.kind] and not getattr(self, need):
+            if self.needs(need) and not getattr(self, need):
                 raise UserError(f"is missing: a measure of kind {self.kind!r} needs it", key=need)
         if self.kind == "lpips" and self.pictures and self.region != "whole":
             raise UserError("of single pictures must be whole", key="region", value=self.region)
-        if self.region not in ("whole", "photo", "outside"):
+        if self.region not in REGIONS:
             raise UserError("must be whole, photo or outside", key="region", value=self.region)
         for name, least in (("subsets", 1), ("subset_size", 2), ("splits", 1)):
             if getattr(self, name) < least:
@@ -114,19 +159,29 @@ class MeasureConfig:
 
     @property
     def key(self) -> str:
-        """Names the number in the JSON report."""
+        """The number's name in the JSON report."""
         variant = ("views" if self.views else "") + ("by_face" if self.by_face else "")
         region = "" if self.region == "whole" else self.region
         return "/".join(part for part in (self.kind, variant, self.pictures, region, self.network) if part)
 
     def needs(self, what: str) -> bool:
         """Whether it needs ``pictures``, ``network``, ``captions`` or ``pairs``."""
-        return what in MEASURES[self.kind]
+        return what in MEASURES[self.kind].needs
+
+    @property
+    def section(self) -> str:
+        """The section of the report that shows it."""
+        return MEASURES[self.kind].section
+
+    @property
+    def picture_names(self) -> tuple[str, ...]:
+        """The pictures whose features it takes."""
+        return ("equator", "poles") if self.kind == "omnifid" else tuple(filter(None, [self.pictures]))
 
 
 @dataclass(frozen=True)
 class NetworkRole:
-    """A network that the protocol wants: its ``kind`` and the ``model`` (file, folder or hub id) that plays the role.
+    """A network that the protocol asks for: its ``kind`` and the ``model`` (file, folder or hub id) to load.
 
     Without a model the user must name one, or let the embedded model stand in. ``centre_crop``, ``resize`` and
     ``rows``: as in `aognet.perception.network.NetworkConfig`.
@@ -146,10 +201,10 @@ class NetworkRole:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to measure panoramas.
+    """A way to measure panoramas: ``networks`` by role, ``pictures`` by name, and the ``measures`` made of both.
 
-    ``height``: panoramas are brought to ``height`` x ``2 height`` first (null: all must have one size already).
-    ``embedded``: whether networks without a model are played by the embedded one.
+    ``height``: panoramas are resized to ``height`` x ``2 height`` first (null: all must have one size already).
+    ``embedded``: the embedded model takes the roles without a model. ``notes``: sentences for the report.
     """
 
     name: str
@@ -181,15 +236,22 @@ class Protocol:
             raise UserError(f"has {next(key for key in keys if keys.count(key) > 1)!r} twice", key="measures")
 
     def pictures_for(self, role: str) -> dict[str, PictureConfig]:
-        """What the network ``role`` looks at."""
-        measures = [measure for measure in self.measures if measure.network == role]
-        wanted = {name for measure in measures for name in picture_names(measure)}
+        """The pictures that the network in this role looks at."""
+        wanted = {name for measure in self.measures if measure.network == role for name in measure.picture_names}
         return {name: picture for name, picture in self.pictures.items() if name in wanted}
 
+    def pictures_title(self, measure: MeasureConfig) -> str:
+        """What the report says a measure looks at."""
+        if measure.kind == "omnifid":
+            return "six cube faces"
+        if measure.pictures:
+            return self.pictures[measure.pictures].title
+        return REGIONS[measure.region] if measure.section == PAIRS else "panorama"
 
-def picture_names(measure: MeasureConfig) -> tuple[str, ...]:
-    """The pictures whose features a measure takes."""
-    return ("equator", "poles") if measure.kind == "omnifid" else tuple(filter(None, [measure.pictures]))
+    def pictures_per_panorama(self, measure: MeasureConfig) -> int:
+        """How many pictures of one panorama a measure looks at."""
+        configs = [self.pictures[name] for name in measure.picture_names]
+        return sum(1 if config.kind == "panorama" else len(cameras_of(config)) for config in configs)
 
 
 def load_protocol(
@@ -198,10 +260,10 @@ def load_protocol(
     models: Mapping[str, str | None] | None = None,
     embedded: bool = False,
 ) -> Protocol:
-    """The protocol of that name (a file in ``config/evaluation``), or of a YAML file.
+    """Loads the protocol of that name (a file in ``config/evaluation``), or a YAML file.
 
-    ``models``: kind of network -> the model that plays all roles of that kind. ``embedded``: the embedded model plays
-    all others. Raises UserError naming the file and the key that is wrong.
+    ``models``: kind of network -> the model for all roles of that kind. ``embedded``: the embedded model takes all
+    other roles. Raises UserError naming the file and the key that is wrong.
     """
     path = known_config(Path(name)) if name.endswith((".yaml", ".yml")) else PROTOCOLS / f"{name}.yaml"
     if not path.is_file():
@@ -212,14 +274,14 @@ def load_protocol(
     for kind in given:
         if kind not in {role.kind for role in protocol.networks.values()}:
             raise UserError(f"--{kind}: the protocol {protocol.name!r} uses no network of this kind")
-    played = {
+    roles = {
         name: replace(role, model=given.get(role.kind, ""), revision=None) if role.kind in given or embedded else role
         for name, role in protocol.networks.items()
     }
-    return replace(protocol, networks=played, embedded=embedded or protocol.embedded)
+    return replace(protocol, networks=roles, embedded=embedded or protocol.embedded)
 
 
 def digest_of(*described: Any) -> str:
-    """A short name of settings: the same for the same values."""
+    """A short digest of settings: equal values give equal digests."""
     plain = [asdict(item) if hasattr(item, "__dataclass_fields__") else item for item in described]
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=asdict).encode()).hexdigest()[:24]

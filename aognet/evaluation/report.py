@@ -6,7 +6,7 @@ The page itself is ``report.html``.
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -16,8 +16,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from aognet.errors import UserError
+from aognet.evaluation.aggregate import Value
 from aognet.evaluation.report_pictures import Pictured, close_up, pictured
-from aognet.evaluation.results import Report, Sample, Value
 from aognet.io.files import made_folder, write_atomically
 from aognet.io.gpano import clean_text
 from aognet.io.viewer import content_policy
@@ -25,6 +25,39 @@ from aognet.io.viewer import content_policy
 MAX_ROWS = 500  # of the table of panoramas: a page of thousands is slow to open
 _PICTURE_BYTES = 1_900_000  # all photographs of a page together, before base64 makes them a third longer
 _MAX_TEXT = 4000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One generated panorama, its reference where there is one, and its own scores by the key of a measure."""
+
+    name: str
+    generated: Path
+    reference: Path | None
+    caption: str
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of an evaluation. ``notes``: what the protocol measures and how; ``warnings``: what limits these numbers.
+
+    ``settings``: all of the protocol, for the JSON file. ``ranking``: the score that orders samples from best to worst
+    (empty: none), ``ranking_better``: lower or higher.
+    """
+
+    protocol: str
+    notes: list[str]
+    warnings: list[str]
+    generated: str
+    reference: str
+    values: list[Value]
+    samples: list[Sample]
+    ranking: str
+    ranking_better: str
+    networks: dict[str, str]
+    provenance: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def write_report(report: Report, out: Path, shown: int = 4) -> None:

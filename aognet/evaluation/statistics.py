@@ -1,6 +1,6 @@
-"""What is known of a whole set of panoramas, gathered in one pass whose memory does not grow with the set."""
+"""Statistics of all features of a set of panoramas, gathered in one pass whose memory does not grow with the set."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aognet.evaluation.measure import Measurer
+from aognet.evaluation.protocol import digest_of
+from aognet.geometry.cubemap import LATERAL, POLAR
 from aognet.metrics.frechet import Moments
 from aognet.metrics.inception_score import ClassSums
 from aognet.metrics.kernel import FeatureSample
@@ -19,18 +22,11 @@ BLOCK = 64  # panoramas whose features are in memory together
 
 
 @dataclass(frozen=True)
-class Selection:
-    """The features of some pictures (``picture``: of the one with that number alone)."""
-
-    pictures: str
-    picture: int | None = None
-
-
-@dataclass(frozen=True)
 class SetStatistics:
-    """Features of a set: moments of every other panorama and of those between, a sample, sums of class probabilities.
+    """Statistics of the features of a set.
 
-    ``sample``: of at most ``MAX_ROWS`` features. ``classes``: None without an inception score.
+    ``halves``: moments of every other panorama, and of those between. ``sample``: at most ``MAX_ROWS`` features.
+    ``classes``: sums of class probabilities; None without an inception score.
     """
 
     panoramas: int
@@ -40,11 +36,11 @@ class SetStatistics:
 
     @property
     def moments(self) -> Moments:
-        """Of the whole set."""
+        """The moments of the whole set."""
         return self.halves[0].merged(self.halves[1])
 
     def merged(self, other: "SetStatistics") -> "SetStatistics":
-        """Of both sets together."""
+        """Returns the statistics of both sets together."""
         first, second = (mine.merged(theirs) for mine, theirs in zip(self.halves, other.halves, strict=True))
         classes = self.classes and other.classes and self.classes.merged(other.classes)
         return SetStatistics(
@@ -55,7 +51,7 @@ class SetStatistics:
 def gather(
     features: Iterable[Float[Tensor, "pictures dim"]], network: FeatureNetwork, splits: int = 0
 ) -> SetStatistics:
-    """Statistics of the features of panoramas; ``splits`` of an inception score, 0 without one."""
+    """Gathers the statistics of the features of panoramas; ``splits`` of an inception score, 0 without one."""
     found = (_of_block(block, network, splits) for block in _numbered_blocks(features))
     return reduce(SetStatistics.merged, found)
 
@@ -77,8 +73,41 @@ def _of_block(numbered: tuple[int, list[Tensor]], network: FeatureNetwork, split
     return SetStatistics(len(block), halves, FeatureSample.of(joined, numbers, MAX_ROWS), classes)
 
 
+@dataclass(frozen=True)
+class FeatureSets:
+    """The features of the generated and the reference set. Their statistics are gathered once for the same files.
+
+    ``contents``: side (generated, reference) -> the digests of its files, in order.
+    """
+
+    measurer: Measurer
+    contents: Mapping[str, list[str]]
+
+    def statistics(
+        self, side: str, network: FeatureNetwork, pictures: str, number: int | None = None, splits: int = 0
+    ) -> SetStatistics:
+        """Returns the statistics of some pictures of all panoramas; ``number``: of the one with this number alone."""
+        contents, store = self.contents[side], self.measurer.store
+        keys = [self.measurer.features_key(content, network.fingerprint) for content in contents]
+        key = digest_of("statistics", keys, {"pictures": pictures, "picture": number}, splits)
+        if (stored := store.get(key)) is not None:
+            return from_tensors(stored)
+        features = self.measurer.features(contents, network.fingerprint, pictures)
+        if number is not None:
+            features = (each[number][None] for each in features)
+        found = gather(features, network, splits)
+        store.put(key, to_tensors(found))
+        return found
+
+    def faces(self, side: str, network: FeatureNetwork) -> dict[str, Moments]:
+        """Returns the moments of each face of the cube."""
+        places = [("equator", number, face) for number, face in enumerate(LATERAL)]
+        places += [("poles", number, face) for number, face in enumerate(POLAR)]
+        return {face: self.statistics(side, network, pictures, number).moments for pictures, number, face in places}
+
+
 def to_tensors(statistics: SetStatistics) -> dict[str, Tensor]:
-    """As named tensors, for the store."""
+    """Returns statistics as named tensors, for the store."""
     sample = statistics.sample
     tensors = {"panoramas": torch.tensor(statistics.panoramas), "numbers": sample.numbers, "rows": sample.features}
     for side, moments in enumerate(statistics.halves):
@@ -97,8 +126,8 @@ def to_tensors(statistics: SetStatistics) -> dict[str, Tensor]:
     return tensors
 
 
-def from_tensors(tensors: dict[str, Tensor]) -> SetStatistics:
-    """The inverse of ``to_tensors``. Raises KeyError for what is something else."""
+def from_tensors(tensors: Mapping[str, Tensor]) -> SetStatistics:
+    """Inverts ``to_tensors``. Raises KeyError for tensors that are no statistics."""
     halves = [
         Moments(int(tensors[f"count{side}"]), tensors[f"mean{side}"], tensors[f"scatter{side}"]) for side in range(2)
     ]

@@ -1,9 +1,10 @@
-"""What every feature network offers and is configured by; `loading` loads them."""
+"""What every feature network offers, how it is configured, and the one place that loads it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -115,3 +116,22 @@ class FeatureNetwork(Protocol):
     def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
         """float32 embeddings of prompts. Raises UserError unless ``reads_text``."""
         ...
+
+
+def load_network(config: NetworkConfig, device: torch.device) -> FeatureNetwork:
+    """Loads the network that a config names onto ``device``. Raises UserError naming what cannot be loaded."""
+    if config.kind == "inception":
+        from aognet.perception.inception import InceptionNetwork
+
+        return InceptionNetwork.load(config, device)
+    if config.kind == "clip":
+        from aognet.perception.clip import ClipNetwork
+
+        return ClipNetwork.load(config, device)
+    if config.kind == "efficientnet":
+        from aognet.perception.efficientnet import EfficientNetNetwork
+
+        return EfficientNetNetwork.load(config, device)
+    from aognet.perception.faed_features import FaedNetwork
+
+    return FaedNetwork.load(config, device)

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from aognet.evaluation import players
+from aognet.evaluation import networks
 from tests.evaluation.folders import panoramas, write
+from tests.perception.test_inception import random_weights, saved
 
 
 @pytest.fixture(scope="session", autouse=True)
 def loaded_once() -> Iterator[None]:
     """`load_network` gives the same network for the same settings."""
-    load, known = players.load_network, {}
+    load, known = networks.load_network, {}
 
     def once(config, device):
         key = json.dumps(asdict(config), sort_keys=True), device
@@ -23,7 +24,7 @@ def loaded_once() -> Iterator[None]:
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(players, "load_network", once)
+        patch.setattr(networks, "load_network", once)
         yield
 
 
@@ -31,3 +32,10 @@ def loaded_once() -> Iterator[None]:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five panoramas of 32x64. Do not write in it."""
     return write(tmp_path_factory.mktemp("reference"), panoramas())
+
+
+@pytest.fixture(scope="session")
+def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    """Inceptions of 1008 and of 10 classes with random weights, a sixteenth as wide as published."""
+    folder = tmp_path_factory.mktemp("inception")
+    return {classes: saved(random_weights(classes), folder / f"{classes}.safetensors") for classes in (1008, 10)}

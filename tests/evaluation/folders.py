@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from aognet.evaluation.aggregate import Value
+from aognet.evaluation.pipeline import EvaluationConfig, evaluate
 from aognet.evaluation.protocol import Protocol, load_protocol
-from aognet.evaluation.results import Report, Value
-from aognet.evaluation.run import EvaluationConfig, evaluate
+from aognet.evaluation.report import Report
 from aognet.geometry.perspective import rotate
 from aognet.io.images import save_image
 from aognet.processes import Processes

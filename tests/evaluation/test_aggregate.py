@@ -10,16 +10,14 @@ from statistics import fmean, pstdev
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from aognet.data.viewing import bordered
-from aognet.errors import UserError
-from aognet.evaluation import players, sets
-from aognet.evaluation.images import Item, decode
-from aognet.evaluation.pictures import cameras_of, take
-from aognet.evaluation.players import Player, load_cast
-from aognet.evaluation.protocol import Protocol, load_protocol
+from aognet.evaluation import networks, statistics
+from aognet.evaluation.measure import decode, take
+from aognet.evaluation.networks import load_networks
+from aognet.evaluation.protocol import Protocol, cameras_of
+from aognet.evaluation.sets import PanoramaFile
 from aognet.geometry import sphere
 from aognet.geometry.cubemap import FACES
 from aognet.geometry.perspective import rotate
@@ -30,12 +28,8 @@ from aognet.metrics.inception_score import ClassSums
 from aognet.metrics.kernel import kernel_distance
 from aognet.metrics.omnifid import omnifid_by_face, omnifid_pooled
 from aognet.perception import inception
-from aognet.perception.efficientnet import EfficientNetLite0
-from aognet.perception.network import FeatureNetwork, NetworkConfig
-from aognet.perception.networks import load_network
-from aognet.scenes import KINDS
+from aognet.perception.network import FeatureNetwork, load_network
 from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, small, values, write
-from tests.perception.test_inception import random_weights, saved
 
 CROPS, HORIZON, PANORAMA, SEAM = (f"frechet/{name}/image" for name in ("crops", "horizon", "panorama", "seam"))
 POOLED, BY_FACE = "omnifid/image", "omnifid/by_face/image"
@@ -135,7 +129,7 @@ def test_more_tilt_is_farther_from_the_reference(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def network() -> FeatureNetwork:
     """The embedded model's image and text encoder, as the default protocol loads it."""
-    return load_cast(small(CROPS), "float32", ALONE.device).players["image"].network
+    return load_networks(small(CROPS), "float32", ALONE.device).features["image"]
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +142,7 @@ def seen(folder: Path, protocol: Protocol, pictures: str, network: FeatureNetwor
     """Features [panoramas, pictures, dim], without the store and in one batch."""
     every = []
     for path in sorted(folder.glob("*.png")):
-        pixels = decode(path.read_bytes(), Item(path.name, path), 32).pixels
+        pixels = decode(path.read_bytes(), PanoramaFile(path.name, path), 32).pixels
         every.append(take(bordered(pixels), protocol.pictures[pictures]))
     return network.features(torch.cat(every)).view(len(every), -1, network.dim)
 
@@ -273,55 +267,13 @@ def test_without_captions_or_directions_the_reason_is_said(generated: Path, refe
 # ------------------------------------------------------------------------------------------------- names and notes
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
-    """Inceptions of 1008 and of 10 classes with random weights, a sixteenth as wide as published."""
-    folder = tmp_path_factory.mktemp("inception")
-    return {classes: saved(random_weights(classes), folder / f"{classes}.safetensors") for classes in (1008, 10)}
-
-
-@pytest.mark.parametrize(
-    ("label", "titles"),
-    {
-        "fid": ("FID", "KID", "OmniFID", "Inception Score"),
-        "inception": ("Fréchet distance", "Kernel distance", "Omni-Fréchet distance", "Class score of 10 words"),
-        "clip": ("CLIP-FID", "CLIP-KID", "CLIP-OmniFID", "Class score of 10 words"),
-        "embedded": ("Fréchet distance", "Kernel distance", "Omni-Fréchet distance", "Class score of 10 words"),
-        "efficientnet": ("Fréchet distance", "Kernel distance", "Omni-Fréchet distance", "Class score of 10 words"),
-        "faed": ("FAED", "Kernel distance", "Omni-Fréchet distance", "Class score of 10 words"),
-    }.items(),
-)
-def test_only_fids_inception_gives_a_fid(label: str, titles: tuple[str, ...], weights: dict[int, str]) -> None:
-    network = load_network(NetworkConfig("inception", weights[10]), ALONE.device)
-    one = Player(network, label)
-    assert (one.frechet_title(), one.kernel_title(), one.omnifid_title(), one.score_title()) == titles
-    assert ("(FID)" in one.short) == (label == "fid")
-
-
-@pytest.mark.parametrize(
-    ("classes", "features", "label"), [(1008, 128, "fid"), (1008, 2048, "inception"), (10, 128, "inception")]
-)
-def test_an_inception_is_known_by_its_classes_and_features(
-    weights: dict[int, str], classes: int, features: int, label: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inception, "FEATURES", features)
-    monkeypatch.setattr(players, "load_network", load_network)  # what is loaded must not outlive this test
-    cast = load_cast(replace(load_protocol("ours", models={"inception": weights[classes]})), "float32", ALONE.device)
-    assert {role: player.label for role, player in cast.players.items()} == {
-        "image": label,
-        "clip": "embedded",
-        "faed": "faed",
-    }
-    assert set(cast.absent) == {"lpips"}
-
-
 def test_the_report_says_fid_where_it_is_one(
-    weights: dict[int, str], generated: Path, reference: Path, monkeypatch: pytest.MonkeyPatch
+    inception_weights: dict[int, str], generated: Path, reference: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inception, "FEATURES", 128)
-    monkeypatch.setattr(players, "load_network", load_network)
-    protocol = small(PANORAMA, "inception_score/crops/image", overrides=[f"networks.image.model={weights[1008]}",
-                                                                        "pictures.crops.count=1"])  # fmt: skip
+    monkeypatch.setattr(networks, "load_network", load_network)
+    overrides = [f"networks.image.model={inception_weights[1008]}", "pictures.crops.count=1"]
+    protocol = small(PANORAMA, "inception_score/crops/image", overrides=overrides)
     found = values(run(generated, reference, protocol))
     assert [value.title for value in found.values()] == ["FID", "Inception Score"]
     assert {value.network for value in found.values()} == {"Inception (FID)"}
@@ -364,8 +316,8 @@ def test_statistics_of_a_set_are_gathered_once(
     generated: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    gather = sets.gather
-    monkeypatch.setattr(sets, "gather", lambda *given: calls.append(1) or gather(*given))
+    gather = statistics.gather
+    monkeypatch.setattr(statistics, "gather", lambda *given: calls.append(1) or gather(*given))
     cache, protocol = tmp_path / "cache", small(CROPS, "kernel/crops/image", HORIZON)
     first = numbers(run(generated, reference, protocol, cache=cache))
     assert len(calls) == 4, "two kinds of pictures of two sets"
@@ -396,16 +348,3 @@ def test_pairs_are_measured_inside_the_photograph_only_where_it_is_known(generat
     error = (image - truth).square().mean()
     assert report.samples[0].scores["psnr"] == pytest.approx(float(10 * (4 / error).log10()), rel=1e-4)
     assert report.samples[0].scores["psnr/photo"] != report.samples[0].scores["psnr/outside"]
-
-
-def test_the_embedded_network_tells_all_kinds_of_scenes_apart() -> None:
-    assert players.EMBEDDED_CLASSES == KINDS, "the classes name the scenes that the embedded model learned from"
-
-
-def test_efficientnet_plays_by_its_own_name_and_nothing_plays_for_it(tmp_path: Path) -> None:
-    save_file(EfficientNetLite0(divisor=8).state_dict(), tmp_path / "weights.safetensors")
-    protocol = load_protocol("imagenet", models={"efficientnet": str(tmp_path / "weights.safetensors")})
-    (player,) = load_cast(protocol, "float32", ALONE.device).players.values()
-    assert (player.short, player.frechet_title()) == ("EfficientNet-Lite0", "Fréchet distance")
-    with pytest.raises(UserError, match="--efficientnet FILE must name its weights"):
-        load_cast(load_protocol("imagenet", embedded=True), "float32", ALONE.device)

@@ -1,9 +1,13 @@
-"""Measuring one panorama or pair: right numbers, nothing twice, and no file that changed goes unseen."""
+"""Measuring one panorama or pair: its pixels, its pictures, right numbers, nothing twice, and no change unseen."""
 
+import math
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 from torch.testing import assert_close
@@ -11,13 +15,13 @@ from torch.testing import assert_close
 from aognet.data.viewing import bordered
 from aognet.errors import UserError
 from aognet.evaluation import measure
-from aognet.evaluation.images import Item, decode
-from aognet.evaluation.measure import Contents, Measurer, Unit
-from aognet.evaluation.pictures import take
-from aognet.evaluation.protocol import MeasureConfig, NetworkRole, PictureConfig, Protocol
+from aognet.evaluation.measure import DecodedPanorama, Measurer, UnitDigests, decode, take
+from aognet.evaluation.protocol import MeasureConfig, NetworkRole, PictureConfig, Protocol, cameras_of
+from aognet.evaluation.sets import PanoramaFile, Unit
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import known_by
-from aognet.io.images import load_image, save_image
+from aognet.io.hdr import write_exr
+from aognet.io.images import load_image, save_image, to_uint8
 from aognet.io.store import TENSORS, CacheConfig, Store
 from aognet.metrics.cube_edges import cube_edge_ratio
 from aognet.metrics.discontinuity import discontinuity_score
@@ -25,9 +29,12 @@ from aognet.metrics.psnr import psnr
 from aognet.metrics.seam import pole_gradient_ratio, wrap_gradient_ratio
 from aognet.metrics.ssim import ssim
 from tests.evaluation.folders import panoramas, write
+from tests.smooth import smooth_panorama, smooth_view
 
+TALL = 64
+BYTE = 1 / 127.5
 CPU = torch.device("cpu")
-HEIGHT = 32
+HEIGHT, WIDTH = 32, 64
 PICTURES = {
     "panorama": PictureConfig("panorama"),
     "crops": PictureConfig("random", 3, 16),
@@ -88,11 +95,11 @@ def units(tmp_path: Path) -> list[Unit]:
     return [*pairs, Unit(None, item(reference, 2))]
 
 
-def item(folder: Path, number: int) -> Item:
-    return Item(f"p{number}.png", folder / f"p{number}.png")
+def item(folder: Path, number: int) -> PanoramaFile:
+    return PanoramaFile(f"p{number}.png", folder / f"p{number}.png")
 
 
-def measured(one: Measurer, units: list[Unit]) -> list[Contents]:
+def measured(one: Measurer, units: list[Unit]) -> list[UnitDigests]:
     return [one.finish(one.prepare(unit)) for unit in units]
 
 
@@ -100,6 +107,92 @@ def measured(one: Measurer, units: list[Unit]) -> list[Contents]:
 def no_decoding_after(monkeypatch: pytest.MonkeyPatch):
     """Call it: from then on nothing may be decoded."""
     return lambda: monkeypatch.setattr(measure, "decode", lambda *_: pytest.fail("decoded again"))
+
+
+# ------------------------------------------------------------------------------------------------- decoding
+
+
+def decoded(panorama: PanoramaFile, height: int = HEIGHT) -> DecodedPanorama:
+    return decode(panorama.path.read_bytes(), panorama, height)
+
+
+def saved(path: Path, pixels: np.ndarray) -> PanoramaFile:
+    Image.fromarray(pixels).save(path)
+    return PanoramaFile(path.name, path)
+
+
+def test_pixels_without_any_colour_are_unknown(tmp_path: Path) -> None:
+    rgba = np.random.default_rng(0).integers(0, 256, (HEIGHT, 2 * HEIGHT, 4), dtype=np.uint8) | 1
+    rgba[:8, :, 3] = 0
+    found = decoded(saved(tmp_path / "a.png", rgba))
+    assert torch.equal(found.known, (torch.arange(HEIGHT) >= 8)[None, None, :, None].expand(1, 1, HEIGHT, WIDTH))
+    assert np.array_equal(found.pixels, rgba[..., :3])
+    shutil.copy(tmp_path / "a.png", tmp_path / "b.jpg")
+    assert torch.equal(decoded(PanoramaFile("b.jpg", tmp_path / "b.jpg")).known, found.known)
+    half = decoded(PanoramaFile("a.png", tmp_path / "a.png"), HEIGHT // 2).known
+    assert half.shape == (1, 1, HEIGHT // 2, WIDTH // 2) and half.float().mean() == 0.75
+    assert decoded(saved(tmp_path / "c.png", rgba[..., :3].copy())).known is None
+    light = {name: np.full((HEIGHT, WIDTH), 0.5, np.float32) for name in "RGB"}
+    alpha = np.broadcast_to(np.arange(HEIGHT) >= 8, (WIDTH, HEIGHT)).T.astype(np.float32)
+    write_exr(light | {"A": alpha}, tmp_path / "d.exr")
+    assert torch.equal(decoded(PanoramaFile("d.exr", tmp_path / "d.exr")).known, found.known)
+
+
+def test_a_cut_body_is_named(tmp_path: Path) -> None:
+    panorama = item(write(tmp_path, panoramas(2)), 1)
+    content = panorama.path.read_bytes()
+    with pytest.raises(UserError, match="p1.png: not a readable image"):
+        decode(content[: len(content) // 2], panorama, HEIGHT)
+
+
+def test_a_panorama_comes_in_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    panorama = item(write(tmp_path, panoramas(2)), 0)
+    same, smaller, larger = (decoded(panorama, height).pixels for height in (HEIGHT, HEIGHT // 2, HEIGHT * 2))
+    assert np.array_equal(same, np.asarray(Image.open(panorama.path)))
+    blocks = same.reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).astype(float).mean((1, 3))
+    assert np.abs(smaller - blocks).max() <= 1
+    assert larger.shape == (2 * HEIGHT, 2 * WIDTH, 3)
+
+
+# ------------------------------------------------------------------------------------------------- pictures
+
+
+def smooth_pixels() -> np.ndarray:
+    return to_uint8(smooth_panorama(TALL))[0].permute(1, 2, 0).contiguous().numpy()
+
+
+@pytest.mark.parametrize("kind", ["random", "horizon", "random_horizon", "seam", "equator", "poles"])
+def test_a_view_shows_what_lies_in_its_direction(kind: str) -> None:
+    config = PictureConfig(kind, count=5, size=24)
+    found = take(bordered(smooth_pixels()), config)
+    expected = torch.cat([smooth_view(camera) for camera in cameras_of(config)])
+    assert found.shape == expected.shape and len(found) == {"equator": 4, "poles": 2}.get(kind, 5)
+    assert (found - expected).abs().max() < 0.05
+    assert (found - expected).abs().mean() < 0.01
+
+
+def test_the_panorama_itself_is_every_pixel_of_it() -> None:
+    image = smooth_pixels()
+    whole = take(bordered(image), PictureConfig("panorama"))
+    assert whole.shape == (1, 3, TALL, 2 * TALL)
+    assert_close(whole[0], torch.from_numpy(image).permute(2, 0, 1) * BYTE - 1)
+    turned = take(bordered(image), PictureConfig("panorama", turn_degrees=180.0))
+    assert torch.equal(turned, whole.roll(TALL, -1))
+
+
+def test_a_rolled_panorama_has_the_same_views_all_round() -> None:
+    image, config = smooth_pixels(), PictureConfig("horizon", 8, 24)
+    views, turned = take(bordered(image), config), take(bordered(np.roll(image, TALL // 2, 1)), config)
+    assert (turned - views.roll(2, 0)).abs().max() <= 2 * BYTE
+    assert (turned - views).abs().max() > 0.5
+
+
+def test_coarse_views_are_averages_not_samples() -> None:
+    stripes = np.zeros((TALL, 2 * TALL, 3), np.uint8)
+    stripes[:, ::2] = 255
+    view = take(bordered(stripes), PictureConfig("horizon", 1, 8))
+    assert view.std() < 0.25  # samples of stripes would be black and white: 1
+    assert math.isclose(float(view.mean()), 0, abs_tol=0.1)
 
 
 # ------------------------------------------------------------------------------------------------- right numbers
@@ -123,7 +216,7 @@ def test_features_are_the_networks_of_the_pictures(store: Store, units: list[Uni
 
 def test_shape_scores_are_those_of_the_metrics(store: Store, units: list[Unit]) -> None:
     one = measurer(store)
-    found = one.shape(measured(one, units[:1])[0].generated)
+    found = one.shape_scores(measured(one, units[:1])[0].generated)
     image = load_image(units[0].generated.path)[None]
     assert found.keys() == {"discontinuity", "wrap_gradient", "pole_gradient", "cube_edges", "unknown"}
     for name, metric in (
@@ -138,7 +231,7 @@ def test_shape_scores_are_those_of_the_metrics(store: Store, units: list[Unit]) 
 
 def test_pair_scores_are_of_the_photograph_and_what_lies_outside(store: Store, units: list[Unit]) -> None:
     one = measurer(store)
-    found = one.pair(measured(one, units[:1])[0], units[0].photo)
+    found = one.pair_scores(measured(one, units[:1])[0], units[0].photo)
     generated, reference = (load_image(item.path)[None] for item in (units[0].generated, units[0].reference))
     inside = known_by([units[0].photo], HEIGHT)[None, None]
     for region, mask in (("whole", None), ("photo", inside), ("outside", ~inside)):
@@ -198,7 +291,7 @@ def test_a_file_that_only_has_another_name_is_known(store: Store, units: list[Un
     no_decoding_after()
     copy = units[2].reference.path.with_name("copy.png")
     copy.write_bytes(units[2].reference.path.read_bytes())
-    measured(measurer(store, Coarse()), [Unit(None, Item("copy.png", copy))])
+    measured(measurer(store, Coarse()), [Unit(None, PanoramaFile("copy.png", copy))])
 
 
 def test_another_photograph_is_another_pair(store: Store, units: list[Unit]) -> None:
@@ -206,8 +299,12 @@ def test_another_photograph_is_another_pair(store: Store, units: list[Unit]) -> 
     contents = measured(one, units[:1])[0]
     moved = Unit(units[0].generated, units[0].reference, Camera(90.0))
     measured(one, [moved])
-    assert one.pair(contents, moved.photo)["psnr/photo"] != one.pair(contents, units[0].photo)["psnr/photo"]
-    assert one.pair(contents, moved.photo)["psnr/whole"] == one.pair(contents, units[0].photo)["psnr/whole"]
+    assert (
+        one.pair_scores(contents, moved.photo)["psnr/photo"] != one.pair_scores(contents, units[0].photo)["psnr/photo"]
+    )
+    assert (
+        one.pair_scores(contents, moved.photo)["psnr/whole"] == one.pair_scores(contents, units[0].photo)["psnr/whole"]
+    )
 
 
 def test_what_broke_in_the_store_is_said_once_and_measured_anew(store: Store, units: list[Unit]) -> None:
@@ -221,8 +318,8 @@ def test_what_broke_in_the_store_is_said_once_and_measured_anew(store: Store, un
     }
     ask = {
         "features": lambda: next(one.features([contents[0].reference], "coarse", "crops")),
-        "shape": lambda: one.shape(contents[0].generated),
-        "pair": lambda: one.pair(contents[0], units[0].photo),
+        "shape": lambda: one.shape_scores(contents[0].generated),
+        "pair": lambda: one.pair_scores(contents[0], units[0].photo),
     }
     for what, key in kept.items():
         path = store.folder / f"{key}.safetensors"
@@ -235,7 +332,7 @@ def test_what_broke_in_the_store_is_said_once_and_measured_anew(store: Store, un
 
 
 def test_an_unreadable_file_is_named(store: Store, tmp_path: Path) -> None:
-    gone = Item("gone.png", tmp_path / "gone.png")
+    gone = PanoramaFile("gone.png", tmp_path / "gone.png")
     with pytest.raises(UserError, match=r"gone.png: cannot be read \(No such file or directory\)"):
         measurer(store).prepare(Unit(gone, None))
     gone.path.write_bytes(b"no image")

@@ -1,9 +1,12 @@
-"""Protocols: those that are shipped, what a file may say, and what names the results that are kept."""
+"""Protocols: those that are shipped, what a file may say, where pictures look, and what names results that are kept."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch.testing import assert_close
 
 from aognet.errors import UserError
 from aognet.evaluation.protocol import (
@@ -13,10 +16,11 @@ from aognet.evaluation.protocol import (
     NetworkRole,
     PictureConfig,
     Protocol,
+    cameras_of,
     digest_of,
     load_protocol,
-    picture_names,
 )
+from aognet.geometry.cubemap import LATERAL, POLAR
 
 SHIPPED = sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
 CROPS = {"crops": PictureConfig("random")}
@@ -32,7 +36,7 @@ def test_a_shipped_protocol_uses_all_it_names_and_says_what_it_does(name: str) -
     protocol = load_protocol(name)
     assert protocol.name == name and protocol.notes and protocol.measures
     assert {measure.network for measure in protocol.measures} - {""} == set(protocol.networks)
-    used = {picture for measure in protocol.measures for picture in picture_names(measure)}
+    used = {picture for measure in protocol.measures for picture in measure.picture_names}
     assert used == set(protocol.pictures)
 
 
@@ -110,7 +114,7 @@ def test_omnifid_wants_all_faces() -> None:
     measure = MeasureConfig("omnifid", network="clip")
     with pytest.raises(UserError, match="pictures must have equator and poles"):
         Protocol("x", networks=CLIP, pictures={"equator": PictureConfig("equator")}, measures=[measure])
-    assert picture_names(measure) == ("equator", "poles")
+    assert measure.picture_names == ("equator", "poles")
 
 
 def test_a_network_looks_only_at_what_is_measured_in_its_features() -> None:
@@ -137,3 +141,43 @@ def test_titles_say_what_was_looked_at() -> None:
     assert titles[0] == "panorama rolled by 180°" and len(set(titles)) == 4
     assert "20" in PictureConfig("random", 20, fov_degrees=75.5).title
     assert "75.5°" in PictureConfig("random", 20, fov_degrees=75.5).title
+
+
+# ------------------------------------------------------------------------------------------------- cameras
+
+
+def test_random_directions_are_even_on_the_sphere() -> None:
+    cameras = cameras_of(PictureConfig("random", count=1000, size=8))
+    directions = torch.stack([camera.forward for camera in cameras])
+    assert directions.mean(0).abs().max() < 0.06
+    # The second moments of the even distribution are 1/3 each; even in latitude instead, up would have 1/2.
+    assert_close(directions.T @ directions / 1000, torch.eye(3, dtype=torch.float64) / 3, atol=0.04, rtol=0)
+    assert {camera.roll_degrees for camera in cameras} == {0.0}
+
+
+def test_directions_are_of_the_seed_alone() -> None:
+    first, again, other = (cameras_of(PictureConfig("random", 20, size, seed=seed)) for size, seed in
+                           ((16, 0), (32, 0), (16, 1)))  # fmt: skip
+    looks = [[(camera.yaw_degrees, camera.pitch_degrees) for camera in cameras] for cameras in (first, again, other)]
+    assert looks[0] == looks[1] and looks[0] != looks[2]
+
+
+def test_kinds_look_where_they_should() -> None:
+    horizon = cameras_of(PictureConfig("horizon", 8, 8))
+    assert [camera.yaw_degrees for camera in horizon] == [45.0 * number for number in range(8)]
+    assert {camera.pitch_degrees for camera in [*horizon, *cameras_of(PictureConfig("random_horizon", 8, 8))]} == {0.0}
+    yaws = [camera.yaw_degrees for camera in cameras_of(PictureConfig("random_horizon", 200, 8))]
+    assert min(yaws) < -150 and max(yaws) > 150 and abs(np.mean(np.exp(1j * np.radians(yaws)))) < 0.2
+    seam = cameras_of(PictureConfig("seam", 50, 8))
+    assert {camera.yaw_degrees for camera in seam} == {180.0}
+    assert max(camera.pitch_degrees for camera in seam) > 45 and min(camera.pitch_degrees for camera in seam) < -45
+
+
+def test_faces_are_those_of_the_cube_whatever_else_is_said() -> None:
+    ahead = {name: (0, 0, 1) for name in ("front",)} | {"right": (1, 0, 0), "back": (0, 0, -1), "left": (-1, 0, 0)}
+    ahead |= {"up": (0, 1, 0), "down": (0, -1, 0)}
+    cameras = [*cameras_of(PictureConfig("equator", 3, 8, 60.0)), *cameras_of(PictureConfig("poles", 3, 8, 60.0))]
+    assert (*LATERAL, *POLAR) == tuple(ahead)
+    for camera, direction in zip(cameras, ahead.values(), strict=True):
+        assert_close(camera.forward, torch.tensor(direction, dtype=torch.float64))
+        assert camera.fov_degrees == 90.0

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from aognet.errors import UserError
-from aognet.evaluation.images import Item, decode
+from aognet.evaluation.measure import decode
+from aognet.evaluation.sets import PanoramaFile
 from aognet.generate.inputs import InputsConfig, Job, list_jobs, read_start
 from aognet.generate.photos import PhotoConfig
 from aognet.generate.results import write_truth
@@ -144,7 +145,7 @@ def test_the_truth_is_no_view_where_it_is_transparent(tmp_path: Path, world: Ten
     assert not found.canvas.known[0, 0][hole].any() and found.canvas.known[0, 0][8, 32]
     write_truth(tmp_path, found.truth)
     content = (tmp_path / "gt.png").read_bytes()
-    measured = decode(content, Item("gt.png", tmp_path / "gt.png"), HEIGHT)
+    measured = decode(content, PanoramaFile("gt.png", tmp_path / "gt.png"), HEIGHT)
     assert torch.equal(measured.known[0, 0], ~torch.from_numpy(hole))  # no grey is measured against
 
 

@@ -13,7 +13,7 @@ from aognet.data.conversion import find_jobs
 from aognet.data.shards import tar_files
 from aognet.data.sources import SourceConfig, find_entries
 from aognet.errors import UserError
-from aognet.evaluation.images import find_items
+from aognet.evaluation.sets import find_panoramas
 from aognet.generate.inputs import InputsConfig, list_jobs
 from aognet.io.formats import HEIF_SUFFIXES, LIGHT_SUFFIXES, SUFFIXES, decoders, has_heif
 from aognet.io.images import load_image
@@ -37,7 +37,7 @@ def completed(folder: Path) -> list[str]:
 
 
 def measured(folder: Path) -> list[str]:
-    return [item.path.relative_to(folder).as_posix() for item in find_items(folder, "--generated")]
+    return [item.path.relative_to(folder).as_posix() for item in find_panoramas(folder, "--generated")]
 
 
 def converted(folder: Path) -> list[str]:
@@ -112,7 +112,7 @@ def test_files_of_runs_are_not_called_skipped(tmp_path: Path, caplog: pytest.Log
     for name in ("run/run.json", "run/result.png", "run/viewer.html", "run/steps/001.png"):
         touch(tmp_path / name)
     with caplog.at_level(logging.INFO):
-        assert [item.name for item in find_items(tmp_path, "--generated")] == ["run"]
+        assert [item.name for item in find_panoramas(tmp_path, "--generated")] == ["run"]
     assert not caplog.records
 
 

@@ -11,8 +11,7 @@ from torch.testing import assert_close
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig
 
 from aognet.errors import UserError
-from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
-from aognet.perception.networks import load_network
+from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
 from tests.tiny import IMAGE_DIM, tiny_image_encoder, tiny_tokenizer
 
 CPU = torch.device("cpu")

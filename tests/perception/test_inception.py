@@ -13,8 +13,7 @@ from torch.testing import assert_close
 
 from aognet.errors import UserError
 from aognet.perception.inception import FID_CLASSES, Inception, InceptionNetwork
-from aognet.perception.network import FeatureNetwork, NetworkConfig
-from aognet.perception.networks import load_network
+from aognet.perception.network import FeatureNetwork, NetworkConfig, load_network
 
 CPU = torch.device("cpu")
 DIVISOR = 16

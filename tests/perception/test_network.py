@@ -10,8 +10,7 @@ from torch.testing import assert_close
 
 from aognet.config import LoadedConfig, build_config
 from aognet.errors import UserError
-from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
-from aognet.perception.networks import load_network
+from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
 
 
 @pytest.mark.parametrize(

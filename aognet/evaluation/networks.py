@@ -1,4 +1,4 @@
-"""Who plays the networks of a protocol, and what distances in their features may be called."""
+"""Loads the networks that a protocol asks for, and says what distances in their features may be called."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,11 +10,10 @@ from aognet.errors import UserError
 from aognet.evaluation.protocol import NetworkRole, Protocol
 from aognet.installed import installed
 from aognet.perception.lpips import PerceptualDistance
-from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
-from aognet.perception.networks import load_network
+from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
 
 EMBEDDED_FAED = "assets/evaluation/faed"
-# The kinds of scenes that the embedded CLIP learned from (tests hold them against `aognet.scenes.KINDS`).
+# The kinds of scenes that the embedded CLIP learned from (tests compare them with `aognet.scenes.KINDS`).
 # fmt: off
 EMBEDDED_CLASSES = (
     "meadow", "hills", "steppe", "dunes", "rocky desert", "snow field", "snowy mountains", "mountains", "sea", "beach",
@@ -25,64 +24,69 @@ EMBEDDED_CLASSES = (
     "museum hall", "cafe", "gym", "workshop", "garage", "empty room", "church", "hotel lobby",
 )
 # fmt: on
-# What stands before "FID" and "KID", where a distance in these features may be called so.
+# Label -> what the report's table calls features of this label.
+FEATURE_NAMES = {
+    "fid": "Inception (FID)",
+    "inception": "Inception, not FID's",
+    "clip": "CLIP",
+    "embedded": "embedded CLIP",
+    "faed": "FAED encoder",
+    "efficientnet": "EfficientNet-Lite0",
+}
+# Label -> what stands before "FID" and "KID". Distances in other features have no right to these names.
 PREFIXES = {"fid": "", "clip": "CLIP-"}
+DISTANCES = {
+    "frechet": ("FID", "Fréchet distance"),
+    "kernel": ("KID", "Kernel distance"),
+    "omnifid": ("OmniFID", "Omni-Fréchet distance"),
+}
 
 
 @dataclass(frozen=True)
-class Player:
-    """A loaded feature network in its role. ``label``: fid, inception, clip, embedded, faed or efficientnet."""
+class NamedNetwork:
+    """A feature network and its ``label``, a key of ``FEATURE_NAMES``."""
 
     network: FeatureNetwork
     label: str
 
     @property
     def short(self) -> str:
-        """For the table: what these features are."""
-        return {
-            "fid": "Inception (FID)",
-            "inception": "Inception, not FID's",
-            "clip": "CLIP",
-            "embedded": "embedded CLIP",
-            "faed": "FAED encoder",
-            "efficientnet": "EfficientNet-Lite0",
-        }[self.label]
+        """What the report's table calls these features."""
+        return FEATURE_NAMES[self.label]
 
-    def frechet_title(self) -> str:
-        """FID only in the features of FID."""
-        return "FAED" if self.label == "faed" else self._named("FID", "Fréchet distance")
+    def title(self, kind: str) -> str:
+        """What a measure of this kind is called: FID, KID and Inception Score only in the features of FID.
 
-    def kernel_title(self) -> str:
-        """KID only in the features of KID."""
-        return self._named("KID", "Kernel distance")
-
-    def omnifid_title(self) -> str:
-        """OmniFID only in the features of FID."""
-        return self._named("OmniFID", "Omni-Fréchet distance")
-
-    def score_title(self) -> str:
-        """Inception Score only with the classes of the Inception network."""
-        return "Inception Score" if self.label == "fid" else f"Class score of {self.network.classes} words"
-
-    def _named(self, name: str, otherwise: str) -> str:
+        ``kind``: frechet, kernel, omnifid or inception_score.
+        """
+        if kind == "inception_score":
+            return "Inception Score" if self.label == "fid" else f"Class score of {self.network.classes} words"
+        if kind == "frechet" and self.label == "faed":
+            return "FAED"
+        name, otherwise = DISTANCES[kind]
         return f"{PREFIXES[self.label]}{name}" if self.label in PREFIXES else otherwise
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Role -> player. ``absent``: role -> why there is none."""
+class LoadedNetworks:
+    """The networks of a protocol by role. ``absent``: role -> why it has no network."""
 
-    players: Mapping[str, Player]
+    named: Mapping[str, NamedNetwork]
     perceptual: Mapping[str, PerceptualDistance]
     absent: Mapping[str, str]
 
+    @property
+    def features(self) -> dict[str, FeatureNetwork]:
+        """The feature networks by role."""
+        return {role: named.network for role, named in self.named.items()}
 
-def load_cast(protocol: Protocol, dtype: str, device: torch.device) -> Cast:
-    """Loads what a protocol wants; where no model is named the embedded one plays, if the protocol allows it.
+
+def load_networks(protocol: Protocol, dtype: str, device: torch.device) -> LoadedNetworks:
+    """Loads what a protocol asks for; the embedded model takes roles without a model, if the protocol allows it.
 
     Raises UserError naming the role and what to do.
     """
-    players: dict[str, Player] = {}
+    named: dict[str, NamedNetwork] = {}
     perceptual: dict[str, PerceptualDistance] = {}
     absent: dict[str, str] = {}
     wanted = {measure.network for measure in protocol.measures}
@@ -95,38 +99,38 @@ def load_cast(protocol: Protocol, dtype: str, device: torch.device) -> Cast:
             else:
                 absent[name] = "LPIPS has no weights here; --lpips FILE names them (docs/evaluation.md)"
         elif role.model:
-            players[name] = _load(role, dtype, device)
+            named[name] = _load(role, dtype, device)
         elif role.kind == "efficientnet":
             raise UserError("--efficientnet FILE must name its weights (docs/evaluation.md): nothing plays for it")
         elif protocol.embedded:
-            players[name] = _embedded(role, device)
+            named[name] = _embedded(role, device)
         else:
             raise UserError(
                 f"--{role.kind}: the protocol {protocol.name!r} measures in the features of such a network: name its "
                 f"weights (docs/evaluation.md), or measure in the embedded model's features with --embedded"
             )
-    return Cast(players, perceptual, absent)
+    return LoadedNetworks(named, perceptual, absent)
 
 
-def _load(role: NetworkRole, dtype: str, device: torch.device) -> Player:
+def _load(role: NetworkRole, dtype: str, device: torch.device) -> NamedNetwork:
     options = {"dtype": "float32" if role.kind == "faed" else dtype, "revision": role.revision}
     own = {"inception": ("resize",), "clip": ("centre_crop",), "faed": ("rows",), "efficientnet": ()}[role.kind]
     options |= {key: getattr(role, key) for key in own}
     network = load_network(NetworkConfig(kind=role.kind, model=installed(role.model), **options), device)
     if role.kind == "inception":
-        return Player(network, "fid" if network.is_fid_inception else "inception")
-    return Player(network, role.kind)
+        return NamedNetwork(network, "fid" if network.is_fid_inception else "inception")
+    return NamedNetwork(network, role.kind)
 
 
-def _embedded(role: NetworkRole, device: torch.device) -> Player:
+def _embedded(role: NetworkRole, device: torch.device) -> NamedNetwork:
     if role.kind == "faed":
         return _load(replace(role, model=installed(EMBEDDED_FAED)), "float32", device)
-    return Player(_embedded_clip(role.centre_crop, device), "embedded")
+    return NamedNetwork(_embedded_clip(role.centre_crop, device), "embedded")
 
 
 @lru_cache(maxsize=2)
 def _embedded_clip(centre_crop: bool, device: torch.device) -> FeatureNetwork:
-    """One network for all roles, which tells the kinds of procedural scenes apart."""
+    """Loads one network for all roles, with the kinds of scenes as its classes."""
     classes = list(EMBEDDED_CLASSES)
     config = replace(EMBEDDED, model=installed(EMBEDDED.model), classes=classes, centre_crop=centre_crop)
     return load_network(config, device)

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from aognet.errors import UserError
-from aognet.evaluation import measure
-from aognet.evaluation import run as run_module
-from aognet.evaluation.measure import Measurer
-from aognet.evaluation.run import Checked, EvaluationConfig, check, evaluate
+from aognet.evaluation import measure, pipeline
+from aognet.evaluation.measure import Measurer, UnitDigests
+from aognet.evaluation.pipeline import EvaluationConfig, evaluate
+from aognet.evaluation.sets import find_sets
 from aognet.io.images import save_image
 from aognet.io.store import TENSORS, CacheConfig, Store
 from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, small, values, write
@@ -22,10 +22,6 @@ from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, smal
 CAMERA = {"yaw_degrees": 20.0, "fov_degrees": 70.0, "width": 32, "height": 32}
 PSNR = "psnr"
 SIMPLE = ("discontinuity", PSNR, "frechet/panorama/image")
-
-
-def checked(generated: Path, reference: Path, *keys: str, **options) -> Checked:
-    return check(EvaluationConfig(generated, reference, Path("unused"), **options), small(*keys))
 
 
 @pytest.fixture
@@ -64,7 +60,7 @@ def test_runs_are_generated_and_reference_in_one(runs: Path) -> None:
 
 
 def test_runs_find_their_truth_among_files(runs: Path, reference: Path) -> None:
-    found = checked(runs, reference, photo_fov=90.0)
+    found = find_sets(runs, reference, photo_fov=90.0)
     assert [(unit.generated.name, unit.reference.name) for unit in found.units[:3]] == [
         (f"p{number}", f"p{number}.png") for number in range(3)
     ]
@@ -84,8 +80,8 @@ def test_suffixes_do_not_matter(tmp_path: Path, reference: Path) -> None:
 def test_some_without_reference_are_named_or_left_unpaired(generated: Path, reference: Path) -> None:
     (generated / "p3.png").rename(generated / "other.png")
     with pytest.raises(UserError, match=r"4 of 5 generated .* these have none: other.png; .*--unpaired"):
-        checked(generated, reference)
-    found = checked(generated, reference, unpaired=True)
+        find_sets(generated, reference)
+    found = find_sets(generated, reference, unpaired=True)
     assert len(found.units) == 2 * COUNT and not found.warnings
     assert all((unit.generated is None) != (unit.reference is None) for unit in found.units)
 
@@ -93,7 +89,7 @@ def test_some_without_reference_are_named_or_left_unpaired(generated: Path, refe
 def test_no_common_name_is_warned_of(generated: Path, reference: Path) -> None:
     for path in generated.iterdir():
         path.rename(path.with_name(f"other_{path.name}"))
-    found = checked(generated, reference)
+    found = find_sets(generated, reference)
     assert [line for line in found.warnings if "no name is in both sets" in line] == found.warnings != []
     report = run(generated, reference, small(*SIMPLE))
     assert values(report)[PSNR].value is None and "reference of its name" in values(report)[PSNR].note
@@ -102,7 +98,7 @@ def test_no_common_name_is_warned_of(generated: Path, reference: Path) -> None:
 
 def test_counts_that_differ_are_warned_of(generated: Path, reference: Path) -> None:
     (generated / "p4.png").unlink()
-    warned = checked(generated, reference).warnings
+    warned = find_sets(generated, reference).warnings
     assert len(warned) == 1 and warned[0].startswith("4 generated panoramas against 5 references")
 
 
@@ -233,16 +229,16 @@ def test_the_store_is_pruned_of_what_was_not_used(generated: Path, reference: Pa
 def test_another_run_removes_nothing_that_this_one_still_needs(
     generated: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, measuring = tmp_path / "cache", run_module.measure
+    cache, measuring = tmp_path / "cache", pipeline.measure_units
 
-    def then_another_ends(*args: Any) -> list[measure.Contents]:
+    def then_another_ends(*args: Any) -> list[UnitDigests]:
         contents = measuring(*args)
         for path in cache.iterdir():
             os.utime(path, (1e9, 1e9))
         Store(CacheConfig(str(cache), 0.0), TENSORS).make_room()
         return contents
 
-    monkeypatch.setattr(run_module, "measure", then_another_ends)
+    monkeypatch.setattr(pipeline, "measure_units", then_another_ends)
     assert run(generated, reference, small(*SIMPLE), cache=cache).values
     Store(CacheConfig(str(cache), 0.0), TENSORS).make_room()
     assert not list(cache.iterdir())
@@ -275,14 +271,14 @@ def test_the_report_says_what_was_set_and_by_whom_it_was_seen(generated: Path, r
 def test_panoramas_are_measured_at_the_height_that_is_asked_for(reference: Path, tmp_path: Path) -> None:
     large = write(tmp_path / "large", panoramas(COUNT, 64))
     with pytest.raises(UserError, match="the panoramas have several sizes: .*--height ROWS brings all of them to one"):
-        checked(large, reference)
+        find_sets(large, reference)
     report = run(large, reference, small(PSNR, "frechet/crops/image", overrides=["height=32"]))
     assert report.provenance["height"] == 32
     assert numbers(report)[PSNR] > 35, "the same panoramas but for their size"
 
 
 def test_a_limit_takes_the_first(generated: Path, reference: Path) -> None:
-    found = checked(generated, reference, limit=2)
+    found = find_sets(generated, reference, limit=2)
     assert [unit.generated.name for unit in found.units] == ["p0.png", "p1.png"]
     assert all(unit.reference for unit in found.units)
 
@@ -290,8 +286,7 @@ def test_a_limit_takes_the_first(generated: Path, reference: Path) -> None:
 def test_a_limit_keeps_the_pairs_of_what_it_takes(generated: Path, reference: Path) -> None:
     for name in ("p0.png", "p1.png"):
         (generated / name).unlink()
-    config = EvaluationConfig(generated, reference, generated.parent / "report", limit=2)
-    units = check(config, small()).units
+    units = find_sets(generated, reference, limit=2).units
     assert [(unit.generated.name, unit.reference.name) for unit in units] == [("p2.png",) * 2, ("p3.png",) * 2]
 
 
@@ -304,4 +299,4 @@ def test_a_report_that_can_go_nowhere_is_refused_before_anything_is_measured(gen
 def test_a_panorama_of_too_few_rows_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "low", panoramas(2, height=16))
     with pytest.raises(UserError, match="p0.png: a panorama must have at least 32 rows"):
-        check(EvaluationConfig(folder, folder, tmp_path / "report"), small())
+        find_sets(folder, folder)
