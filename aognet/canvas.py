@@ -1,7 +1,7 @@
-"""The panorama being painted: what is known, and how a generated view joins it.
+"""The panorama that is being painted: what is known of it, and how a generated view joins it.
 
-Known pixels never change. Generated pixels near a border with known ones are blended towards them (feathered on the
-generated side only, their colour matched), so that no border shows.
+Known pixels never change. Generated pixels near a border with known pixels are blended towards them (feathered on the
+generated side only, with matched colours), so that no border shows.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Opacity = Float[Tensor, "batch 1 rows columns"] | None
 
 @dataclass(frozen=True)
 class MaskedView:
-    """What a camera sees of a canvas: ``image`` in [-1, 1] with unknown pixels 0, and which pixels are ``known``."""
+    """What a camera sees of a canvas: an ``image`` with unknown pixels 0, and the mask ``known``."""
 
     image: Float[Tensor, "*batch 3 rows columns"]
     known: Bool[Tensor, "*batch 1 rows columns"]
@@ -44,12 +44,12 @@ class Canvas:
 
     @classmethod
     def empty(cls, height: int, batch: int = 1, device: torch.device | str = "cpu") -> "Canvas":
-        """A canvas of ``height`` x ``2 height`` pixels of which nothing is known."""
+        """Return a canvas of ``height`` x ``2 height`` pixels of which nothing is known."""
         return cls(torch.zeros(batch, 4, height, 2 * height, device=device))
 
     @classmethod
     def of(cls, panorama: Tensor, known: Tensor | None = None) -> "Canvas":
-        """A canvas that knows a panorama, wholly or where ``known`` says so."""
+        """Return a canvas that knows a panorama, wholly or where the mask ``known`` is true."""
         known = torch.ones_like(panorama[:, :1]) if known is None else known.to(panorama.dtype)
         pixels = torch.cat([panorama, known], dim=1)
         pixels[:, :3].mul_(known)
@@ -69,40 +69,40 @@ class Canvas:
 
     @property
     def unknown_pixels(self) -> int:
-        """How many pixels of the whole batch are not painted yet."""
+        """The number of pixels of the whole batch that are not painted yet."""
         return int((~self.known).sum())
 
     def to(self, device: torch.device | str) -> "Canvas":
-        """The canvas on a device; itself if it is there."""
+        """Return the canvas on a device; itself if it is there."""
         return Canvas(self.pixels.to(device))
 
     def copy(self) -> "Canvas":
-        """A canvas of its own, to paint into."""
+        """Return a copy of the canvas, to paint into."""
         return Canvas(self.pixels.clone())
 
     def look(self, camera: Camera) -> MaskedView:
-        """What a camera sees; a view pixel is known where every panorama pixel it is made of is known."""
+        """Return what a camera sees. A view pixel is known if every panorama pixel that it is made of is known."""
         both = self.look_all([camera])
         return MaskedView(both.image[:, 0], both.known[:, 0])
 
     def faces(self, size: int, yaw_degrees: float = 0.0) -> MaskedView:
-        """The six faces of the cubemap whose front looks at a yaw, [batch, 6, ...]."""
+        """Return the six faces of the cubemap whose front looks at a yaw, [batch, 6, ...]."""
         return self.look_all([camera.turned(yaw_degrees) for camera in face_cameras(size)])
 
     def look_all(self, cameras: Sequence[Camera]) -> MaskedView:
-        """What cameras of one size see, [batch, views, ...]."""
+        """Return what cameras of one size see, [batch, views, ...]."""
         views = perspective.look_all(self._shrunk(perspective.shrinkage(cameras, self.height)), cameras)
         known = views[:, :, 3:] > 0.999
         return MaskedView(views[:, :, :3] * known, known)
 
     def _shrunk(self, by: int) -> Tensor:
-        """The pixels made smaller, kept, and made again where something is painted."""
+        """Return the pixels made smaller. They are kept, and made again where something is painted."""
         if by not in self._smaller:
             self._smaller[by] = perspective.shrunk(self._shrunk(by // 2), 2)
         return self._smaller[by]
 
     def _shrink_again(self, camera: Camera) -> None:
-        """Follows with the smaller pixels what was painted where a camera looks."""
+        """Update the smaller pixels where a camera looks, after painting there."""
         for by in sorted(self._smaller.keys() - {1}):
             larger, smaller = self._smaller[by // 2], self._smaller[by]
             rows, runs = perspective.box(camera, *smaller.shape[-2:])
@@ -115,13 +115,13 @@ class Canvas:
         return {1: self.pixels}
 
     def paint(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera, opacity: Opacity = None) -> "Canvas":
-        """A new canvas with the view in the unknown pixels of its footprint; every known pixel stays as it is."""
+        """Return a new canvas with the view in the unknown pixels of its footprint. Known pixels do not change."""
         return self.copy().paint_(view, camera, opacity)
 
     def paint_(self, view: Float[Tensor, "batch 3 rows columns"], camera: Camera, opacity: Opacity = None) -> "Canvas":
-        """`paint` into this canvas: only the pixels of the footprint are touched.
+        """Do what `paint` does in this canvas. Only the pixels of the footprint are touched.
 
-        ``opacity``: of the view's pixels, in [0, 1]; what is less than half opaque stays unknown, and no colour of a
+        ``opacity`` of the view's pixels is in [0, 1]. What is less than half opaque stays unknown, and no colour of a
         transparent pixel comes into another.
         """
         layers = view if opacity is None else torch.cat([view * opacity, opacity], dim=1)
@@ -143,7 +143,9 @@ class Canvas:
         return self
 
     def erase(self, camera: Camera, keep: Bool[Tensor, "batch 1 height width"] | None = None) -> "Canvas":
-        """A new canvas with the footprint of a camera unknown again, except where ``keep`` protects it."""
+        """Return a new canvas where the footprint of a camera is unknown again, except where the mask ``keep`` protects
+        it.
+        """
         index = perspective.footprint(camera, self.height, 2 * self.height, 1, self.pixels.device).index
         known = self.known.flatten(-2).index_fill(-1, index, False).view_as(self.known)
         return Canvas.of(self.image, known if keep is None else known | (keep & self.known))
@@ -178,7 +180,7 @@ def join(
 
 
 def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, similar: float = 0.25) -> Tensor:
-    """Jumps known where ``beside`` is 1, given to every pixel by those near to it and of like colour there."""
+    """Give the jumps, known where ``beside`` is 1, to every pixel: from those near to it and of similar colour."""
     size = min(jump.shape[-2], cells), min(jump.shape[-1], cells)
     share = functional.adaptive_avg_pool2d(beside, size)
     mean_jump = functional.adaptive_avg_pool2d(jump * beside, size) / share.clamp_min(1e-6)
@@ -198,29 +200,32 @@ def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, sim
 
 @lru_cache(maxsize=4)
 def _nearness(rows: int, columns: int, device: torch.device) -> Float[Tensor, "cells cells"]:
-    """How much the cells of a grid count for each other: less with the square of their distance."""
+    """Return how much the cells of a grid count for each other: less with the square of their distance."""
     places = torch.cartesian_prod(torch.arange(rows, device=device), torch.arange(columns, device=device)).float()
     return 1 / (1 + torch.cdist(places, places).square())
 
 
 def _local_means(weighted: Float[Tensor, "batch channels rows columns"], size: int) -> list[Tensor]:
-    """Mean colours around each pixel of those pixels alone whose weight is 1 (0 where there are none).
+    """Return the mean colours around each pixel, only over pixels whose weight is 1 (0 where there are none).
 
-    ``weighted``: for each mean three channels, 0 where the weight is 0, and the weight as a fourth.
+    ``weighted`` has, for each mean, three channels that are 0 where the weight is 0, and the weight as a fourth
+    channel.
     """
     means = _box_mean(weighted, size).split(4, dim=1)
     return [mean[:, :3] / mean[:, 3:].clamp_min(1e-4) for mean in means]
 
 
 def _box_mean(image: Tensor, size: int) -> Tensor:
-    """Mean of the ``size`` x ``size`` pixels around each, zeros beyond the edges."""
+    """Return the mean of the ``size`` x ``size`` pixels around each pixel, with zeros beyond the edges."""
     half = size // 2
     padded = functional.pad(image, (half, half, half, half))
     return _sums(_sums(padded, size, -1), size, -2) / size**2
 
 
 def _sums(values: Tensor, size: int, dim: int) -> Tensor:
-    """Sums of ``size`` neighbours along a dimension, made of sums of 1, 2, 4, ...: faster than a convolution."""
+    """Return the sums of ``size`` neighbours along a dimension, made of sums of 1, 2, 4, ...: faster than a
+    convolution.
+    """
     count, done, span, parts = values.shape[dim] - size + 1, 0, 1, []
     while True:
         if size & span:
@@ -233,18 +238,18 @@ def _sums(values: Tensor, size: int, dim: int) -> Tensor:
 
 
 def _grown(mask: Tensor, size: int) -> Tensor:
-    """1 where any of the ``size`` x ``size`` pixels around is 1, of pixels that are 0 or 1."""
+    """Return 1 where any of the ``size`` x ``size`` pixels around is 1, for pixels that are 0 or 1."""
     return (_box_mean(mask, size) > 0.5 / size**2).to(mask.dtype)
 
 
 def filled(masked_view: MaskedView) -> Float[Tensor, "batch 3 rows columns"]:
-    """A masked view with the smooth continuation of its known pixels in the unknown ones (0 if none is known)."""
+    """Return a masked view whose unknown pixels continue its known pixels smoothly (0 if none is known)."""
     smooth = _extend(masked_view.image, masked_view.known.to(masked_view.image.dtype))
     return torch.where(masked_view.known, masked_view.image, smooth)
 
 
 def _extend(values: Tensor, weight: Tensor) -> Tensor:
-    """Values known where weight is 1, carried smoothly to everywhere else (pull-push over halved images)."""
+    """Carry values known where weight is 1 smoothly to everywhere else (pull-push over halved images)."""
     if max(values.shape[-2:]) < 2:
         return values / weight.clamp_min(1e-4)
     half_values = functional.avg_pool2d(values, 2, ceil_mode=True)
@@ -257,7 +262,7 @@ def _extend(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def _reach(weight: Tensor, pixels: float) -> Tensor:
-    """1 beside the known area, falling to 0 ``pixels`` away from it."""
+    """Return 1 beside the known area, falling to 0 ``pixels`` away from it."""
     reach, grown, step = weight, weight, max(round(pixels / 16), 1)
     for distance in torch.arange(step, pixels + step, step):
         grown = _grown(grown, 2 * step + 1)

@@ -1,4 +1,4 @@
-"""What describes an image: one interface, one configuration, two backends."""
+"""Models that describe an image: one interface, one configuration, two backends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,23 +17,25 @@ DEFAULT_MODELS = {"transformers": "Salesforce/blip2-opt-2.7b", "lavis": "blip2_t
 
 @runtime_checkable
 class Captioner(Protocol):
-    """A loaded model; ``revision``: the commit of its files where that is known."""
+    """A loaded model. ``revision`` is the commit of its files, if it is known."""
 
     model: str
     revision: str | None
 
     def caption(self, images: Sequence[Tensor]) -> list[str]:
-        """One caption for each image [3, rows, columns] in [-1, 1], in one batch; sizes may differ. May be empty."""
+        """Return one caption for each image [3, rows, columns] in [-1, 1], in one batch. Sizes may differ. A caption
+        may be empty.
+        """
 
 
 @dataclass(frozen=True)
 class CaptionerConfig:
     """Which model describes images, and how.
 
-    ``model``: a BLIP or BLIP-2 by hub id or local folder for ``transformers`` (null: BLIP-2 with OPT 2.7B);
-    ``name/type`` of LAVIS's zoo for ``lavis`` (null: BLIP-2 with Flan-T5 XXL). ``revision``: of a hub id. ``dtype``
-    null: float16 on a GPU, else float32. ``load_in``: weights quantised by bitsandbytes. ``prompt_prefix``: words the
-    caption is to continue; they are not part of it.
+    ``model`` is, for ``transformers``, the hub id or local folder of a BLIP or BLIP-2 (null: BLIP-2 with OPT 2.7B), and
+    for ``lavis`` a ``name/type`` of LAVIS's zoo (null: BLIP-2 with Flan-T5 XXL). ``revision`` is that of a hub id.
+    ``dtype`` null means float16 on a GPU, else float32. ``load_in``: weights are quantised by bitsandbytes.
+    ``prompt_prefix``: words that the caption continues; they are not part of it.
     """
 
     backend: Literal["transformers", "lavis"] = "transformers"
@@ -57,12 +59,15 @@ class CaptionerConfig:
 
     @property
     def model_name(self) -> str:
-        """The model, the backend's own where none is named."""
+        """The model, or the backend's default if none is named."""
         return self.model or DEFAULT_MODELS[self.backend]
 
 
 def build_captioner(config: CaptionerConfig, device: torch.device) -> Captioner:
-    """Loads the model onto the device. Raises UserError where it, or a package it needs, is not there."""
+    """Load the model onto the device.
+
+    :raises UserError: if the model, or a package that it needs, is missing.
+    """
     if config.backend == "lavis":
         from aognet.captioning.lavis_backend import LavisCaptioner
 

@@ -39,11 +39,12 @@ LONGEST_SIDE = 1024
 
 @dataclass(frozen=True)
 class FolderCaptionsConfig:
-    """``name``: captions go to ``NAME.jsonl``, those of views to ``NAME_aug.jsonl``. ``augment``: caption views too.
+    """What is described, and where captions go.
 
-    ``stride_degrees``: between the yaws of 90-degree views, in (0, 360]; ``view_size``: their pixels. ``batch_size``:
-    pictures described together. ``overwrite``: forget the captions there are. ``limit``: at most so many images (0:
-    all).
+    ``name``: captions go to ``NAME.jsonl``, those of views to ``NAME_aug.jsonl``. ``augment``: describe views too.
+    ``stride_degrees``: between the yaws of 90-degree views, in (0, 360]. ``view_size``: the size of views in pixels.
+    ``batch_size``: how many images are described together. ``overwrite``: forget existing captions. ``limit``: at most
+    so many images (0: all).
     """
 
     image_dir: Path
@@ -75,7 +76,7 @@ class FolderCaptionsConfig:
 
     @property
     def yaws(self) -> tuple[float, ...]:
-        """Degrees of the views: 0, stride, 2 stride, ... all the way round."""
+        """The yaws of the views in degrees: 0, stride, 2 stride, ... all the way round."""
         return tuple(number * self.stride_degrees for number in range(self._views))
 
     @property
@@ -87,7 +88,7 @@ class FolderCaptionsConfig:
 
 @dataclass(frozen=True)
 class Output:
-    """A captions file and the yaws (degrees) of the views it describes; none: it describes whole images."""
+    """A captions file and the yaws (degrees) of the views that it describes. Without yaws it describes whole images."""
 
     file: CaptionsFile
     yaws: tuple[float, ...] = ()
@@ -95,7 +96,7 @@ class Output:
 
 @dataclass
 class Task:
-    """The captions still to be found for one image and one captions file."""
+    """The captions that one image still lacks in one captions file."""
 
     name: str
     output: Output
@@ -112,7 +113,7 @@ class Task:
         return len(self.found) == self.pictures
 
     def record(self, captioner: Captioner) -> CaptionRecord:
-        """What was found, equal captions of several views as one."""
+        """Return the captions that were found. Equal captions of several views become one."""
         made = {"model": captioner.model, "revision": captioner.revision}
         if not self.output.yaws:
             return CaptionRecord(self.name, tuple(text for text in self.found if text), **made)
@@ -125,10 +126,12 @@ Picture = tuple[Task, Tensor]
 
 
 def caption_folder(config: FolderCaptionsConfig, captioner: CaptionerConfig, processes: Processes) -> int:
-    """Captions what has no captions yet; returns how many images could not be used, in all processes.
+    """Describe the images that have no captions yet. Return how many images could not be used, in all processes.
 
-    The captioner is loaded once something is to do. Raises UserError for a folder without images, a file that is no
-    captions file, and a captioner that cannot be loaded.
+    The captioner is loaded only if there is something to do.
+
+    :raises UserError: for a folder without images, a file that is no captions file, and a captioner that cannot be
+        loaded.
     """
     every = image_names(config.image_dir)
     with ExitStack() as stack:
@@ -139,7 +142,7 @@ def caption_folder(config: FolderCaptionsConfig, captioner: CaptionerConfig, pro
 
 @contextmanager
 def _held(config: FolderCaptionsConfig) -> Iterator[None]:
-    """The output folder, made if missing, and in it the captions files, against other runs; for all processes."""
+    """Hold the output folder, made if missing, and its captions files against other runs, for all processes."""
     with made_folder(config.out_dir, "--out_dir"), ExitStack() as stack:
         names = {output.file.path.name for output in config.files}
         for name in sorted(names):
@@ -178,7 +181,7 @@ def _caption_missing(
 
 
 def image_names(folder: Path) -> list[str]:
-    """Paths of the images below a folder, relative to it with ``/``, in order."""
+    """Return the paths of the images below a folder, relative to it with ``/``, in order."""
     names = [path.relative_to(folder).as_posix() for path in find_images(folder, "--image_dir")]
     if not names:
         raise UserError(f"--image_dir: no image ({KINDS}) in {folder}")
@@ -186,9 +189,9 @@ def image_names(folder: Path) -> list[str]:
 
 
 def _missing(config: FolderCaptionsConfig, names: Sequence[str], every: Sequence[str]) -> list[list[Task]]:
-    """What is to do, by image: its tasks go to one process, so that it is decoded once.
+    """Return what is to do, by image. All tasks of an image go to one process, so that it is decoded once.
 
-    ``names``: the first of ``every`` image there is.
+    ``names`` are the first of ``every`` image.
     """
     tasks: dict[str, list[Task]] = {}
     for output in config.files:
@@ -205,7 +208,7 @@ def _merge(config: FolderCaptionsConfig, names: Sequence[str]) -> None:
 
 
 def _report(config: FolderCaptionsConfig, names: Sequence[str], model: str) -> None:
-    """Says what was written, and what in it a user may not expect."""
+    """Log what was written, and what in it a user may not expect."""
     for output in config.files:
         path, records = output.file.path, output.file.records()
         others = [record for record in records if _made_otherwise(record, model, output.yaws)]
@@ -221,7 +224,7 @@ def _report(config: FolderCaptionsConfig, names: Sequence[str], model: str) -> N
 
 
 def _made_otherwise(record: CaptionRecord, model: str, yaws: Sequence[float]) -> bool:
-    """Whether a record says that it was made in another way; one without a model was made by hand."""
+    """Return whether a record says that it was made in another way. A record without a model was made by hand."""
     seen = {yaw for group in record.yaws or () for yaw in group}
     views = record.extra.get("views", len(seen))
     return record.model is not None and (record.model != model or views != len(yaws) or not seen <= set(yaws))
@@ -230,7 +233,7 @@ def _made_otherwise(record: CaptionRecord, model: str, yaws: Sequence[float]) ->
 def _caption_all(
     config: FolderCaptionsConfig, images: Sequence[Sequence[Task]], captioner: Captioner, processes: Processes
 ) -> int:
-    """Captions images in full batches, which may mix views of several images; returns how many cannot be used."""
+    """Describe images in full batches, which may mix views of several images. Return how many cannot be used."""
     from rich import get_console
     from rich.progress import Progress
 
@@ -254,7 +257,7 @@ def _caption_all(
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, the next of which is made while one is in use."""
+    """Yield the same items. The next item is made while one is in use."""
     with ThreadPoolExecutor(1) as worker:
         coming = worker.submit(lambda: list(islice(items, 1)))
         while following := coming.result():
@@ -263,7 +266,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def _describe(batch: Sequence[Picture], captioner: Captioner, process: int) -> None:
-    """Captions one batch and writes down every image that is finished by it."""
+    """Describe one batch and write down every image that it completes."""
     texts = captioner.caption([picture for _, picture in batch])
     for (task, _), text in zip(batch, texts, strict=True):
         task.found.append(text)
@@ -274,7 +277,9 @@ def _describe(batch: Sequence[Picture], captioner: Captioner, process: int) -> N
 def _all_pictures(
     config: FolderCaptionsConfig, images: Sequence[Sequence[Task]], failed: list[str]
 ) -> Iterator[list[Picture]]:
-    """What is to be captioned, a few pictures at a time; images that cannot be used are named and go to ``failed``."""
+    """Yield what is to be described, a few pictures at a time. Images that cannot be used are named and added to
+    ``failed``.
+    """
     for tasks in images:
         try:
             yield from _pictures(config, tasks)
@@ -284,9 +289,11 @@ def _all_pictures(
 
 
 def _pictures(config: FolderCaptionsConfig, tasks: Sequence[Task]) -> Iterator[list[Picture]]:
-    """What is to be captioned of one image, at most a batch at a time. Raises UserError for an unusable file.
+    """Yield the pictures of one image that are to be described, at most a batch at a time.
 
     As in the published code, the whole panorama is described from its equirectangular picture.
+
+    :raises UserError: for an unusable file.
     """
     path = config.image_dir / tasks[0].name
     image = load_image(path)
@@ -306,7 +313,7 @@ def _pictures(config: FolderCaptionsConfig, tasks: Sequence[Task]) -> Iterator[l
 
 
 def shrunk(image: Float[Tensor, "3 rows columns"]) -> Float[Tensor, "3 _ _"]:
-    """The image with at most ``LONGEST_SIDE`` rows and columns."""
+    """Return the image with at most ``LONGEST_SIDE`` rows and columns."""
     scale = LONGEST_SIDE / max(image.shape[-2:])
     if scale >= 1:
         return image

@@ -1,4 +1,4 @@
-"""BLIP-2 through Salesforce's LAVIS, for those who have it; it fetches and reads its weights in its own way."""
+"""BLIP-2 through Salesforce's LAVIS, for those who have it. LAVIS fetches and reads its weights in its own way."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +37,7 @@ class LavisCaptioner:
 
     @torch.no_grad()
     def caption(self, images: Sequence[Tensor]) -> list[str]:
-        """One caption for each image [3, rows, columns] in [-1, 1], in one batch."""
+        """Return one caption for each image [3, rows, columns] in [-1, 1], in one batch."""
         samples: dict[str, Any] = {
             "image": torch.stack([self._processor(to_pil(image)) for image in images]).to(self.device)
         }

@@ -1,7 +1,7 @@
-"""Captions as they are found: hidden part files beside ``NAME.jsonl``, one for each process, folded into it.
+"""Captions as they are found: hidden part files beside ``NAME.jsonl``, one for each process, which are merged into it.
 
-A part file is only ever appended to, whole lines at a time, so that a killed process loses at most the line it was
-writing. ``merge`` turns the parts of any number of processes into the captions file, atomically.
+A part file only grows, by whole lines, so a killed process loses at most the line that it was writing. ``merge`` adds
+the parts of any number of processes to the captions file, atomically.
 """
 
 import re
@@ -20,16 +20,19 @@ class CaptionsFile:
         self.folder, self.name, self.path = folder, name, folder / f"{name}.jsonl"
 
     def records(self) -> list[CaptionRecord]:
-        """What the captions file holds; nothing if there is none. Raises UserError naming file and line."""
+        """Return the records of the captions file; none if there is no file.
+
+        :raises UserError: naming file and line.
+        """
         return load_records(self.path) if self.path.is_file() else []
 
     def parts(self) -> list[Path]:
-        """The part files there are."""
+        """Return the part files."""
         pattern = rf"\.{re.escape(self.name)}\.\d+\.part"
         return sorted(path for path in self.folder.iterdir() if re.fullmatch(pattern, path.name))
 
     def add(self, record: CaptionRecord, process: int) -> None:
-        """Appends a record to the part file of a process."""
+        """Append a record to the part file of a process."""
         path = self.folder / f".{self.name}.{process}.part"
         try:
             with path.open("ab") as file:
@@ -38,9 +41,9 @@ class CaptionsFile:
             raise UserError(f"{path}: cannot write this file ({error.strerror})") from error
 
     def merge(self, order: Sequence[str]) -> list[CaptionRecord]:
-        """Folds the parts into the captions file: the images of ``order`` first, then whatever else it holds.
+        """Merge the parts into the captions file: the images of ``order`` first, then all others that it has.
 
-        A record that is there stays as it is, whatever a part says: it may have been edited by hand.
+        A record that is already there stays as it is, whatever a part says: it may have been edited by hand.
         """
         there, parts = self.records(), self.parts()
         if not parts:
@@ -55,7 +58,7 @@ class CaptionsFile:
         return merged
 
     def forget(self, names: Sequence[str], every: Sequence[str]) -> None:
-        """Drops the records of these images, the first of ``every`` image there is, and the parts."""
+        """Drop the records of these images, which are the first of ``every`` image, and the parts."""
         self.forget_parts()
         if self.path.is_file():
             records = self.records()
@@ -63,12 +66,12 @@ class CaptionsFile:
             save_records([record for record in records if record.file not in gone], self.path)
 
     def forget_parts(self) -> None:
-        """Removes the part files."""
+        """Remove the part files."""
         for path in self.parts():
             path.unlink()
 
 
 def _whole_lines(path: Path) -> list[CaptionRecord]:
-    """The records of a part file; what follows the last line end was never finished."""
+    """Return the records of a part file. What follows the last line end was never finished."""
     lines = path.read_bytes().split(b"\n")[:-1]
     return [parse_record(line.decode(), f"{path}, line {number}") for number, line in enumerate(lines, start=1)]

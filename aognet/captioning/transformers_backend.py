@@ -44,7 +44,7 @@ class TransformersCaptioner:
 
     @torch.inference_mode()
     def caption(self, images: Sequence[Tensor]) -> list[str]:
-        """One caption for each image [3, rows, columns] in [-1, 1], in one batch."""
+        """Return one caption for each image [3, rows, columns] in [-1, 1], in one batch."""
         pictures = [to_pil(image) for image in images]
         pixels = self._processor(pictures, return_tensors="pt").pixel_values.to(self.device, self._network.dtype)
         start = self._start().to(self.device).repeat(len(images), 1)
@@ -57,7 +57,7 @@ class TransformersCaptioner:
         return [" ".join(text.split()) for text in self._tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
     def _start(self) -> Int[Tensor, "1 tokens"]:
-        """What the caption continues: places for the image, then the first token and the words given."""
+        """Return what the caption continues: places for the image, then the first token and the given words."""
         config, prefix = self._network.config, self.config.prompt_prefix
         words = self._tokenizer(prefix).input_ids if prefix else []
         if not self._needs_image_tokens:

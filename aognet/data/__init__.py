@@ -1,4 +1,4 @@
-"""From files to batches: images, captions, panoramas, and the samples the methods train on."""
+"""From files to batches: images, captions, panoramas, and the samples that methods train on."""
 
 TARGETS = {
     "cubes": "aognet.data.cubes:CubeSamples",

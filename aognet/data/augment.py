@@ -1,4 +1,4 @@
-"""What is changed at random about a sample besides its view: light and colour, and the words."""
+"""Random changes of a sample besides its view: light and colour, and the words."""
 
 import random
 import re
@@ -16,11 +16,12 @@ from aognet.io.srgb import decode_srgb, encode_srgb
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """``mirror``: half of the samples are mirrored, "left" and "right" in their captions too.
+    """Which random changes a sample gets.
 
+    ``mirror``: half of the samples are mirrored, with "left" and "right" exchanged in their captions.
     ``exposure_stops`` and ``colour_stops``: the light of a sample is scaled by up to so many stops up or down, all
-    channels together and each by itself. ``added_captions``: up to so many of the augmented captions, chosen at random,
-    are joined to the caption. ``word_swaps``: the share of a caption's words that change places (library: nlpaug).
+    channels together and each channel by itself. ``added_captions``: up to so many random augmented captions are added
+    to the caption. ``word_swaps``: the share of a caption's words that change places (library: nlpaug).
     """
 
     mirror: bool = False
@@ -41,21 +42,21 @@ class AugmentConfig:
 
 
 def check_pitches(pitches: Sequence[float]) -> None:
-    """Raises UserError unless ``input_pitch_degrees`` are pitches in degrees, at least one."""
+    """Raise UserError unless ``input_pitch_degrees`` has at least one value and all are pitches in degrees."""
     if not pitches or not all(-90 <= pitch <= 90 for pitch in pitches):
         raise UserError("must be pitches between -90 and 90", key="input_pitch_degrees", value=list(pitches))
 
 
 def check_share(name: str, value: float) -> None:
-    """Raises UserError unless a setting is a share."""
+    """Raise UserError unless a setting is a share."""
     if not 0 <= value <= 1:
         raise UserError("must be a share between 0 and 1", key=name, value=value)
 
 
 def light_curves(config: AugmentConfig, rng: np.random.Generator) -> Curves:
-    """What each byte of each channel becomes, in [-1, 1], when the light is scaled at random.
+    """Return the value in [-1, 1] of each byte of each channel after a random scaling of the light.
 
-    Bytes are taken as sRGB: the scale applies to the linear light they stand for.
+    Bytes are taken as sRGB. The scale applies to the linear light that they stand for.
     """
     stops = rng.uniform(-config.exposure_stops, config.exposure_stops) + rng.uniform(
         -config.colour_stops, config.colour_stops, 3
@@ -72,7 +73,9 @@ def draw_prompt(
     mirrored: bool,
     rng: np.random.Generator,
 ) -> str:
-    """One of the captions (an empty text if there is none) with some augmented ones; true of a mirrored view too."""
+    """Draw one of the captions (or an empty text) and add some augmented ones. The text is true of a mirrored view
+    too.
+    """
     prompt = captions[int(rng.integers(len(captions)))] if captions else ""
     count = int(rng.integers(min(config.added_captions, len(augmented)) + 1))
     if count:
@@ -84,7 +87,7 @@ def draw_prompt(
 
 
 def mirrored_words(text: str) -> str:
-    """The text with left and right exchanged."""
+    """Return the text with left and right exchanged."""
     return re.sub(r"\b(left|right)\b", _other_side, text, flags=re.IGNORECASE)
 
 
@@ -106,7 +109,7 @@ def _swapped(text: str, share: float, rng: np.random.Generator) -> str:
 
 @contextmanager
 def _global_randomness(seed: int) -> Iterator[None]:
-    """nlpaug draws from the global random numbers: they are seeded for it, and left as they were."""
+    """Seed the global random numbers, from which nlpaug draws, and restore them afterwards."""
     before = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)

@@ -1,7 +1,6 @@
-"""Decode once: panoramas at training size, on disk as bytes that are mapped into memory.
+"""Panoramas that are decoded once: their bytes at training size stay on disk and are mapped into memory.
 
-A file is named by what it was made of (a digest of the image file's content) and its height, so that an image that
-changed is decoded anew.
+A file's name has a digest of the image file's content and the height, so an image that changed is decoded again.
 """
 
 import hashlib
@@ -33,7 +32,10 @@ class PanoramaCache:
         self.store = Store(config, kept_as, "cache.folder: panoramas will be decoded each time")
 
     def get(self, path: Path) -> Pyramid:
-        """The panorama of a file, decoded only if it has not been before. Raises UserError for a broken file."""
+        """Return the panorama of a file. It is decoded only if it has not been decoded before.
+
+        :raises UserError: for a broken file.
+        """
         try:
             if self.store.folder is None:
                 return self._decode(path)
@@ -61,7 +63,10 @@ def _packed(pyramid: Pyramid) -> bytes:
 
 
 def _mapped(shapes: Sequence[tuple[int, int, int]], path: Path) -> Pyramid:
-    """Levels of these shapes, of which only what is looked at is read. Raises ValueError for another size."""
+    """Map levels of these shapes into memory. Only what is looked at is read.
+
+    :raises ValueError: for another size.
+    """
     content = np.memmap(path, np.uint8, "r")
     ends = np.cumsum([rows * columns * colours for rows, columns, colours in shapes])
     if content.size != ends[-1]:

@@ -1,4 +1,4 @@
-"""Folders of linear light (EXR, HDR) as folders of ordinary images: what ``misc/exr2png.py`` does."""
+"""Conversion of folders of linear light (EXR, HDR) to folders of ordinary images, for ``misc/exr2png.py``."""
 
 import json
 import logging
@@ -29,8 +29,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Conversion:
-    """What is made of every file. ``size`` is (height, width) of the images, or None for that of each file;
-    ``format`` is one of `FORMATS`."""
+    """What is made of every file. ``size`` is (height, width) of the images, or None for the size of each file.
+    ``format`` is one of `FORMATS`.
+    """
 
     tone: ToneMap = field(default_factory=ToneMap)
     size: tuple[int, int] | None = None
@@ -47,7 +48,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class FileToConvert:
-    """One file to read and one to write."""
+    """One file to read and one file to write."""
 
     source: Path
     target: Path
@@ -55,7 +56,7 @@ class FileToConvert:
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that no image could be made of, relative to the folder of all, and one line that says why."""
+    """A file that could not be converted, relative to the folder of all files, and one line that says why."""
 
     file: str
     reason: str
@@ -63,7 +64,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many images a run has made, how many were there, and what failed."""
+    """How many images a run made, how many were there already, and what failed."""
 
     made: int
     skipped: int
@@ -75,13 +76,13 @@ def convert_folder(
 ) -> Outcome:
     """Make an image of every EXR and HDR file below ``image_dir``, at the same place below ``out_dir``.
 
-    ``exr2png.json`` there records the settings and the time since which they hold; images younger than that are
-    finished and skipped. Where images of other or unknown settings are, nothing is done unless ``overwrite``: it
-    records the time anew, so that all images are made again, also when that is stopped and goes on without it.
-    ``exr2png_report.json`` lists the files that failed; they are tried again by the next run.
+    ``exr2png.json`` in ``out_dir`` records the settings and since when they hold. Images younger than that are finished
+    and skipped. If there are images of other or unknown settings, nothing is done unless ``overwrite`` is set.
+    ``overwrite`` records a new time, so that all images are made again, also by a later run without it.
+    ``exr2png_report.json`` lists the files that failed; the next run tries them again.
 
-    :raises UserError: before anything is written: no files, two that would become one image, other settings, a folder
-        that cannot be read or written.
+    :raises UserError: before anything is written: no files, two files that would become one image, other settings, a
+        folder that cannot be read or written.
     """
     jobs = find_jobs(image_dir, out_dir, FORMATS[conversion.format])
     with made_folder(out_dir, "--out_dir"), exclusive(out_dir):
@@ -104,7 +105,7 @@ def convert_folder(
 def convert_all(
     image_dir: Path, jobs: Sequence[FileToConvert], conversion: Conversion, workers: int, failed: list[Failure]
 ) -> None:
-    """Convert in several processes; what fails is said and goes to ``failed``."""
+    """Convert in several processes. Failures are logged and added to ``failed``."""
     # The largest first: a core that gets one last would work alone at the end.
     jobs = sorted(jobs, key=_bytes_of, reverse=True)
     function = partial(_convert_job, conversion=conversion)
@@ -116,7 +117,10 @@ def convert_all(
 
 
 def convert(source: Path, target: Path, conversion: Conversion) -> None:
-    """Read, shrink, tone-map and write one image, atomically; folders are made. Raises UserError naming the file."""
+    """Read, shrink, tone-map and write one image, atomically. Missing folders are made.
+
+    :raises UserError: naming the file.
+    """
     light = read_light(source, MAX_PIXELS)
     if conversion.size and conversion.size != light.shape[:2]:
         _check_shrinks(source, light.shape[:2], conversion.size)
@@ -138,14 +142,16 @@ def _check_shrinks(source: Path, old: tuple[int, int], new: tuple[int, int]) -> 
 def shrink(
     light: Float32[np.ndarray, "rows columns 3"], height: int, width: int
 ) -> Float32[np.ndarray, "height width 3"]:
-    """Each pixel is the mean of the light of its area, cut at fractions of pixels; the mean of all stays the same."""
+    """Shrink light: each pixel is the mean over its area, cut at fractions of pixels. The mean of the image stays the
+    same.
+    """
     import cv2
 
     return cv2.resize(light, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def encode(levels: Integer[np.ndarray, "height width 3"], suffix: str) -> bytes:
-    """RGB, uint8 or uint16 (PNG alone), as the content of a PNG or JPEG file."""
+    """Return RGB levels, uint8 or uint16 (PNG only), as the content of a PNG or JPEG file."""
     import cv2
 
     if suffix == ".png":
@@ -161,7 +167,7 @@ def encode(levels: Integer[np.ndarray, "height width 3"], suffix: str) -> bytes:
 
 
 def find_jobs(image_dir: Path, out_dir: Path, suffix: str) -> list[FileToConvert]:
-    """Every EXR and HDR file below ``image_dir`` (`aognet.io.listing`), and its image.
+    """Return every EXR and HDR file below ``image_dir`` (`aognet.io.listing`), with its image.
 
     :raises UserError: if there is no such folder or file, or two files would become one image.
     """
@@ -180,9 +186,9 @@ def find_jobs(image_dir: Path, out_dir: Path, suffix: str) -> list[FileToConvert
 
 
 def adopt_settings(out_dir: Path, conversion: Conversion, jobs: Sequence[FileToConvert], overwrite: bool) -> int:
-    """Record the settings in ``out_dir``, or find the same ones there; the time since which they hold, in ns.
+    """Record the settings in ``out_dir``, or find the same settings there. Return since when they hold, in ns.
 
-    :raises UserError: if images are there that other settings made, or nobody knows which, and not ``overwrite``.
+    :raises UserError: if there are images of other or unknown settings and ``overwrite`` is not set.
     """
     record = out_dir / RECORD
     settings = json.loads(json.dumps(asdict(conversion)))
@@ -214,14 +220,16 @@ def _recorded(record: Path) -> dict:
 
 
 def _flat(settings: object) -> dict:
-    """The settings with those of tone mapping beside the others; {} for what is none."""
+    """Return the settings with those of tone mapping beside the others; {} for anything else."""
     if not isinstance(settings, dict) or not isinstance(settings.get("tone"), dict):
         return {}
     return settings["tone"] | {name: value for name, value in settings.items() if name != "tone"}
 
 
 def _convert_job(job: FileToConvert, conversion: Conversion) -> None:
-    """In a worker: what the OpenEXR library itself writes to stderr would hide the one line that says what is wrong."""
+    """Convert in a worker. What the OpenEXR library writes to stderr is dropped: it would hide the one line about the
+    error.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""The six faces of panoramas around a photograph: the samples CubeDiff trains on."""
+"""The six faces of panoramas around a photograph: the samples that CubeDiff trains on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,9 @@ from aognet.transfer import to_device
 
 @dataclass(frozen=True)
 class CubeBatch:
-    """Faces in [-1, 1], what is known of them and a prompt for each: row ``6 i + j`` is face ``j`` of sample ``i``."""
+    """Faces in [-1, 1], the mask of their known pixels, and a prompt for each face. Row ``6 i + j`` is face ``j`` of
+    sample ``i``.
+    """
 
     faces: Float[Tensor, "rows 3 size size"]
     known: Bool[Tensor, "rows 1 size size"]
@@ -31,7 +33,7 @@ class CubeBatch:
     seeds: Int[Tensor, "batch"]
 
     def to(self, device: torch.device) -> "CubeBatch":
-        """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
+        """Return the batch with its tensors on a device. The seeds stay on the CPU, where random numbers are drawn."""
         return replace(self, **{name: to_device(getattr(self, name), device) for name in ("faces", "known")})
 
 
@@ -46,18 +48,20 @@ class CubeSample:
 
 
 class CubeSamples(PanoramaSamples[CubeSample]):
-    """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``.
+    """Infinite samples: ``self[n]`` depends only on the configuration and ``n``.
 
-    A random panorama is turned by a random whole number of columns (by moving the cameras, not the pixels); a
-    photograph in the middle of the front face is known.
+    A random panorama is turned by a random whole number of columns (the cameras move, not the pixels). A photograph in
+    the middle of the front face is known.
     """
 
     @dataclass(frozen=True, kw_only=True)
     class Config(PanoramaConfig):
-        """``size`` and ``fov_degrees``: of the faces. ``input_fov_degrees`` and ``input_pitch_degrees``: of the known
-        photo, one of each drawn for a sample. ``whole_face``: the front face is known instead, all of it and nothing
-        else, as in the paper. ``directed``: how often every lateral face has the augmented caption of
-        the direction nearest to its own, where there is one, before the caption.
+        """The faces and the known photograph.
+
+        ``size`` and ``fov_degrees`` describe the faces. ``input_fov_degrees`` and ``input_pitch_degrees`` describe the
+        known photo; one value of each is drawn for a sample. ``whole_face``: instead, the whole front face is known and
+        nothing else, as in the paper. ``directed``: how often each lateral face has, before the caption, the augmented
+        caption of the direction nearest to its own, if there is one.
         """
 
         size: int = 512
@@ -122,7 +126,7 @@ class CubeSamples(PanoramaSamples[CubeSample]):
         return self._known[fov, pitch]
 
     def collate(self, samples: Sequence[CubeSample]) -> CubeBatch:
-        """Samples as a batch."""
+        """Return samples as a batch."""
         return CubeBatch(
             torch.cat([sample.faces for sample in samples]),
             torch.cat([sample.known for sample in samples]),

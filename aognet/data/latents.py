@@ -1,6 +1,6 @@
-"""Views that were encoded once, with what is known of each: a step of a UNet's training is then the UNet alone.
+"""Views that were encoded once, with what is known of each. A training step of a UNet then runs only the UNet.
 
-A folder holds ``views-00000.safetensors``, ... of equally many rows, and ``latents.json``, which says what they were
+A folder has ``views-00000.safetensors``, ... with equally many rows, and ``latents.json``, which says what they were
 made of. `aognet.embedded.inpainting.encoding` writes them.
 """
 
@@ -28,7 +28,7 @@ VAE_WEIGHTS = "vae/diffusion_pytorch_model.safetensors"
 
 @dataclass(frozen=True)
 class LatentBatch:
-    """Scaled latents of views and of what is known of them (the rest grey), and a prompt and a seed for each."""
+    """Scaled latents of views and of their known pixels (the rest is grey), with a prompt and a seed for each."""
 
     latents: Float[Tensor, "batch channels rows columns"]
     known_latents: Float[Tensor, "batch channels rows columns"]
@@ -37,7 +37,7 @@ class LatentBatch:
     seeds: Int[Tensor, "batch"]
 
     def to(self, device: torch.device) -> "LatentBatch":
-        """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
+        """Return the batch with its tensors on a device. The seeds stay on the CPU, where random numbers are drawn."""
         tensors = ("latents", "known_latents", "known")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
@@ -54,16 +54,17 @@ class LatentSample:
 
 
 class LatentSamples:
-    """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``; an epoch has every row once."""
+    """Infinite samples: ``self[n]`` depends only on the configuration and ``n``. An epoch has every row once."""
 
     stream = None
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """``folder``: where the encoded views are. ``vae``: folder with the autoencoder's ``vae`` that encodes them.
+        """Which views are encoded, and where they are.
 
-        ``views``: the samples that are encoded, the first ``count`` of them, ``shard`` in a file. ``seed``: of their
-        order and noise.
+        ``folder`` has the encoded views. ``vae`` is a folder with the autoencoder's ``vae`` that encodes them.
+        ``views`` are the samples that are encoded: the first ``count`` of them, ``shard`` in each file. ``seed``
+        decides their order and noise.
         """
 
         folder: str
@@ -83,7 +84,10 @@ class LatentSamples:
             return [Path(self.folder) / f"views-{number:05d}.safetensors" for number in range(self.count // self.shard)]
 
         def recipe(self) -> dict[str, Any]:
-            """What decides the content of the files, but for how many there are. Raises UserError without a VAE."""
+            """What decides the content of the files, except how many there are.
+
+            :raises UserError: without a VAE.
+            """
             path = Path(self.vae) / VAE_WEIGHTS
             if not path.is_file():
                 raise UserError(f"vae: {path}: no such file")
@@ -91,7 +95,10 @@ class LatentSamples:
             return json.loads(json.dumps({"views": asdict(self.views), "shard": self.shard, "vae": digest}))
 
     def __init__(self, config: Config):
-        """Raises UserError where views are not encoded yet, or were encoded from something else."""
+        """Check the folder.
+
+        :raises UserError: if views are not encoded yet, or were encoded from something else.
+        """
         self.config = config
         check_recipe(config)
         missing = [path for path in config.shards if not path.is_file()]
@@ -99,7 +106,7 @@ class LatentSamples:
             raise UserError(f"folder: {missing[0]}: no such file; misc/encode_views.py encodes the views")
 
     def __len__(self) -> int:
-        """Rows of an epoch."""
+        """Return the number of rows of an epoch."""
         return self.config.count
 
     def __getitem__(self, number: int) -> LatentSample:
@@ -112,7 +119,7 @@ class LatentSamples:
         return LatentSample(latents.float(), known_latents.float(), known, prompts[row], seed)
 
     def collate(self, samples: Sequence[LatentSample]) -> LatentBatch:
-        """Samples as a batch."""
+        """Return samples as a batch."""
         stacked = {
             name: torch.stack([getattr(sample, name) for sample in samples])
             for name in ("latents", "known_latents", "known")
@@ -139,9 +146,9 @@ class LatentSamples:
 
 
 def check_recipe(config: LatentSamples.Config) -> bool:
-    """Whether a folder says that it holds what ``config`` wants; False where it says nothing yet.
+    """Return whether a folder says that it has what ``config`` wants; False if it says nothing yet.
 
-    Raises UserError naming what differs.
+    :raises UserError: naming what differs.
     """
     path = Path(config.folder) / SETTINGS
     if not path.is_file():

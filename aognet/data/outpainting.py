@@ -1,4 +1,4 @@
-"""What one step of painting a panorama sees, drawn at random: the samples AOG-Net trains on (sec. 3 of the paper)."""
+"""Random painting steps: the samples that AOG-Net trains on (sec. 3 of the paper)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,9 +23,10 @@ from aognet.transfer import to_device
 
 @dataclass(frozen=True)
 class OutpaintingBatch:
-    """One painting step each: the whole view and what is known of it, and the faces of the unfinished panorama.
+    """One painting step in each row: the whole view, the mask of its known pixels, and the faces of the unfinished
+    panorama.
 
-    Images in [-1, 1], unknown pixels of faces 0; cameras are relative to the panorama that is painted.
+    Images are in [-1, 1], unknown pixels of faces are 0. Cameras are relative to the panorama that is painted.
     """
 
     view: Float[Tensor, "batch 3 size size"]
@@ -37,7 +38,7 @@ class OutpaintingBatch:
     seeds: Int[Tensor, "batch"]
 
     def to(self, device: torch.device) -> "OutpaintingBatch":
-        """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
+        """Return the batch with its tensors on a device. The seeds stay on the CPU, where random numbers are drawn."""
         tensors = ("view", "known", "faces", "faces_known")
         return replace(self, **{name: to_device(getattr(self, name), device) for name in tensors})
 
@@ -57,7 +58,7 @@ class OutpaintingSample:
 
 @dataclass(frozen=True)
 class Situation:
-    """What every sample of one step of one plan shares: the camera and the masks, whatever the panorama's yaw."""
+    """What all samples of one step of one plan share, whatever the panorama's yaw: the camera and the masks."""
 
     camera: Camera
     known: Bool[Tensor, "1 size size"]
@@ -65,23 +66,23 @@ class Situation:
 
 
 class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
-    """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``.
+    """Infinite samples: ``self[n]`` depends only on the configuration and ``n``.
 
-    A random panorama is turned by a random whole number of columns (by moving the cameras, not the pixels), a photo
-    of a random field of view and pitch is known straight ahead, and a random step of its plan is the view to paint.
-    Painting tells positions in the photo's frame, so its yaw is 0 there as well.
+    A random panorama is turned by a random whole number of columns (the cameras move, not the pixels). A photo of a
+    random field of view and pitch is known straight ahead. A random step of its plan is the view to paint. Painting
+    gives positions in the photo's frame, so the photo's yaw is 0 there as well.
     """
 
     @dataclass(frozen=True, kw_only=True)
     class Config(PanoramaConfig):
-        """``plan``: the views; ``input_fov_degrees`` and ``input_pitch_degrees``: of the known photo, one of each drawn
-        for a sample.
+        """The views, the known photo and the faces.
 
-        ``face_size``: pixels of the square faces. ``least_unknown``: steps whose view has a smaller unknown share are
-        left out, since little can be learned from them. ``first_steps``: only so many of a plan are learned (0: all);
-        the published code leaves out the last three of its 21. ``directed``: how often the augmented caption of the
-        direction nearest to the view's, where there is one, stands before the caption, as when painting with such
-        prompts.
+        ``plan`` describes the views. ``input_fov_degrees`` and ``input_pitch_degrees`` describe the known photo; one
+        value of each is drawn for a sample. ``face_size`` is the size of the square faces in pixels. ``least_unknown``:
+        steps whose view has a smaller unknown share are left out, since little can be learned from them.
+        ``first_steps``: only so many steps of a plan are learned (0: all); the published code leaves out the last three
+        of its 21. ``directed``: how often the augmented caption of the direction nearest to the view's stands before
+        the caption, if there is one, as when painting with such prompts.
         """
 
         plan: PlanConfig = field(default_factory=PlanConfig)
@@ -150,7 +151,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
         return f"{first}, {prompt}" if first and prompt else first or prompt
 
     def _worth_painting(self, which: int) -> list[int]:
-        """The steps of a plan that leave enough to paint; all of them where none does."""
+        """Return the steps of a plan that leave enough to paint; all steps if none does."""
         steps = self.plans[which].steps[: self.config.first_steps or None]
         if self.config.least_unknown == 0:
             return list(range(len(steps)))
@@ -174,7 +175,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
         return Situation(camera, canvas.look(camera).known[0], canvas.faces(self.config.face_size).known[0])
 
     def collate(self, samples: Sequence[OutpaintingSample]) -> OutpaintingBatch:
-        """Samples as a batch."""
+        """Return samples as a batch."""
         stacked = {
             name: torch.stack([getattr(sample, name) for sample in samples])
             for name in ("view", "known", "faces", "faces_known")

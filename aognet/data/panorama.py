@@ -1,4 +1,4 @@
-"""A panorama as training samples are drawn from it."""
+"""A panorama from which training samples are drawn."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from aognet.data.viewing import Pyramid
 
 @dataclass(frozen=True)
 class Panorama:
-    """A panorama's pixels and what is said of it; ``yaws``: directions in degrees of each augmented caption."""
+    """A panorama's pixels and captions. ``yaws`` has the directions in degrees of each augmented caption."""
 
     pixels: Pyramid
     captions: tuple[str, ...] = ()

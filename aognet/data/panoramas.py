@@ -24,11 +24,11 @@ Sample = TypeVar("Sample")
 
 @dataclass(frozen=True, kw_only=True)
 class PanoramaConfig(SourceConfig):
-    """Where panoramas come from, or ``stream``, and what is made of them.
+    """Where panoramas come from (or ``stream``), and how they are prepared.
 
-    ``height``: panoramas are resized to ``height`` x ``2 height``. ``cache``: decoded panoramas kept on disk.
-    ``augment``: what is changed at random. ``turns``: by how many yaws panoramas are turned (0: by any column), few so
-    that frozen encoders see the same images again. ``seed``: of everything drawn at random.
+    ``height``: panoramas are resized to ``height`` x ``2 height``. ``cache``: decoded panoramas on disk. ``augment``:
+    random changes. ``turns``: the number of yaws by which panoramas are turned (0: any number of columns); with few,
+    frozen encoders see the same images again. ``seed`` decides everything that is drawn at random.
     """
 
     stream: StreamConfig | None = None
@@ -67,12 +67,17 @@ class Panoramas:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> Panorama:
-        """Raises UserError for a broken file."""
+        """Return a panorama.
+
+        :raises UserError: for a broken file.
+        """
         entry = self.entries[index]
         return Panorama(self.cache.get(entry.path), entry.captions, entry.augmented, entry.yaws)
 
     def pick(self, number: int) -> Panorama:
-        """The panorama of global sample ``number``; in place of a broken one, reported once, the next that is not."""
+        """Return the panorama of global sample ``number``. A broken one is reported once, and the next good one takes
+        its place.
+        """
         first = shuffled(len(self), self.config.seed, number)
         for index in range(first, first + len(self)):
             index %= len(self)
@@ -88,9 +93,9 @@ class Panoramas:
 
 
 class PanoramaSamples(ABC, Generic[Sample]):
-    """Infinite samples of panoramas: ``self[n]`` depends on nothing but the configuration and ``n``.
+    """Infinite samples of panoramas: ``self[n]`` depends only on the configuration and ``n``.
 
-    With ``config.stream`` the panoramas come from ``stream``, which whoever loads samples reads, and numbers from it.
+    With ``config.stream``, the panoramas and numbers come from ``stream``, which the loader of the samples reads.
     """
 
     def __init__(self, config: PanoramaConfig):
@@ -99,7 +104,7 @@ class PanoramaSamples(ABC, Generic[Sample]):
         self.panoramas = Panoramas(config) if config.stream is None else None
 
     def __len__(self) -> int:
-        """Panoramas of an epoch."""
+        """Return the number of panoramas of an epoch."""
         return len(self._files())
 
     def __getitem__(self, number: int) -> Sample:
@@ -110,17 +115,19 @@ class PanoramaSamples(ABC, Generic[Sample]):
         return self.panoramas
 
     def draw_turn(self, rng: np.random.Generator) -> int:
-        """By how many columns a panorama is turned."""
+        """Draw by how many columns a panorama is turned."""
         width, turns = 2 * self.config.height, self.config.turns
         return int(rng.integers(turns)) * width // turns if turns else int(rng.integers(width))
 
     @abstractmethod
     def draw(self, panorama: Panorama, number: int) -> Sample:
-        """Sample ``number``, of that panorama: a function of the two and of the configuration."""
+        """Return sample ``number`` of that panorama. It depends only on the two and on the configuration."""
 
 
 def shuffled(count: int, seed: int, number: int) -> int:
-    """The panorama of global sample ``number``: every epoch of ``count`` samples is a permutation of its own."""
+    """Return the index of the panorama of global sample ``number``. Every epoch of ``count`` samples is another
+    permutation.
+    """
     epoch, place = divmod(number, count)
     return int(_permutation(count, seed * 1_000_003 + epoch)[place])
 

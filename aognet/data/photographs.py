@@ -1,4 +1,4 @@
-"""Ordinary photographs of which a part is missing: what an inpainting prior learns from before it meets a panorama."""
+"""Ordinary photographs with a missing part: an inpainting prior learns from them before it meets a panorama."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ MASK = 1  # stream of random numbers beside the view's own
 
 @dataclass(frozen=True)
 class PhotographBatch:
-    """Views in [-1, 1], which of their pixels are known, a prompt and a seed for each."""
+    """Views in [-1, 1], the mask of their known pixels, and a prompt and a seed for each."""
 
     view: Float[Tensor, "batch 3 size size"]
     known: Bool[Tensor, "batch 1 size size"]
@@ -26,24 +26,24 @@ class PhotographBatch:
     seeds: Int[Tensor, "batch"]
 
     def to(self, device: torch.device) -> "PhotographBatch":
-        """The batch with its tensors on a device; the seeds stay on the CPU, where random numbers are drawn."""
+        """Return the batch with its tensors on a device. The seeds stay on the CPU, where random numbers are drawn."""
         return replace(self, view=to_device(self.view, device), known=to_device(self.known, device))
 
 
 @dataclass(frozen=True)
 class PhotographSample:
-    """A view and what is known of it."""
+    """A view and the mask of its known pixels."""
 
     shown: ViewSample
     known: Bool[Tensor, "1 size size"]
 
 
 class PhotographSamples(PerspectiveSamples[PhotographSample]):
-    """Infinite samples: views of panoramas as people photograph, nearly level, with random masks."""
+    """Infinite samples: nearly level views of panoramas, as people photograph, with random masks."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config(PerspectiveSamples.Config):
-        """As of `aognet.data.random_views.ViewSamples`, for which nothing is masked."""
+        """The same settings as `aognet.data.random_views.ViewSamples`, which has no masks."""
 
         fov_degrees: tuple[float, float] = (45.0, 75.0)
         pitch_degrees: tuple[float, float] = (-15.0, 15.0)
@@ -53,7 +53,7 @@ class PhotographSamples(PerspectiveSamples[PhotographSample]):
         return PhotographSample(self.draw_view(panorama, number), random_mask(rng, self.config.size))
 
     def collate(self, samples: Sequence[PhotographSample]) -> PhotographBatch:
-        """Samples as a batch."""
+        """Return samples as a batch."""
         shown = [sample.shown for sample in samples]
         return PhotographBatch(
             torch.stack([view.image for view in shown]),
@@ -64,7 +64,9 @@ class PhotographSamples(PerspectiveSamples[PhotographSample]):
 
 
 def random_mask(rng: np.random.Generator, size: int) -> Bool[Tensor, "1 size size"]:
-    """What is known of an image: one side of a line, or of two; all around a rectangle; or a rectangle alone."""
+    """Return a mask of what is known of an image: one side of a line, or of two; all around a rectangle; or a rectangle
+    alone.
+    """
     y, x = np.mgrid[0:size, 0:size] / size - 0.5
     kind = rng.random()
     if kind < 0.5:

@@ -1,4 +1,4 @@
-"""Random perspective views of captioned panoramas: what image encoders, autoencoders and plain priors train on."""
+"""Random perspective views of captioned panoramas: image encoders, autoencoders and plain priors train on them."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from aognet.transfer import to_device
 
 @dataclass(frozen=True)
 class ViewBatch:
-    """``images`` in [-1, 1], a prompt and a seed for each."""
+    """``images`` in [-1, 1], with a prompt and a seed for each."""
 
     images: Float[Tensor, "batch 3 size size"]
     prompts: list[str]
@@ -41,13 +41,15 @@ class ViewSample:
 
 
 class PerspectiveSamples(PanoramaSamples[Sample]):
-    """What samples made of one view of a panorama share: how the view is drawn."""
+    """The base of samples that are one view of a panorama. It draws the view."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config(PanoramaConfig):
-        """``size``: pixels of the square views; ``fov_degrees`` and ``pitch_degrees``: [least, most], drawn evenly.
+        """How views are drawn.
 
-        ``directed``: how often the prompt is the augmented caption of the direction nearest to the view's (if any).
+        ``size`` is the size of the square views in pixels. ``fov_degrees`` and ``pitch_degrees`` are [least, most],
+        drawn evenly. ``directed``: how often the prompt is the augmented caption of the direction nearest to the
+        view's, if there is one.
         """
 
         size: int = 128
@@ -68,7 +70,7 @@ class PerspectiveSamples(PanoramaSamples[Sample]):
     config: Config
 
     def draw_view(self, panorama: Panorama, number: int) -> ViewSample:
-        """View ``number`` of that panorama."""
+        """Return view ``number`` of that panorama."""
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         pitch, fov = rng.uniform(*config.pitch_degrees), rng.uniform(*config.fov_degrees)
         camera = Camera(pitch_degrees=pitch, fov_degrees=fov, width=config.size, height=config.size)
@@ -83,19 +85,19 @@ class PerspectiveSamples(PanoramaSamples[Sample]):
 
 
 class ViewSamples(PerspectiveSamples[ViewSample]):
-    """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``."""
+    """Infinite samples: ``self[n]`` depends only on the configuration and ``n``."""
 
     def draw(self, panorama: Panorama, number: int) -> ViewSample:
         return self.draw_view(panorama, number)
 
     def collate(self, samples: Sequence[ViewSample]) -> ViewBatch:
-        """Samples as a batch."""
+        """Return samples as a batch."""
         images = torch.stack([sample.image for sample in samples])
         return ViewBatch(images, [sample.prompt for sample in samples], torch.tensor([s.seed for s in samples]))
 
 
 def directed_captions(panorama: Panorama, yaw_degrees: float, mirror: bool) -> tuple[str, ...]:
-    """The augmented captions of the direction nearest to a yaw; none where no caption says its direction."""
+    """Return the augmented captions of the direction nearest to a yaw; none if no caption has a direction."""
     if mirror:  # a mirrored panorama shows at +yaw what it has at -yaw
         yaw_degrees = -yaw_degrees
     gaps = [

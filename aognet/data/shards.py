@@ -1,7 +1,7 @@
 """Shards of samples, read one after the other: tar files in the WebDataset layout and Hugging Face datasets.
 
-Nothing is decoded here but JSON and text of captions later on: images stay bytes, members of other kinds (``.pkl``,
-``.npy``, ``.pth``, ...) are never read, and no command or remote code is run.
+Nothing is decoded here except, later, the JSON and text of captions. Images stay bytes. Members of other kinds
+(``.pkl``, ``.npy``, ``.pth``, ...) are never read, and no command or remote code is run.
 """
 
 import re
@@ -35,13 +35,16 @@ READ_FORMATS = ("parquet", "arrow", "imagefolder")
 
 @dataclass(frozen=True)
 class ShardImage:
-    """An image file, not decoded: its content, or where it lies."""
+    """An image file that is not decoded: its content, or its path."""
 
     content: bytes = b""
     path: str = ""
 
     def read(self) -> bytes:
-        """The content; UserError if it cannot be read or is larger than ``MAX_IMAGE_BYTES``."""
+        """Return the content.
+
+        :raises UserError: if it cannot be read or is larger than ``MAX_IMAGE_BYTES``.
+        """
         if self.content:
             return self.content
         with _told(self.path), _open(self.path) as file:
@@ -53,9 +56,10 @@ class ShardImage:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A sample as its shard holds it, at place ``index``; ``fields``: a `Picture`, bytes of text or a plain value each.
+    """A sample as its shard holds it, at place ``index``. Each of the ``fields`` is a `ShardImage`, bytes of text or a
+    plain value.
 
-    A field that is there, but is not read, is None.
+    A field that exists but is not read is None.
     """
 
     index: int
@@ -64,27 +68,30 @@ class Encoded:
 
     @property
     def size(self) -> int:
-        """Bytes of its images."""
+        """The bytes of its images."""
         return sum(len(value.content) for value in self.fields.values() if isinstance(value, ShardImage))
 
 
 class TarShards:
-    """Tar files: members whose names are equal up to the first dot are one sample, the rest names the field."""
+    """Tar files. Members whose names are equal up to the first dot are one sample; the rest of a name is the field."""
 
     def __init__(self, names: Sequence[str], most_bytes: Callable[[str], int]):
-        """``most_bytes`` tells how large a member with an extension may be; 0: it is not read."""
+        """``most_bytes`` returns how large a member with an extension may be; 0: it is not read."""
         self.names, self.most_bytes = list(names), most_bytes
 
     @property
     def places(self) -> list[str]:
-        """Where the shards lie, in their order."""
+        """The places of the shards, in their order."""
         return self.names
 
     def __len__(self) -> int:
         return len(self.names)
 
     def read(self, shard: int, wanted: range) -> Iterator[Encoded]:
-        """The samples of one shard whose index is wanted, in order. Raises UserError naming a shard that is broken."""
+        """Yield the samples of one shard whose index is wanted, in order.
+
+        :raises UserError: naming a shard that is broken.
+        """
         name = self.names[shard]
         key, index, fields = None, -1, {}
         with _told(name), _open(name) as file, _archive(file) as archive:
@@ -132,7 +139,7 @@ class HubShards:
         return self.data.num_shards
 
     def read(self, shard: int, wanted: range) -> Iterator[Encoded]:
-        """As `TarShards.read`."""
+        """Yield samples as `TarShards.read` does."""
         name = f"{self.name}: shard {shard}"
         with _told(name):
             rows = self.data.shard(num_shards=len(self), index=shard).skip(wanted.start)
@@ -161,7 +168,10 @@ Shards = TarShards | HubShards
 def hub_shards(
     dataset: str, name: str | None, split: str, revision: str | None, most_bytes: Callable[[str], int]
 ) -> Shards:
-    """The shards of a hub id or local folder. Raises UserError if it is not there or holds files of other kinds."""
+    """Return the shards of a hub id or local folder.
+
+    :raises UserError: if it does not exist or has files of other kinds.
+    """
     with _told(f"dataset: {dataset}"):
         from datasets import load_dataset_builder
 
@@ -178,12 +188,12 @@ def hub_shards(
 
 
 def tar_files(entries: Sequence[str]) -> list[str]:
-    """Files, folders, globs, ``{000..099}`` ranges and URLs as single tar files, in order, each once."""
+    """Return files, folders, globs, ``{000..099}`` ranges and URLs as single tar files, in order, each once."""
     return list(dict.fromkeys(name for entry in entries for one in _unfolded(entry) for name in _found(one)))
 
 
 def _unfolded(entry: str) -> list[str]:
-    """An entry with its ranges written out; as many digits as the first number has."""
+    """Return an entry with its ranges written out, with as many digits as the first number has."""
     texts = re.split(r"\{(\d+)\.\.(\d+)\}", entry)
     ranges = list(zip(texts[1::3], texts[2::3], strict=True))
     if prod(max(int(last) - int(first) + 1, 0) for first, last in ranges) > MAX_SHARDS:
@@ -238,7 +248,9 @@ def _archive(file: Any) -> tarfile.TarFile:
 
 
 class _Header(tarfile.TarInfo):
-    """A header that is no end mark must be whole: ``tarfile`` takes a broken one for the end of the archive."""
+    """A tar header that must be whole unless it is an end mark: ``tarfile`` takes a broken one for the end of the
+    archive.
+    """
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
@@ -255,7 +267,7 @@ class _Header(tarfile.TarInfo):
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Whatever goes wrong inside, as one line that names ``what``."""
+    """Turn any error inside the block into one line that names ``what``."""
     try:
         yield
     except UserError:

@@ -20,15 +20,18 @@ MAX_BYTES = 512 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
-    """``folders`` are searched through; of each at most as many as ``limits`` says in the same place (0: all).
-    ``repeats`` says how many times each folder's images are in an epoch (none: once), so that few may count like many.
+    """Which panoramas are used.
 
-    ``manifests``: files that name the images (paths relative to them): CSV with the columns ``file`` and, if there are
-    any, ``caption`` and ``split``; JSONL as captions, with ``split`` if wanted; ``prompts.txt`` with a line for each
-    image beside it, or in ``images``, in the order of their names. ``captions`` (JSONL files): only the images of the
-    folders named there are used; ``augmented_captions`` (JSONL files): more about the same images. ``strict_captions``
-    refuses images without a caption and captions without an image, which are otherwise reported. ``limit``: at most so
-    many in all (0: all). ``split``: which part of what was found is taken.
+    - ``folders`` are searched recursively. ``limits`` says how many images of each folder are used at most, in the same
+      order (0: all). ``repeats`` says how many times each folder's images are in an epoch (none: once), so that a few
+      can count like many.
+    - ``manifests`` are files that name the images (paths relative to them): CSV with the column ``file`` and optionally
+      ``caption`` and ``split``; JSONL as for captions, optionally with ``split``; ``prompts.txt`` with a line for each
+      image beside it or in ``images``, in the order of their names.
+    - ``captions`` (JSONL files): only the images of the folders that they name are used. ``augmented_captions`` (JSONL
+      files) say more about the same images. ``strict_captions`` refuses images without a caption and captions without
+      an image, which are otherwise reported.
+    - ``limit``: at most so many images in all (0: all). ``split``: which part of them is taken.
     """
 
     folders: list[str] = field(default_factory=list)
@@ -58,9 +61,9 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class CaptionedFile:
-    """A panorama's file, its name (relative to where it was found) and what is said of it.
+    """A panorama's file, its name (relative to where it was found) and its captions.
 
-    ``yaws``: for each of the ``augmented`` captions, the directions in degrees of the views that it describes.
+    ``yaws`` has, for each of the ``augmented`` captions, the directions in degrees of the views that it describes.
     """
 
     path: Path
@@ -72,7 +75,10 @@ class CaptionedFile:
 
 
 def find_entries(config: SourceConfig) -> list[CaptionedFile]:
-    """The panoramas of a ``SourceConfig``, in the order of sources and names. Raises UserError if there are none."""
+    """Return the panoramas of a ``SourceConfig``, in the order of sources and names.
+
+    :raises UserError: if there are none.
+    """
     entries = [*_from_folders(config), *(entry for path in config.manifests for entry in _read_manifest(Path(path)))]
     entries = _with_augmented(entries, config.augmented_captions)
     split = Split(config.split)
@@ -132,7 +138,7 @@ def _augmented(entry: CaptionedFile, record: CaptionRecord | None) -> CaptionedF
 
 
 def _read_manifest(path: Path) -> list[CaptionedFile]:
-    """The images that a manifest names and that are there; missing ones are reported."""
+    """Return the images that a manifest names and that exist. Missing ones are reported."""
     if not is_file(path):
         raise UserError(f"manifests: no such file: {path}")
     readers: dict[str, Callable[[Path], Iterable[CaptionedFile]]] = {".csv": _csv, ".jsonl": _jsonl, ".txt": _prompts}
@@ -178,7 +184,7 @@ def _prompts(path: Path) -> Iterable[CaptionedFile]:
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines of a text file. Only line feeds end them: other separators may stand in a text."""
+    """Return the lines of a text file. Only line feeds end them: other separators may be part of a text."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path}: a manifest may have {MAX_BYTES} bytes, this has {path.stat().st_size}")

@@ -1,4 +1,4 @@
-"""Which panoramas are for training, for validation and for testing: by a list in a file, or by a hash of the name."""
+"""Which panoramas are for training, validation and testing: by a list in a file, or by a hash of the name."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,7 +21,10 @@ NAMES: dict[str, Part] = {
 
 
 def part_named(text: str | None, where: str) -> Part | None:
-    """The part that a table names, None where it names none. Raises UserError starting with ``where`` for others."""
+    """Return the part that a table names, or None if it names none.
+
+    :raises UserError: starting with ``where``, for any other text.
+    """
     name = (text or "").strip().casefold()
     if name and name not in NAMES:
         raise UserError(f"{where}: split must be one of {', '.join(NAMES)}, got {text!r:.80}")
@@ -30,11 +33,11 @@ def part_named(text: str | None, where: str) -> Part | None:
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """``part``: which panoramas are taken.
+    """Which ``part`` of the panoramas is taken.
 
-    With ``list`` (a text file, one file name a line; folder and suffix do not matter, so that a list of EXR files fits
-    the PNG files made of them) those are the part. Without it every name is hashed: the same name falls into the same
-    part on every machine, and a panorama that is added moves no other.
+    With ``list`` (a text file, one file name a line) the listed panoramas are the part. Folder and suffix do not
+    matter, so that a list of EXR files fits the PNG files made of them. Without a list, every name is hashed: the same
+    name is in the same part on every machine, and a new panorama moves no other.
     """
 
     part: Part = "all"
@@ -51,24 +54,24 @@ class SplitConfig:
 
 
 class Split:
-    """Tells which names belong to the part of a ``SplitConfig``."""
+    """Decides which names belong to the part of a ``SplitConfig``."""
 
     def __init__(self, config: SplitConfig):
         self.config = config
         self.listed = None if config.list is None else _read_list(Path(config.list))
 
     def missing(self, names: Iterable[str]) -> list[str]:
-        """What the list names and is not among the ``names`` of files, without folders and suffixes."""
+        """Return the names in the list that are not among the ``names`` of files, without folders and suffixes."""
         return sorted((self.listed or set()) - set(map(_stem, names)))
 
     def takes(self, name: str) -> bool:
-        """Whether the panorama of a file name belongs to the part."""
+        """Return whether the panorama of a file name belongs to the part."""
         if self.listed is not None:
             return _stem(name) in self.listed
         return self.config.part in ("all", self.part_of(name))
 
     def part_of(self, name: str) -> Part:
-        """The part that a file name is hashed into."""
+        """Return the part that a file name is hashed into."""
         digest = hashlib.sha256(_stem(name).encode(errors="surrogatepass")).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
         if share < self.config.test:
@@ -94,5 +97,5 @@ def _read_list(path: Path) -> set[str]:
 
 
 def _stem(name: str) -> str:
-    """The file name without folders and without the suffix of an image; names with other dots keep them."""
+    """Return the file name without folders and without the suffix of an image. Names with other dots keep them."""
     return without_kind(name).rpartition("/")[2]

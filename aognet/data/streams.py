@@ -1,8 +1,8 @@
-"""Panoramas that do not fit one disk: read shard by shard, shuffled, split among all who read, resumable.
+"""Panoramas that do not fit one disk: read shard by shard, shuffled, split among all readers, resumable.
 
-The order is a pure function of the seed, the part and the shards: every epoch permutes the shards; part i of N reads
-the shards i, i + N, ...; within a part, blocks of encoded panoramas are permuted before they are decoded. So a few
-numbers say where a reader is (`Position`), and reading goes on there without decoding anything again.
+The order depends only on the seed, the part and the shards. Every epoch permutes the shards. Part i of N reads the
+shards i, i + N, .... Within a part, blocks of encoded panoramas are permuted before they are decoded. So a few numbers
+say where a reader is (`Position`), and reading resumes there without decoding anything again.
 """
 
 import hashlib
@@ -43,14 +43,15 @@ BARREN_EPOCHS = 16
 class StreamConfig:
     """What is streamed: either ``shards`` or ``dataset``.
 
-    ``shards``: tar files in the WebDataset layout, folders of them, globs, ranges (``{000..099}.tar``), http(s):// and
-    hf:// URLs. ``dataset``: a Hugging Face hub id or local folder (Parquet, Arrow, images, tar files), with its
-    ``name`` (configuration), ``split`` and ``revision``.
-
-    ``image_key``, ``caption_key``: extension or column of image and caption (null: found by themselves);
-    ``augmented_key``: of further captions. In JSON a dot goes deeper: ``json.long_caption``. A list of texts is several
-    captions. ``block``: encoded panoramas that are shuffled together in memory, per reader; no more than 1 GiB of them.
-    ``views_per_panorama``: samples drawn, one after the other, from each panorama that is decoded.
+    - ``shards``: tar files in the WebDataset layout, folders of them, globs, ranges (``{000..099}.tar``), http(s)://
+      and hf:// URLs.
+    - ``dataset``: a Hugging Face hub id or local folder (Parquet, Arrow, images, tar files), with its ``name``
+      (configuration), ``split`` and ``revision``.
+    - ``image_key``, ``caption_key``: the extension or column of image and caption (null: found automatically).
+      ``augmented_key``: that of further captions. In JSON a dot goes deeper: ``json.long_caption``. A list of texts is
+      several captions.
+    - ``block``: how many encoded panoramas each reader shuffles together in memory, no more than 1 GiB of them.
+      ``views_per_panorama``: how many samples are drawn, one after the other, from each decoded panorama.
     """
 
     shards: list[str] = field(default_factory=list)
@@ -80,7 +81,7 @@ class StreamConfig:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a reader is: the next sample to come."""
+    """The position of a reader: the next sample to come."""
 
     epoch: int = 0
     shard: int = 0
@@ -99,7 +100,9 @@ class Position:
 
 @dataclass(frozen=True)
 class Streamed:
-    """A panorama, the position after it, and the number of the sample to draw from it: no two readers give the same."""
+    """A panorama, the position after it, and the number of the sample to draw from it. No two readers give the same
+    number.
+    """
 
     panorama: Panorama
     position: Position
@@ -108,14 +111,14 @@ class Streamed:
 
 @dataclass(frozen=True)
 class _Share:
-    """What a part reads of a shard: of every ``sharers`` samples the one whose turn it is."""
+    """What a part reads of a shard: one of every ``sharers`` samples."""
 
     shard: int
     turn: int = 0
     sharers: int = 1
 
     def wanted(self, first: int) -> range:
-        """The indices, from ``first`` on."""
+        """Return the indices, from ``first`` on."""
         return range(first + (self.turn - first) % self.sharers, 2**62, self.sharers)
 
 
@@ -130,7 +133,10 @@ class PanoramaStream:
     """The endless panoramas of a ``StreamConfig``, ``height`` rows high."""
 
     def __init__(self, config: StreamConfig, height: int, seed: int):
-        """Finds the shards. Raises UserError if there are none."""
+        """Find the shards.
+
+        :raises UserError: if there are none.
+        """
         self.config, self.height, self.seed = config, height, seed
         if config.dataset:
             source = (config.dataset, config.name, config.split, config.revision)
@@ -141,21 +147,24 @@ class PanoramaStream:
 
     @property
     def layout(self) -> str:
-        """What positions depend on, in words: those of one layout mean nothing in another."""
+        """What positions depend on, in words. Positions of another layout mean nothing here."""
         block = f"blocks of {self.config.block}, {self.config.views_per_panorama} views per panorama"
         return f"{len(self.shards)} shards, {block}, seed {self.seed}"
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of the shards' names and, where they are files, sizes, wherever they lie: others give another."""
+        """A digest of the shards' names and, if they are files, sizes, wherever they lie. Other shards give another
+        digest.
+        """
         text = json.dumps([_described(place) for place in self.shards.places])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def read(self, part: int, parts: int, position: Position | None = None) -> Iterator[Streamed]:
-        """What part ``part`` of ``parts`` sees from a position on, without end.
+        """Yield what part ``part`` of ``parts`` sees from a position on, without end.
 
-        In an epoch all parts together see every panorama once. A broken image is reported and left out. Raises
-        UserError for a shard that cannot be read, and if this part finds no panorama.
+        In an epoch all parts together see every panorama once. A broken image is reported and left out.
+
+        :raises UserError: for a shard that cannot be read, and if this part finds no panorama.
         """
         assert 0 <= part < parts, f"part {part} of {parts}"
         position, barren, checked = position or Position(), 0, False
@@ -176,7 +185,7 @@ class PanoramaStream:
             position = Position(epoch=position.epoch + 1, count=position.count)
 
     def _shares(self, part: int, parts: int, epoch: int) -> list[_Share]:
-        """The shards of an epoch that a part reads; where there are fewer than parts, one that it shares."""
+        """Return the shards of an epoch that a part reads. If there are fewer shards than parts, parts share one."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.shards)).tolist()
         if len(order) >= parts:
             return [_Share(shard) for shard in order[part::parts]]
@@ -184,7 +193,7 @@ class PanoramaStream:
         return [_Share(order[column], turn, len(range(column, parts, len(order))))]
 
     def _blocks(self, part: int, parts: int, start: Position) -> Iterator[_Block]:
-        """The blocks of an epoch, from the one that ``start`` lies in."""
+        """Yield the blocks of an epoch, from the one that contains ``start``."""
         shares = self._shares(part, parts, start.epoch)
         samples, size, number, after = [], 0, start.block, start
         for place in range(start.shard, len(shares)):
@@ -200,7 +209,7 @@ class PanoramaStream:
             yield _Block(samples, after)
 
     def _panoramas(self, part: int, parts: int, block: _Block, position: Position) -> Iterator[Streamed]:
-        """The samples of one block, from a position in it on."""
+        """Yield the samples of one block, from a position in it on."""
         # [seed, epoch] alone is the order of the shards, and zeros at the end would add nothing to it.
         rng = np.random.default_rng([self.seed, position.epoch, position.block, part + 1])
         order, views = rng.permutation(len(block.samples)), self.config.views_per_panorama
@@ -215,7 +224,7 @@ class PanoramaStream:
                 yield Streamed(panorama, position, number)
 
     def _panorama(self, sample: Encoded) -> Panorama | None:
-        """A sample decoded; None, reported once, if it is broken."""
+        """Decode a sample. Return None, reported once, if it is broken."""
         if sample.name in self._broken:
             return None
         config, fields = self.config, sample.fields
@@ -232,7 +241,7 @@ class PanoramaStream:
         return Panorama(bordered(pixels), captions, augmented)
 
     def _most_bytes(self, extension: str) -> int:
-        """How large a member of a tar file may be to be read; 0: never."""
+        """Return how large a member of a tar file may be to be read; 0: never."""
         config, kind = self.config, extension.rpartition(".")[2]
         if extension == config.image_key or (config.image_key is None and kind in IMAGE_NAMES):
             return MAX_IMAGE_BYTES
@@ -242,7 +251,7 @@ class PanoramaStream:
         return MAX_TEXT_BYTES if config.caption_key is None and kind in CAPTION_NAMES else 0
 
     def _check_keys(self, samples: Sequence[Encoded]) -> None:
-        """Refuse keys that none of the first samples has."""
+        """Raise UserError for keys that none of the first samples has."""
         config = self.config
         there = ", ".join(dict.fromkeys(name for one in samples for name in one.fields))
         there = f"none of the first {len(samples)} samples has it; they have {there}"
@@ -261,7 +270,7 @@ class PanoramaStream:
 
 
 def _described(place: str) -> tuple[str, int | None]:
-    """A shard's name and size; of a URL all but its query, which may be a passing permission."""
+    """Return a shard's name and size. The query of a URL is left out, because it may be a temporary permission."""
     if "://" in place:
         return place.partition("?")[0], None
     path = Path(place)
@@ -273,7 +282,7 @@ def _chosen(fields: Mapping[str, Any], key: str | None) -> Mapping[str, Any]:
 
 
 def _image(fields: Mapping[str, Any], key: str | None) -> ShardImage:
-    """The image of a sample: what ``key`` names, or the only one, or the only one with a plain name."""
+    """Return the image of a sample: the one that ``key`` names, or the only one, or the only one with a plain name."""
     found = {name: value for name, value in _chosen(fields, key).items() if isinstance(value, ShardImage)}
     plain = {name: value for name, value in found.items() if name in IMAGE_NAMES}
     for images in (found, plain):
@@ -296,14 +305,14 @@ def _kind(name: str) -> str:
 
 
 def _parsed(name: str, value: Any) -> Any:
-    """Bytes of a member as text, or as what their JSON holds."""
+    """Return the bytes of a member as text, or as the content of their JSON."""
     if not isinstance(value, bytes):
         return value
     return json.loads(value) if _kind(name) == "json" else value.decode("utf-8-sig")
 
 
 def _find(fields: Mapping[str, Any], key: str) -> Any:
-    """The value of a key, or of ``outer.inner`` keys; None if there is none."""
+    """Return the value of a key, or of ``outer.inner`` keys; None if there is none."""
     if key in fields:
         return _parsed(key, fields[key])
     outer, _, inner = key.partition(".")
@@ -319,7 +328,7 @@ def _absent(fields: Mapping[str, Any], key: str) -> bool:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    """A text, a list of texts, or what a mapping holds under the name of a caption, without empty ones."""
+    """Return the non-empty texts of a text, a list of texts, or the caption entry of a mapping."""
     if isinstance(value, Mapping):
         return next(filter(None, (_texts(value.get(name)) for name in CAPTION_NAMES)), ())
     values = [value] if isinstance(value, str) else value if isinstance(value, list) else []

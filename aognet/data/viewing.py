@@ -1,8 +1,8 @@
-"""Views of panoramas kept as bytes: what training data reads, an order of magnitude faster than floats on the whole.
+"""Views of panoramas that are stored as bytes: training reads them ten times faster than from floats.
 
-The panorama is kept at its size, half its size, ... (a mipmap, Williams 1983), each with a border of one pixel from
-where the sphere goes on. A view reads only the pixels it shows, at the size nearest to its own resolution, so that it
-does not alias. `aognet.geometry.perspective.look` is the exact, differentiable counterpart.
+The panorama is stored at its size, half its size, ... (a mipmap, Williams 1983), each level with a border of one pixel
+that continues the sphere. A view reads only the pixels that it shows, at the level nearest to its own resolution, so
+that it does not alias. `aognet.geometry.perspective.look` is the exact, differentiable counterpart.
 """
 
 import math
@@ -35,7 +35,7 @@ class Pyramid:
 
     @property
     def height(self) -> int:
-        """Rows of the panorama, without the border."""
+        """The rows of the panorama, without the border."""
         return self.levels[0].shape[0] - 2
 
     @property
@@ -45,7 +45,7 @@ class Pyramid:
 
 
 def level_heights(height: int) -> list[int]:
-    """Rows of each level of a pyramid."""
+    """Return the rows of each level of a pyramid."""
     heights = [height]
     while heights[-1] % 2 == 0 and heights[-1] // 2 >= SMALLEST_LEVEL:
         heights.append(heights[-1] // 2)
@@ -53,7 +53,7 @@ def level_heights(height: int) -> list[int]:
 
 
 def bordered(image: UInt8[np.ndarray, "height width 3"]) -> Pyramid:
-    """The pyramid of a panorama."""
+    """Return the pyramid of a panorama."""
     import cv2
 
     levels = [image]
@@ -70,9 +70,9 @@ def _with_border(image: UInt8[np.ndarray, "height width 3"]) -> np.ndarray:
 def view_all(
     panorama: Pyramid, cameras: Sequence[Camera], turn_columns: int = 0, mirror: bool = False, curves: Curves = PLAIN
 ) -> Float[Tensor, "views 3 rows columns"]:
-    """What cameras of one size see, as ``look_all`` tells it; bytes become floats by ``curves``.
+    """Return the views of cameras of one size, as ``look_all`` does. ``curves`` turn bytes into floats.
 
-    ``turn_columns`` turns all cameras right by whole columns; ``mirror`` looks at the panorama as a mirror shows it.
+    ``turn_columns`` turns all cameras right by whole columns. ``mirror`` looks at the mirrored panorama.
     """
     import cv2
 
@@ -93,14 +93,14 @@ def view_all(
 
 
 def _level(camera: Camera, panorama: Pyramid) -> int:
-    """The level whose rows are nearest in size to the view's pixels at its centre."""
+    """Return the level whose rows are nearest in size to the view's pixels at its centre."""
     rows_per_pixel = panorama.height / math.pi / camera.focal_pixels
     return min(max(round(math.log2(rows_per_pixel)), 0), len(panorama.levels) - 1)
 
 
 @lru_cache(maxsize=CACHED_MAPS)
 def _maps(cameras: tuple[Camera, ...], height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns (without the border) and rows (with it) of every view pixel, one view below the other."""
+    """Return columns (without the border) and rows (with it) of every view pixel, one view below the other."""
     directions = torch.cat([camera.pixel_directions() for camera in cameras])
     positions = sphere.pixel_positions(directions, height, 2 * height).float().numpy()
     across, down = (np.ascontiguousarray(positions[..., axis]) for axis in (0, 1))

@@ -1,4 +1,4 @@
-"""Whole panoramas turned at random: what autoencoders of panoramas train on."""
+"""Whole panoramas turned at random: autoencoders of panoramas train on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +17,14 @@ from aognet.transfer import to_device
 
 @dataclass(frozen=True)
 class PanoramaBatch:
-    """Equirectangular ``images`` in [-1, 1] with ``width`` = 2 ``height``, a prompt and a seed for each."""
+    """Equirectangular ``images`` in [-1, 1] with ``width`` = 2 ``height``, with a prompt and a seed for each."""
 
     images: Float[Tensor, "batch 3 height width"]
     prompts: list[str]
     seeds: Int[Tensor, "batch"]
 
     def to(self, device: torch.device) -> "PanoramaBatch":
-        """The batch with its images on a device."""
+        """Return the batch with its images on a device."""
         return replace(self, images=to_device(self.images, device))
 
 
@@ -38,9 +38,9 @@ class PanoramaSample:
 
 
 class PanoramaImages(PanoramaSamples[PanoramaSample]):
-    """Infinite samples: ``self[n]`` depends on nothing but the configuration and ``n``.
+    """Infinite samples: ``self[n]`` depends only on the configuration and ``n``.
 
-    A random panorama is turned by a random whole number of columns; mirror, light and words change as in views.
+    A random panorama is turned by a random whole number of columns. Mirror, light and words change as in views.
     """
 
     Config = PanoramaConfig
@@ -54,7 +54,7 @@ class PanoramaImages(PanoramaSamples[PanoramaSample]):
         return PanoramaSample(image, prompt, int(rng.integers(2**62)))
 
     def collate(self, samples: Sequence[PanoramaSample]) -> PanoramaBatch:
-        """Samples as a batch."""
+        """Return samples as a batch."""
         images = torch.stack([sample.image for sample in samples])
         return PanoramaBatch(images, [sample.prompt for sample in samples], torch.tensor([s.seed for s in samples]))
 
@@ -62,9 +62,10 @@ class PanoramaImages(PanoramaSamples[PanoramaSample]):
 def turned(
     panorama: Pyramid, turn_columns: int = 0, mirror: bool = False, curves: Curves = PLAIN
 ) -> Float[Tensor, "3 height width"]:
-    """The panorama as floats by ``curves``, its middle moved right by whole columns, as ``view_all`` turns cameras.
+    """Return the panorama as floats by ``curves``, its middle moved right by whole columns, as ``view_all`` turns
+    cameras.
 
-    ``mirror``: what a mirror shows of it is turned.
+    With ``mirror``, the mirrored panorama is turned.
     """
     import cv2
 
