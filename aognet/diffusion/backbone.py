@@ -56,6 +56,9 @@ class Backbone(nn.Module):
     """A frozen diffusers inpainting model; it stays in evaluation mode whatever its parent does."""
 
     Config = BackboneConfig
+    vae: Any
+    unet: Any
+    text_encoder: Any
 
     def __init__(
         self,

@@ -43,6 +43,10 @@ class ClipConfig:
 class ClipImageEncoder(nn.Module):
     """CLIP's image tower with projection (Radford et al. 2021); stays frozen and in evaluation mode."""
 
+    tower: Any
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         tower: nn.Module,
@@ -95,6 +99,8 @@ class ClipImageEncoder(nn.Module):
 
 class ClipTextEncoder(nn.Module):
     """CLIP's text tower; stays frozen and in evaluation mode."""
+
+    tower: Any
 
     def __init__(
         self,

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from aognet.diffusion.foreign import PICKLES, missing_weights, what_it_is
 from aognet.diffusion.part_configs import check_part, read_json
 from aognet.diffusion.sampling.schedulers import ignored_noise
 from aognet.errors import UserError, first_line
 from aognet.home import check_hub_folder, expanded
+from aognet.transfer import Network
 
 FILE_SUFFIXES = (
     *PICKLES,
@@ -128,7 +128,7 @@ def load_part(part_class: type, folder: Path, component: str = "", **options: An
 
 def load_weights(
     part_class: type, folder: Path, component: str = "", dtype: str = "float32", variant: str | None = None
-) -> nn.Module:
+) -> Any:
     """A frozen diffusers or transformers model in evaluation mode, with every weight from the file."""
     where = folder / component
     if (why := missing_weights(where, variant)) is not None:
@@ -187,7 +187,7 @@ def quiet() -> Iterator[None]:
                 library.enable_progress_bar()
 
 
-def freeze(module: nn.Module) -> nn.Module:
+def freeze(module: Network) -> Network:
     """The module itself, without gradients and in evaluation mode."""
     return module.requires_grad_(False).eval()
 

@@ -41,7 +41,7 @@ def load_trained(
     revision: str | None = None,
     dtype: str | None = None,
     variant: str | None = None,
-) -> nn.Module:
+) -> Any:
     """Builds a method from the folder or hub id ``save_trained`` filled. Raises UserError naming file and key.
 
     ``dtype`` and ``variant``: of the frozen parts, if not those it was trained with.

@@ -21,10 +21,10 @@ class FacesGroupNorm(nn.GroupNorm):
 
     faces: int
 
-    def forward(self, images: Float[Tensor, "rows channels *size"]) -> Float[Tensor, "rows channels *size"]:
+    def forward(self, input: Float[Tensor, "rows channels *size"]) -> Float[Tensor, "rows channels *size"]:
         if self.faces == 1:
-            return super().forward(images)
-        together = images.unflatten(0, (-1, self.faces)).transpose(1, 2)
+            return super().forward(input)
+        together = input.unflatten(0, (-1, self.faces)).transpose(1, 2)
         return super().forward(together).transpose(1, 2).flatten(0, 1)
 
 
@@ -60,7 +60,7 @@ class FacesAttention:
         self.faces, self.texts, self.plain = faces, texts, AttnProcessor2_0()
 
     def __call__(
-        self, attention: nn.Module, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **others: Any
+        self, attention: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **others: Any
     ) -> Tensor:
         text = encoder_hidden_states
         if self.faces == 1 or (text is not None and self.texts == "own"):
@@ -76,7 +76,7 @@ class FacesAttention:
 
 
 def see_all_faces(
-    network: nn.Module,
+    network: Any,
     faces: int = FACES,
     fov_degrees: float = 90.0,
     *,
@@ -96,14 +96,19 @@ def see_all_faces(
         inside_attention = {id(module.group_norm) for module in network.modules() if isinstance(module, Attention)}
     for module in list(network.modules()):
         if norms and isinstance(module, nn.GroupNorm) and id(module) not in inside_attention:
-            module.__class__, module.faces = FacesGroupNorm, faces
-        if padding and isinstance(module, Downsample2D) and module.padding == 0:
+            module.__class__ = FacesGroupNorm
+            assert isinstance(module, FacesGroupNorm)
+            module.faces = faces
+        if not padding:
+            continue
+        if isinstance(module, Downsample2D) and module.padding == 0 and isinstance(module.conv, nn.Conv2d):
             _pad_from_neighbours(module.conv, 0, 1, fov_degrees)
             module.padding = 1  # that it does not pad by itself
-        elif padding and type(module) is nn.Conv2d and module.padding[0] > 0:
+        elif type(module) is nn.Conv2d and not isinstance(module.padding, str) and module.padding[0] > 0:
             _pad_from_neighbours(module, module.padding[0], module.padding[0], fov_degrees)
 
 
 def _pad_from_neighbours(convolution: nn.Conv2d, before: int, after: int, fov_degrees: float) -> None:
     convolution.__class__ = FacesConv2d
+    assert isinstance(convolution, FacesConv2d)
     convolution.before, convolution.after, convolution.fov_degrees = before, after, fov_degrees

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder
@@ -28,21 +28,21 @@ class ClipNetwork:
     def __init__(
         self,
         image_encoder: ClipImageEncoder,
-        words: tuple[nn.Module, Any] | None,
+        words: tuple[Any, Any] | None,
         config: NetworkConfig,
         device: torch.device,
     ):
         """``words``: text tower with projection and its tokenizer, None where there is none."""
         self.device, self.centre_crop = device, config.centre_crop
         self.image_encoder = image_encoder.to(device)
-        self.text_encoder, self.tokenizer = words or (None, None)
-        if self.text_encoder is not None:
-            self.text_encoder.to(device)
+        self.reads_text = words is not None
+        tower, self.tokenizer = words or (None, None)
+        self.text_encoder = None if tower is None else tower.to(device)
         shape = image_encoder.tower.config
         self.size, self.dim = shape.image_size, image_encoder.dim
         crop = "centre crop" if config.centre_crop else "whole image to a square"
         what = f"CLIP ({self.size} px, patches of {shape.patch_size}, {self.dim} features, {crop})"
-        weights = digest([image_encoder, *([self.text_encoder] if self.reads_text else [])])
+        weights = digest([image_encoder, *([] if self.text_encoder is None else [self.text_encoder])])
         scaling = [image_encoder.mean.flatten().tolist(), image_encoder.std.flatten().tolist()]
         self.name = named(what, config.model, weights)
         self.fingerprint = fingerprint(weights, f"clip 1 {crop} {scaling} {config.classes}")
@@ -73,11 +73,6 @@ class ClipNetwork:
             )
         return cls(image_encoder, (tower, load_tokenizer(folder, config.tokenizer)), config, device)
 
-    @property
-    def reads_text(self) -> bool:
-        """Whether there is a text tower."""
-        return self.text_encoder is not None
-
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """Projected image embeddings of images in [-1, 1]."""
         images = images.to(self.device)
@@ -93,7 +88,7 @@ class ClipNetwork:
     @torch.no_grad()
     def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
         """Projected text embeddings; longer prompts are cut to what the tower reads."""
-        if self.text_encoder is None:
+        if self.text_encoder is None or self.tokenizer is None:
             raise UserError(f"{self.name}: has no text tower")
         length = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
         rows = token_rows(self.tokenizer, length, prompts)

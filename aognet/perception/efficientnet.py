@@ -18,6 +18,7 @@ from aognet.errors import UserError
 from aognet.nn.weights import read_tensors
 from aognet.perception.network import NetworkConfig
 from aognet.perception.network_weights import digest, fill, fingerprint, named, weights_file, width_divisor
+from aognet.transfer import to_memory_format
 
 SIZE, CLASSES, FEATURES, STEM = 224, 1000, 1280, 32
 FIRST = "_conv_stem.weight"
@@ -51,13 +52,13 @@ STAGES = (
 class SameConv2d(nn.Conv2d):
     """A convolution padded as TensorFlow does it ("same"): where the padding is odd, more below and right."""
 
-    def forward(self, x: Float[Tensor, "batch inputs rows columns"]) -> Float[Tensor, "batch outputs _ _"]:
+    def forward(self, input: Float[Tensor, "batch inputs rows columns"]) -> Float[Tensor, "batch outputs _ _"]:
         """As large as the input divided by the stride, rounded up."""
         padding: list[int] = []
-        for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+        for size, kernel, stride in zip(input.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             padding += [total // 2, total - total // 2]
-        return super().forward(functional.pad(x, padding))
+        return super().forward(functional.pad(input, padding))
 
 
 class Bottleneck(nn.Module):
@@ -121,7 +122,7 @@ class EfficientNetNetwork:
         self.name = named(f"EfficientNet-Lite0 (ImageNet, {self.dim} features)", config.model, weights)
         self.fingerprint = fingerprint(weights, "efficientnet-lite0 1")
         # The layout that convolutions are fastest in, on processors too.
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = to_memory_format(network.to(device), torch.channels_last)
 
     @classmethod
     def load(cls, config: NetworkConfig, device: torch.device) -> "EfficientNetNetwork":

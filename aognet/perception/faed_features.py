@@ -1,14 +1,14 @@
 """The encoder of the autoencoder that FAED compares panoramas in, as a feature network."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from aognet.errors import UserError
-from aognet.perception.network import NetworkConfig
+from aognet.perception.network import NetworkConfig, Rows
 from aognet.perception.network_weights import fingerprint, named
 
 
@@ -33,7 +33,8 @@ class FaedNetwork:
         """From the folder or hub id that the training wrote."""
         from aognet.perception.faed import PanoramaEncoder
 
-        return cls(PanoramaEncoder.load(config.model, config.rows, config.revision), config, device)
+        rows = cast(Rows, config.rows)  # which the configuration has checked
+        return cls(PanoramaEncoder.load(config.model, rows, config.revision), config, device)
 
     @torch.no_grad()
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:

@@ -19,6 +19,7 @@ from aognet.errors import UserError
 from aognet.nn.weights import read_tensors
 from aognet.perception.network import NetworkConfig
 from aognet.perception.network_weights import digest, fill, fingerprint, named, weights_file, width_divisor
+from aognet.transfer import to_memory_format
 
 SIZE = 299
 FID_CLASSES, FEATURES = 1008, 2048
@@ -248,7 +249,7 @@ class InceptionNetwork:
         self.name = named(what, config.model, weights)
         self.fingerprint = fingerprint(weights, f"inception 1 {config.resize}")
         # The layout that convolutions are fastest in, on processors too.
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = to_memory_format(network.to(device), torch.channels_last)
 
     @classmethod
     def load(cls, config: NetworkConfig, device: torch.device) -> "InceptionNetwork":

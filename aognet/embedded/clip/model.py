@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,17 @@ from torch.nn import functional
 from aognet.diffusion.loading import load_tokenizer
 from aognet.diffusion.texts import token_rows
 from aognet.errors import UserError
+
+
+class LogitScale(nn.Module):
+    """By what cosines are multiplied (Radford et al. 2021, section 2.5), as a logarithm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logarithm = nn.Parameter(torch.tensor(2.66))
+
+    def forward(self, cosines: Tensor) -> Tensor:
+        return cosines * self.logarithm.exp().clamp(max=100)
 
 
 class ClipTraining(nn.Module):
@@ -33,14 +45,16 @@ class ClipTraining(nn.Module):
             if not Path(self.tokenizer).is_dir():
                 raise UserError("must be a folder that is there", key="tokenizer", value=self.tokenizer)
 
+    text_encoder: Any
+    image_encoder: Any
+
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
         self.tokenizer = load_tokenizer(Path(config.tokenizer), "")
         self.text_encoder, self.text_projection = _text_tower(config, self.tokenizer)
         self.image_encoder = _image_tower(config)
-        self.scale = nn.Module()
-        self.scale.logarithm = nn.Parameter(torch.tensor(2.66))
+        self.scale = LogitScale()
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         parts = ("text_encoder", "text_projection", "image_encoder", "scale")
@@ -49,7 +63,7 @@ class ClipTraining(nn.Module):
     def forward(self, batch) -> dict[str, Tensor]:
         """Symmetric cross-entropy over the batch; captions of one panorama count as one another's match."""
         texts, images = self._embed(batch)
-        logits = texts @ images.T * self.scale.logarithm.exp().clamp(max=100)
+        logits = self.scale(texts @ images.T)
         same = torch.tensor([[a == b for b in batch.prompts] for a in batch.prompts], device=logits.device)
         target = same.to(logits.dtype)
         target = target / target.sum(-1, keepdim=True)
@@ -95,7 +109,7 @@ class ClipTraining(nn.Module):
         ).save_pretrained(folder / "feature_extractor")
 
 
-def _text_tower(config: ClipTraining.Config, tokenizer) -> tuple[nn.Module, nn.Module]:
+def _text_tower(config: ClipTraining.Config, tokenizer: Any) -> tuple[Any, nn.Linear]:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     text = CLIPTextConfig(

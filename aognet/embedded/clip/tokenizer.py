@@ -1,6 +1,7 @@
 """A CLIP tokenizer for a small vocabulary (Radford et al. 2021, sec. 2.4: lower-cased byte-pair encoding)."""
 
 from collections.abc import Iterable
+from typing import Any
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, length: int = 77):
@@ -27,7 +28,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, length: int = 77):
     return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=length)
 
 
-def _merges(learner) -> list[tuple[str, str]]:
+def _merges(learner) -> list[Any]:
     import json
 
     return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]

@@ -3,10 +3,10 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import nn
 from torch.nn import functional
 
 from aognet.data.latents import PROMPTS, SETTINGS, LatentSamples, check_recipe
@@ -15,6 +15,7 @@ from aognet.diffusion.loading import load_weights
 from aognet.errors import UserError
 from aognet.io.files import write_atomically
 from aognet.locking import exclusive
+from aognet.transfer import to_memory_format
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def encode_views(config: LatentSamples.Config, device: torch.device, batch_size:
         wanted = [number for number, path in enumerate(config.shards) if not path.is_file()]
         if not wanted:
             return 0
-        vae = load_weights(AutoencoderKL, Path(config.vae), "vae").to(device, memory_format=torch.channels_last)
+        vae = to_memory_format(load_weights(AutoencoderKL, Path(config.vae), "vae").to(device), torch.channels_last)
         samples = OutpaintingSamples(config.views)
         for done, number in enumerate(wanted, start=1):
             rows = range(number * config.shard, (number + 1) * config.shard)
@@ -51,9 +52,7 @@ def encode_views(config: LatentSamples.Config, device: torch.device, batch_size:
 
 
 @torch.no_grad()
-def _encoded(
-    vae: nn.Module, batch: OutpaintingBatch, device: torch.device
-) -> tuple[dict[str, torch.Tensor], list[str]]:
+def _encoded(vae: Any, batch: OutpaintingBatch, device: torch.device) -> tuple[dict[str, torch.Tensor], list[str]]:
     views, known = batch.view.to(device), batch.known.to(device)
     with torch.autocast(device.type, torch.bfloat16):
         both = torch.cat([views, views * known]).contiguous(memory_format=torch.channels_last)

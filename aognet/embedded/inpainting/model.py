@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool
@@ -138,14 +139,14 @@ class InpaintingTraining(nn.Module):
         self.backbone.scheduler.save_pretrained(folder / "scheduler")
 
 
-def use_plain_attention(unet: nn.Module) -> None:
+def use_plain_attention(unet: Any) -> None:
     """Attention as two matrix products. On processors it trains small UNets a quarter faster than the fused kernel."""
     from diffusers.models.attention_processor import AttnProcessor
 
     unet.set_attn_processor(AttnProcessor())
 
 
-def new_unet(config: InpaintingTraining.Config, latent_channels: int, context_dim: int) -> nn.Module:
+def new_unet(config: InpaintingTraining.Config, latent_channels: int, context_dim: int) -> Any:
     """An inpainting UNet of random weights for a VAE's latents and a text encoder's tokens."""
     from diffusers import UNet2DConditionModel
 

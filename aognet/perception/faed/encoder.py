@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -13,8 +12,8 @@ from aognet.errors import UserError
 from aognet.io.images import resize_panorama
 from aognet.metrics.latitude import latitude_weighted
 from aognet.perception.faed.model import Encoder, FaedConfig, FaedTraining
+from aognet.perception.network import Rows
 
-Rows = Literal["centres", "endpoints"]
 RECIPE = "1"
 """Part of the fingerprint: to be changed with anything that changes features of the same weights, as resizing does."""
 
