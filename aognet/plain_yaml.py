@@ -101,7 +101,7 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         # JSON may write a character as two halves, which YAML takes for two.
         value = re.sub("[\ud800-\udbff][\udc00-\udfff]", _joined, super().construct_scalar(node))
         # Bytes of file names that are not UTF-8 are read as the second halves from dc80 on.

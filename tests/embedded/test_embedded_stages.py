@@ -226,7 +226,7 @@ def test_a_prior_needs_the_other_stages(stages: Stages, tmp_path: Path) -> None:
         InpaintingTraining.Config(vae="a", text="a", attention=(True,))
     with pytest.raises(UserError, match="tokenizer"):
         InpaintingTraining(InpaintingTraining.Config(vae=str(stages.folder), text=str(tmp_path)))
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(UserError, match="tokenizer must be a folder"):
         ClipTraining.Config(tokenizer=str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="neither tokenizer.json nor vocab.json"):
         ClipTraining(ClipTraining.Config(tokenizer=str(tmp_path)))
