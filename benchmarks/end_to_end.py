@@ -119,7 +119,7 @@ def operations(backbone: nn.Module, asked: Asked) -> float:
     from torch.utils._pytree import tree_map_only
     from torch.utils.flop_counter import FlopCounterMode
 
-    total, backbone.unet._compiled_call_impl = 0.0, None  # the counter sees nothing of what is compiled
+    total, backbone.denoiser.unet._compiled_call_impl = 0.0, None  # the counter sees nothing of what is compiled
     for calls, given in asked.values():
         # The counter follows what wants gradients, which there are none of.
         args = tree_map_only(Tensor, Tensor.detach, given)
@@ -204,8 +204,8 @@ def clocks(model: nn.Module, name: str) -> Iterator[tuple[dict[str, float], dict
 def networks_of(model: nn.Module) -> dict[str, nn.Module]:
     """The networks of a method beside the UNet."""
     backbone = model.backbone
-    parts = {"text encoder": backbone.text_encoder}
-    parts |= {"VAE encoder": backbone.vae.encoder, "VAE decoder": backbone.vae.decoder}
+    parts = {"text encoder": backbone.conditioner.encoders[0].tower}
+    parts |= {"VAE encoder": backbone.latents.vae.encoder, "VAE decoder": backbone.latents.vae.decoder}
     if hasattr(model, "clip"):
         parts |= {"CLIP": model.clip.tower, "global stream": model.global_stream, "local stream": model.local_stream}
     return parts

@@ -65,13 +65,12 @@ def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> nn.Module:
 
 def untrained(options: argparse.Namespace, dtype: str) -> nn.Module:
     """The method on Stable Diffusion 2, frozen parts of this type and streams in single precision, random weights."""
+    from aognet.diffusion.execution import cast
     from aognet.diffusion.loading import DTYPES
     from benchmarks.sd2 import SD2, TINY
 
     torch.manual_seed(0)
     with torch.device(options.device):
         model = made(options, "float32", SD2 if options.layout == "sd2" else TINY)
-    for part in ("backbone", "clip", "clip_text"):
-        if getattr(model, part, None) is not None:
-            getattr(model, part).to(DTYPES[dtype])
+    cast(model, DTYPES[dtype])
     return model

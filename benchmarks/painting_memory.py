@@ -60,13 +60,13 @@ def account(
     options: argparse.Namespace, given: Sequence[str], sizes: Sizes, mode: Pretended | None
 ) -> dict[str, tuple[int, int]]:
     """For each phase the bytes of the weights that are there, and the most on top; tensors fake, with a ``mode``."""
-    from aognet.diffusion.execution import save_vae_memory
+    from aognet.diffusion.execution import save_memory
 
     config = painting_config(options, [f"generator.sampler.steps={STEPS}", *given])
     with mode.everything() if mode else nullcontext(), nothing_moves():  # peft would
         model = made(options, "float16", sizes).eval()
     if config.execution.save_memory:
-        save_vae_memory(model)
+        save_memory(list(model.components().values()))
     with mode or nullcontext(), MemoryMeter([*model.parameters(), *model.buffers()]) as meter, cuda_rules():
         with phases(meter, model):
             paint_batch(model, config.generator, mode)
@@ -115,14 +115,16 @@ def phases(meter: MemoryMeter, model: nn.Module) -> AbstractContextManager:
     from aognet.canvas import Canvas
     from aognet.diffusion import inpaint
     from aognet.diffusion.backbone import Backbone
+    from aognet.diffusion.conditioner import Conditioner
+    from aognet.diffusion.latent_space import LatentSpace
     from aognet.generate import outpaint
 
-    first = (type(model), "conditioning") if hasattr(model, "conditioning") else (Backbone, "known_text")
+    first = (type(model), "conditioning") if hasattr(model, "conditioning") else (Conditioner, "known")
     places = {
         PHASES[0]: [first],
         PHASES[1]: [(Backbone, "prepare_condition")],
         PHASES[2]: [(inpaint, "denoise")],
-        PHASES[3]: [(Backbone, "decode")],
+        PHASES[3]: [(LatentSpace, "decode")],
         PHASES[4]: [(outpaint, "join"), (Canvas, "paint_")],
     }
     return watched(places, partial(noted, meter))

@@ -79,7 +79,7 @@ def _paint_view(
     model: AOGNet, masked_view: MaskedView, faces: MaskedView, entry: JournalEntry, sampler: SamplerConfig
 ) -> Tensor:
     backbone, source = model.backbone, generators([entry.seed])
-    backbone.forget_texts()
+    backbone.conditioner.forget()
     positions = positions_of(entry.camera)[None].to(masked_view.image)
     one = torch.zeros(1, dtype=torch.long, device=backbone.device)
     stream_inputs = StreamInputs(masked_view.image, masked_view.known, positions, faces.image, faces.known, one)
@@ -91,12 +91,12 @@ def _paint_view(
         return _guided(model, latents, timestep, given.context, replace(condition), given.residuals, sampler.guidance)
 
     latents = denoise(predict, scheduler, condition.noise, steps=sampler.steps, generators=source)
-    return backbone.decode(latents)
+    return backbone.latents.decode(latents)
 
 
 def _guided(model, latents, timestep, context: TextContext, condition, residuals, scale: float) -> Tensor:
     ask = partial(model.backbone.predict, latents, timestep, condition=condition, residuals=residuals)
-    without, told = ask(context=context.negative), ask(context=context.positive)
+    without, told = ask(text=context.negative), ask(text=context.positive)
     return without + scale * (told - without)
 
 

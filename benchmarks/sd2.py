@@ -68,7 +68,7 @@ def sd2_backbone(channels: int, sizes: Sizes = SD2) -> "Backbone":
     scheduler = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
     # Stable Diffusion 2 leaves the last layer of its text tower out.
     text = text_tower(sizes, sizes.text_layers - 1)
-    return Backbone(vae=vae, unet=unet, text_encoder=text, tokenizer=Tokens(), scheduler=scheduler)
+    return Backbone.of(vae=vae, unet=unet, text_encoder=text, tokenizer=Tokens(), scheduler=scheduler)
 
 
 def clip_image_tower(sizes: Sizes = SD2) -> nn.Module:

@@ -138,7 +138,11 @@ def measure(
 
 def frozen_bytes(model: nn.Module) -> dict[str, int]:
     """Bytes of the frozen parts, by name and type."""
-    parts = {"UNet": model.backbone.unet, "VAE": model.backbone.vae, "text encoder": model.backbone.text_encoder}
+    parts = {
+        "UNet": model.backbone.denoiser.unet,
+        "VAE": model.backbone.latents.vae,
+        "text encoder": model.backbone.conditioner.encoders[0].tower,
+    }
     parts |= {"CLIP image tower": getattr(model, "clip", None), "CLIP text tower": getattr(model, "clip_text", None)}
     return {
         f"{name}, {str(next(part.parameters()).dtype).removeprefix('torch.')}": total_bytes(

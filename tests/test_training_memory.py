@@ -59,7 +59,7 @@ def tiny_model(dtype: str = "float32") -> AOGNet:
         if dtype != "float32":  # fake weights cannot be converted
             part.to(getattr(torch, dtype))
     torch.manual_seed(0)
-    model = AOGNet(CONFIG, Backbone(**parts), ClipImageEncoder(tower))
+    model = AOGNet(CONFIG, Backbone.of(**parts), ClipImageEncoder(tower))
     for layer in model.local_stream.last:
         torch.nn.init.normal_(layer.weight, std=0.1)
     return model
@@ -106,7 +106,7 @@ def test_pretended_training_of_a_cube_needs_what_real_training_needs():
         with mode.everything() if mode else nullcontext():
             parts = {name: part for name, part in tiny_components("sd2", 4).items() if name != "image_encoder"}
             config = CubeDiff.Config(backbone=BackboneConfig("tiny"))
-            model = CubeDiff(config, Backbone(**parts))
+            model = CubeDiff(config, Backbone.of(**parts))
         batch, shown = make_cubes(1, 32, mode), make_cubes(1, 32, mode)
         with mode or nullcontext():
             return measure(TrainerConfig(gradient_checkpointing=True), model, batch, shown)
@@ -171,9 +171,9 @@ def _sums(profile: torch.profiler.profile) -> tuple[int, int]:
 def test_the_full_size_backbone_is_stable_diffusion_2():
     with Pretended().everything(), default_type("float16"):
         backbone = sd2_backbone(9)
-    assert sum(weight.numel() for weight in backbone.unet.parameters()) == 865_925_124
-    assert sum(weight.numel() for weight in backbone.vae.parameters()) == 83_653_863
-    assert sum(weight.numel() for weight in backbone.text_encoder.parameters()) == 340_387_840
+    assert sum(weight.numel() for weight in backbone.denoiser.unet.parameters()) == 865_925_124
+    assert sum(weight.numel() for weight in backbone.latents.vae.parameters()) == 83_653_863
+    assert sum(weight.numel() for weight in backbone.conditioner.encoders[0].tower.parameters()) == 340_387_840
     assert backbone.dtype == torch.float16
     assert torch.get_default_dtype() == torch.float32
 

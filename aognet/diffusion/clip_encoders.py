@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.encodings import EncodingCache
 from aognet.diffusion.loading import check_dtype, freeze, load_part, load_tokenizer, load_weights, resolve
-from aognet.diffusion.texts import hidden_states
+from aognet.diffusion.texts import Layer, encode_prompts
 from aognet.errors import UserError
 from aognet.io.store import CacheConfig
 
@@ -98,7 +99,7 @@ class ClipImageEncoder(nn.Module):
 
 
 class ClipTextEncoder(nn.Module):
-    """CLIP's text tower; stays frozen and in evaluation mode."""
+    """CLIP's text tower; stays frozen and in evaluation mode. ``layer``: whose hidden states it gives."""
 
     tower: Any
 
@@ -107,10 +108,12 @@ class ClipTextEncoder(nn.Module):
         tower: nn.Module,
         tokenizer: Any,
         encodings: CacheConfig = CacheConfig(folder=None),  # noqa: B008 (frozen)
+        layer: Layer = "last",
     ):
         super().__init__()
         self.tower = freeze(tower)
         self.tokenizer = tokenizer
+        self.layer: Layer = layer
         self._kept = EncodingCache(encodings, self)
 
     @classmethod
@@ -132,10 +135,16 @@ class ClipTextEncoder(nn.Module):
         return self.tower.config.hidden_size
 
     @property
+    def pooled_dim(self) -> int:
+        """Length of the pooled vector; 0 where there is none."""
+        projects = self.layer == "penultimate" and hasattr(self.tower, "text_projection")
+        return self.tower.config.projection_dim if projects else 0
+
+    @property
     def length(self) -> int:
         """Tokens of every prompt."""
         return min(self.tokenizer.model_max_length, self.tower.config.max_position_embeddings)
 
-    def forward(self, prompts: Sequence[str]) -> Float[Tensor, "batch tokens dim"]:
-        """Last hidden states of prompts, cut or padded to ``length`` tokens."""
-        return hidden_states(self.tower, self.tokenizer, self.length, prompts, self._kept)
+    def forward(self, prompts: Sequence[str]) -> TextCondition:
+        """What the tower makes of prompts, cut or padded to ``length`` tokens."""
+        return encode_prompts(self.tower, self.tokenizer, self.length, prompts, self._kept, self.layer)

@@ -1,11 +1,66 @@
-"""What a UNet is told about the image it continues."""
+"""What a denoiser is told about the picture it makes: in words, and of the image it continues."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
+
+from aognet.nn.constant_context import constant
+
+
+@dataclass(frozen=True)
+class TextCondition:
+    """What text encoders make of prompts: tokens for the cross-attention and, in the SDXL family, one pooled vector."""
+
+    tokens: Float[Tensor, "batch tokens dim"]
+    pooled: Float[Tensor, "batch pooled_dim"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, rows: slice | Sequence[int] | Tensor) -> "TextCondition":
+        """Several rows."""
+        return TextCondition(self.tokens[rows], None if self.pooled is None else self.pooled[rows])
+
+    def to(self, *options: torch.device | torch.dtype) -> "TextCondition":
+        """On another device or in another precision."""
+        return TextCondition(self.tokens.to(*options), None if self.pooled is None else self.pooled.to(*options))
+
+    def repeated(self, times: int) -> "TextCondition":
+        """All rows, so many times one after the other."""
+        pooled = None if self.pooled is None else self.pooled.repeat(times, 1)
+        return TextCondition(self.tokens.repeat(times, 1, 1), pooled)
+
+    def replaced(self, mask: Bool[Tensor, "batch"], other: "TextCondition") -> "TextCondition":
+        """The rows of ``other`` (one, or as many) where ``mask`` is true."""
+        tokens = torch.where(mask[:, None, None], other.tokens, self.tokens)
+        return TextCondition(
+            tokens, None if self.pooled is None else torch.where(mask[:, None], other.pooled, self.pooled)
+        )
+
+    def constant(self) -> "TextCondition":
+        """The same for many calls: what a denoiser computes of the tokens alone, it computes once."""
+        return TextCondition(constant(self.tokens), self.pooled)
+
+    @classmethod
+    def cat(cls, parts: Sequence["TextCondition"]) -> "TextCondition":
+        """The rows of several conditions with the same number of tokens, one below the other."""
+        pooled = None if parts[0].pooled is None else torch.cat([part.pooled for part in parts])
+        return cls(torch.cat([part.tokens for part in parts]), pooled)
+
+
+@dataclass(frozen=True)
+class ControlImage:
+    """What a ControlNet is shown: an image of the size of the picture, in [0, 1], and how much it counts (0: nothing).
+
+    The image may have one row for all pictures.
+    """
+
+    image: Float[Tensor, "batch channels height width"]
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,5 +86,5 @@ class InpaintCondition:
         return {}
 
 
-Predict = Callable[[Tensor, Tensor, Tensor, InpaintCondition], Tensor]
-"""``predict(latents, timesteps, context, condition)``: what a UNet makes of noisy latents, as `Backbone.predict`."""
+Predict = Callable[[Tensor, Tensor, TextCondition, InpaintCondition], Tensor]
+"""``predict(latents, timesteps, text, condition)``: what a UNet makes of noisy latents, as `Backbone.predict`."""

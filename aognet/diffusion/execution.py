@@ -1,28 +1,38 @@
-"""How a method's networks are run when it paints: memory layout, compilation, what waits off the device.
+"""How a method's networks are run when it generates: where they are, memory layout, precision, compilation.
 
-None of it changes what is painted but by rounding.
+All of it follows from the method's ``components()``, whatever networks these are; but for rounding, none of it changes
+what is generated.
 """
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
-from aognet.geometry.cubemap import FACES
 from aognet.home import default_folder, expanded
+from aognet.nn.component import Component, Components
 
 KERNELS = "TORCHINDUCTOR_CACHE_DIR"
+
+
+@runtime_checkable
+class Placeable(Protocol):
+    """A method that says which networks it runs."""
+
+    def components(self) -> Components:
+        """Its networks by name."""
 
 
 @dataclass(frozen=True)
 class ExecutionConfig:
     """``channels_last``: convolutions on interleaved channels, as the fast kernels want them. ``compile``: the UNet
     through ``torch.compile``, on CUDA as a graph that is replayed; the first panorama waits for it, the kernels are
-    kept on disk. ``save_memory``: text and image encoders wait on the CPU while another or the UNet works, and the VAE
+    kept on disk. ``save_memory``: text and image encoders wait on the CPU while another network works, and the VAE
     takes one image at a time, large ones in tiles (CubeDiff's decoder: the six faces of a cube)."""
 
     channels_last: bool = True
@@ -31,24 +41,33 @@ class ExecutionConfig:
 
 
 def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> nn.Module:
-    """A method in evaluation mode on a device, run as the configuration says."""
-    backbone = method.eval().to(device).backbone
+    """A `Placeable` method in evaluation mode on a device, run as the configuration says."""
+    components = list(method.eval().to(device).components().values())
     if config.save_memory:
-        save_vae_memory(method)
-        towers = [getattr(method, name).tower for name in ("clip", "clip_text") if getattr(method, name, None)]
-        wait_on_cpu([backbone.text_encoder, *towers], backbone.unet, device)
-    if config.channels_last:
-        backbone.unet.to(memory_format=torch.channels_last)
-        backbone.vae.to(memory_format=torch.channels_last)
+        save_memory(components)
+        wait_on_cpu(components, device)
+    for component in components:
+        if config.channels_last and component.channels_last:
+            component.module.to(memory_format=torch.channels_last)
     if config.compile:
         keep_kernels()
-        backbone.unet.compile(mode="reduce-overhead" if device.type == "cuda" else "default")
+        for network in (network for component in components for network in component.compiled):
+            network.compile(mode="reduce-overhead" if device.type == "cuda" else "default")
     return method
 
 
-def save_vae_memory(method: nn.Module) -> None:
-    """Lets the VAE take images one by one; the decoder of a method of whole cubes needs their faces together."""
-    method.backbone.save_memory(len(FACES) if method.joint_waves else 1)
+def cast(method: Placeable, dtype: torch.dtype) -> None:
+    """Holds a method's weights in another precision, but for those that must stay in float32."""
+    for component in method.components().values():
+        if component.half:
+            component.module.to(dtype)
+
+
+def save_memory(components: Sequence[Component]) -> None:
+    """Lets networks that can do with less memory do so."""
+    for component in components:
+        if component.save_memory is not None:
+            component.save_memory()
 
 
 def keep_kernels() -> None:
@@ -59,21 +78,30 @@ def keep_kernels() -> None:
         os.environ[KERNELS] = str(expanded(default_folder("kernels")))
 
 
-def wait_on_cpu(encoders: Sequence[nn.Module], unet: nn.Module, device: torch.device) -> None:
-    """Lets encoders come to the device when they are called, and leave it when another of them or the UNet is."""
+def wait_on_cpu(components: Sequence[Component], device: torch.device) -> None:
+    """Lets the components that can wait come to the device when they are called, and leave it when another one is.
+
+    One component runs at a time, so that one thread does not send away what another one computes with.
+    """
     from accelerate.utils import send_to_device
 
-    def come(encoder: nn.Module, args: tuple, options: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        leave(*(other for other in encoders if other is not encoder))
-        encoder.to(device)
+    waiting, turn = [component.module for component in components if component.waits], RLock()
+
+    def leave(running: nn.Module) -> None:
+        for module in waiting:
+            if module is not running and module.device.type != "cpu":
+                module.to("cpu")
+
+    def begin(module: nn.Module, args: tuple, options: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
+        turn.acquire()
+        leave(module)
+        if module not in waiting:
+            return None
+        module.to(device)
         return send_to_device(args, device), send_to_device(options, device)
 
-    def leave(*those: nn.Module) -> None:
-        for encoder in those:
-            if encoder.device.type != "cpu":
-                encoder.to("cpu")
-
-    for encoder in encoders:
-        encoder.to("cpu")
-        encoder.register_forward_pre_hook(come, with_kwargs=True)
-    unet.register_forward_pre_hook(lambda *_: leave(*encoders))
+    for component in components:
+        if component.waits:
+            component.module.to("cpu")
+        component.module.register_forward_pre_hook(begin, with_kwargs=True)
+        component.module.register_forward_hook(lambda *_: turn.release(), always_call=True)

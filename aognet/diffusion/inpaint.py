@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aognet.canvas import Canvas, MaskedView
 from aognet.diffusion.backbone import Backbone
-from aognet.diffusion.condition import InpaintCondition, Predict
+from aognet.diffusion.condition import InpaintCondition, Predict, TextCondition
 from aognet.diffusion.sampling.denoise import denoise, guided, start
 from aognet.diffusion.sampling.noise import Generators
 from aognet.diffusion.sampling.sampler import LongPrompts, SamplerConfig
@@ -18,7 +18,6 @@ from aognet.diffusion.sampling.schedulers import make_scheduler
 from aognet.diffusion.texts import same_length
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
-from aognet.nn.constant_context import constant_context
 
 
 @dataclass(frozen=True)
@@ -55,18 +54,19 @@ def look(views: Sequence[ViewToPaint]) -> MaskedView:
 
 @dataclass(frozen=True)
 class TextContext:
-    """The cross-attention tokens that a UNet is given, and those of guidance's negative branch."""
+    """What a denoiser is told in words, and what guidance leads away from."""
 
-    positive: Float[Tensor, "batch tokens dim"]
-    negative: Float[Tensor, "batch tokens dim"]
+    positive: TextCondition
+    negative: TextCondition
 
     @classmethod
     def of_prompts(
         cls, backbone: Backbone, prompts: Sequence[str], negative: str = "", long_prompts: LongPrompts | None = None
     ) -> "TextContext":
         """The prompts alone: how the backbone is used without a method around it."""
-        texts = (prompts, [negative] * len(prompts))
-        return cls(*same_length(*(backbone.known_text(each, long_prompts) for each in texts)))
+        conditioner = backbone.conditioner
+        without = conditioner.negative(negative, len(prompts), long_prompts)
+        return cls(*same_length(conditioner.known(prompts, long_prompts), without))
 
 
 def check_settings(backbone: Backbone, size: int, sampler: SamplerConfig, is_told: bool) -> None:
@@ -75,7 +75,7 @@ def check_settings(backbone: Backbone, size: int, sampler: SamplerConfig, is_tol
     :raises UserError: where the size does not fit the VAE, the scheduler not the noise schedule or the steps, or
         guidance by the image not the UNet (``is_told``: whether it sees what is known).
     """
-    backbone.check_size(size, size)
+    backbone.latents.check_size(size, size)
     start(make_scheduler(sampler.scheduler, backbone.scheduler.config), sampler.steps)
     check_image_guidance(sampler, is_told)
 
@@ -111,14 +111,13 @@ def inpaint(
     if sampler.guides_by_image:
         blind = partial(predict, condition=backbone.nothing_known(condition))
         by_image = {"blind": blind, "image_scale": sampler.image_guidance}
-    with constant_context(backbone.unet):
-        latents = denoise(
-            guided(partial(predict, condition=condition), *tokens, sampler.guidance, between, **by_image),
-            scheduler,
-            condition.noise,
-            steps=sampler.steps,
-            generators=source,
-            after_step=backbone.repaint_known(condition, scheduler),
-            progress=progress,
-        )
-    return backbone.decode(latents)
+    latents = denoise(
+        guided(partial(predict, condition=condition), *tokens, sampler.guidance, between, **by_image),
+        scheduler,
+        condition.noise,
+        steps=sampler.steps,
+        generators=source,
+        after_step=backbone.repaint_known(condition, scheduler),
+        progress=progress,
+    )
+    return backbone.latents.decode(latents)

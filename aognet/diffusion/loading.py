@@ -43,18 +43,23 @@ def check_dtype(name: str) -> None:
 
 
 def resolve(
-    model: str, components: Sequence[str] = (), revision: str | None = None, variant: str | None = None
+    model: str,
+    components: Sequence[str] = (),
+    revision: str | None = None,
+    variant: str | None = None,
+    optional: Sequence[str] = (),
 ) -> Path:
     """Local folder of ``model``, a folder or a hub id ("owner/name"), with the subfolders ``components`` in it.
 
-    From the hub only those subfolders are fetched (the top folder when there are none), in safetensors of ``variant``.
+    From the hub only those subfolders are fetched (the top folder when there are none), in safetensors of ``variant``,
+    and of the ``optional`` subfolders and files those that are there.
     Raises UserError for a folder that is not there or lacks a component and for a hub id that cannot be fetched.
     """
     folder = expanded(model)
     if not folder.exists():
         if not is_hub_id(model):
             raise UserError(f"{model}: no such folder")
-        folder = download(model, components, revision, variant)
+        folder = download(model, components, revision, variant, optional)
     elif (what := what_it_is(folder)) is not None:
         raise UserError(f"{model}: {what}")
     elif not folder.is_dir():
@@ -76,7 +81,9 @@ def is_hub_id(model: str) -> bool:
     return plain and Path(name).suffix not in FILE_SUFFIXES and owner not in OUR_FOLDERS and not Path(owner).exists()
 
 
-def download(model: str, components: Sequence[str], revision: str | None, variant: str | None) -> Path:
+def download(
+    model: str, components: Sequence[str], revision: str | None, variant: str | None, optional: Sequence[str] = ()
+) -> Path:
     """Folder of the hub's local cache that holds what `resolve` asks for, fetched where it is not there yet."""
     check_hub_folder()
     from huggingface_hub import snapshot_download
@@ -86,7 +93,9 @@ def download(model: str, components: Sequence[str], revision: str | None, varian
     names += [f"*-of-*.{variant}.safetensors"] if variant else []  # how shards of variants were named before
     # Other precisions and the weights without EMA lie beside the wanted ones: gigabytes that nobody reads.
     ignored = [] if variant else ["*.fp16*.safetensors", "*.bf16*.safetensors", "*.non_ema*.safetensors"]
-    patterns = [f"{component}/{name}" for component in components for name in names] or names
+    folders = [part for part in (*components, *optional) if not Path(part).suffix]
+    patterns = [f"{folder}/{name}" for folder in folders for name in names] or names
+    patterns += [part for part in optional if Path(part).suffix]
     try:
         found = snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=ignored)
     except Exception as error:  # the hub client lets through errors of its HTTP library, which differ by version

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.diffusion.backbone import Backbone
-from aognet.diffusion.condition import InpaintCondition, Predict
+from aognet.diffusion.condition import InpaintCondition, Predict, TextCondition
 from aognet.diffusion.sampling.noise import generators, normal, uniform, uniform_timesteps
 from aognet.errors import UserError
 
@@ -60,7 +60,7 @@ def diffusion_loss(
     views: Float[Tensor, "batch 3 height width"],
     known: Bool[Tensor, "batch 1 height width"],
     seeds: Int[Tensor, "batch"],
-    context: Float[Tensor, "rows tokens dim"],
+    text: TextCondition,
     noise_offset: float = 0.0,
     known_weight: float = 1.0,
     predict: Predict | None = None,
@@ -70,7 +70,7 @@ def diffusion_loss(
 ) -> Float[Tensor, ""]:
     """Mean squared error of what the backbone predicts for noised views (Ho et al. 2020, eq. 14), with offset noise.
 
-    ``context`` may hold the rows of ``views`` several times over (`drawn`): each time they are noised anew, with a
+    ``text`` may hold the rows of ``views`` several times over (`drawn`): each time they are noised anew, with a
     timestep and noise of their own, while they are encoded only once. All randomness comes from ``seeds``: the order
     of samples in batches and processes changes nothing. ``known_weight`` is the weight of known pixels (1: as
     published); they are put back afterwards, so less may be asked of them. What is not known of a view is seen by the
@@ -79,11 +79,11 @@ def diffusion_loss(
     ``sampled``: the latents to be learned are drawn from the VAE's posterior; if not they are its mode.
     """
     condition = backbone.prepare_condition(views, known, generators(seeds, NOISE))
-    latents = backbone.encode_images(views, generators(seeds, TARGET) if sampled else None)
+    latents = backbone.latents.encode(views, generators(seeds, TARGET) if sampled else None)
     if not backbone.is_inpainting:  # what is put back when it paints, since that is made without the unknown pixels
         latents = torch.where(condition.mask > 0.5, latents, condition.image)
     return noised_loss(
-        backbone, latents, condition, seeds, context, noise_offset, known_weight, predict, together, emphasis
+        backbone, latents, condition, seeds, text, noise_offset, known_weight, predict, together, emphasis
     )
 
 
@@ -92,7 +92,7 @@ def noised_loss(
     latents: Float[Tensor, "batch channels rows columns"],
     condition: InpaintCondition,
     seeds: Int[Tensor, "batch"],
-    context: Float[Tensor, "drawn tokens dim"],
+    text: TextCondition,
     noise_offset: float = 0.0,
     known_weight: float = 1.0,
     predict: Predict | None = None,
@@ -101,7 +101,7 @@ def noised_loss(
 ) -> Float[Tensor, ""]:
     """`diffusion_loss` of views that are encoded already: their scaled ``latents`` and what is known of them."""
     predict, leaders = predict or backbone.predict, seeds[::together]
-    draws, device = len(context) // len(latents), latents.device
+    draws, device = len(text) // len(latents), latents.device
     count = backbone.training_steps
     timesteps = drawn(draws, lambda stream: emphasis.timesteps(leaders, count, device, stream), TIMESTEP)
     timesteps = timesteps.repeat_interleave(together)
@@ -113,7 +113,7 @@ def noised_loss(
         noise = noise + noise_offset * offsets.repeat_interleave(together, 0)
     latents = latents.repeat(draws, 1, 1, 1)
     noisy = backbone.add_noise(latents, noise, timesteps)
-    predicted = predict(noisy, timesteps, context, condition)
+    predicted = predict(noisy, timesteps, text, condition)
     squared = (predicted.float() - backbone.target(latents, noise, timesteps)).square()
     mask = condition.mask.repeat(draws, 1, 1, 1)
     kept = backbone.training_scheduler.alphas_cumprod.to(device)[timesteps]

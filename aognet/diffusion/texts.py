@@ -8,12 +8,14 @@ import logging
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from threading import Lock
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
+from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.encodings import EncodingCache
 from aognet.diffusion.sampling.sampler import LongPrompts
 from aognet.transfer import to_device
@@ -21,28 +23,41 @@ from aognet.transfer import to_device
 MAX_CHUNKS = 4
 MAX_WARNINGS = 20
 LONGEST_WORD = 20  # in tokens, to be kept whole
+Layer = Literal["last", "penultimate"]
 log = logging.getLogger(__name__)
+# A fast tokenizer notes in itself how long the text of a call may be, so one thread at a time may call it.
+_tokenizing = Lock()
 
 
 @torch.no_grad()
-def hidden_states(
-    tower: nn.Module, tokenizer: Any, length: int, prompts: Sequence[str], kept: EncodingCache
-) -> Float[Tensor, "batch tokens dim"]:
-    """Last hidden states of prompts, cut or padded to ``length`` tokens, in float32; equal prompts are encoded once."""
+def encode_prompts(
+    tower: nn.Module, tokenizer: Any, length: int, prompts: Sequence[str], kept: EncodingCache, layer: Layer = "last"
+) -> TextCondition:
+    """Hidden states of prompts, cut or padded to ``length`` tokens, in float32; equal prompts are encoded once.
+
+    The ``last`` layer's, normalised, are what Stable Diffusion reads. The ``penultimate`` one's, and the pooled vector
+    of a tower that projects, are what SDXL reads (Podell et al. 2023, sec. 2.1).
+    """
     distinct = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
     tokens = token_rows(tokenizer, length, list(distinct), _hint(length))
+    rows = [tokens["input_ids"], tokens["attention_mask"]]
+    if layer == "penultimate":  # a row more: the cache names what it keeps by its input
+        rows.append(torch.ones_like(rows[0]))
 
-    def encode(ids_and_mask: Int[Tensor, "batch 2 tokens"]) -> tuple[Tensor]:
-        ids, mask = ids_and_mask.to(tower.device).unbind(1)
+    def encode(ids_and_mask: Int[Tensor, "batch _ tokens"]) -> tuple[Tensor, ...]:
+        ids, mask, *_ = ids_and_mask.to(tower.device).unbind(1)
         uses_mask = getattr(tower.config, "use_attention_mask", False)
-        return (tower(ids, attention_mask=mask if uses_mask else None).last_hidden_state.float(),)
+        output = tower(ids, attention_mask=mask if uses_mask else None, output_hidden_states=layer == "penultimate")
+        if layer == "last":
+            return (output.last_hidden_state.float(),)
+        pooled = [output.text_embeds.float()] if "text_embeds" in output else []
+        return output.hidden_states[-2].float(), *pooled
 
-    both = torch.stack([tokens["input_ids"], tokens["attention_mask"]], dim=1)
-    (states,) = kept.encoded(both, encode, tower.device)
+    found = TextCondition(*kept.encoded(torch.stack(rows, dim=1), encode, tower.device))
     if len(distinct) == len(prompts):
-        return states
-    rows = torch.tensor([distinct[prompt] for prompt in prompts])
-    return states.index_select(0, to_device(rows, tower.device))
+        return found
+    numbers = torch.tensor([distinct[prompt] for prompt in prompts])
+    return found[to_device(numbers, tower.device)]
 
 
 def token_rows(
@@ -50,7 +65,8 @@ def token_rows(
 ) -> dict[str, Int[Tensor, "batch tokens"]]:
     """``input_ids`` and ``attention_mask`` of prompts, [batch, length]; says once of each prompt what was cut off."""
     # Lists: what stands in them can be asked where tensors have no values (benchmarks/training_memory.py).
-    tokens = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True)
+    with _tokenizing:
+        tokens = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True)
     for prompt, mask in zip(prompts, tokens["attention_mask"], strict=True):
         if mask[-1]:  # full: it may have been longer
             kept = _beginning(tokenizer, length - 2, prompt)
@@ -74,24 +90,27 @@ def chunks(tokenizer: Any, length: int, prompt: str, how: LongPrompts) -> list[s
     return [*parts, rest]
 
 
-def side_by_side(
-    rows: Float[Tensor, "chunks tokens dim"], counts: Sequence[int]
-) -> Float[Tensor, "batch all_tokens dim"]:
-    """The chunks of each prompt, of which it has ``counts``, one behind the other, all prompts of one length.
+def side_by_side(chunks: TextCondition, counts: Sequence[int]) -> TextCondition:
+    """The chunks of each prompt, of which it has ``counts``, as one row; all rows have the same number of tokens.
 
-    A shorter one is repeated as a whole. Attention to keys that are all there k times is attention to them once, so
-    what a prompt does never depends on the others of its batch.
+    The tokens of a prompt's chunks stand one behind the other. A shorter row is repeated as a whole: attention to keys
+    that are all there k times is attention to them once, so what a prompt does never depends on the others of its
+    batch. The pooled vector is that of the first chunk.
     """
     if all(count == 1 for count in counts):
-        return rows
+        return chunks
     most = math.lcm(*counts)
-    return torch.stack([part.flatten(0, 1).repeat(most // len(part), 1) for part in rows.split(list(counts))])
+    rows = chunks.tokens.split(list(counts))
+    tokens = torch.stack([row.flatten(0, 1).repeat(most // len(row), 1) for row in rows])
+    if chunks.pooled is None:
+        return TextCondition(tokens)
+    return TextCondition(tokens, torch.stack([row[0] for row in chunks.pooled.split(list(counts))]))
 
 
-def same_length(*contexts: Float[Tensor, "batch _ dim"]) -> list[Float[Tensor, "batch all_tokens dim"]]:
-    """Contexts of several prompts, each repeated as a whole until all are of one length."""
-    most = math.lcm(*(context.shape[1] for context in contexts))
-    return [context.repeat(1, most // context.shape[1], 1) for context in contexts]
+def same_length(*conditions: TextCondition) -> list[TextCondition]:
+    """Conditions of several prompts, the tokens of each repeated as a whole until all have the same number."""
+    most = math.lcm(*(condition.tokens.shape[1] for condition in conditions))
+    return [TextCondition(one.tokens.repeat(1, most // one.tokens.shape[1], 1), one.pooled) for one in conditions]
 
 
 def joined(tokenizer: Any, length: int, words: str, prompt: str, how: LongPrompts) -> str:
@@ -123,7 +142,8 @@ def _starts(tokenizer: Any, text: str) -> list[int]:
     """Where in the text each of its tokens starts."""
     # The tokenizer's own warning about the length says nothing of what becomes of the rest.
     options = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
-    return [start for start, _ in tokenizer(text, **options)["offset_mapping"]]
+    with _tokenizing:
+        return [start for start, _ in tokenizer(text, **options)["offset_mapping"]]
 
 
 def _beginning(tokenizer: Any, most: int, text: str) -> str:

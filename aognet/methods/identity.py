@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from aognet.diffusion.backbone import COMPONENTS
+from aognet.diffusion.backbone import COMPONENTS, SECOND
 from aognet.diffusion.loading import resolve
 from aognet.diffusion.saved import CONFIG, WEIGHTS, read_config
 from aognet.home import expanded
@@ -30,7 +30,7 @@ def model_identity(model: str, revision: str | None = None, variant: str | None 
     """
     folder = locate(model, revision)
     if not (folder / CONFIG).is_file() and (folder / PIPELINE).is_file():
-        return _hash({"backbone": _contents(folder, COMPONENTS, variant), "variant": variant})
+        return _hash({"backbone": _contents(folder, (*COMPONENTS, *SECOND), variant), "variant": variant})
     described = read_config(folder / CONFIG)
     for name in ("backbone", "clip"):
         part = described.get(name)
@@ -45,7 +45,7 @@ def _part(folder: Path, name: str, part: dict[str, Any]) -> Any:
     local = (folder / expanded(part["model"])).resolve()
     found = local if local.is_dir() else resolve(part["model"], (), part.get("revision"))
     if name == "backbone":
-        return _contents(found, COMPONENTS, part.get("variant"))
+        return _contents(found, (*COMPONENTS, *SECOND), part.get("variant"))
     subfolders = {part.get("subfolder", ""), part.get("processor", "")} | ({""} if part.get("text") else set())
     return _contents(found, sorted(subfolders))
 

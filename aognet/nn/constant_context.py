@@ -1,43 +1,42 @@
-"""Cross-attention to tokens that stay the same over all steps: their keys and values are computed once."""
+"""Cross-attention to tokens that stay the same over all steps: their keys and values are computed once.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+What is computed is kept with the tokens and not in the layers, so that a network can serve several threads at once.
+"""
 
+import torch
 from torch import Tensor, nn
 
-
-class _Remembered:
-    """A layer's ``forward`` that knows its last input again, by identity, and returns what it made of it."""
-
-    def __init__(self, layer: nn.Module):
-        self.make, self.given, self.made = layer.forward, None, None
-
-    def __call__(self, given: Tensor) -> Tensor:
-        if given is not self.given:
-            self.given, self.made = given, self.make(given)
-        return self.made
+PROJECTIONS = "projections"  # attribute of a constant tensor: what each layer made of it
 
 
-@contextmanager
-def constant_context(unet: nn.Module) -> Iterator[None]:
-    """While it lasts, a diffusers UNet projects the cross-attention tokens it is given once, not in every call.
+class ContextLinear(nn.Linear):
+    """A projection of cross-attention tokens, which it computes once for a tensor that is `constant`.
 
-    The tokens must be one tensor from call to call, and no gradient may be wanted. A compiled UNet is left as it is.
+    Parameters are those of ``nn.Linear``; a layer that exists gets this class by its ``__class__``.
     """
+
+    def forward(self, input: Tensor) -> Tensor:
+        kept = None if torch.compiler.is_compiling() else getattr(input, PROJECTIONS, None)
+        if kept is None:
+            return super().forward(input)
+        if self not in kept:
+            kept[self] = super().forward(input)
+        return kept[self]
+
+
+def constant(tokens: Tensor) -> Tensor:
+    """The same tokens as a tensor that keeps its projections as long as it lives. It has no gradient."""
+    known = tokens.detach()
+    setattr(known, PROJECTIONS, {})
+    return known
+
+
+def keep_projections(network: nn.Module) -> None:
+    """Lets the cross-attention of a diffusers network project `constant` tokens once. Weights and names stay."""
     from diffusers.models.attention_processor import Attention
 
-    if unet._compiled_call_impl is not None:
-        yield
-        return
-    attentions = [module for module in unet.modules() if isinstance(module, Attention) and module.is_cross_attention]
-    layers = [layer for attention in attentions for layer in (attention.to_k, attention.to_v)]
-    before = [vars(layer).get("forward") for layer in layers]
-    for layer in layers:
-        layer.forward = _Remembered(layer)
-    try:
-        yield
-    finally:
-        for layer, own in zip(layers, before, strict=True):
-            del layer.forward
-            if own is not None:
-                layer.forward = own
+    for module in network.modules():
+        if isinstance(module, Attention) and module.is_cross_attention:
+            for layer in (module.to_k, module.to_v):
+                if type(layer) is nn.Linear:
+                    layer.__class__ = ContextLinear

@@ -18,6 +18,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
 
 from aognet.canvas import MaskedView, filled
 from aognet.diffusion.backbone import Backbone, BackboneConfig
+from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.loading import load_scheduler, load_weights, resolve
 from aognet.diffusion.sampling.denoise import denoise, guided
 from aognet.diffusion.sampling.noise import generators
@@ -31,7 +32,7 @@ PIXELS = 1e-4  # images are in [-1, 1]
 
 
 def backbone_of(components: dict[str, Any]) -> Backbone:
-    return Backbone(**{name: part for name, part in components.items() if name != "image_encoder"})
+    return Backbone.of(**{name: part for name, part in components.items() if name != "image_encoder"})
 
 
 def inputs(size: int = 32) -> tuple[Tensor, Tensor]:
@@ -65,15 +66,15 @@ def ours(backbone: Backbone, name: str, scale: float, source: Any, size: int = 3
     condition = backbone.prepare_condition(images, known, source)
     scheduler = make_scheduler(name, backbone.scheduler.config)
 
-    def predict(latents: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+    def predict(latents: Tensor, timestep: Tensor, context: TextCondition) -> Tensor:
         return backbone.predict(latents, timestep, context, condition)
 
-    context, negative = backbone.encode_text(PROMPTS), backbone.encode_text([""] * len(PROMPTS))
+    context, negative = backbone.conditioner(PROMPTS), backbone.conditioner([""] * len(PROMPTS))
     latents = denoise(
         guided(predict, context, negative, scale), scheduler, condition.noise, steps=STEPS, generators=source,
         after_step=backbone.repaint_known(condition, scheduler),
     )  # fmt: skip
-    return backbone.decode(latents)
+    return backbone.latents.decode(latents)
 
 
 @pytest.mark.parametrize(
@@ -108,14 +109,15 @@ def test_equals_the_pipeline_with_the_other_schedulers_and_a_generator_per_row(n
 def test_equals_the_pipeline_with_four_blocks_and_without_guidance() -> None:
     components = tiny_components("sd2", blocks=4)
     backbone = backbone_of(components)
-    assert backbone.vae_scale == 8
+    assert backbone.latents.scale == 8
     expected = reference(components, "ddim", 1.0, seeded(), size=64)
     assert_close(ours(backbone, "ddim", 1.0, seeded(), size=64), expected, atol=PIXELS, rtol=0)
 
 
 def test_saved_and_loaded_is_the_same(sd2_folder: Path) -> None:
     in_memory, loaded = backbone_of(tiny_components("sd2")), Backbone.load(BackboneConfig(str(sd2_folder)))
-    assert loaded.tokenizer(PROMPTS).input_ids == in_memory.tokenizer(PROMPTS).input_ids
+    ours, theirs = (one.conditioner.encoders[0].tokenizer(PROMPTS).input_ids for one in (loaded, in_memory))
+    assert ours == theirs
     assert settings(loaded) == settings(in_memory)
     expected, found = in_memory.state_dict(), loaded.state_dict()
     assert expected.keys() == found.keys()
@@ -131,7 +133,7 @@ def settings(backbone: Backbone) -> dict[str, Any]:
 def test_a_sample_does_not_depend_on_its_batch(channels: int) -> None:
     backbone = backbone_of(tiny_components("sd15", channels))
     images, known = inputs()
-    context = backbone.encode_text(PROMPTS)
+    context = backbone.conditioner(PROMPTS)
 
     def sample(rows: slice) -> Tensor:
         condition = backbone.prepare_condition(images[rows], known[rows], generators([11, 12][rows]))
@@ -158,21 +160,22 @@ def test_unknown_pixels_are_never_seen_by_an_inpainting_unet(sd2_folder: Path) -
 
 def test_residuals_reach_the_encoder_and_gradients_reach_the_residuals(sd2_folder: Path) -> None:
     backbone = Backbone.load(BackboneConfig(str(sd2_folder)))
-    backbone.enable_gradient_checkpointing()
+    backbone.denoiser.enable_gradient_checkpointing()
     condition = backbone.prepare_condition(*inputs(), seeded())
-    context = backbone.encode_text(PROMPTS).requires_grad_()
+    context = backbone.conditioner(PROMPTS)
+    context.tokens.requires_grad_()
     zero = [torch.zeros(2, 16, 16, 16, requires_grad=True), torch.zeros(2, 32, 8, 8, requires_grad=True)]
     timesteps = torch.tensor([10, 700])
     plain = backbone.predict(condition.noise, timesteps, context, condition)
     output = backbone.predict(condition.noise, timesteps, context, condition, zero)
     assert_close(output, plain)
     twice = backbone.predict(
-        torch.cat([condition.noise] * 2), timesteps.repeat(2), context.repeat(2, 1, 1), condition, zero
+        torch.cat([condition.noise] * 2), timesteps.repeat(2), context.repeated(2), condition, zero
     )
     assert_close(twice, plain.repeat(2, 1, 1, 1))
     output.square().mean().backward()
     assert len(zero) == 2
-    assert all(tensor.grad is not None and tensor.grad.abs().sum() > 0 for tensor in [*zero, context])
+    assert all(tensor.grad is not None and tensor.grad.abs().sum() > 0 for tensor in [*zero, context.tokens])
     assert all(parameter.grad is None for parameter in backbone.parameters())
     with pytest.raises(ValueError, match="1 residuals for a UNet with 2 down blocks"):
         backbone.predict(condition.noise, timesteps, context, condition, zero[:1])
@@ -201,9 +204,9 @@ def test_stays_frozen_inside_a_module_that_trains(sd2_folder: Path) -> None:
 def test_half_precision_weights_give_float32(sd2_folder: Path) -> None:
     backbone = Backbone.load(BackboneConfig(str(sd2_folder), dtype="bfloat16"))
     exact = Backbone.load(BackboneConfig(str(sd2_folder)))
-    backbone.save_memory()
-    image, other = (part.decode(part.encode_images(inputs()[0])) for part in (backbone, exact))
-    assert (backbone.dtype, image.dtype, backbone.encode_text(PROMPTS).dtype) == (
+    backbone.latents.save_memory()
+    image, other = (part.latents.decode(part.latents.encode(inputs()[0])) for part in (backbone, exact))
+    assert (backbone.dtype, image.dtype, backbone.conditioner(PROMPTS).tokens.dtype) == (
         torch.bfloat16, torch.float32, torch.float32,
     )  # fmt: skip
     assert_close(image, other, atol=0.1, rtol=0)
@@ -364,7 +367,7 @@ def test_bad_values_are_named(sd2_folder: Path) -> None:
     with pytest.raises(ValueError, match="dtype .* got 'float8'"):
         BackboneConfig("model", dtype="float8")
     with pytest.raises(ValueError, match="multiples of 2, got 31x32"):
-        Backbone.load(BackboneConfig(str(sd2_folder))).encode_images(torch.zeros(1, 3, 31, 32))
+        Backbone.load(BackboneConfig(str(sd2_folder))).latents.encode(torch.zeros(1, 3, 31, 32))
 
 
 def assert_one_line(error: UserError, *said: str) -> None:

@@ -108,8 +108,8 @@ def test_both_towers_of_a_whole_clip(whole_clip: Path) -> None:
     prompts = ["a barn", "a very long sentence about a barn in a field"]
     tokens = words.tokenizer(prompts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
     expected = whole.text_model(input_ids=tokens.input_ids).last_hidden_state
-    assert words(prompts).shape == (2, LENGTH, WORDS_DIM) == (2, words.length, words.dim)
-    assert_close(words(prompts), expected.detach())
+    assert words(prompts).tokens.shape == (2, LENGTH, WORDS_DIM) == (2, words.length, words.dim)
+    assert_close(words(prompts).tokens, expected.detach())
     assert not any(module.training for module in words.train().modules())
     assert not any(parameter.requires_grad for parameter in words.parameters())
 
@@ -127,7 +127,7 @@ def test_the_global_stream_reads_clips_own_words(whole_clip: Path, sd2_folder: P
     )
 
     def tokens(prompt: str, model: AOGNet = model) -> Tensor:
-        return model.conditioning(seen, [prompt]).context.positive[:, :3]
+        return model.conditioning(seen, [prompt]).context.positive.tokens[:, :3]
 
     assert not torch.equal(tokens("a barn"), tokens("a pond"))
     model.save_pretrained(tmp_path / "streams")

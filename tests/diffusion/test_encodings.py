@@ -82,11 +82,11 @@ def test_the_folder_never_grows_beyond_its_limit(config: CacheConfig):
 
 def test_a_backbone_gives_the_same_latents_with_and_without(config: CacheConfig):
     parts = {name: part for name, part in tiny_components().items() if name != "image_encoder"}
-    plain, images = Backbone(**parts), torch.rand(2, 3, 32, 32) * 2 - 1
+    plain, images = Backbone.of(**parts), torch.rand(2, 3, 32, 32) * 2 - 1
     for _ in range(2):
-        kept = Backbone(**parts, encodings=config)
-        assert_close(kept.encode_images(images), plain.encode_images(images), atol=0, rtol=0)
-        drawn = [one.encode_images(images, generators([1, 2])) for one in (kept, plain)]
+        kept = Backbone.of(**parts, encodings=config)
+        assert_close(kept.latents.encode(images), plain.latents.encode(images), atol=0, rtol=0)
+        drawn = [one.latents.encode(images, generators([1, 2])) for one in (kept, plain)]
         assert_close(*drawn, atol=0, rtol=0)
     assert len(list(Path(config.folder).iterdir())) == 2
 
@@ -94,7 +94,8 @@ def test_a_backbone_gives_the_same_latents_with_and_without(config: CacheConfig)
 def test_towers_read_and_see_the_same_with_and_without(config: CacheConfig):
     tower, tokenizer, prompts = tiny_text_encoder(), tiny_tokenizer(), ["a room", "", "a meadow", "a room"]
     eyes = tiny_image_encoder()
-    reads = [ClipTextEncoder(tower, tokenizer, *kept) for kept in ((), (config,), (config,))]
+    readers = [ClipTextEncoder(tower, tokenizer, *kept) for kept in ((), (config,), (config,))]
+    reads = [lambda prompts, reader=reader: reader(prompts).tokens for reader in readers]
     sees = [ClipImageEncoder(eyes, encodings=kept) for kept in (CacheConfig(None), config, config)]
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     for encoders, inputs in ((reads, prompts), (sees, images)):
@@ -105,8 +106,9 @@ def test_towers_read_and_see_the_same_with_and_without(config: CacheConfig):
 
 def test_equal_prompts_are_read_once():
     parts = {name: part for name, part in tiny_components().items() if name != "image_encoder"}
-    backbone, rows = Backbone(**parts), []
-    backbone.text_encoder.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
-    texts = backbone.encode_text(["a room", "a meadow", "a room"])
+    backbone, rows = Backbone.of(**parts), []
+    backbone.conditioner.encoders[0].tower.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    prompts = ["a room", "a meadow", "a room"]
+    texts = backbone.conditioner(prompts).tokens
     assert rows == [2]
-    assert_close(texts, torch.cat([backbone.encode_text([prompt]) for prompt in ("a room", "a meadow", "a room")]))
+    assert_close(texts, torch.cat([backbone.conditioner([prompt]).tokens for prompt in prompts]))

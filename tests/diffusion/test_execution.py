@@ -16,6 +16,7 @@ from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.geometry.camera import Camera
 from aognet.methods.aognet.model import AOGNet
+from aognet.nn.component import Component
 from tests.tiny import tiny_streams
 
 CPU = torch.device("cpu")
@@ -44,7 +45,7 @@ def test_painted_alike_with_a_compiled_unet(sd2_folder: Any, monkeypatch: pytest
     monkeypatch.setattr(nn.Module, "compile", lambda self, mode: compile_eagerly(self))
     compiled = place(tiny_streams(sd2_folder), replace(PLAIN, compile=True), CPU)
     assert_close(painted(compiled), expected, atol=1e-4, rtol=0)
-    assert compiled.backbone.unet._compiled_call_impl is not None
+    assert compiled.backbone.denoiser.unet._compiled_call_impl is not None
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,8 @@ def test_encoders_are_on_the_device_only_while_they_work():
 
     moves: list[str] = []
     encoder, other, unet = Encoder(2, 2), Encoder(2, 2), nn.Linear(2, 2)
-    wait_on_cpu([encoder, other], unet, torch.device("meta"))
+    components = [Component(encoder, waits=True), Component(other, waits=True), Component(unet)]
+    wait_on_cpu(components, torch.device("meta"))
     assert moves == ["cpu", "cpu"]
     for one in (encoder, other):  # the second sends the first away
         with pytest.raises((RuntimeError, NotImplementedError)):

@@ -142,7 +142,7 @@ def test_a_sharded_model_is_read_whole(variant: str | None, folder: Path):
                 path.rename(path.with_suffix(f".{variant}.safetensors"))
     shards = sorted((folder / "unet").glob("*-of-*.safetensors"))
     assert len(shards) > 1
-    found = Backbone.load(BackboneConfig(str(folder), variant=variant)).unet.state_dict()
+    found = Backbone.load(BackboneConfig(str(folder), variant=variant)).denoiser.unet.state_dict()
     assert found.keys() == weights.keys()
     shards[0].unlink()
     refused(folder, variant=variant)

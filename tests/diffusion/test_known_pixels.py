@@ -39,13 +39,13 @@ def made(method: type, channels: int, options: dict[str, Any]) -> nn.Module:
     parts = tiny_components("sd2", channels)
     tower, backbone = parts.pop("image_encoder"), BackboneConfig("tiny")
     if method is CubeDiff:
-        return CubeDiff(CubeDiff.Config(backbone=backbone, drop_known=0.0, **options), Backbone(**parts)).eval()
+        return CubeDiff(CubeDiff.Config(backbone=backbone, drop_known=0.0, **options), Backbone.of(**parts)).eval()
     streams = {
         "global_stream": GlobalStreamConfig(tokens=3, depth=1, heads=2),
         "local_stream": LocalStreamConfig(residual_blocks=1, depth=1, heads=2),
     }
     config = AOGNet.Config(backbone=backbone, clip=ClipConfig("tiny"), drop_condition=0.0, **streams, **options)
-    model = AOGNet(config, Backbone(**parts), ClipImageEncoder(tower)).eval()
+    model = AOGNet(config, Backbone.of(**parts), ClipImageEncoder(tower)).eval()
     for layer in model.local_stream.last:
         nn.init.normal_(layer.weight, std=0.3)
     return model
@@ -101,7 +101,7 @@ def test_other_unknown_pixels_change_the_target_alone(way: str, monkeypatch: pyt
     (inputs, timesteps, context, *residuals), (inputs_2, timesteps_2, context_2, *residuals_2) = (
         call[0] for call in asked
     )
-    assert torch.equal(timesteps, timesteps_2) and torch.equal(context, context_2)
+    assert torch.equal(timesteps, timesteps_2) and torch.equal(context.tokens, context_2.tokens)
     for one, two in zip(*(each[0] if each and each[0] else [] for each in (residuals, residuals_2)), strict=True):
         assert torch.equal(one, two)
     # Of the UNet's input the noised latents differ, and those only where they are to be painted.
@@ -119,7 +119,8 @@ def test_training_encodes_what_painting_encodes(way: str, monkeypatch: pytest.Mo
     method, *rest = WAYS[way]
     model = made(method, *rest)
     batch = batch_for(method)
-    conditions, encoded = (spied(model.backbone, name, monkeypatch) for name in ("prepare_condition", "encode_images"))
+    conditions = spied(model.backbone, "prepare_condition", monkeypatch)
+    encoded = spied(model.backbone.latents, "encode", monkeypatch)
     model(batch)
     monkeypatch.setattr(Canvas, "faces", lambda canvas, *size: MaskedView(batch.faces, batch.faces_known))
     views, sampler = views_of(method), SamplerConfig(steps=1, guidance=1.0)
@@ -141,8 +142,8 @@ def views_of(method: type) -> list[ViewToPaint]:
 def test_clean_latents_take_the_place_of_wholly_known_cells_alone(blocks: int):
     parts = tiny_components("sd15", 4, blocks=blocks)
     parts.pop("image_encoder")
-    backbone = Backbone(**parts)
-    scale = backbone.vae_scale
+    backbone = Backbone.of(**parts)
+    scale = backbone.latents.scale
     known = torch.ones(1, 1, 4 * scale, 4 * scale, dtype=torch.bool)
     known[..., scale - 1, scale - 1] = False  # the last pixel of the first cell
     known[..., 2 * scale :, 2 * scale :] = False

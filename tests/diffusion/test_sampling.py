@@ -6,6 +6,7 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 from torch.testing import assert_close
 
+from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.sampling.denoise import denoise, guided
 from aognet.diffusion.sampling.noise import generators, noise_like, normal, uniform, uniform_timesteps
 from aognet.diffusion.sampling.sampler import SamplerConfig
@@ -120,12 +121,12 @@ def test_a_perfect_denoiser_ends_at_the_truth(name: str) -> None:
 
 def test_guidance_in_one_batch_equals_separate_calls() -> None:
     latents, timestep = torch.randn(2, 4, 8, 8), torch.tensor(3)
-    context, negative = torch.randn(2, 2, 5, 6)
+    context, negative = (TextCondition(tokens) for tokens in torch.randn(2, 2, 5, 6))
     rows: list[int] = []
 
-    def predict(latents: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+    def predict(latents: Tensor, timestep: Tensor, context: TextCondition) -> Tensor:
         rows.append(len(latents))
-        return latents * context.mean(dim=(1, 2))[:, None, None, None] + timestep
+        return latents * context.tokens.mean(dim=(1, 2))[:, None, None, None] + timestep
 
     text, empty = predict(latents, timestep, context), predict(latents, timestep, negative)
     rows.clear()
@@ -156,12 +157,12 @@ def test_steps_that_cannot_be_taken_are_named() -> None:
 
 
 def test_guidance_in_a_part_of_the_schedule():
-    text, empty = torch.ones(1, 2, 4), torch.zeros(1, 2, 4)
+    text, empty = (TextCondition(torch.full((1, 2, 4), value)) for value in (1.0, 0.0))
     rows = []
 
     def predict(latents, timestep, context):
         rows.append(len(latents))
-        return latents + context.mean()
+        return latents + context.tokens.mean()
 
     between = SamplerConfig(guided_from=0.2, guided_until=0.7).guided_between(1000)
     assert between == pytest.approx((300, 800))

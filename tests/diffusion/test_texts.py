@@ -37,7 +37,7 @@ def nothing_said_before() -> None:
 def backbone() -> Backbone:
     parts = tiny_components()
     parts.pop("image_encoder")
-    return Backbone(**parts)
+    return Backbone.of(**parts)
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -47,16 +47,16 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_what_is_cut_is_said_once(backbone: Backbone, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            backbone.encode_text([LONG, "a room"])
-            backbone.known_text([LONG])
+            backbone.conditioner([LONG, "a room"])
+            backbone.conditioner.known([LONG])
     assert len(said(caplog)) == 1 and "77 tokens" in said(caplog)[0] and "a red barn" in said(caplog)[0]
     caplog.clear()
-    backbone.encode_text([WORDS, "", "a room"])
+    backbone.conditioner([WORDS, "", "a room"])
     assert said(caplog) == []
 
 
 def test_a_whole_set_of_long_captions_does_not_fill_the_log(backbone: Backbone, caplog: pytest.LogCaptureFixture):
-    backbone.encode_text([f"{LONG} {number}" for number in range(texts.MAX_WARNINGS + 10)])
+    backbone.conditioner([f"{LONG} {number}" for number in range(texts.MAX_WARNINGS + 10)])
     assert len(said(caplog)) == texts.MAX_WARNINGS and "not named" in said(caplog)[-1]
 
 
@@ -82,8 +82,9 @@ def test_there_are_only_so_many_chunks(caplog: pytest.LogCaptureFixture):
 
 def test_cut_is_the_same_as_ever(backbone: Backbone):
     options = {"padding": "max_length", "max_length": LENGTH, "truncation": True, "return_tensors": "pt"}
-    ids = backbone.tokenizer([LONG], **options)["input_ids"]
-    assert torch.equal(backbone.encode_text([LONG]), backbone.text_encoder(ids).last_hidden_state)
+    encoder = backbone.conditioner.encoders[0]
+    ids = encoder.tokenizer([LONG], **options)["input_ids"]
+    assert torch.equal(backbone.conditioner([LONG]).tokens, encoder.tower(ids).last_hidden_state)
 
 
 def views_of(prompts: list[str], cameras: list[Camera], size: int = 32) -> list[ViewToPaint]:
@@ -118,7 +119,7 @@ def model(request: pytest.FixtureRequest, sd2_folder: Path, plain_folder: Path) 
         model = tiny_streams(plain_folder if request.param == "4 channels" else sd2_folder)
     if request.param in ("without streams", "4 channels"):
         model.global_stream = None
-    for module in model.backbone.unet.modules():
+    for module in model.backbone.denoiser.unet.modules():
         if getattr(module, "is_cross_attention", False):  # untrained, words hardly matter
             module.to_k.weight.data.mul_(10)
             module.to_out[0].weight.data.mul_(100)
@@ -164,18 +165,20 @@ def test_training_reads_chunks_by_the_same_rule(sd2_folder: Path):
     [("a red barn", "a lake"), ("a red barn", LONG), (LONG, "a lake"), (LONG, LONG), ("barn", "x" * 200)],
 )
 def test_a_direction_and_the_common_prompt_both_survive(words: str, prompt: str, backbone: Backbone):
-    both = backbone.joined(words, prompt)
-    read = backbone.tokenizer.decode(backbone.tokenizer(both, truncation=True, max_length=LENGTH)["input_ids"][1:-1])
+    both = backbone.conditioner.joined(words, prompt)
+    read = backbone.conditioner.encoders[0].tokenizer.decode(
+        backbone.conditioner.encoders[0].tokenizer(both, truncation=True, max_length=LENGTH)["input_ids"][1:-1]
+    )
     assert read.replace(" ", "") == both.replace(" ", ""), "the tower reads all of it"
     for text in (words, prompt):
         beginning = text if len(text) < 20 else text[:20]
         assert beginning in both
     if len(words) + len(prompt) < 40:
         assert both == f"{words}, {prompt}"
-    assert backbone.joined(words, prompt, "chunks") == f"{words}, {prompt}"
+    assert backbone.conditioner.joined(words, prompt, "chunks") == f"{words}, {prompt}"
 
 
 def test_a_view_gets_its_prompt_through_the_model(backbone: Backbone):
     at = [DirectedPrompt(0.0, 0.0, LONG)]
-    assert prompt_for(Camera(), "a lake", at, backbone.joined).endswith(", a lake")
-    assert prompt_for(Camera(180.0), "a lake", at, backbone.joined) == "a lake"
+    assert prompt_for(Camera(), "a lake", at, backbone.conditioner.joined).endswith(", a lake")
+    assert prompt_for(Camera(180.0), "a lake", at, backbone.conditioner.joined) == "a lake"

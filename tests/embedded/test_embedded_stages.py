@@ -117,11 +117,11 @@ def test_every_stage_learns(stages: Stages, name: str) -> None:
 
 def test_the_folders_make_a_backbone(stages: Stages) -> None:
     backbone = Backbone.load(BackboneConfig(str(stages.folder)))
-    assert (backbone.prediction_type, backbone.is_inpainting, backbone.vae_scale) == ("v_prediction", True, 2)
-    assert same_weights(backbone.vae, stages.vae.vae)
-    assert same_weights(backbone.text_encoder, stages.clip.text_encoder)
-    assert same_weights(backbone.unet, stages.prior.backbone.unet)
-    latents = backbone.encode_images(images_of())
+    assert (backbone.prediction_type, backbone.is_inpainting, backbone.latents.scale) == ("v_prediction", True, 2)
+    assert same_weights(backbone.latents.vae, stages.vae.vae)
+    assert same_weights(backbone.conditioner.encoders[0].tower, stages.clip.text_encoder)
+    assert same_weights(backbone.denoiser.unet, stages.prior.backbone.denoiser.unet)
+    latents = backbone.latents.encode(images_of())
     assert 0.9 < latents.std() < 1.1  # what `finish` measured
 
 
@@ -171,14 +171,14 @@ def test_the_parts_are_put_together_in_half_precision_and_in_small_files(stages:
     assemble([*command, "--shard_megabytes", "0.1"])
     assert len(list((out / "unet").glob("*.safetensors"))) > 1
     # A tensor is never cut.
-    largest = max(value.numel() for value in stages.prior.backbone.unet.parameters()) * 2
+    largest = max(value.numel() for value in stages.prior.backbone.denoiser.unet.parameters()) * 2
     files = list(out.rglob("*.safetensors"))
     assert max(path.stat().st_size for path in files) < max(0.1 * 2**20, largest) + 50_000
     backbone = Backbone.load(BackboneConfig(str(out)))
     for found, made in (
-        (backbone.unet, stages.prior.backbone.unet),
-        (backbone.vae, stages.vae.vae),
-        (backbone.text_encoder, stages.clip.text_encoder),
+        (backbone.denoiser.unet, stages.prior.backbone.denoiser.unet),
+        (backbone.latents.vae, stages.vae.vae),
+        (backbone.conditioner.encoders[0].tower, stages.clip.text_encoder),
     ):
         expected = made.state_dict()
         assert all(torch.equal(value, expected[key].half().float()) for key, value in found.state_dict().items())

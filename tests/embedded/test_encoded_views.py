@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from aognet.data.latents import LatentSamples
 from aognet.data.outpainting import OutpaintingSamples
-from aognet.diffusion.condition import InpaintCondition
+from aognet.diffusion.condition import InpaintCondition, TextCondition
 from aognet.diffusion.objective import Emphasis, noised_loss
 from aognet.embedded.autoencoder import AutoencoderTraining
 from aognet.embedded.clip import ClipTraining
@@ -80,7 +80,7 @@ def test_every_view_is_there_once_with_its_prompt_and_what_is_known(folder: Path
     backbone = InpaintingTraining(InpaintingTraining.Config(
         vae=str(folder), text=str(folder), channels=(16, 16), attention=(False, True), head_dim=8, groups=8,
     )).backbone  # fmt: skip
-    expected = backbone.encode_images(batch.view)
+    expected = backbone.latents.encode(batch.view)
     encoded = samples.collate([samples[number] for number in range(6)])
     for number in range(6):
         # bfloat16 while encoding: nearest is the same view.
@@ -89,7 +89,7 @@ def test_every_view_is_there_once_with_its_prompt_and_what_is_known(folder: Path
         assert encoded.prompts[number] == batch.prompts[place]
         condition = backbone.prepare_condition(batch.view[[place]], batch.known[[place]], [torch.Generator()])
         assert torch.equal(~encoded.known[[number]], condition.mask > 0.5)
-        known = backbone.encode_images(batch.view[[place]] * batch.known[[place]])
+        known = backbone.latents.encode(batch.view[[place]] * batch.known[[place]])
         assert_close(encoded.known_latents[[number]], known, atol=0.05, rtol=0.05)
     every = sorted(tuple(row.flatten().tolist()) for row in encoded.latents)
     again = sorted(tuple(samples[number].latents.flatten().tolist()) for number in range(6, 12))
@@ -102,7 +102,7 @@ def test_a_step_on_encoded_views_is_a_step_on_the_views(samples: LatentSamples, 
     views = OutpaintingSamples(samples.config.views)
     pictures = views.collate([views[number] for number in range(6)])
     encoded = samples.collate([samples[number] for number in range(6)])
-    latents = prior.backbone.encode_images(pictures.view)
+    latents = prior.backbone.latents.encode(pictures.view)
     order = [int((latents - row).abs().mean((1, 2, 3)).argmin()) for row in encoded.latents]
     pictures = views.collate([views[number] for number in order])
     pictures = replace(pictures, seeds=encoded.seeds)
@@ -111,14 +111,14 @@ def test_a_step_on_encoded_views_is_a_step_on_the_views(samples: LatentSamples, 
     assert_close(found, expected, rtol=0.02, atol=0)
     assert prior.preview(encoded) == {}
     prior(encoded)["loss"].backward()
-    assert all(parameter.grad is not None for parameter in prior.backbone.unet.parameters())
+    assert all(parameter.grad is not None for parameter in prior.backbone.denoiser.unet.parameters())
 
 
 def test_nothing_known_is_the_grey_view_whatever_was_known(samples: LatentSamples, prior: InpaintingTraining):
     encoded = samples.collate([samples[number] for number in range(2)])
     hidden = torch.ones(2, 1, 1, 1, dtype=torch.bool)
     condition = prior._condition(encoded, hidden)
-    grey = prior.backbone.encode_images(torch.zeros(1, 3, 16, 16))
+    grey = prior.backbone.latents.encode(torch.zeros(1, 3, 16, 16))
     assert torch.equal(condition.image, grey.expand_as(condition.image)) and condition.mask.all()
     shown = prior._condition(encoded, ~hidden)
     assert torch.equal(shown.image, encoded.known_latents) and torch.equal(shown.mask < 0.5, encoded.known)
@@ -126,7 +126,7 @@ def test_nothing_known_is_the_grey_view_whatever_was_known(samples: LatentSample
 
 def test_plain_attention_changes_no_prediction(samples: LatentSamples, prior: InpaintingTraining):
     batch = samples.collate([samples[number] for number in range(2)])
-    unet = prior.backbone.unet
+    unet = prior.backbone.denoiser.unet
     inputs = torch.cat([batch.latents, batch.known.float(), batch.known_latents], 1)
     with torch.no_grad():
         found = []
@@ -221,10 +221,10 @@ def test_the_loss_is_weighted(samples: LatentSamples, prior: InpaintingTraining)
     """With a limit so low that it holds at every timestep, the loss is that of the clean view times the limit."""
     batch = samples.collate([samples[number] for number in range(4)])
     condition = prior._condition(batch, torch.zeros(4, 1, 1, 1, dtype=torch.bool))
-    context = torch.zeros(4, 3, 16)
+    context = TextCondition(torch.zeros(4, 3, 16))
     seen = {}
 
-    def predict(noisy: Tensor, timesteps: Tensor, context: Tensor, condition: InpaintCondition) -> Tensor:
+    def predict(noisy: Tensor, timesteps: Tensor, context: TextCondition, condition: InpaintCondition) -> Tensor:
         seen["timesteps"] = timesteps
         return torch.zeros_like(noisy)
 

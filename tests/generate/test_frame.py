@@ -36,7 +36,7 @@ def painter(request: pytest.FixtureRequest, streams_folder: Path, sd2_folder: Pa
         model = load_method(str(streams_folder)).eval()
     else:
         model = CubeDiff(CubeDiff.Config(backbone=BackboneConfig(str(sd2_folder)))).eval()
-        torch.nn.init.normal_(model.backbone.unet.conv_in.added.weight, std=0.1)
+        torch.nn.init.normal_(model.backbone.denoiser.unet.conv_in.added.weight, std=0.1)
     return Generator(model, CONFIGS[request.param], torch.device("cpu"))
 
 

@@ -13,6 +13,7 @@ from aognet.canvas import Canvas, filled
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder
+from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
@@ -54,7 +55,7 @@ def make(parts: dict[str, Any]) -> Make:
 
 
 def backbone_of(components: dict[str, Any]) -> Backbone:
-    return Backbone(**{name: part for name, part in components.items() if name != "image_encoder"})
+    return Backbone.of(**{name: part for name, part in components.items() if name != "image_encoder"})
 
 
 def wake(model: AOGNet, strength: float = 0.3) -> AOGNet:
@@ -183,8 +184,8 @@ def seen_contexts(model: AOGNet, monkeypatch: pytest.MonkeyPatch) -> list[Tensor
     """The cross-attention inputs of every call of the UNet from now on."""
     contexts, predict = [], model.backbone.predict
 
-    def spy(latents: Tensor, timesteps: Tensor, context: Tensor, *others: Any, **rest: Any) -> Tensor:
-        contexts.append(context.detach())
+    def spy(latents: Tensor, timesteps: Tensor, context: TextCondition, *others: Any, **rest: Any) -> Tensor:
+        contexts.append(context.tokens.detach())
         return predict(latents, timesteps, context, *others, **rest)
 
     monkeypatch.setattr(model.backbone, "predict", spy)
@@ -197,7 +198,7 @@ def test_dropped_rows_get_the_learned_unconditional_embedding(make: Make, monkey
         model.unconditional.embedding.add_(1)
     contexts = seen_contexts(model, monkeypatch)
     model(batch)
-    given = model.conditioning(stream_inputs_of(batch), batch.prompts).context.positive
+    given = model.conditioning(stream_inputs_of(batch), batch.prompts).context.positive.tokens
     rows = dropped(model, batch)
     assert 0 < rows.sum() < 12
     expected = torch.where(rows[:, None, None], model.unconditional.embedding, given)
@@ -215,7 +216,7 @@ def test_the_negative_branch_of_guidance_is_the_learned_embedding(make: Make, mo
     before = outpaint(model)
     assert contexts[0].shape == (4, GLOBAL.tokens + 77, 32)
     assert torch.equal(contexts[0][:2], model.unconditional.embedding.expand(2, -1, -1))
-    assert torch.equal(model.unconditional.embedding[GLOBAL.tokens :], model.backbone.encode_text([""])[0])
+    assert torch.equal(model.unconditional.embedding[GLOBAL.tokens :], model.backbone.conditioner([""]).tokens[0])
     assert torch.equal(outpaint(model, negative="blurry"), before)  # the words count only without this stream
     with torch.no_grad():
         model.unconditional.embedding.add_(1)
@@ -229,8 +230,8 @@ def test_what_the_global_streams_tokens_depend_on(make: Make, text: bool) -> Non
     seen, other = stream_inputs_of(batch_of()), stream_inputs_of(batch_of(seed=1))
 
     def tokens(prompts: Sequence[str] = PROMPTS, **changes: Tensor) -> Tensor:
-        context = model.conditioning(replace(seen, **changes), prompts).context.positive
-        assert torch.equal(context[:, GLOBAL.tokens :], model.backbone.encode_text(prompts))
+        context = model.conditioning(replace(seen, **changes), prompts).context.positive.tokens
+        assert torch.equal(context[:, GLOBAL.tokens :], model.backbone.conditioner(prompts).tokens)
         return context[:, : GLOBAL.tokens]
 
     assert torch.equal(tokens(), tokens())
@@ -268,8 +269,8 @@ def test_what_the_local_streams_maps_depend_on(make: Make, geometry: bool) -> No
 def test_switched_off_streams_are_not_there(make: Make) -> None:
     model = make(global_stream=replace(GLOBAL, enabled=False))
     assert list(model.trainable_parts()) == ["local_stream"] and model.clip is None
-    context = model.conditioning(stream_inputs_of(batch_of()), PROMPTS).context.positive
-    assert torch.equal(context, model.backbone.encode_text(PROMPTS))
+    context = model.conditioning(stream_inputs_of(batch_of()), PROMPTS).context.positive.tokens
+    assert torch.equal(context, model.backbone.conditioner(PROMPTS).tokens)
     model = make(local_stream=replace(LOCAL, enabled=False))
     assert list(model.trainable_parts()) == ["global_stream", "unconditional"]
     assert model.conditioning(stream_inputs_of(batch_of()), PROMPTS).residuals is None
@@ -295,10 +296,10 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_samples(make: Make, layout: An
 def test_views_drawn_several_times_are_encoded_once_and_noised_anew(make: Make, monkeypatch: Any) -> None:
     once, thrice = make(noise_offset=0.5), make(noise_offset=0.5, draws=3)
     batch, noised, encoded = batch_of(4), [], []
-    encode, target = once.backbone.encode_images, once.backbone.target
+    encode, target = once.backbone.latents.encode, once.backbone.target
     monkeypatch.setattr(once.backbone, "target", lambda *given: noised.append(given) or target(*given))
     monkeypatch.setattr(
-        once.backbone, "encode_images", lambda images, *rest: encoded.append(1) or encode(images, *rest)
+        once.backbone.latents, "encode", lambda images, *rest: encoded.append(1) or encode(images, *rest)
     )
     once(batch)
     calls = len(encoded)
@@ -332,7 +333,7 @@ def test_the_loss_is_the_error_of_what_the_unet_predicts(make: Make, layout: Any
     noisy, (latents, noise, timesteps) = asked
     assert_close(loss, target(latents, noise, timesteps).square().mean())
     assert_close(noisy, model.backbone.add_noise(latents, noise, timesteps))
-    assert_close(latents, model.backbone.encode_images(batch.view))
+    assert_close(latents, model.backbone.latents.encode(batch.view))
     plain = make(model.backbone, noise_offset=0.0)
     plain(batch)
     offset = noise - asked[-1][1]

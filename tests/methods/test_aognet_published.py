@@ -14,6 +14,7 @@ from aognet.canvas import Canvas
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.diffusion.backbone import BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig
+from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.noise import uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
@@ -59,15 +60,15 @@ def test_what_the_unet_is_told(model: AOGNet):
     given = conditioning(model, batch)
     # Of two numbers of tokens each stands there so often that both are of one length, which changes nothing.
     length = TOKENS + LENGTH
-    assert given.context.positive.shape == given.context.negative.shape == (2, TOKENS * length, TEXT_DIM)
-    assert torch.equal(given.context.positive, given.context.positive[:, :length].repeat(1, TOKENS, 1))
-    assert torch.equal(given.context.positive[:, TOKENS:length], model.clip_text(batch.prompts))
-    assert torch.equal(given.context.negative, model.unconditional.embedding.repeat(2, length, 1))
+    assert given.context.positive.tokens.shape == given.context.negative.tokens.shape == (2, TOKENS * length, TEXT_DIM)
+    assert torch.equal(given.context.positive.tokens, given.context.positive.tokens[:, :length].repeat(1, TOKENS, 1))
+    assert torch.equal(given.context.positive.tokens[:, TOKENS:length], model.clip_text(batch.prompts).tokens)
+    assert torch.equal(given.context.negative.tokens, model.unconditional.embedding.repeat(2, length, 1))
     assert [part.shape for part in given.residuals] == [(2, 16, 16, 16), (2, 32, 8, 8)]
     with torch.no_grad():  # the backbone's own text encoder says nothing
-        for weight in model.backbone.text_encoder.parameters():
+        for weight in model.backbone.conditioner.encoders[0].tower.parameters():
             weight.zero_()
-    assert torch.equal(conditioning(model, batch).context.positive, given.context.positive)
+    assert torch.equal(conditioning(model, batch).context.positive.tokens, given.context.positive.tokens)
 
 
 def test_its_layers(model: AOGNet):
@@ -89,11 +90,11 @@ def test_what_is_not_known_is_black_to_its_streams_and_changes_nothing(model: AO
     given = conditioning(model, batch)
     hidden = replace(batch, view=torch.where(batch.known, batch.view, other.view))
     again = conditioning(model, hidden)
-    assert torch.equal(given.context.positive, again.context.positive)
+    assert torch.equal(given.context.positive.tokens, again.context.positive.tokens)
     assert all(map(torch.equal, given.residuals, again.residuals))
     black = replace(batch, view=torch.where(batch.known, batch.view, -1.0), known=torch.ones_like(batch.known))
     assert all(map(torch.equal, given.residuals, conditioning(model, black).residuals))  # no mask tells it apart
-    assert torch.equal(given.context.positive, conditioning(model, black).context.positive)
+    assert torch.equal(given.context.positive.tokens, conditioning(model, black).context.positive.tokens)
 
 
 @pytest.mark.parametrize("geometry", [True, False])
@@ -112,7 +113,7 @@ def test_unconditional_is_five_tokens_and_no_words(model: AOGNet):
     batch = batch_of(2)
     condition = model.backbone.prepare_condition(batch.view, batch.known, [torch.Generator() for _ in range(2)])
     step, context = torch.full((2,), 300), conditioning(model, batch).context
-    alone = model.unconditional.embedding.expand(2, -1, -1)
+    alone = TextCondition(model.unconditional.embedding.expand(2, -1, -1))
     assert len(model.unconditional.embedding) == TOKENS
     told, untold = (
         model.backbone.predict(condition.noise, step, part, condition) for part in (context.negative, alone)
@@ -122,10 +123,10 @@ def test_unconditional_is_five_tokens_and_no_words(model: AOGNet):
 
 def test_long_prompts_are_read_by_the_tower_that_reads(model: AOGNet):
     rows = model._chunks(["a b c d e f g h i j k l m n o p q r s t u v w x y z"], "chunks")
-    assert len(rows[0]) == 2 and len(model.backbone.chunks(["a"], "chunks")[0]) == 1
+    assert len(rows[0]) == 2 and len(model.backbone.conditioner.chunks(["a"], "chunks")[0]) == 1
     batch = replace(batch_of(), prompts=["a b c d e f g h i j k l m n o p q r s t u v w x y z", "a"])
     given = model.conditioning(stream_inputs_of(batch), batch.prompts, long_prompts="chunks")
-    assert given.context.positive.isfinite().all()
+    assert given.context.positive.tokens.isfinite().all()
 
 
 def test_the_loss_of_a_batch_is_the_mean_over_its_samples(model: AOGNet):
@@ -141,7 +142,7 @@ def test_what_it_learns_is_drawn_from_the_posterior(model: AOGNet, monkeypatch: 
     batch, targets, target = batch_of(), [], model.backbone.target
     monkeypatch.setattr(model.backbone, "target", lambda *given: targets.append(given[0]) or target(*given))
     model(batch)
-    drawn, mode = targets[0], model.backbone.encode_images(batch.view)
+    drawn, mode = targets[0], model.backbone.latents.encode(batch.view)
     assert not torch.equal(drawn, mode)
     assert (drawn - mode).abs().mean() < 10 * mode.std()
 
@@ -188,8 +189,8 @@ def test_without_its_global_stream_the_words_alone_are_told(sd2_folder: Path, op
     model = tiny_streams(sd2_folder, **options, global_stream=GlobalStreamConfig(enabled=False, tokens=TOKENS)).eval()
     assert list(model.trainable_parts()) == ["unconditional", "local_stream"] and model.clip is None
     context = conditioning(model, batch_of()).context
-    assert torch.equal(context.positive[:, :LENGTH], model.clip_text(batch_of().prompts))
-    assert torch.equal(context.negative[:, :TOKENS], model.unconditional.embedding.expand(2, -1, -1))
+    assert torch.equal(context.positive.tokens[:, :LENGTH], model.clip_text(batch_of().prompts).tokens)
+    assert torch.equal(context.negative.tokens[:, :TOKENS], model.unconditional.embedding.expand(2, -1, -1))
     assert model(batch_of(8))["loss"].isfinite()
 
 

@@ -42,7 +42,7 @@ def make() -> Make:
         parts = tiny_components(layout, channels)
         parts.pop("image_encoder", None)
         torch.manual_seed(1)
-        return CubeDiff(CubeDiff.Config(backbone=BackboneConfig("tiny"), **options), Backbone(**parts)).eval()
+        return CubeDiff(CubeDiff.Config(backbone=BackboneConfig("tiny"), **options), Backbone.of(**parts)).eval()
 
     return build
 
@@ -72,7 +72,7 @@ def told(model: CubeDiff, strength: float = 0.1) -> CubeDiff:
     """What the UNet is told beside its usual input, as if it had been trained."""
     torch.manual_seed(2)
     with torch.no_grad():
-        model.backbone.unet.conv_in.added.weight.normal_(std=strength)
+        model.backbone.denoiser.unet.conv_in.added.weight.normal_(std=strength)
     return model
 
 
@@ -86,14 +86,14 @@ def test_with_little_memory_it_paints_alike(make: Make):
 def test_untrained_and_with_faces_apart_it_predicts_what_the_backbone_does(make: Make, channels: int):
     model, batch = make(channels, synchronise_norms=False), batch_of(1)
     torch.manual_seed(0)
-    plain = Backbone(**{k: v for k, v in tiny_components("sd2", channels).items() if k != "image_encoder"})
-    for processor in model.backbone.unet.attn_processors.values():
+    plain = Backbone.of(**{k: v for k, v in tiny_components("sd2", channels).items() if k != "image_encoder"})
+    for processor in model.backbone.denoiser.unet.attn_processors.values():
         processor.faces = 1
     condition = plain.prepare_condition(
         batch.faces, batch.known & False, [torch.Generator().manual_seed(i) for i in range(6)]
     )
     latents, step = torch.randn_like(condition.noise), torch.full((6,), 300)
-    context = plain.encode_text(batch.prompts)
+    context = plain.conditioner(batch.prompts)
     assert_close(
         model.predict(latents, step, context, condition), plain.predict(latents, step, context, condition),
         atol=1e-5, rtol=1e-5,
@@ -102,13 +102,13 @@ def test_untrained_and_with_faces_apart_it_predicts_what_the_backbone_does(make:
 
 def test_all_its_layers_see_the_faces(make: Make):
     backbone = make(synchronise_padding=True).backbone
-    assert all(type(p) is FacesAttention for p in backbone.unet.attn_processors.values())
-    for part in (backbone.unet, backbone.vae.decoder):
+    assert all(type(p) is FacesAttention for p in backbone.denoiser.unet.attn_processors.values())
+    for part in (backbone.denoiser.unet, backbone.latents.vae.decoder):
         kinds = [type(module) for module in part.modules()]
         assert torch.nn.GroupNorm not in kinds and FacesGroupNorm in kinds
         assert all(module.padding[0] == 0 for module in part.modules() if type(module) is torch.nn.Conv2d)
         assert FacesConv2d in kinds
-    assert FacesGroupNorm not in [type(module) for module in backbone.vae.encoder.modules()]
+    assert FacesGroupNorm not in [type(module) for module in backbone.latents.vae.encoder.modules()]
 
 
 @pytest.mark.parametrize("channels", [9, 4])
@@ -145,7 +145,7 @@ def test_what_is_trained_is_what_learns_and_is_saved(make: Make, train: Any, lay
     model(batch_of(1))["loss"].backward()
     silent = [n for n, p in parts["unet"].named_parameters() if p.grad is None]
     assert not silent
-    assert all(p.grad is None for p in model.backbone.vae.parameters())
+    assert all(p.grad is None for p in model.backbone.latents.vae.parameters())
 
 
 @pytest.mark.parametrize(
@@ -181,15 +181,15 @@ def test_the_loss_drops_texts_and_photographs_of_whole_panoramas(make: Make, cha
     hidden, silent = uniform(batch.seeds, HIDE) < 0.5, uniform(batch.seeds, SILENCE) < 0.5
     assert 0 < hidden.sum() < 8 and 0 < silent.sum() < 8
     assert torch.equal(condition.mask.view(8, 6, -1)[:, 0].amin(-1).bool(), hidden)
-    empty = model.backbone.encode_text([""])
-    assert torch.equal((context == empty).flatten(1).all(1).view(8, 6), silent[:, None].expand(8, 6))
+    empty = model.backbone.conditioner([""])
+    assert torch.equal((context.tokens == empty.tokens).flatten(1).all(1).view(8, 6), silent[:, None].expand(8, 6))
     assert (timesteps.view(8, 6) == timesteps.view(8, 6)[:, :1]).all()
     assert len(timesteps.unique()) > 2
 
 
 def test_a_text_to_image_unet_sees_clean_latents_where_something_is_known(make: Make, monkeypatch: Any):
     model, seen = make(4), []
-    unet = model.backbone.unet
+    unet = model.backbone.denoiser.unet
     unet.conv_in.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     batch = batch_of(1)
     condition = model.backbone.prepare_condition(
@@ -198,7 +198,7 @@ def test_a_text_to_image_unet_sees_clean_latents_where_something_is_known(make: 
     model.predict(
         torch.full_like(condition.image, 9.0),
         torch.full((6,), 300),
-        model.backbone.encode_text(batch.prompts),
+        model.backbone.conditioner(batch.prompts),
         condition,
     )
     inputs = seen[0]
@@ -211,11 +211,11 @@ def test_a_text_to_image_unet_sees_clean_latents_where_something_is_known(make: 
 
 def test_without_clean_latents_and_positions_nothing_is_added_and_the_known_is_put_back(make: Make, monkeypatch: Any):
     model, seen = make(4, clean_known=False, positions=False), {}
-    assert type(model.backbone.unet.conv_in) is torch.nn.Conv2d
-    for name in ("prepare_condition", "decode"):
-        plain = getattr(model.backbone, name)
+    assert type(model.backbone.denoiser.unet.conv_in) is torch.nn.Conv2d
+    for part, name in ((model.backbone, "prepare_condition"), (model.backbone.latents, "decode")):
+        plain = getattr(part, name)
         spy = lambda *given, name=name, plain=plain: seen.setdefault(name, (given, plain(*given)))[1]  # noqa: E731
-        monkeypatch.setattr(model.backbone, name, spy)
+        monkeypatch.setattr(part, name, spy)
     paint(model, photo_canvas())
     condition, latents = seen["prepare_condition"][1], seen["decode"][0][0]
     known = (condition.mask == 0).expand_as(latents)

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from aognet.canvas import Canvas, MaskedView
 from aognet.diffusion.backbone import BackboneConfig
+from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.execution import ExecutionConfig, place
 from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.denoise import guided
@@ -35,8 +36,8 @@ def made(folder: Path, **options: Any) -> CubeDiff:
     model = CubeDiff(CubeDiff.Config(backbone=BackboneConfig(str(folder)), **options)).eval()
     torch.manual_seed(2)
     with torch.no_grad():
-        if hasattr(model.backbone.unet.conv_in, "added"):
-            model.backbone.unet.conv_in.added.weight.normal_(std=0.1)
+        if hasattr(model.backbone.denoiser.unet.conv_in, "added"):
+            model.backbone.denoiser.unet.conv_in.added.weight.normal_(std=0.1)
     return model
 
 
@@ -65,14 +66,14 @@ def test_positions_are_longitude_and_latitude():
 @pytest.mark.parametrize("folder", ["sd2_folder", "plain_folder"])
 def test_it_tells_two_numbers_of_a_place_and_the_whole_vae_sees_all_faces(folder: str, request: Any):
     model = made(request.getfixturevalue(folder), **PUBLISHED)
-    assert model.backbone.unet.conv_in.added.in_channels == 2 + (not model.backbone.is_inpainting)
-    kinds = {type(module) for module in model.backbone.vae.modules()}
+    assert model.backbone.denoiser.unet.conv_in.added.in_channels == 2 + (not model.backbone.is_inpainting)
+    kinds = {type(module) for module in model.backbone.latents.vae.modules()}
     assert FacesGroupNorm in kinds and torch.nn.GroupNorm not in kinds
     faces = batch_of(2).faces
-    both = model.backbone.encode_images(faces)
-    assert_close(both[:6], model.backbone.encode_images(faces[:6]), atol=1e-5, rtol=1e-5)
+    both = model.backbone.latents.encode(faces)
+    assert_close(both[:6], model.backbone.latents.encode(faces[:6]), atol=1e-5, rtol=1e-5)
     darker = torch.cat([faces[:5], faces[5:6] * 0.3])
-    assert not torch.allclose(model.backbone.encode_images(darker)[0], both[0], atol=1e-4)
+    assert not torch.allclose(model.backbone.latents.encode(darker)[0], both[0], atol=1e-4)
 
 
 def test_with_little_memory_and_kept_encodings_it_paints_alike(sd2_folder: Path, tmp_path: Path):
@@ -84,9 +85,9 @@ def test_with_little_memory_and_kept_encodings_it_paints_alike(sd2_folder: Path,
     kept = CacheConfig(folder=str(tmp_path / "kept"))
     keeping = CubeDiff(CubeDiff.Config(backbone=BackboneConfig(str(sd2_folder), encodings=kept), **PUBLISHED))
     faces = batch_of(2).faces
-    expected = small.backbone.encode_images(faces)
+    expected = small.backbone.latents.encode(faces)
     for _ in range(2):
-        assert_close(keeping.backbone.encode_images(faces), expected, atol=1e-5, rtol=1e-5)
+        assert_close(keeping.backbone.latents.encode(faces), expected, atol=1e-5, rtol=1e-5)
     assert len(list((tmp_path / "kept").glob("*.safetensors"))) == 1  # of two cubes that are the same
 
 
@@ -170,16 +171,15 @@ def test_training_lowers_the_loss_and_what_is_saved_paints_the_same(folder: str,
 
 
 def test_text_and_image_have_scales_of_their_own():
-    contexts = {name: torch.full((2, 1, 1), value) for name, value in (("text", 1.0), ("none", 0.0))}
+    tokens = [TextCondition(torch.full((2, 1, 1), value)) for value in (1.0, 0.0)]
 
-    def predict(latents: Tensor, timestep: Tensor, context: Tensor, image: float = 10.0) -> Tensor:
-        return latents + context.flatten()[:, None, None, None] * 3 + image
+    def predict(latents: Tensor, timestep: Tensor, context: TextCondition, image: float = 10.0) -> Tensor:
+        return latents + context.tokens.flatten()[:, None, None, None] * 3 + image
 
-    def blind(latents: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+    def blind(latents: Tensor, timestep: Tensor, context: TextCondition) -> Tensor:
         return predict(latents, timestep, context, image=0.5)
 
     latents, step = torch.randn(2, 1, 2, 2), torch.tensor(500)
-    tokens = contexts["text"], contexts["none"]
     nothing, image, both = (
         blind(latents, step, tokens[1]), predict(latents, step, tokens[1]), predict(latents, step, tokens[0]),
     )  # fmt: skip

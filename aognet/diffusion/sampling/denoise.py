@@ -9,44 +9,46 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.sampling.noise import Generators
 from aognet.errors import UserError
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-PredictWithContext = Callable[[Tensor, Tensor, Tensor], Tensor]
+PredictWithText = Callable[[Tensor, Tensor, TextCondition], Tensor]
 AfterStep = Callable[[Tensor, Tensor | None], Tensor]
 
 
 def guided(
-    predict: PredictWithContext,
-    context: Float[Tensor, "batch tokens dim"],
-    negative: Float[Tensor, "batch negative_tokens dim"],
+    predict: PredictWithText,
+    text: TextCondition,
+    negative: TextCondition,
     scale: float,
     between: tuple[float, float] = (-math.inf, math.inf),
-    blind: PredictWithContext | None = None,
+    blind: PredictWithText | None = None,
     image_scale: float = 1.0,
 ) -> Predict:
     """Classifier-free guidance (Ho and Salimans 2022, eq. 6) with both branches in one batch, the negative one first.
 
-    ``predict(latents, timestep, context)`` is called with twice the rows, or twice where the branches have not the same
+    ``predict(latents, timestep, text)`` is called with twice the rows, or twice where the branches have not the same
     number of tokens. At ``scale`` <= 1, and at timesteps that are not ``between`` these two (Kynkäänniemi et al. 2024),
     the negative branch is skipped and the plain prediction returned, as the diffusers pipelines do.
 
     ``blind`` predicts without what is known of the image. With it text and image have scales of their own (Brooks et
-    al. 2023, InstructPix2Pix, eq. 3): blind + image_scale * (negative - blind) + scale * (context - negative).
+    al. 2023, InstructPix2Pix, eq. 3): blind + image_scale * (negative - blind) + scale * (text - negative).
     """
+    text, negative = text.constant(), negative.constant()
     if scale <= 1 and blind is None:
-        return lambda latents, timestep: predict(latents, timestep, context)
-    both_contexts = torch.cat([negative, context]) if negative.shape == context.shape else None
+        return lambda latents, timestep: predict(latents, timestep, text)
+    both = TextCondition.cat([negative, text]).constant() if negative.tokens.shape == text.tokens.shape else None
 
     def predict_guided(latents: Tensor, timestep: Tensor) -> Tensor:
         if not between[0] <= float(timestep) <= between[1]:
-            return predict(latents, timestep, context)
-        if both_contexts is None:
-            without, with_context = (predict(latents, timestep, tokens) for tokens in (negative, context))
+            return predict(latents, timestep, text)
+        if both is None:
+            without, with_text = (predict(latents, timestep, one) for one in (negative, text))
         else:
-            without, with_context = predict(torch.cat([latents, latents]), timestep, both_contexts).chunk(2)
-        guided_by_text = without + max(scale, 1.0) * (with_context - without)
+            without, with_text = predict(torch.cat([latents, latents]), timestep, both).chunk(2)
+        guided_by_text = without + max(scale, 1.0) * (with_text - without)
         if blind is None:
             return guided_by_text
         return guided_by_text + (image_scale - 1) * (without - blind(latents, timestep, negative))

@@ -79,7 +79,7 @@ class InpaintingTraining(nn.Module):
             rescale_betas_zero_snr=True,
             timestep_spacing="trailing",
         )
-        self.backbone = Backbone(
+        self.backbone = Backbone.of(
             vae=vae, unet=unet, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
         )
         unet.requires_grad_(True)
@@ -88,15 +88,15 @@ class InpaintingTraining(nn.Module):
         self._nothing: Tensor | None = None  # latents of a view of which nothing is known
 
     def trainable_parts(self) -> dict[str, nn.Module]:
-        return {"unet": self.backbone.unet}
+        return {"unet": self.backbone.denoiser.unet}
 
     def forward(self, batch) -> dict[str, Tensor]:
         """Mean squared error of the predicted velocity, of a batch of images or one that was encoded already."""
         seeds, config = batch.seeds, self.config
         hidden = (uniform(seeds, HIDE) < config.drop_known).to(batch.known.device)[:, None, None, None]
-        text = self.backbone.encode_text([*batch.prompts, ""])
-        silent = drawn(config.draws, lambda stream: uniform(seeds, stream) < config.drop_text, SILENCE).to(text.device)
-        context = torch.where(silent[:, None, None], text[-1], text[:-1].repeat(config.draws, 1, 1))
+        text, nothing = self.backbone.conditioner.with_unconditional(batch.prompts)
+        silent = drawn(config.draws, lambda stream: uniform(seeds, stream) < config.drop_text, SILENCE)
+        text = text.repeated(config.draws).replaced(silent.to(text.tokens.device), nothing)
         settings = {
             "noise_offset": config.noise_offset,
             "known_weight": config.known_weight,
@@ -104,15 +104,15 @@ class InpaintingTraining(nn.Module):
         }
         if isinstance(batch, LatentBatch):
             condition = self._condition(batch, hidden)
-            return {"loss": noised_loss(self.backbone, batch.latents, condition, seeds, context, **settings)}
-        return {"loss": diffusion_loss(self.backbone, batch.view, batch.known & ~hidden, seeds, context, **settings)}
+            return {"loss": noised_loss(self.backbone, batch.latents, condition, seeds, text, **settings)}
+        return {"loss": diffusion_loss(self.backbone, batch.view, batch.known & ~hidden, seeds, text, **settings)}
 
     def _condition(self, batch: LatentBatch, hidden: Bool[Tensor, "batch 1 1 1"]) -> InpaintCondition:
         """As `Backbone.prepare_condition` makes it; ``hidden``: of which views nothing is known."""
         latents = batch.latents
         if self._nothing is None:
-            side = latents.shape[-1] * self.backbone.vae_scale
-            self._nothing = self.backbone.encode_images(torch.zeros(1, 3, side, side, device=latents.device))
+            side = latents.shape[-1] * self.backbone.latents.scale
+            self._nothing = self.backbone.latents.encode(torch.zeros(1, 3, side, side, device=latents.device))
         image = torch.where(hidden, self._nothing.to(latents), batch.known_latents)
         noise = normal(latents.shape, generators(batch.seeds, NOISE), latents.device)
         return InpaintCondition((~batch.known | hidden).float(), image, noise)
@@ -127,15 +127,15 @@ class InpaintingTraining(nn.Module):
         condition = backbone.prepare_condition(batch.view, known, source)
         context = TextContext.of_prompts(backbone, batch.prompts)
         output = inpaint(backbone, condition, context, SamplerConfig(steps=20), source)
-        roundtrip = backbone.decode(backbone.encode_images(batch.view))
+        roundtrip = backbone.latents.decode(backbone.latents.encode(batch.view))
         return {"target": batch.view, "input": batch.view * known, "output": output, "decoded": roundtrip}
 
     def enable_gradient_checkpointing(self) -> None:
-        self.backbone.enable_gradient_checkpointing()
+        self.backbone.denoiser.enable_gradient_checkpointing()
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes ``unet`` and ``scheduler`` below ``folder``."""
-        self.backbone.unet.save_pretrained(folder / "unet", safe_serialization=True)
+        self.backbone.denoiser.unet.save_pretrained(folder / "unet", safe_serialization=True)
         self.backbone.scheduler.save_pretrained(folder / "scheduler")
 
 

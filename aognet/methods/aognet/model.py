@@ -18,6 +18,7 @@ from aognet.canvas import Canvas, MaskedView, join
 from aognet.data.outpainting import OutpaintingBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
+from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.inpaint import TextContext, ViewToPaint, check_image_guidance, check_settings, inpaint
 from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
 from aognet.diffusion.sampling.noise import generators, uniform
@@ -31,6 +32,7 @@ from aognet.geometry.plans import PlanConfig
 from aognet.methods.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.methods.aognet.published import UNKNOWN, PublishedGlobalStream, PublishedLocalStream
+from aognet.nn.component import Component
 
 DROP = 10
 Variant = Literal["revised", "published"]
@@ -107,22 +109,25 @@ class AOGNet(nn.Module):
         self.config = config
         self.backbone = backbone or Backbone.load(config.backbone)
         self.clip = self.clip_text = self.global_stream = self.unconditional = self.local_stream = None
+        if self.is_published and self.backbone.denoiser.has_added_conditions:
+            raise UserError(
+                "reads prompts with CLIP's text tower alone, which is not enough for SDXL's UNet",
+                key="variant",
+                value=config.variant,
+            )
         if self.is_published or config.global_stream.enabled:
             self.clip_text = (clip_text or ClipTextEncoder.load(config.clip)) if config.clip.text else None
             self.unconditional = self._unconditional()
         if config.global_stream.enabled:
             self.clip = clip or ClipImageEncoder.load(config.clip)
-            context_dim, length = self.backbone.context_dim, self.backbone.text_length
+            context_dim, length = self.backbone.denoiser.context_dim, self.backbone.conditioner.length
             words = (self.clip_text.dim, self.clip_text.length) if self.clip_text else (context_dim, length)
             stream = PublishedGlobalStream if self.is_published else GlobalStream
             self.global_stream = stream(config.global_stream, context_dim, self.clip.dim, *words)
         if config.local_stream.enabled:
-            unet = self.backbone.unet
-            channels, scale = unet.config.block_out_channels, self.backbone.vae_scale
-            # diffusers adds the map of a block with attention before the block halves its output, of others after.
-            halved = [not hasattr(block, "attentions") and bool(block.downsamplers) for block in unet.down_blocks]
+            denoiser, scale = self.backbone.denoiser, self.backbone.latents.scale
             stream = PublishedLocalStream if self.is_published else LocalStream
-            self.local_stream = stream(config.local_stream, channels, scale, halved)
+            self.local_stream = stream(config.local_stream, denoiser.down_channels, scale, denoiser.halves_first)
 
     @property
     def is_published(self) -> bool:
@@ -131,18 +136,25 @@ class AOGNet(nn.Module):
 
     def _unconditional(self) -> nn.Module:
         """The learned tokens of the negative branch."""
-        part, count, dim = nn.Module(), self.config.global_stream.tokens, self.backbone.context_dim
+        part, count, dim = nn.Module(), self.config.global_stream.tokens, self.backbone.denoiser.context_dim
         if self.is_published:  # alone: no words come after them
             part.embedding = nn.Parameter(torch.randn(count, dim))
         else:
             # Starts as the empty prompt behind silent tokens: what the backbone already takes for "unconditional".
-            empty = self.backbone.encode_text([""])[0]
+            empty = self.backbone.conditioner.with_unconditional([])[1].tokens[0]
             part.embedding = nn.Parameter(torch.cat([empty.new_zeros(count, dim), empty]))
         return part
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         parts = {name: getattr(self, name) for name in ("global_stream", "unconditional", "local_stream")}
         return {name: part for name, part in parts.items() if part is not None}
+
+    def components(self) -> dict[str, Component]:
+        """Its networks, for placement."""
+        towers = {name: part.tower for name in ("clip", "clip_text") if (part := getattr(self, name)) is not None}
+        found = self.backbone.components()
+        found |= {name: Component(tower, waits=True, half=True) for name, tower in towers.items()}
+        return found | {name: Component(part) for name, part in self.trainable_parts().items()}
 
     def conditioning(
         self,
@@ -165,17 +177,21 @@ class AOGNet(nn.Module):
             return Conditioning(TextContext.of_prompts(self.backbone, prompts, negative, long_prompts), residuals)
         rows = self._chunks(prompts, long_prompts)
         counts, texts = [len(row) for row in rows], [text for row in rows for text in row]
+        conditioner = self.backbone.conditioner
         words = self.clip_text(texts) if self.clip_text else None
-        tokens = words
-        if not self.is_published:
-            tokens = (self.backbone.encode_text if self.training else self.backbone.known_text)(texts, "cut")
+        text = words if self.is_published else (conditioner if self.training else conditioner.known)(texts, "cut")
         if self.global_stream is not None:
             owners = torch.tensor([number for number, row in enumerate(rows) for _ in row], device=seen.view.device)
-            first = self._global_tokens(seen, tokens if words is None else words, owners)
-            tokens = torch.cat([first.to(tokens.dtype), tokens], dim=1)
-        positive = side_by_side(tokens, counts)
-        without = self.unconditional.embedding.to(positive.dtype).expand(len(positive), -1, -1)
-        return Conditioning(TextContext(*same_length(positive, without)), residuals)
+            first = self._global_tokens(seen, (text if words is None else words).tokens, owners)
+            text = TextCondition(torch.cat([first.to(text.tokens.dtype), text.tokens], dim=1), text.pooled)
+        positive = side_by_side(text, counts)
+        return Conditioning(TextContext(*same_length(positive, self._without(positive))), residuals)
+
+    def _without(self, positive: TextCondition) -> TextCondition:
+        """The learned tokens of the negative branch; a pooled vector, where there is one, is that of no words."""
+        pools = positive.pooled is not None
+        tokens = self.unconditional.embedding.to(positive.tokens.dtype).expand(len(positive), -1, -1)
+        return TextCondition(tokens, self.backbone.conditioner.negative("", len(positive)).pooled if pools else None)
 
     def _global_tokens(
         self, seen: StreamInputs, words: Tensor, owners: Int[Tensor, "texts"]
@@ -190,8 +206,8 @@ class AOGNet(nn.Module):
     def _chunks(self, prompts: Sequence[str], how: LongPrompts | None) -> list[list[str]]:
         """Each prompt as texts for the tower that reads it for the UNet."""
         if not self.is_published:
-            return self.backbone.chunks(prompts, how)
-        reader, how = self.clip_text, how or self.backbone.long_prompts
+            return self.backbone.conditioner.chunks(prompts, how)
+        reader, how = self.clip_text, how or self.backbone.conditioner.long_prompts
         return [chunks(reader.tokenizer, reader.length, prompt, how) for prompt in prompts]
 
     def forward(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
@@ -199,15 +215,15 @@ class AOGNet(nn.Module):
         given = self.conditioning(stream_inputs_of(batch), batch.prompts)
         draws, offset = self.config.draws, self.config.noise_offset
         dropped = drawn(draws, lambda stream: uniform(batch.seeds, stream) < self.config.drop_condition, DROP)
-        both = (value.repeat(draws, 1, 1) for value in (given.context.negative, given.context.positive))
-        context = torch.where(dropped[:, None, None].to(given.context.positive.device), *both)
+        positive, negative = (text.repeated(draws) for text in (given.context.positive, given.context.negative))
+        text = positive.replaced(dropped.to(positive.tokens.device), negative)
         predict = partial(self.backbone.predict, residuals=given.residuals)
         loss = diffusion_loss(
             self.backbone,
             batch.view,
             batch.known,
             batch.seeds,
-            context,
+            text,
             noise_offset=offset,
             predict=predict,
             sampled=self.is_published,
@@ -217,8 +233,8 @@ class AOGNet(nn.Module):
     def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
         """What is to be seen in a direction, and the common prompt."""
         if not self.is_published:
-            return self.backbone.joined(words, prompt, sampler.long_prompts)
-        how = sampler.long_prompts or self.backbone.long_prompts
+            return self.backbone.conditioner.joined(words, prompt, sampler.long_prompts)
+        how = sampler.long_prompts or self.backbone.conditioner.long_prompts
         return joined(self.clip_text.tokenizer, self.clip_text.length, words, prompt, how)
 
     def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
@@ -287,7 +303,7 @@ class AOGNet(nn.Module):
         }
 
     def enable_gradient_checkpointing(self) -> None:
-        self.backbone.enable_gradient_checkpointing()
+        self.backbone.denoiser.enable_gradient_checkpointing()
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes the streams and a reference to the backbone (config.json, model.safetensors)."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from aognet.canvas import Canvas, MaskedView, filled
 from aognet.data.cubes import CubeBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
-from aognet.diffusion.condition import InpaintCondition
+from aognet.diffusion.condition import InpaintCondition, TextCondition
 from aognet.diffusion.inpaint import TextContext, ViewToPaint, check_image_guidance, check_settings, inpaint, look
 from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
 from aognet.diffusion.sampling.noise import generators, uniform
@@ -31,6 +31,7 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import FACES, blend_faces, crop_faces, face_cameras, shown_alone
 from aognet.geometry.plans import PlanConfig
 from aognet.methods.cubediff.trained import Layers, Trained, WiderInput, merge_lora, open_parts
+from aognet.nn.component import Component
 from aognet.nn.faces import Texts, see_all_faces
 
 # Streams of a sample's seed, beside those of `aognet.diffusion.objective`.
@@ -97,7 +98,7 @@ class CubeDiff(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = backbone or Backbone.load(config.backbone)
-        unet, vae, fov = self.backbone.unet, self.backbone.vae, config.fov_degrees
+        unet, vae, fov = self.backbone.denoiser.unet, self.backbone.latents.vae, config.fov_degrees
         norms, padding = config.synchronise_norms, config.synchronise_padding
         told = (2 if self.is_published else 3) * config.positions + self._replaces
         if told:
@@ -110,10 +111,14 @@ class CubeDiff(nn.Module):
         see_all_faces(vae.decoder, COUNT, fov, attention=False, norms=norms, padding=padding)
         if self.is_published and norms:
             see_all_faces(vae.encoder, COUNT, fov, attention=False)
-            self.backbone.encoded_together = COUNT
+            self.backbone.latents.together = COUNT
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return self._parts
+
+    def components(self) -> dict[str, Component]:
+        """Its networks, for placement. The decoder sees all faces of a cube."""
+        return self.backbone.components(COUNT)
 
     @property
     def is_published(self) -> bool:
@@ -130,7 +135,7 @@ class CubeDiff(nn.Module):
         return self.config.clean_known and not self.backbone.is_inpainting
 
     def predict(
-        self, latents: Tensor, timesteps: Tensor, context: Tensor, condition: InpaintCondition
+        self, latents: Tensor, timesteps: Tensor, text: TextCondition, condition: InpaintCondition
     ) -> Float[Tensor, "rows channels size size"]:
         """What the UNet predicts for the six faces of each panorama, which lie one after the other."""
         backbone, condition = self.backbone, condition.repeated(len(latents))
@@ -143,22 +148,23 @@ class CubeDiff(nn.Module):
             places = cube_positions(latents.shape[-1], self.config.fov_degrees, self.is_published).to(latents)
             inputs.append(places.repeat(len(latents) // COUNT, 1, 1, 1))
         joined = torch.cat([part.to(latents) for part in inputs], dim=1).to(backbone.dtype)
-        return backbone.run_unet(joined, timesteps, context).to(latents.dtype)
+        return backbone.run_unet(joined, timesteps, text).to(latents.dtype)
 
     def forward(self, batch: CubeBatch) -> dict[str, Tensor]:
         """The diffusion loss of all faces, which share a timestep."""
         config, backbone = self.config, self.backbone
         known = batch.known & ~self._chosen(batch.seeds, config.drop_known, HIDE, batch.known)
-        text = backbone.encode_text([*batch.prompts, ""])
-        silent = drawn(config.draws, lambda stream: self._chosen(batch.seeds, config.drop_text, stream, text), SILENCE)
-        context = torch.where(silent[:, 0], text[-1], text[:-1].repeat(config.draws, 1, 1))
+        text, nothing = backbone.conditioner.with_unconditional(batch.prompts)
+        like = text.tokens
+        silent = drawn(config.draws, lambda stream: self._chosen(batch.seeds, config.drop_text, stream, like), SILENCE)
+        text = text.repeated(config.draws).replaced(silent.flatten(), nothing)
         known_weight = 0.0 if self._replaces else config.known_weight
         loss = diffusion_loss(
             backbone,
             batch.faces,
             known,
             face_seeds(batch.seeds),
-            context,
+            text,
             noise_offset=config.noise_offset,
             known_weight=known_weight,
             predict=self.predict,
@@ -174,7 +180,7 @@ class CubeDiff(nn.Module):
 
     def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
         """What is to be seen in a direction, and the common prompt."""
-        return self.backbone.joined(words, prompt, sampler.long_prompts)
+        return self.backbone.conditioner.joined(words, prompt, sampler.long_prompts)
 
     def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
         """Raises UserError for settings that `outpaint` could not paint with."""
@@ -265,7 +271,7 @@ class CubeDiff(nn.Module):
         return canvas.image
 
     def enable_gradient_checkpointing(self) -> None:
-        self.backbone.enable_gradient_checkpointing()
+        self.backbone.denoiser.enable_gradient_checkpointing()
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes what was trained and a reference to the backbone (config.json, model.safetensors)."""
@@ -278,7 +284,7 @@ class CubeDiff(nn.Module):
         """Reads what ``save_pretrained`` wrote, from a folder or the hub, and the backbone it refers to."""
         model = load_trained(cls, str(folder), "cubediff", revision, dtype, variant)
         if model.config.train == "lora":
-            merge_lora(model.backbone.unet)
+            merge_lora(model.backbone.denoiser.unet)
         return model
 
 

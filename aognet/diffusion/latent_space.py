@@ -1,0 +1,101 @@
+"""Images to latents and back: the frozen VAE of a backbone."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from aognet.diffusion.encodings import EncodingCache
+from aognet.diffusion.loading import freeze
+from aognet.diffusion.sampling.noise import Generators, normal
+from aognet.errors import UserError
+from aognet.io.store import CacheConfig
+from aognet.nn.component import Component
+
+
+class LatentSpace(nn.Module):
+    """A diffusers ``AutoencoderKL``; images are in [-1, 1], latents are multiplied by its ``scaling_factor``.
+
+    ``encodings``: where training keeps latents. ``half``: whether the VAE may be held in half precision; some overflow.
+    """
+
+    def __init__(self, vae: nn.Module, encodings: CacheConfig, half: bool = True):
+        """Raises UserError for a VAE whose latents are shifted, too."""
+        super().__init__()
+        self.vae = freeze(vae)
+        self.half = half
+        for name in ("latents_mean", "latents_std", "shift_factor"):
+            if self.vae.config.get(name):
+                raise UserError(f"vae: {name} is set, but latents are scaled by scaling_factor alone")
+        self._kept = EncodingCache(encodings, self.vae)
+        self.together = 1  # images whose latents depend on each other
+        self._encoded = self._decoded = 0  # images per call of the VAE; 0: all
+
+    @property
+    def channels(self) -> int:
+        """Channels of a latent (4 in Stable Diffusion)."""
+        return self.vae.config.latent_channels
+
+    @property
+    def scale(self) -> int:
+        """Image pixels per latent pixel (8 in Stable Diffusion)."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.vae.parameters()).device  # `vae.device` looks through all modules each time
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights. Latents and images come out in float32 whatever it is."""
+        return next(self.vae.parameters()).dtype
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raises UserError where the VAE cannot take images of that size."""
+        if height % self.scale or width % self.scale:
+            raise UserError(f"image sides must be multiples of {self.scale}, got {height}x{width}")
+
+    @torch.no_grad()
+    def encode(
+        self, images: Float[Tensor, "batch 3 height width"], source: Generators | None = None
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Scaled latents of images in [-1, 1]: a sample drawn from ``source``, or the mode without one."""
+        self.check_size(*images.shape[-2:])
+        together = self.together
+        rows = images if together == 1 else images.unflatten(0, (-1, together))
+        latents, deviation = self._kept.encoded(rows, self._moments, self.device)
+        if together > 1:
+            latents, deviation = latents.flatten(0, 1), deviation.flatten(0, 1)
+        if source is not None:
+            latents = latents + deviation * normal(latents.shape, source, latents.device)
+        return latents * self.vae.config.scaling_factor
+
+    def _moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of rows of images, or of rows of several that belong together."""
+        single = images.flatten(0, -4)
+        parts = single.to(self.device, self.dtype).split(self._encoded or len(single))
+        posteriors = [self.vae.encode(part).latent_dist for part in parts]
+        means, deviations = (torch.cat([getattr(one, name).float() for one in posteriors]) for name in ("mean", "std"))
+        shape = images.shape[:-3]
+        return means.unflatten(0, shape), deviations.unflatten(0, shape)
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch 3 height width"]:
+        """Images in [-1, 1] of scaled latents."""
+        scaled = latents.to(self.device, self.dtype) / self.vae.config.scaling_factor
+        parts = scaled.split(self._decoded or len(scaled))
+        return torch.cat([self.vae.decode(part).sample.float().clamp(-1, 1) for part in parts])
+
+    def save_memory(self, inseparable: int = 1) -> None:
+        """Encodes few images at a time; decodes ``inseparable`` ones together, or large ones in tiles if that is 1."""
+        self._encoded, self._decoded = self.together, inseparable
+        if inseparable == 1:
+            self.vae.enable_tiling()
+
+    def components(self, inseparable: int = 1) -> dict[str, Component]:
+        """The VAE. ``inseparable``: how many images are decoded together even where memory is scarce."""
+
+        def save_memory() -> None:
+            self.save_memory(inseparable)
+
+        return {"vae": Component(self.vae, channels_last=True, half=self.half, save_memory=save_memory)}
