@@ -1,7 +1,7 @@
 """Captioned panoramas without end: outdoor scenes and rooms drawn from a seed, with no asset.
 
-``make_scene(seed)`` gives the same pixels and captions for the same seed. A scene is a function from view directions to
-linear light, distance and labels (``world``); it is sampled by ``render`` and put into words by ``directions``.
+``make_scene(seed)`` returns the same pixels and captions for the same seed. A scene is a function from view directions
+to linear light, distance and labels (``world``). ``render`` samples it, and ``directions`` describes it in words.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ VERSION = 2  # counts the changes after which the same seed gives other pixels o
 
 @dataclass(frozen=True)
 class Captions:
-    """What a scene shows in words: as a whole, and in the 90 degree view at every 30 degrees of yaw."""
+    """The words for a scene: for the whole, and for the 90 degree view at every 30 degrees of yaw."""
 
     whole: str
     at: dict[float, str]
@@ -34,8 +34,8 @@ class Captions:
 class Scene:
     """A panorama with its distances and captions.
 
-    ``radiance`` is linear light in the unit of ``world``; ``depth`` metres along the ray of each pixel's centre, inf
-    for the sky; ``captions_at`` the caption of the 90 degree view at each of twelve yaws in degrees.
+    ``radiance`` is linear light in the unit of ``world``. ``depth`` is in metres along the ray of each pixel's centre,
+    inf for the sky. ``captions_at`` has the caption of the 90 degree view at each of twelve yaws in degrees.
     """
 
     radiance: Float[np.ndarray, "height width 3"]
@@ -46,13 +46,13 @@ class Scene:
 
     @cached_property
     def image(self) -> Float[np.ndarray, "height width 3"]:
-        """What a camera with automatic exposure makes of it: sRGB in [0, 1], float32."""
+        """The image that a camera with automatic exposure takes: sRGB in [0, 1], float32."""
         factor = exposure(self.radiance)
         return display(glare(self.radiance, factor), factor)
 
 
 def make_scene(seed: int, height: int = 512, kind: str | None = None) -> Scene:
-    """The scene of a seed, of a random kind unless one of ``KINDS`` is asked for.
+    """Return the scene of a seed, of the named kind or else of a random one of ``KINDS``.
 
     Raises:
         UserError: for a kind that does not exist or a height below 8.
@@ -65,13 +65,13 @@ def make_scene(seed: int, height: int = 512, kind: str | None = None) -> Scene:
 
 
 def describe_scene(seed: int, kind: str | None = None) -> Captions:
-    """The captions of ``make_scene(seed, kind=kind)`` without making its image."""
+    """Return the captions of ``make_scene(seed, kind=kind)`` without making its image."""
     world, _, turn = draw_world(seed, kind)
     return Captions(world.caption, captions_at(world, turn))
 
 
 def draw_world(seed: int, kind: str | None = None) -> tuple[World, str, np.ndarray]:
-    """The world of a seed, its kind, and the rotation about the vertical axis that it is seen with."""
+    """Return the world of a seed, its kind, and the rotation about the vertical axis with which it is seen."""
     if kind is not None and kind not in KINDS:
         raise UserError(f"unknown kind of scene {kind!r}; known: {', '.join(KINDS)}")
     rng = np.random.default_rng(seed)

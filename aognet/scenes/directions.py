@@ -14,12 +14,14 @@ _SIZE = 40  # pixels across each view
 
 
 def captions_at(world: World, turn: np.ndarray) -> dict[float, str]:
-    """The caption of the view at every yaw of ``YAWS``; ``turn`` takes the panorama's axes to the world's."""
+    """Return the caption of the view at every yaw of ``YAWS``. ``turn`` is the matrix from the panorama's axes to the
+    world's.
+    """
     return {yaw: world.tell(view) for yaw, view in views_of(world, turn).items()}
 
 
 def views_of(world: World, turn: np.ndarray) -> dict[float, SceneView]:
-    """What is seen in the view at every yaw of ``YAWS``."""
+    """Return what is seen in the view at every yaw of ``YAWS``."""
     band = _band()
     labels = look(world, band @ turn.T, np.pi / 180).label.astype(int)
     cells, across = _pixels()
@@ -41,7 +43,7 @@ def views_of(world: World, turn: np.ndarray) -> dict[float, SceneView]:
 
 
 def _place(direction: np.ndarray) -> float | None:
-    """Where across the picture (-1 to 1) a direction in the camera's axes appears, None outside; never 0."""
+    """Return where across the picture (-1 to 1) a direction in the camera's axes appears; None outside, never 0."""
     x, y, z = (float(value) for value in direction)
     if z <= 0 or abs(x) > z or abs(y) > z:
         return None
@@ -50,7 +52,7 @@ def _place(direction: np.ndarray) -> float | None:
 
 @lru_cache(maxsize=1)
 def _band() -> np.ndarray:
-    """Directions (rows * columns, 3) all around, up to the corners of level views."""
+    """Return directions (rows * columns, 3) all around, up to the corners of level views."""
     longitudes = ((np.arange(_COLUMNS) + 0.5) / _COLUMNS - 0.5) * 2 * np.pi
     latitudes = (0.5 - (np.arange(_ROWS) + 0.5) / _ROWS) * np.pi / 2
     latitude, longitude = np.meshgrid(latitudes, longitudes, indexing="ij")
@@ -60,7 +62,7 @@ def _band() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _pixels() -> tuple[np.ndarray, np.ndarray]:
-    """For every view the band's cell that each of its pixels looks at, and how far across each pixel is."""
+    """Return, for every view, the band's cell that each of its pixels looks at, and how far across each pixel is."""
     places = (np.arange(_SIZE) + 0.5) / _SIZE * 2 - 1
     down, across = np.meshgrid(places, places, indexing="ij")
     latitude = np.arctan2(-down, np.hypot(across, 1)).ravel()

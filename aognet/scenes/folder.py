@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SceneFolder:
-    """Scene ``number`` has the seed ``seed + number`` and, where ``kinds`` are given, the next of them in turn."""
+    """A folder of scenes. Scene ``number`` has the seed ``seed + number``. Where ``kinds`` are given, scenes take them
+    in turn.
+    """
 
     out_dir: Path
     height: int
@@ -41,22 +43,24 @@ class SceneFolder:
     overwrite: bool = False
 
     def image(self, number: int) -> Path:
-        """Where a scene's image is."""
+        """Return the path of a scene's image."""
         return self.out_dir / f"scene_{number:06d}.{self.format}"
 
     def depth(self, number: int) -> Path | None:
-        """Where a scene's distances are, if they are wanted: EXR, float32 metres in channel "Z", inf for the sky."""
+        """Return the path of a scene's distances, if they are wanted: EXR, float32 metres in channel "Z", inf for the
+        sky.
+        """
         return None if self.depth_dir is None else self.depth_dir / f"scene_{number:06d}.exr"
 
     def is_finished(self, number: int) -> bool:
-        """All files of a scene are there."""
+        """Return whether all files of a scene exist."""
         depth = self.depth(number)
         return self.image(number).exists() and (depth is None or depth.exists())
 
     def claim(self) -> None:
-        """Note what the scenes of the folders, which must be there, are made with.
+        """Record the settings of the scenes in the folders, which must exist.
 
-        :raises UserError: if they cannot be written, or hold scenes that were made with other settings.
+        :raises UserError: if they cannot be written, or have scenes that were made with other settings.
         """
         path = self.out_dir / SETTINGS
         mine = {key: asdict(self)[key] for key in ("seed", "height", "kinds", "format")} | {"version": VERSION}
@@ -76,7 +80,7 @@ class SceneFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folders and hold them against other processes; what killed ones left unfinished is cleared."""
+        """Make the folders and hold them against other processes. Unfinished files of killed processes are removed."""
         folders = {"--out_dir": self.out_dir}
         if self.depth_dir is not None and self.depth_dir.resolve() != self.out_dir.resolve():
             folders["--depth_dir"] = self.depth_dir
@@ -88,7 +92,7 @@ class SceneFolder:
             yield
 
     def make(self, number: int) -> Captions:
-        """Write the files of a scene; returns its captions."""
+        """Write the files of a scene and return its captions."""
         scene = make_scene(self.seed + number, self.height, self._kind(number))
         depth = self.depth(number)
         if depth is not None:
@@ -97,11 +101,11 @@ class SceneFolder:
         return Captions(scene.caption, scene.captions_at)
 
     def describe(self, number: int) -> Captions:
-        """The captions of a scene whose files are there."""
+        """Return the captions of a scene whose files exist."""
         return describe_scene(self.seed + number, self._kind(number))
 
     def make_or_describe(self, number: int) -> Captions:
-        """``make`` what is unfinished or to be overwritten."""
+        """Make a scene that is unfinished or to be overwritten, or describe it. Return its captions."""
         return self.describe(number) if self.is_finished(number) and not self.overwrite else self.make(number)
 
     def _kind(self, number: int) -> str | None:
@@ -109,7 +113,7 @@ class SceneFolder:
 
 
 def fill(folder: SceneFolder, count: int, workers: int) -> int:
-    """Make the first ``count`` scenes of a folder and its captions files; returns how many failed."""
+    """Make the first ``count`` scenes of a folder and its captions files. Return how many failed."""
     with folder.held():
         folder.claim()
         return _fill(folder, count, workers)
@@ -155,7 +159,7 @@ def _read_settings(path: Path) -> dict | None:
 
 
 def _save(scene: Scene, path: Path) -> None:
-    """The radiance as float32 EXR (half would lose moonlit nights), or the image as a camera shows it."""
+    """Write the radiance as float32 EXR (half would lose moonlit nights), or the image as a camera shows it."""
     if path.suffix == ".exr":
         write_exr({name: scene.radiance[..., at] for at, name in enumerate("RGB")}, path)
         return

@@ -13,7 +13,7 @@ _CYCLES = {"band": 64.0, "cloud": 6.0}  # per tile; lowest ones for "cloud"
 
 
 def _tile(cycles: float, cloud: bool, seed: int) -> np.ndarray:
-    """A periodic random tile of unit variance, one texel repeated at the far sides."""
+    """Return a periodic random tile of unit variance, one texel repeated at the far sides."""
     waves = np.fft.rfft2(np.random.default_rng(seed).standard_normal((_SIZE, _SIZE)))
     distance = np.hypot(np.fft.fftfreq(_SIZE, 1 / _SIZE)[:, None], np.fft.rfftfreq(_SIZE, 1 / _SIZE)[None])
     octaves = np.log2(np.maximum(distance, 0.5) / cycles)
@@ -31,7 +31,7 @@ def _plane(spectrum: Spectrum) -> torch.Tensor:
 
 
 def _sample(tiles: torch.Tensor, places: np.ndarray) -> np.ndarray:
-    """Values (channels, n) at places (n, 2) in tiles."""
+    """Return the values (channels, n) of tiles at places (n, 2)."""
     places = (places - np.floor(places)).astype(np.float32)
     grid = torch.from_numpy(places * np.float32(2) - np.float32(1))[None, None]
     found = functional.grid_sample(tiles, grid, mode="bilinear", padding_mode="border", align_corners=True)
@@ -49,7 +49,7 @@ class Flat:
         self.offset = rng.random(2).astype(np.float32)
 
     def __call__(self, points: np.ndarray, footprint: np.ndarray | float | None = None) -> np.ndarray:
-        """Values (n,) at points (n, 3), faded out where a pixel covers more than the features."""
+        """Return values (n,) at points (n, 3), faded out where a pixel covers more than the features."""
         places = points[:, ::2] @ self.turn + self.offset
         values = _sample(_plane(self.spectrum), places)[0]
         if footprint is None:
@@ -68,7 +68,7 @@ def _leaf_tiles() -> torch.Tensor:
 
 
 def foliage(places: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-    """Noise (3, n) of the ``LEAF_SCALES`` at places (n, 2) in metres."""
+    """Return noise (3, n) of the ``LEAF_SCALES`` at places (n, 2) in metres."""
     values = _sample(_leaf_tiles(), places * np.float32(1 / _LEAF_TILE))
     for number, scale in enumerate(LEAF_SCALES):
         values[number] /= 1 + (2.5 * footprint / scale) ** 2

@@ -1,6 +1,6 @@
-"""Rays from the camera and the small tools every layer of a scene shares: periodic 3D noise, colours, soft edges.
+"""Rays from the camera, and small tools that every layer of a scene uses: periodic 3D noise, colours, soft edges.
 
-Nothing here knows pixel coordinates: all patterns are functions of 3D directions or positions, so a scene has no seam
+Nothing here knows pixel coordinates. All patterns are functions of 3D directions or positions, so a scene has no seam
 at the wrap and no artefact at the poles.
 """
 
@@ -22,7 +22,7 @@ _CYCLES = {"band": 12.0, "cloud": 3.0}
 
 @dataclass(frozen=True)
 class Rays:
-    """Unit directions (n, 3) float32 from the camera at the origin and the angle between pixels in radians."""
+    """Unit directions (n, 3) float32 from the camera at the origin, and the angle between pixels in radians."""
 
     directions: np.ndarray
     pixel: float
@@ -50,13 +50,15 @@ class Rays:
         return flat
 
     def take(self, chosen: np.ndarray) -> "Rays":
-        """The rays at some indices."""
+        """Return the rays at some indices."""
         return Rays(self.directions[chosen], self.pixel)
 
 
 @lru_cache(maxsize=4)
 def _volume(spectrum: Spectrum) -> torch.Tensor:
-    """A periodic random volume of unit variance with the wanted spectrum, one voxel repeated at the far sides."""
+    """Return a periodic random volume of unit variance with the wanted spectrum, one voxel repeated at the far
+    sides.
+    """
     rng = np.random.default_rng(0)
     waves = np.fft.fftn(rng.standard_normal((_SIZE, _SIZE, _SIZE)))
     axis = np.fft.fftfreq(_SIZE, 1 / _SIZE)
@@ -80,7 +82,7 @@ class Noise:
         self.spectrum = spectrum
 
     def __call__(self, points: np.ndarray, footprint: np.ndarray | float | None = None) -> np.ndarray:
-        """Values (n,) at points (n, 3), faded out where a pixel covers more than the features."""
+        """Return values (n,) at points (n, 3), faded out where a pixel covers more than the features."""
         places = points * np.float32(1 / (self.scale * _CYCLES[self.spectrum])) + self.offset
         places -= np.floor(places)
         grid = torch.from_numpy(places * 2 - 1)[None, None, None]
@@ -93,44 +95,44 @@ class Noise:
 
 
 def rgb(red: float, green: float, blue: float) -> np.ndarray:
-    """Linear colour (3,) of an sRGB colour in [0, 1]."""
+    """Return the linear colour (3,) of an sRGB colour in [0, 1]."""
     return decode_srgb(np.array([red, green, blue], np.float32))
 
 
 def jitter(rng: np.random.Generator, color: np.ndarray, amount: float = 0.12) -> np.ndarray:
-    """The colour a little brighter or darker and a little off in hue."""
+    """Return the colour, a little brighter or darker and a little different in hue."""
     return (color * rng.uniform(1 - amount, 1 + amount) * rng.uniform(1 - amount / 3, 1 + amount / 3, 3)).astype(
         np.float32
     )
 
 
 def dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Scalar products (n,) of vectors (n, 3); many times faster than a sum over the short axis."""
+    """Return the scalar products (n,) of vectors (n, 3). This is many times faster than a sum over the short axis."""
     return np.einsum("ij,ij->i", first, second)
 
 
 def smooth(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below ``low``, 1 above ``high``, smoothly between."""
+    """Return 0 below ``low``, 1 above ``high``, and a smooth value between."""
     part = np.clip((values - low) / (high - low), 0, 1)
     return part * part * (3 - 2 * part)
 
 
 def blend(under: np.ndarray, over: np.ndarray, amount: np.ndarray) -> np.ndarray:
-    """Colours (n, 3) between ``under`` and ``over`` by amounts (n,) in [0, 1]."""
+    """Return colours (n, 3) between ``under`` and ``over`` by amounts (n,) in [0, 1]."""
     return under + (over - under) * amount[:, None]
 
 
 def stripes(
     places: np.ndarray, period: float | np.ndarray, part: float | np.ndarray, footprint: np.ndarray
 ) -> np.ndarray:
-    """How much of each pixel lies in stripes that take ``part`` of every period, centred on its multiples."""
+    """Return how much of each pixel lies in stripes that take ``part`` of every period, centred on its multiples."""
     distance = np.abs(places / period - np.rint(places / period)) * period
     inside = np.clip((part * period / 2 - distance) / np.maximum(footprint, 1e-5) + 0.5, 0, 1)
     return inside + (part - inside) * np.clip(footprint * 2 / period - 0.5, 0, 1)
 
 
 def cell_values(*cells: np.ndarray) -> np.ndarray:
-    """A repeatable random number in [0, 1) for every whole-number cell."""
+    """Return a repeatable random number in [0, 1) for every cell with whole-number coordinates."""
     mixed = np.zeros(cells[0].shape, np.uint32)
     for cell in cells:
         mixed = (mixed ^ cell.astype(np.int64).astype(np.uint32)) * np.uint32(0x9E3779B1)

@@ -1,4 +1,4 @@
-"""From a world to a panorama: sampling, denser at edges, the discs of sun and moon, and a camera's exposure."""
+"""From a world to a panorama: sampling (denser at edges), the discs of sun and moon, and a camera's exposure."""
 
 import numpy as np
 
@@ -14,9 +14,9 @@ _GREY = np.array([0.25, 0.6, 0.15], np.float32)
 
 
 def render(world: World, height: int, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Radiance (height, 2 * height, 3), distance and labels (height, 2 * height) of a world turned by a matrix.
+    """Return radiance (height, 2 * height, 3), distance and labels (height, 2 * height) of a world turned by a matrix.
 
-    Distances and labels are those of the pixels' centres; radiance is averaged where neighbours differ.
+    Distances and labels are those of the pixels' centres. Radiance is averaged where neighbours differ.
     """
     width, pixel = 2 * height, np.pi / height
     directions = pixel_directions(height, width).numpy().reshape(-1, 3)
@@ -41,7 +41,7 @@ def render(world: World, height: int, turn: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def look(world: World, directions: np.ndarray, pixel: float) -> Seen:
-    """What a world shows along directions (n, 3)."""
+    """Return what a world shows along directions (n, 3)."""
     directions = np.ascontiguousarray(directions, np.float32)
     count = len(directions)
     parts = [world.seen(Rays(directions[at : at + _CHUNK], pixel)) for at in range(0, count, _CHUNK)]
@@ -53,7 +53,7 @@ def look(world: World, directions: np.ndarray, pixel: float) -> Seen:
 
 
 def _shine(world: World, disc: Disc, turn: np.ndarray, radiance: np.ndarray) -> None:
-    """Add a disc's light to the pixels it covers, in equal shares of its solid angle: none is lost at any size."""
+    """Add a disc's light to the pixels it covers, in equal shares of its solid angle. No light is lost at any size."""
     directions, seen = disc_samples(world, disc)
     height, width = radiance.shape[:2]
     local = directions @ turn
@@ -68,7 +68,7 @@ def _shine(world: World, disc: Disc, turn: np.ndarray, radiance: np.ndarray) -> 
 
 
 def disc_samples(world: World, disc: Disc) -> tuple[np.ndarray, np.ndarray]:
-    """Directions (n, 3) evenly over a disc, and how much of the light along each comes through (n,)."""
+    """Return directions (n, 3) evenly over a disc, and how much of the light along each comes through (n,)."""
     number = np.arange(_DISC_SAMPLES) + 0.5
     # Even in 1 - cosine is even in solid angle; the golden angle spreads them around.
     cosine = 1 - (1 - np.cos(disc.radius)) * number / _DISC_SAMPLES
@@ -84,7 +84,7 @@ def disc_samples(world: World, disc: Disc) -> tuple[np.ndarray, np.ndarray]:
 
 
 def exposure(radiance: np.ndarray) -> float:
-    """What a camera's automatic exposure multiplies linear light (height, width, 3) by.
+    """Return the factor by which a camera's automatic exposure multiplies linear light (height, width, 3).
 
     It brings the geometric mean, weighted by solid angle, to a grey that is darker for dark scenes, so that a night
     still looks like one (the key of Krawczyk, Myszkowski and Seidel 2005, with a camera's longer range).
@@ -102,7 +102,7 @@ def exposure(radiance: np.ndarray) -> float:
 
 
 def display(radiance: np.ndarray, factor: float) -> np.ndarray:
-    """sRGB in [0, 1] of linear light: straight up to 0.5, then a shoulder that reaches 1 at infinity."""
+    """Return linear light as sRGB in [0, 1]: straight up to 0.5, then a shoulder that reaches 1 at infinity."""
     linear = radiance * np.float32(factor)
     # Less contrast than in nature, as cameras do: shadows and the deep sky come up, highlights down.
     value = linear @ _GREY
@@ -118,7 +118,9 @@ def _shoulder(linear: np.ndarray) -> np.ndarray:
 
 
 def glare(radiance: np.ndarray, factor: float) -> np.ndarray:
-    """Linear light (height, width, 3) with what a lens scatters around the brightest thing, if it is very bright."""
+    """Return linear light (height, width, 3) with the light that a lens scatters around the brightest thing, if it is
+    very bright.
+    """
     height, width = radiance.shape[:2]
     directions = pixel_directions(height, width).numpy().reshape(-1, 3).astype(np.float32)
     flat = radiance.reshape(-1, 3)
@@ -142,7 +144,7 @@ def glare(radiance: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _edges(value: np.ndarray) -> np.ndarray:
-    """Flat indices of the pixels of a grey image that differ most from a neighbour."""
+    """Return the flat indices of the pixels of a grey image that differ most from a neighbour."""
     across, down = np.abs(np.roll(value, -1, 1) - value), np.abs(np.diff(value, axis=0))
     contrast = np.maximum(across, np.roll(across, 1, 1))
     contrast[1:] = np.maximum(contrast[1:], down)

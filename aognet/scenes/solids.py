@@ -1,4 +1,4 @@
-"""Convex solids (boxes, gabled roofs, round columns) and where rays from the camera meet them."""
+"""Convex solids (boxes, gabled roofs, round columns), and where rays from the camera meet them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from aognet.scenes.rays import Rays
 
 @dataclass(frozen=True)
 class Solid:
-    """The points p with normals @ p <= offsets; ``material`` names how its surface looks."""
+    """The points p with normals @ p <= offsets. ``material`` names how its surface looks."""
 
     normals: np.ndarray  # (faces, 3), outward
     offsets: np.ndarray  # (faces,)
@@ -25,17 +25,17 @@ class Solid:
 
     @property
     def center(self) -> np.ndarray:
-        """Middle of the box around it."""
+        """The middle of the box around it."""
         return (self.low + self.high) / 2
 
     @cached_property
     def front(self) -> np.ndarray:
-        """The faces that are seen from the origin; none if it is inside."""
+        """The faces that are seen from the origin. There are none if the origin is inside."""
         return np.flatnonzero(self.offsets < 0)
 
     @cached_property
     def back(self) -> np.ndarray:
-        """The faces that are not."""
+        """The faces that are not seen from the origin."""
         return np.flatnonzero(self.offsets >= 0)
 
     @cached_property
@@ -45,7 +45,7 @@ class Solid:
 
     @cached_property
     def slopes(self) -> tuple[float, float]:
-        """Between which tangents of elevation it is seen, at most, from the origin."""
+        """The least and the greatest tangent of elevation at which it is seen from the origin."""
         beside = np.maximum(np.maximum(self.low, -self.high), 0)[::2]
         away = 0.999 * float(np.hypot(*beside))
         if away < 1e-3:
@@ -55,13 +55,13 @@ class Solid:
         return (low / away if low < 0 else -1e-3), (high / away if high > 0 else 1e-3)
 
     def gap(self, points: np.ndarray) -> np.ndarray:
-        """About how far outside the solid points (n, 3) are; negative inside."""
+        """Return roughly how far outside the solid points (n, 3) are; negative inside."""
         return (self.normals @ points.T - self.offsets[:, None]).max(0)
 
 
 @dataclass(frozen=True)
 class Hits:
-    """For every ray the solid it meets first (-1: none), how far away, and the outward normal there."""
+    """For every ray, the solid that it meets first (-1: none), the distance, and the outward normal there."""
 
     index: np.ndarray
     distance: np.ndarray
@@ -81,13 +81,13 @@ def _solid(normals, points, corners, color, material) -> Solid:
 
 
 def _turn(vectors: ArrayLike, yaw: float) -> np.ndarray:
-    """Vectors (n, 3) turned about the vertical axis by ``yaw`` radians."""
+    """Return vectors (n, 3) turned about the vertical axis by ``yaw`` radians."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.asarray(vectors) @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
 
 
 def box(center, size, color, material: str = "plain", yaw: float = 0.0) -> Solid:
-    """A box of ``size`` (x, y, z) around ``center``, turned about the vertical axis."""
+    """Return a box of ``size`` (x, y, z) around ``center``, turned about the vertical axis."""
     signs = np.concatenate([np.eye(3), -np.eye(3)])
     corners = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)]) * size
     places = _turn(signs * np.asarray(size) / 2, yaw) + center
@@ -95,7 +95,9 @@ def box(center, size, color, material: str = "plain", yaw: float = 0.0) -> Solid
 
 
 def gable(center, size, color, material: str = "roof", yaw: float = 0.0) -> Solid:
-    """A roof prism on a base of ``size`` (x, height, z) whose ridge runs along z; ``center`` is the base's centre."""
+    """Return a roof prism on a base of ``size`` (x, height, z). Its ridge runs along z; ``center`` is the base's
+    centre.
+    """
     wide, high, long = size
     normals = [[high, wide / 2, 0], [-high, wide / 2, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]]
     places = [[0, high, 0], [0, high, 0], [0, 0, 0], [0, 0, long / 2], [0, 0, -long / 2]]
@@ -106,7 +108,7 @@ def gable(center, size, color, material: str = "roof", yaw: float = 0.0) -> Soli
 
 
 def column(center, radius: float, height: float, color, material: str = "plain", sides: int = 10) -> Solid:
-    """An upright prism with many sides."""
+    """Return an upright prism with many sides."""
     angles = np.arange(sides) * (2 * np.pi / sides)
     around = np.stack([np.sin(angles), np.zeros(sides), np.cos(angles)], 1)
     ends = np.array([[0, 1.0, 0], [0, -1.0, 0]])
@@ -116,7 +118,9 @@ def column(center, radius: float, height: float, color, material: str = "plain",
 
 
 def cone(center: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
-    """The unit direction from the origin to a sphere, and the cosine of the angle around it that the sphere fills."""
+    """Return the unit direction from the origin to a sphere, and the cosine of the angle around it that the sphere
+    fills.
+    """
     far = max(float(np.linalg.norm(center)), 1e-6)
     spread = radius / far
     # Rays are float32: one that touches the sphere must not be lost to rounding.
@@ -124,7 +128,7 @@ def cone(center: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
 
 
 def trace(rays: Rays, solids: Sequence[Solid]) -> Hits:
-    """The first solid along every ray."""
+    """Return the first solid along every ray."""
     count = len(rays.directions)
     hits = Hits(np.full(count, -1, np.int32), np.full(count, np.inf, np.float32), np.zeros((count, 3), np.float32))
     if not solids:
@@ -152,7 +156,9 @@ def trace(rays: Rays, solids: Sequence[Solid]) -> Hits:
 
 
 def enter(solid: Solid, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The face by which rays (3, n) from the origin enter a solid, and how far away; inf where they do not."""
+    """Return the face through which rays (3, n) from the origin enter a solid, and the distance; inf where they miss
+    it.
+    """
     face = np.zeros(columns.shape[1], np.int32)
     entry, leave = np.zeros(columns.shape[1], np.float32), np.full(columns.shape[1], np.inf, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -170,7 +176,9 @@ def enter(solid: Solid, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shadowed(points: np.ndarray, solids: Sequence[Solid], light: np.ndarray) -> np.ndarray:
-    """Which of the points (n, 3) lie in the shadow of a solid; the light comes from the unit vector ``light``."""
+    """Return which of the points (n, 3) lie in the shadow of a solid. The light comes from the unit vector
+    ``light``.
+    """
     dark = np.zeros(len(points), bool)
     side = np.cross(light, [1.0, 0.0, 0.0] if abs(light[0]) < 0.7 else [0.0, 0.0, 1.0])
     side /= np.linalg.norm(side)
@@ -192,7 +200,7 @@ def shadowed(points: np.ndarray, solids: Sequence[Solid], light: np.ndarray) -> 
 
 
 def _crosses(solid: Solid, columns: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """Which rays from points (3, n) towards the light meet a solid."""
+    """Return which rays from points (3, n) towards the light meet a solid."""
     along = solid.normals @ light.astype(np.float32)
     along[along == 0] = 1e-9
     entry, leave = np.full(columns.shape[1], -np.inf, np.float32), np.full(columns.shape[1], np.inf, np.float32)

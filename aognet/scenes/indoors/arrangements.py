@@ -24,7 +24,7 @@ def pictures(f: Furnisher, most: int, noun: str = "a picture", size: float = 1.0
 
 
 def rug(f: Furnisher, wide: float, deep: float) -> None:
-    """A rug in the middle of the floor or where the camera stands."""
+    """Add a rug in the middle of the floor or where the camera stands."""
     shell = f.room.shell
     half = np.array([wide, deep]) / 2
     for _ in range(20):
@@ -37,7 +37,7 @@ def rug(f: Furnisher, wide: float, deep: float) -> None:
 
 
 def living_room(f: Furnisher) -> None:
-    """A sofa with its table, armchairs, a television or a fireplace, books, a plant."""
+    """Add a sofa with its table, armchairs, a television or a fireplace, books, a plant."""
     rng = f.rng
     for _ in range(6):
         couch = furniture.sofa(rng)
@@ -62,7 +62,7 @@ def living_room(f: Furnisher) -> None:
 
 
 def bedroom(f: Furnisher) -> None:
-    """A bed with night tables, a wardrobe, a chest of drawers."""
+    """Add a bed with night tables, a wardrobe, a chest of drawers."""
     rng = f.rng
     for _ in range(12):
         bed = furniture.bed(rng)
@@ -87,7 +87,7 @@ def bedroom(f: Furnisher) -> None:
 
 
 def kitchen(f: Furnisher) -> None:
-    """Counters with sink and stove, a fridge, an island or a table."""
+    """Add counters with sink and stove, a fridge, an island or a table."""
     rng = f.rng
     tint, color = draw_color(rng, "white", "white", "cream", "navy", "dark green", "grey", "blue")
     front = Finish("plain", color) if rng.random() < 0.7 else draw_wood(rng)
@@ -119,7 +119,7 @@ def kitchen(f: Furnisher) -> None:
 
 
 def bathroom(f: Furnisher) -> None:
-    """A bathtub or a shower, a basin, a toilet."""
+    """Add a bathtub or a shower, a basin, a toilet."""
     rng = f.rng
     if rng.random() < 0.7:
         f.against(fittings.bathtub(rng), 0.0, 0.3)
@@ -134,7 +134,7 @@ def bathroom(f: Furnisher) -> None:
 
 
 def dining_room(f: Furnisher) -> None:
-    """A large table with chairs, a sideboard."""
+    """Add a large table with chairs, a sideboard."""
     rng = f.rng
     for wide in (2.2, 1.8, 1.4):
         if f.free(furniture.dining_table(rng, wide), 0.3, 80):
@@ -151,7 +151,7 @@ def dining_room(f: Furnisher) -> None:
 
 
 def office(f: Furnisher) -> None:
-    """Desks with computers, book shelves, a board."""
+    """Add desks with computers, book shelves, a board."""
     each(f, int(f.rng.integers(3, 8)), furniture.desk, 0.2)
     for _ in range(int(f.rng.integers(1, 5))):
         f.free(furniture.desk(f.rng), 0.3)
@@ -162,7 +162,7 @@ def office(f: Furnisher) -> None:
 
 
 def classroom(f: Furnisher) -> None:
-    """Rows of desks before a board."""
+    """Add rows of desks before a board."""
     rng, walls = f.rng, f.room.shell.walls
     wide = float(rng.uniform(2.8, 3.8))
     wall = int(
@@ -192,7 +192,7 @@ def classroom(f: Furnisher) -> None:
 
 
 def library(f: Furnisher) -> None:
-    """Walls of books, reading tables, armchairs."""
+    """Add walls of books, reading tables, armchairs."""
     rng, high = f.rng, float(f.rng.uniform(2.0, 2.35))
     for _ in range(int(rng.integers(5, 10))):
         f.against(furniture.bookshelf(rng, float(rng.uniform(1.2, 2.2)), high), 0.0, 0.5)
@@ -204,7 +204,7 @@ def library(f: Furnisher) -> None:
 
 
 def attic(f: Furnisher) -> None:
-    """Under the roof: a bed or boxes, low shelves."""
+    """Add a bed or boxes and low shelves under the roof."""
     rng = f.rng
     if rng.random() < 0.6:
         bedroom(f)
@@ -216,7 +216,7 @@ def attic(f: Furnisher) -> None:
 
 
 def empty_room(f: Furnisher) -> None:
-    """Nothing but radiators."""
+    """Add nothing but radiators."""
     each(f, int(f.rng.integers(1, 3)), lambda rng: fittings.radiator(float(rng.uniform(0.6, 1.4))), 0.0)
     if f.rng.random() < 0.3:
         f.against(equipment.crates(f.rng), 0.1)

@@ -9,7 +9,7 @@ from aognet.scenes.words import article, pick
 
 
 def floor_of(rng: np.random.Generator, kind: str) -> tuple[Finish, str]:
-    """The finish of a floor and its name."""
+    """Return the finish of a floor and its name."""
     if kind in ("wood", "herringbone"):
         tone = pick(rng, *WOODS)
         color = jitter(rng, rgb(*WOODS[tone]), 0.12)
@@ -43,7 +43,7 @@ def floor_of(rng: np.random.Generator, kind: str) -> tuple[Finish, str]:
 
 
 def walls_of(rng: np.random.Generator, kind: str) -> tuple[Finish, str]:
-    """The finish of the walls and its name."""
+    """Return the finish of the walls and its name."""
     if kind == "white":
         return Finish("plaster", jitter(rng, rgb(0.93, 0.92, 0.91), 0.04)), "white walls"
     if kind == "brick":
@@ -75,7 +75,7 @@ def walls_of(rng: np.random.Generator, kind: str) -> tuple[Finish, str]:
 
 
 def ceiling_of(rng: np.random.Generator, kind: str) -> tuple[Finish, list[str]]:
-    """The finish of a ceiling, and its name where it is worth saying."""
+    """Return the finish of a ceiling, and its name where it is worth saying."""
     if kind == "boards":
         return Finish("boards", jitter(rng, rgb(0.7, 0.53, 0.35)), None, 0.13), ["a wooden ceiling"]
     if kind == "concrete":

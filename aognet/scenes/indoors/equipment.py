@@ -11,7 +11,7 @@ from aognet.scenes.words import article
 
 
 def bar(rng: np.random.Generator, wide: float) -> Thing:
-    """A bar with bottles on shelves behind it and stools before it."""
+    """Return a bar with bottles on shelves behind it and stools before it."""
     wood, top = draw_wood(rng, "brown", "dark"), plain(0.2, 0.19, 0.19)
     parts = [
         slab(0.0, 0.0, 1.1, wide, 1.02, 0.45, Finish("half", wood.color, wood.color)),
@@ -38,7 +38,7 @@ def bar(rng: np.random.Generator, wide: float) -> Thing:
 
 
 def reception(rng: np.random.Generator) -> Thing:
-    """A reception desk with a screen and a lit sign behind it."""
+    """Return a reception desk with a screen and a lit sign behind it."""
     wood, wide = draw_wood(rng), float(rng.uniform(2.4, 3.4))
     stone = Finish("marble", rgb(0.85, 0.84, 0.81), rgb(0.55, 0.5, 0.45))
     parts = [slab(0.0, 0.0, 1.2, wide, 1.05, 0.4, wood), slab(0.0, 1.05, 1.12, wide + 0.1, 0.05, 0.6, stone)]
@@ -52,7 +52,7 @@ def reception(rng: np.random.Generator) -> Thing:
 
 
 def treadmill() -> Thing:
-    """A treadmill with a console."""
+    """Return a treadmill with a console."""
     parts = (
         slab(0.0, 0.1, 0.3, 0.8, 0.12, 1.5, DARK),
         slab(0.0, 0.22, 0.4, 0.5, 0.005, 1.35, plain(0.25, 0.25, 0.26)),
@@ -68,7 +68,7 @@ def treadmill() -> Thing:
 
 
 def weights(rng: np.random.Generator) -> Thing:
-    """A rack of dumbbells."""
+    """Return a rack of dumbbells."""
     parts = [slab(x, 0.0, 0.05, 0.06, 1.0, 0.45, DARK) for x in (-0.9, 0.9)]
     for up, deep in ((0.25, 0.3), (0.6, 0.2), (0.95, 0.1)):
         parts.append(slab(0.0, up, deep - 0.1, 1.8, 0.03, 0.28, STEEL))
@@ -81,7 +81,7 @@ def weights(rng: np.random.Generator) -> Thing:
 
 
 def bench_press(rng: np.random.Generator) -> Thing:
-    """A padded bench under a barbell."""
+    """Return a padded bench under a barbell."""
     pad = Finish("cloth", draw_color(rng, "black", "red", "navy")[1])
     parts = [
         slab(0.0, 0.42, 0.3, 0.32, 0.08, 1.2, pad),
@@ -95,7 +95,7 @@ def bench_press(rng: np.random.Generator) -> Thing:
 
 
 def workbench(rng: np.random.Generator) -> Thing:
-    """A workbench with a vice and tools hanging on a board."""
+    """Return a workbench with a vice and tools hanging on a board."""
     wood = draw_wood(rng, "light", "brown")
     parts = [slab(0.0, 0.82, 0.0, 2.0, 0.07, 0.7, wood), slab(0.0, 0.2, 0.05, 1.9, 0.04, 0.6, shade(wood, 0.8))]
     parts += legs(2.0, 0.7, 0.82, shade(wood, 0.85), thick=0.09)
@@ -118,7 +118,7 @@ def workbench(rng: np.random.Generator) -> Thing:
 
 
 def storage(rng: np.random.Generator) -> Thing:
-    """Metal shelves with boxes."""
+    """Return metal shelves with boxes."""
     parts = [slab(x, 0.0, z, 0.04, 1.9, 0.04, STEEL) for x in (-0.68, 0.68) for z in (0.02, 0.44)]
     for up in (0.15, 0.72, 1.28, 1.84):
         parts.append(slab(0.0, up, 0.0, 1.4, 0.03, 0.5, STEEL))
@@ -132,7 +132,7 @@ def storage(rng: np.random.Generator) -> Thing:
 
 
 def crates(rng: np.random.Generator) -> Thing:
-    """A small stack of cardboard boxes."""
+    """Return a small stack of cardboard boxes."""
     card = [Finish("screen", jitter(rng, rgb(0.68, 0.52, 0.35), 0.15), rgb(0.6, 0.45, 0.3)) for _ in range(3)]
     parts = (
         slab(-0.22, 0.0, 0.05, 0.5, 0.4, 0.42, card[0], 0.05),
@@ -143,7 +143,7 @@ def crates(rng: np.random.Generator) -> Thing:
 
 
 def car(rng: np.random.Generator) -> Thing:
-    """A parked car, its nose towards +z."""
+    """Return a parked car, its nose towards +z."""
     tint, color = draw_color(rng, "red", "blue", "white", "grey", "black", "dark green", "yellow", "navy")
     body, glass = Finish("plain", color), plain(0.08, 0.1, 0.12)
     parts = [slab(0.0, 0.3, 0.1, 1.75, 0.38, 4.2, body), slab(0.0, 0.66, 0.2, 1.68, 0.22, 4.0, body)]
@@ -159,14 +159,14 @@ def car(rng: np.random.Generator) -> Thing:
 
 
 def garage_door(rng: np.random.Generator, wide: float) -> Thing:
-    """A wide door of slats."""
+    """Return a wide door of slats."""
     metal = Finish("slats", jitter(rng, rgb(0.82, 0.82, 0.8), 0.1), rgb(0.5, 0.5, 0.5), 0.5)
     parts = (slab(0.0, 0.0, 0.0, wide, 2.2, 0.05, metal), slab(0.0, 2.2, 0.0, wide + 0.2, 0.12, 0.1, DARK))
     return Thing("a garage door", parts, wide + 0.2, 0.12, 2.32)
 
 
 def pew(wood: Finish, wide: float) -> Thing:
-    """A long bench with a back, its front towards +z."""
+    """Return a long bench with a back, its front towards +z."""
     parts = [
         slab(0.0, 0.42, 0.08, wide, 0.05, 0.42, wood),
         slab(0.0, 0.42, 0.0, wide, 0.5, 0.06, wood),
@@ -177,7 +177,7 @@ def pew(wood: Finish, wide: float) -> Thing:
 
 
 def altar() -> Thing:
-    """Steps, a table with a white cloth, candles and a cross behind it."""
+    """Return steps, a table with a white cloth, candles and a cross behind it."""
     stone = plain(0.6, 0.57, 0.52)
     parts = [slab(0.0, 0.0, 0.0, 4.2, 0.15, 2.4, stone), slab(0.0, 0.15, 0.0, 3.4, 0.15, 1.8, stone)]
     parts += [
@@ -190,7 +190,7 @@ def altar() -> Thing:
 
 
 def pillar(finish: Finish, radius: float, high: float) -> Thing:
-    """A column with a base and a capital."""
+    """Return a column with a base and a capital."""
     parts = (
         slab(0.0, 0.0, 0.0, 2.7 * radius, 0.3, 2.7 * radius, finish),
         pole(0.0, 0.3, 1.35 * radius, radius, high - 0.65, finish),
@@ -201,7 +201,7 @@ def pillar(finish: Finish, radius: float, high: float) -> Thing:
 
 
 def statue(rng: np.random.Generator) -> Thing:
-    """A figure or an abstract sculpture on a plinth."""
+    """Return a figure or an abstract sculpture on a plinth."""
     plinth = plain(0.88, 0.87, 0.85)
     stone = Finish("plaster", rgb(0.8, 0.78, 0.74)) if rng.random() < 0.6 else Finish("plaster", rgb(0.35, 0.24, 0.15))
     parts = [slab(0.0, 0.0, 0.0, 0.6, 0.9, 0.6, plinth)]
@@ -220,7 +220,7 @@ def statue(rng: np.random.Generator) -> Thing:
 
 
 def showcase(rng: np.random.Generator) -> Thing:
-    """A low display case with objects on a pale cloth."""
+    """Return a low display case with objects on a pale cloth."""
     parts = [
         slab(0.0, 0.0, 0.05, 1.3, 0.85, 0.6, draw_wood(rng, "dark", "brown")),
         slab(0.0, 0.85, 0.0, 1.4, 0.03, 0.7, plain(0.9, 0.88, 0.82)),
@@ -232,7 +232,7 @@ def showcase(rng: np.random.Generator) -> Thing:
 
 
 def seat(rng: np.random.Generator) -> Thing:
-    """A padded bench without a back."""
+    """Return a padded bench without a back."""
     cloth = Finish("cloth", draw_color(rng, "black", "grey", "brown", "red", "navy")[1])
     parts = (
         slab(0.0, 0.3, 0.0, 1.6, 0.14, 0.5, cloth),

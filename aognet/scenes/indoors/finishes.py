@@ -57,13 +57,13 @@ class Grains:
         self.veins, self.shapes, self.leaf = Noise(rng, 0.7), Noise(rng, 0.3), Noise(rng, 0.05)
 
     def albedo(self, kind: str, spots: SurfacePoints) -> np.ndarray:
-        """Colour (n, 3) of surfaces of a kind."""
+        """Return colour (n, 3) of surfaces of a kind."""
         paint = FINISHES.get(kind)
         return np.clip(spots.color if paint is None else paint(self, spots), 0, 0.95)
 
 
 def _wood(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Planks along b, each of another tone, with grain along them."""
+    """Return the colours of planks along b, each of another tone, with grain along them."""
     plank, length = np.floor(s.a / s.size), 1.7
     shift = cell_values(plank, plank * 0 + 1)
     tone = cell_values(plank, np.floor(s.b / length + shift))
@@ -74,7 +74,7 @@ def _wood(grains: Grains, s: SurfacePoints) -> np.ndarray:
 
 
 def _herringbone(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Parquet of short blocks laid at right angles."""
+    """Return the colours of parquet of short blocks laid at right angles."""
     x, y = (s.a + s.b) / s.size * 0.7071, (s.b - s.a) / s.size * 0.7071
     i, j = np.floor(x), np.floor(y)
     # Blocks 1 x 4: which way a cell lies repeats along the diagonal.
@@ -100,7 +100,7 @@ def _tiles(grains: Grains, s: SurfacePoints) -> np.ndarray:
 
 
 def _subway(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Flat glazed tiles in running bond."""
+    """Return the colours of flat glazed tiles in running bond."""
     return _bond(s, s.size * 0.5, 0.004, 0.06, 0.6)
 
 
@@ -133,7 +133,7 @@ def _carpet(grains: Grains, s: SurfacePoints) -> np.ndarray:
 
 
 def _rug(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """A border, an inner field with a lattice, fringes left out."""
+    """Return the colours of a border, an inner field with a lattice, fringes left out."""
     edge = s.edge
     border = np.clip((0.16 - edge) / s.footprint + 0.5, 0, 1) * np.clip((edge - 0.05) / s.footprint + 0.5, 0, 1)
     lattice = stripes(s.a + s.b, s.size, 0.2, s.footprint) + stripes(s.a - s.b, s.size, 0.2, s.footprint)
@@ -147,7 +147,7 @@ def _paper(grains: Grains, s: SurfacePoints) -> np.ndarray:
 
 
 def _flowers(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Wallpaper with a small ornament in every other cell."""
+    """Return the colours of wallpaper with a small ornament in every other cell."""
     row = np.floor(s.b / s.size)
     x, y = (s.a / s.size + 0.5 * (row % 2)) % 1 - 0.5, s.b / s.size - row - 0.5
     petals = 0.24 + 0.09 * np.cos(5 * np.arctan2(y, x))
@@ -156,7 +156,7 @@ def _flowers(grains: Grains, s: SurfacePoints) -> np.ndarray:
 
 
 def _half(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Panelling in the second colour below a rail at 95 cm."""
+    """Return the colours of panelling in the second colour below a rail at 95 cm."""
     low = np.clip((0.95 - s.b) / s.footprint + 0.5, 0, 1)
     grooves = stripes(s.a, 0.12, 0.05, s.footprint) * 0.3
     rail = np.clip((0.03 - np.abs(s.b - 0.95)) / s.footprint + 0.5, 0, 1) * 0.12
@@ -180,13 +180,13 @@ def _concrete(grains: Grains, s: SurfacePoints) -> np.ndarray:
 
 
 def _stone(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Ashlar: large blocks in courses."""
+    """Return the colours of ashlar: large blocks in courses."""
     rough = 1 + 0.07 * grains.grain(s.points, s.footprint) + 0.06 * grains.cloud(s.points)
     return _bond(s, s.size * 0.5, 0.012, 0.16, 0.45) * rough[:, None]
 
 
 def _veneer(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Wood without planks, its grain along the longer side, each face of another tone."""
+    """Return the colours of wood without planks, its grain along the longer side, each face of another tone."""
     upright = s.high > s.wide
     across, along = np.where(upright, s.a, s.b), np.where(upright, s.b, s.a)
     places = np.stack([across, along * np.float32(0.1), s.face * np.float32(0.173)], 1).astype(np.float32)
@@ -202,13 +202,13 @@ def _cloth(grains: Grains, s: SurfacePoints) -> np.ndarray:
 
 
 def _drape(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Cloth in upright folds."""
+    """Return the colours of cloth in upright folds."""
     folds = np.sin(2 * np.pi * (s.a / 0.11) + 1.5 * grains.shapes(s.points * np.array([1, 0.2, 1], np.float32)))
     return s.color * (0.85 + 0.2 * folds / (1 + (20 * s.footprint) ** 2))[:, None]
 
 
 def _books(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Rows of spines of many colours and heights; the second colour is the wood of the shelf."""
+    """Return the colours of rows of spines of many colours and heights; the second colour is the wood of the shelf."""
     spine, shelf = np.floor(s.a / 0.042), np.floor(s.b / 0.33)
     dice = [cell_values(spine, shelf, s.face + channel) for channel in range(4)]
     hue = _SPINES[(dice[0] * len(_SPINES)).astype(int)] * (0.7 + 0.6 * dice[3])[:, None]
@@ -233,7 +233,9 @@ _SPINES = np.stack(
 
 
 def _picture(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """A framed painting: land under a sky, an abstract of fields, or a portrait's dark shape, by its face's number."""
+    """Return the colours of a framed painting: land under a sky, an abstract of fields, or a portrait's dark shape, by
+    its face's number.
+    """
     turn = cell_values(s.face)
     x, y = s.a / s.wide - 0.5, s.b / s.high - 0.5
     wave = 0.25 * grains.shapes(s.points)
@@ -258,12 +260,12 @@ def _leaves(grains: Grains, s: SurfacePoints) -> np.ndarray:
 
 
 def _slats(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Grooves across, as of a radiator, a shutter or a garage door."""
+    """Return the colours of grooves across, as of a radiator, a shutter or a garage door."""
     return blend(s.color, s.second, stripes(s.b, s.size, 0.16, s.footprint))
 
 
 def _boards(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Boards along a, as of a wooden ceiling."""
+    """Return the colours of boards along a, as of a wooden ceiling."""
     board = np.floor(s.b / s.size)
     places = np.stack([s.b, s.a * np.float32(0.08), board], 1)
     tone = 0.86 + 0.28 * cell_values(board) + 0.1 * grains.grain(places, s.footprint)
@@ -271,13 +273,13 @@ def _boards(grains: Grains, s: SurfacePoints) -> np.ndarray:
 
 
 def _drawers(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Fronts ``size`` high (or wide, on low wide faces) with dark gaps."""
+    """Return the colours of fronts ``size`` high (or wide, on low wide faces) with dark gaps."""
     lines = stripes(s.b, s.size, 0.012 / s.size, s.footprint)
     return _veneer(grains, s) * (1 - 0.7 * np.clip(lines, 0, 1))[:, None]
 
 
 def _door(grains: Grains, s: SurfacePoints) -> np.ndarray:
-    """Two sunk panels."""
+    """Return the colours of two sunk panels."""
     middle = 0.45 * s.high
     x = np.minimum(s.a, s.wide - s.a) - 0.13
     y = np.where(s.b > middle, np.minimum(s.b - middle, s.high - s.b), np.minimum(s.b, middle - s.b)) - 0.1

@@ -11,7 +11,9 @@ from aognet.scenes.words import article
 
 
 def counter(front: Finish, top: Finish, wide: float, noun: str, upper: bool, extra: str = "") -> Thing:
-    """A stretch of kitchen: base units, worktop, and wall cupboards if ``upper``; ``extra``: "sink" or "stove"."""
+    """Return a stretch of kitchen: base units, worktop, and wall cupboards if ``upper``; ``extra``: "sink" or
+    "stove".
+    """
     count = max(1, round(wide / 0.6))
     parts = [slab(0.0, 0.1, 0.0, wide, 0.77, 0.58, shade(front, 0.9)), slab(0.0, 0.0, 0.0, wide, 0.1, 0.52, DARK)]
     parts.append(slab(0.0, 0.87, 0.0, wide, 0.04, 0.63, top))
@@ -41,7 +43,7 @@ def counter(front: Finish, top: Finish, wide: float, noun: str, upper: bool, ext
 
 
 def fridge(rng: np.random.Generator) -> Thing:
-    """A fridge with a freezer."""
+    """Return a fridge with a freezer."""
     body = STEEL if rng.random() < 0.5 else WHITE
     parts = (
         slab(0.0, 0.03, 0.0, 0.62, 1.8, 0.6, shade(body, 0.85)),
@@ -54,7 +56,7 @@ def fridge(rng: np.random.Generator) -> Thing:
 
 
 def island(rng: np.random.Generator, front: Finish, top: Finish) -> Thing:
-    """A kitchen island with stools."""
+    """Return a kitchen island with stools."""
     wide, seat = float(rng.uniform(1.5, 2.1)), draw_wood(rng)
     parts = [slab(0.0, 0.08, 0.45, wide - 0.1, 0.8, 0.65, front), slab(0.0, 0.88, 0.3, wide, 0.04, 0.9, top)]
     for number in range(3):
@@ -70,7 +72,7 @@ def island(rng: np.random.Generator, front: Finish, top: Finish) -> Thing:
 
 
 def bathtub(rng: np.random.Generator) -> Thing:
-    """A bathtub with a tap."""
+    """Return a bathtub with a tap."""
     parts = [slab(0.0, 0.0, 0.0, 1.7, 0.5, 0.75, WHITE)]
     parts += [slab(0.0, 0.5, 0.0, 1.7, 0.06, 0.08, WHITE), slab(0.0, 0.5, 0.67, 1.7, 0.06, 0.08, WHITE)]
     parts += [slab(side * 0.8, 0.5, 0.08, 0.1, 0.06, 0.59, WHITE) for side in (-1, 1)]
@@ -81,7 +83,7 @@ def bathtub(rng: np.random.Generator) -> Thing:
 
 
 def washbasin(rng: np.random.Generator) -> Thing:
-    """A basin on a cabinet under a mirror."""
+    """Return a basin on a cabinet under a mirror."""
     wide, wood = float(rng.uniform(0.6, 1.2)), draw_wood(rng)
     mirror = Finish("screen", rgb(0.8, 0.84, 0.86), rgb(0.5, 0.5, 0.5))
     parts = (
@@ -97,7 +99,7 @@ def washbasin(rng: np.random.Generator) -> Thing:
 
 
 def toilet() -> Thing:
-    """A toilet with its tank."""
+    """Return a toilet with its tank."""
     parts = (
         slab(0.0, 0.4, 0.0, 0.38, 0.38, 0.17, WHITE),
         slab(0.0, 0.78, 0.0, 0.4, 0.03, 0.19, WHITE),
@@ -111,7 +113,7 @@ def toilet() -> Thing:
 
 
 def shower() -> Thing:
-    """A shower tray with a rail, a head and a curtain half drawn."""
+    """Return a shower tray with a rail, a head and a curtain half drawn."""
     cloth = Finish("drape", rgb(0.85, 0.88, 0.9))
     parts = (
         slab(0.0, 0.0, 0.0, 0.9, 0.1, 0.9, WHITE),
@@ -125,7 +127,7 @@ def shower() -> Thing:
 
 
 def door(rng: np.random.Generator, wide: float = 0.88, high: float = 2.05) -> Thing:
-    """A closed door in its frame; two leaves where it is wide."""
+    """Return a closed door in its frame; two leaves where it is wide."""
     tint, color = draw_color(rng, "white", "white", "brown", "brown", "blue", "dark green", "grey")
     wood = Finish("door", draw_wood(rng).color if tint == "brown" else color)
     name = "a wooden" if tint == "brown" else article(tint)
@@ -145,7 +147,7 @@ def door(rng: np.random.Generator, wide: float = 0.88, high: float = 2.05) -> Th
 
 
 def curtain(cloth: Finish, wide: float, low: float, high: float) -> Thing:
-    """Cloth hanging in folds in front of a wall."""
+    """Return cloth hanging in folds in front of a wall."""
     parts = tuple(
         Part("column", (x, low, 0.09 + 0.025 * (number % 2)), (0.1, high - low, 0.1), cloth)
         for number, x in enumerate(np.arange(-wide / 2 + 0.04, wide / 2 - 0.03, 0.075))
@@ -154,12 +156,12 @@ def curtain(cloth: Finish, wide: float, low: float, high: float) -> Thing:
 
 
 def rail(wide: float, up: float) -> Thing:
-    """The rod that curtains hang from."""
+    """Return the rod that curtains hang from."""
     return Thing("", (slab(0.0, up, 0.08, wide, 0.025, 0.025, BRASS),), wide, 0.12, up)
 
 
 def picture(rng: np.random.Generator, wide: float, high: float, middle: float, noun: str = "a picture") -> Thing:
-    """A framed picture; heights above the floor."""
+    """Return a framed picture; heights above the floor."""
     frame = rgb(*((0.12, 0.1, 0.1), (0.7, 0.6, 0.4), (0.45, 0.3, 0.2))[int(rng.integers(3))])
     look = Finish("picture", rgb(*rng.uniform(0.15, 0.85, 3)), frame)
     parts = (slab(0.0, middle - high / 2, 0.0, wide, high, 0.035, look),)
@@ -167,7 +169,7 @@ def picture(rng: np.random.Generator, wide: float, high: float, middle: float, n
 
 
 def rug(rng: np.random.Generator, wide: float, deep: float) -> Thing:
-    """A flat rug."""
+    """Return a flat rug."""
     tint, color = draw_color(rng, "red", "blue", "beige", "grey", "green", "brown", "navy", "cream")
     second = draw_color(rng, "cream", "yellow", "navy", "red", "dark green", "white")[1]
     parts = (slab(0.0, 0.0, -deep / 2, wide, 0.012, deep, Finish("rug", color, second, float(rng.uniform(0.08, 0.3)))),)
@@ -175,7 +177,7 @@ def rug(rng: np.random.Generator, wide: float, deep: float) -> Thing:
 
 
 def board(rng: np.random.Generator, wide: float) -> Thing:
-    """A blackboard or a whiteboard on the wall."""
+    """Return a blackboard or a whiteboard on the wall."""
     dark = rng.random() < 0.5
     surface = rgb(0.1, 0.2, 0.15) if dark else rgb(0.93, 0.94, 0.94)
     rim = rgb(0.5, 0.36, 0.22) if dark else rgb(0.6, 0.6, 0.6)
@@ -187,14 +189,14 @@ def board(rng: np.random.Generator, wide: float) -> Thing:
 
 
 def radiator(wide: float) -> Thing:
-    """A ribbed radiator on the wall."""
+    """Return a ribbed radiator on the wall."""
     ribs = Finish("paper", rgb(0.92, 0.92, 0.9), rgb(0.7, 0.7, 0.69), 0.08)
     parts = (slab(0.0, 0.14, 0.03, wide, 0.55, 0.1, ribs), slab(0.0, 0.69, 0.03, wide, 0.015, 0.1, WHITE))
     return Thing("a radiator", parts, wide, 0.14, 0.72)
 
 
 def clock() -> Thing:
-    """A round clock high on the wall."""
+    """Return a round clock high on the wall."""
     face = Finish("plain", rgb(0.94, 0.94, 0.92))
     parts = (
         Part("wheel", (0.0, 1.9, 0.02), (0.04, 0.34, 0.34), DARK, np.pi / 2),

@@ -1,4 +1,4 @@
-"""Where furniture goes: along walls, on walls, in the open floor or in rows, without overlaps and out of the camera."""
+"""Placing furniture: along walls, on walls, on the open floor or in rows, without overlaps and away from the camera."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _DIM = 10 * LUX  # lamps below that are off
 
 @dataclass(frozen=True)
 class Part:
-    """A solid of a thing: x along it, y up from the floor, z to its front; ``low`` is the middle of its bottom."""
+    """A solid of a thing: x along it, y up from the floor, z to its front. ``low`` is the middle of its bottom."""
 
     shape: str  # "box", "column", "gable" (its ridge along z) or "wheel" (its axle along x)
     low: tuple[float, float, float]
@@ -43,7 +43,7 @@ class Thing:
 
 @dataclass
 class Furnisher:
-    """Puts things into a room and remembers where."""
+    """Places things in a room and remembers where."""
 
     rng: np.random.Generator
     room: Room
@@ -53,7 +53,7 @@ class Furnisher:
     things: int = 0
 
     def against(self, thing: Thing, away: float = 0.01, front: float = 0.0, walls: Sequence[int] | None = None) -> bool:
-        """Puts a thing with its back to a wall, ``front`` metres free before it, if there is room."""
+        """Put a thing with its back to a wall, ``front`` metres free before it, if there is room."""
         for _ in range(24):
             found = self.slot(thing, walls)
             if found is None:
@@ -65,7 +65,9 @@ class Furnisher:
         return False
 
     def lean(self, thing: Thing, away: float, front: float) -> tuple[int, float] | None:
-        """As ``against``, tried once; on which wall and where along it the thing stands."""
+        """Try once what ``against`` does. Return on which wall the thing stands, and where along it; None without
+        room.
+        """
         found = self.slot(thing)
         if found is None or not self.put(thing, self.room.shell.walls[found[0]], found[1], away, front):
             return None
@@ -73,7 +75,7 @@ class Furnisher:
         return found
 
     def slot(self, thing: Thing, walls: Sequence[int] | None = None, gap: float = 0.06) -> tuple[int, float] | None:
-        """A wall and the middle of a free stretch of it."""
+        """Return a wall and the middle of a free stretch of it."""
         all_walls = self.room.shell.walls
         choices = range(len(all_walls)) if walls is None else walls
         # Long walls are tried more often.
@@ -92,15 +94,15 @@ class Furnisher:
         return None
 
     def free_on_wall(self, wall: int, start: float, end: float, low: float, high: float) -> bool:
-        """Whether a rectangle of a wall is not taken."""
+        """Return whether a rectangle of a wall is not taken."""
         return all(w != wall or end < a or start > b or high < c or low > d for w, a, b, c, d in self.on_walls)
 
     def claim(self, wall: int, at: float, thing: Thing) -> None:
-        """Takes the part of a wall that a thing covers."""
+        """Take the part of a wall that a thing covers."""
         self.on_walls.append((wall, at - thing.wide / 2, at + thing.wide / 2, thing.low, thing.high))
 
     def hang(self, thing: Thing, walls: Sequence[int] | None = None) -> bool:
-        """Puts a thing on a wall, above what stands there."""
+        """Put a thing on a wall, above what stands there."""
         found = self.slot(thing, walls, 0.12)
         if found is None:
             return False
@@ -113,11 +115,11 @@ class Furnisher:
         return True
 
     def put(self, thing: Thing, wall: Wall, at: float, away: float, front: float = 0.0) -> bool:
-        """Puts a thing ``at`` metres along a wall and ``away`` from it unless something is there."""
+        """Put a thing ``at`` metres along a wall and ``away`` from it unless something is there."""
         return self.stand(thing, wall.point(at, away, 0.0)[[0, 2]], wall.yaw, front)
 
     def stand(self, thing: Thing, place: np.ndarray, yaw: float, front: float = 0.0, clear: float = 0.45) -> bool:
-        """Puts the middle of a thing's back at ``place`` (x, z), its front turned by ``yaw``, if there is room."""
+        """Put the middle of a thing's back at ``place`` (x, z), its front turned by ``yaw``, if there is room."""
         x, z = _axes(yaw)
         sides = [(-0.5, 0.0), (0.5, 0.0), (0.5, 1.0), (-0.5, 1.0)]
         area = np.array([place + x * thing.wide * a + z * (thing.deep + front) * b for a, b in sides])
@@ -134,7 +136,7 @@ class Furnisher:
         return True
 
     def free(self, thing: Thing, margin: float = 0.5, tries: int = 40, clear: float = 0.7) -> bool:
-        """Puts a thing somewhere on the open floor, square to the walls."""
+        """Put a thing somewhere on the open floor, square to the walls."""
         shell = self.room.shell
         for _ in range(tries):
             place = self.rng.uniform(shell.low + margin, shell.high - margin)
@@ -147,11 +149,11 @@ class Furnisher:
         return False
 
     def add(self, thing: Thing, place: np.ndarray, yaw: float = 0.0) -> None:
-        """Puts a thing there without asking: lamps, rugs."""
+        """Put a thing there without asking: lamps, rugs."""
         self._build(thing, np.asarray(place, float), yaw)
 
     def open(self, opening: Opening, wall: int, at: float) -> None:
-        """Cuts an opening into the shell and keeps the wall before it free."""
+        """Cut an opening into the shell and keep the wall before it free."""
         half = (opening.right - opening.left) / 2
         self.room.openings.append(opening)
         self.on_walls.append((wall, at - half - 0.08, at + half + 0.08, opening.low - 0.05, opening.high + 0.1))
@@ -194,7 +196,7 @@ def _shape(part: Part, low: np.ndarray, yaw: float) -> Solid:
 
 
 def _prism(center: np.ndarray, axis: np.ndarray, radius: float, long: float, sides: int) -> Solid:
-    """A prism around an axis (3,), of a length, whose sides touch a cylinder of that radius."""
+    """Return a prism around an axis (3,), of a length, whose sides touch a cylinder of that radius."""
     first = np.cross(axis, [0.0, 1.0, 0.0] if abs(axis[1]) < 0.5 else [1.0, 0.0, 0.0])
     second = np.cross(axis, first)
     angles = np.arange(2 * sides) * np.pi / sides
@@ -209,7 +211,7 @@ def _prism(center: np.ndarray, axis: np.ndarray, radius: float, long: float, sid
 
 
 def _distance(corners: np.ndarray) -> float:
-    """Metres from the camera's foot to a rectangle, 0 inside."""
+    """Return the distance in metres from the camera's foot to a rectangle, 0 inside."""
     steps = np.roll(corners, -1, 0) - corners
     cross = steps[:, 0] * -corners[:, 1] + steps[:, 1] * corners[:, 0]
     if (cross >= 0).all() or (cross <= 0).all():
@@ -219,7 +221,7 @@ def _distance(corners: np.ndarray) -> float:
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two rectangles overlap: no axis separates them."""
+    """Return whether two rectangles overlap: no axis separates them."""
     for corners in (first, second):
         for side in (corners[1] - corners[0], corners[3] - corners[0]):
             a, b = first @ side, second @ side

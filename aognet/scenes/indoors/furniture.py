@@ -10,17 +10,17 @@ from aognet.scenes.words import article
 
 
 def slab(x: float, y: float, z: float, wide: float, high: float, deep: float, finish: Finish, yaw: float = 0.0) -> Part:
-    """A box: ``x`` its middle, ``y`` its bottom, ``z`` its back."""
+    """Return a box: ``x`` its middle, ``y`` its bottom, ``z`` its back."""
     return Part("box", (x, y, z + deep / 2), (wide, high, deep), finish, yaw)
 
 
 def pole(x: float, y: float, z: float, radius: float, high: float, finish: Finish) -> Part:
-    """A round column around (x, z)."""
+    """Return a round column around (x, z)."""
     return Part("column", (x, y, z), (2 * radius, high, 2 * radius), finish)
 
 
 def legs(wide: float, deep: float, high: float, finish: Finish, back: float = 0.0, thick: float = 0.05) -> list[Part]:
-    """Four legs just inside a rectangle."""
+    """Return four legs just inside a rectangle."""
     return [
         slab(x * (wide / 2 - thick / 2 - 0.02), 0.0, back + z, thick, high, thick, finish)
         for x in (-1, 1)
@@ -29,7 +29,7 @@ def legs(wide: float, deep: float, high: float, finish: Finish, back: float = 0.
 
 
 def sofa(rng: np.random.Generator, wide: float | None = None) -> Thing:
-    """A sofa with cushions, or an armchair where it is narrow."""
+    """Return a sofa with cushions, or an armchair where it is narrow."""
     tint, cloth = draw_cloth(rng, "grey", "blue", "green", "red", "beige", "brown", "dark grey", "navy", "orange")
     wide = float(rng.uniform(1.7, 2.5)) if wide is None else wide
     arm, seat, back = rng.uniform(0.14, 0.22), 0.42, rng.uniform(0.74, 0.86)
@@ -54,12 +54,12 @@ def sofa(rng: np.random.Generator, wide: float | None = None) -> Thing:
 
 
 def armchair(rng: np.random.Generator) -> Thing:
-    """A sofa for one."""
+    """Return a sofa for one."""
     return sofa(rng, float(rng.uniform(0.8, 0.95)))
 
 
 def low_table(rng: np.random.Generator) -> Thing:
-    """A coffee table with a few things on it."""
+    """Return a coffee table with a few things on it."""
     wood, wide = draw_wood(rng), float(rng.uniform(0.8, 1.2))
     parts = [slab(0.0, 0.36, 0.0, wide, 0.04, 0.6, wood)]
     parts.append(slab(0.0, 0.14, 0.04, wide - 0.1, 0.02, 0.52, shade(wood, 0.8)))
@@ -70,7 +70,7 @@ def low_table(rng: np.random.Generator) -> Thing:
 
 
 def television(rng: np.random.Generator) -> Thing:
-    """A flat screen on a low cabinet."""
+    """Return a flat screen on a low cabinet."""
     wood, wide = draw_wood(rng), float(rng.uniform(1.4, 1.9))
     front = Finish("drawers", wood.color, size=0.2)
     screen = Finish("screen", rgb(0.09, 0.1, 0.12), rgb(0.03, 0.03, 0.03))
@@ -84,7 +84,7 @@ def television(rng: np.random.Generator) -> Thing:
 
 
 def bookshelf(rng: np.random.Generator, wide: float | None = None, high: float | None = None) -> Thing:
-    """Shelves full of books."""
+    """Return shelves full of books."""
     wood = draw_wood(rng)
     wide = float(rng.uniform(0.8, 1.8)) if wide is None else wide
     high = float(rng.uniform(1.5, 2.1)) if high is None else high
@@ -96,7 +96,7 @@ def bookshelf(rng: np.random.Generator, wide: float | None = None, high: float |
 
 
 def cabinet(rng: np.random.Generator, noun: str, wide: float, high: float, deep: float) -> Thing:
-    """A wooden or painted case with doors (tall) or drawers (low)."""
+    """Return a wooden or painted case with doors (tall) or drawers (low)."""
     wood = draw_wood(rng)
     if rng.random() < 0.3:
         wood = Finish("plain", draw_color(rng, "white", "cream", "grey", "dark green")[1])
@@ -114,7 +114,7 @@ def cabinet(rng: np.random.Generator, noun: str, wide: float, high: float, deep:
 
 
 def bed(rng: np.random.Generator) -> Thing:
-    """A bed with a head, a mattress, a blanket and pillows, its head at the wall."""
+    """Return a bed with a head, a mattress, a blanket and pillows, its head at the wall."""
     tint, cover = draw_cloth(rng, "white", "blue", "grey", "red", "green", "beige", "navy", "pink", "yellow")
     wood, wide = draw_wood(rng), float(rng.choice([0.95, 1.45, 1.7, 1.85]))
     linen = Finish("cloth", rgb(0.92, 0.91, 0.89))
@@ -136,7 +136,7 @@ def bed(rng: np.random.Generator) -> Thing:
 
 
 def chair(rng: np.random.Generator, wood: Finish, x: float, z: float, yaw: float) -> list[Part]:
-    """A plain chair whose seat is at (x, z); it looks towards its own +z turned by ``yaw``."""
+    """Return a plain chair whose seat is at (x, z); it looks towards its own +z turned by ``yaw``."""
     c, s = np.cos(yaw), np.sin(yaw)
 
     def at(a: float, up: float, b: float, size: tuple[float, float, float], finish: Finish) -> Part:
@@ -149,7 +149,7 @@ def chair(rng: np.random.Generator, wood: Finish, x: float, z: float, yaw: float
 
 
 def dining_table(rng: np.random.Generator, wide: float | None = None) -> Thing:
-    """A table with chairs on both long sides."""
+    """Return a table with chairs on both long sides."""
     wood, seat = draw_wood(rng), draw_wood(rng)
     wide = float(rng.choice([1.4, 1.8, 2.2])) if wide is None else wide
     back = 0.55
@@ -169,7 +169,7 @@ def dining_table(rng: np.random.Generator, wide: float | None = None) -> Thing:
 
 
 def cafe_table(rng: np.random.Generator, wood: Finish, seat: Finish) -> Thing:
-    """A small round table with two chairs."""
+    """Return a small round table with two chairs."""
     parts = [
         pole(0.0, 0.72, 0.95, 0.36, 0.03, wood),
         pole(0.0, 0.0, 0.95, 0.035, 0.72, DARK),
@@ -181,7 +181,7 @@ def cafe_table(rng: np.random.Generator, wood: Finish, seat: Finish) -> Thing:
 
 
 def desk(rng: np.random.Generator) -> Thing:
-    """A desk with a screen, a keyboard and an office chair."""
+    """Return a desk with a screen, a keyboard and an office chair."""
     wood = Finish("plain", rgb(0.88, 0.88, 0.87)) if rng.random() < 0.35 else draw_wood(rng)
     wide, dark = float(rng.uniform(1.3, 1.7)), Finish("cloth", jitter(rng, rgb(0.2, 0.21, 0.24), 0.4))
     metal = STEEL if rng.random() < 0.6 else DARK
@@ -203,7 +203,7 @@ def desk(rng: np.random.Generator) -> Thing:
 
 
 def school_desk(rng: np.random.Generator, wood: Finish, seat: Finish) -> Thing:
-    """A small table for two with chairs, facing +z."""
+    """Return a small table for two with chairs, facing +z."""
     parts = [slab(0.0, 0.7, 0.45, 1.2, 0.025, 0.5, wood)]
     parts += legs(1.2, 0.5, 0.7, STEEL, 0.45, 0.035)
     for x in (-0.3, 0.3):
@@ -213,7 +213,7 @@ def school_desk(rng: np.random.Generator, wood: Finish, seat: Finish) -> Thing:
 
 
 def plant(rng: np.random.Generator) -> Thing:
-    """A plant in a pot."""
+    """Return a plant in a pot."""
     high = float(rng.uniform(0.8, 1.6))
     pot = Finish("plain", draw_color(rng, "white", "orange", "dark grey", "brown")[1])
     green = Finish("leaves", jitter(rng, rgb(0.2, 0.42, 0.16), 0.25))
@@ -227,7 +227,7 @@ def plant(rng: np.random.Generator) -> Thing:
 
 
 def fireplace(rng: np.random.Generator, lit: bool) -> Thing:
-    """A chimney breast with a mantelpiece, and a fire in it if ``lit``."""
+    """Return a chimney breast with a mantelpiece, and a fire in it if ``lit``."""
     bricks = Finish("brick", rgb(0.5, 0.27, 0.2), rgb(0.66, 0.63, 0.58), 0.22)
     stone = bricks if rng.random() < 0.5 else Finish("marble", rgb(0.85, 0.84, 0.81), rgb(0.6, 0.58, 0.56))
     parts = [slab(0.0, 0.0, 0.0, 0.9, 0.75, 0.06, plain(0.06, 0.055, 0.05))]

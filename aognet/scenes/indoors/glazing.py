@@ -14,7 +14,7 @@ from aognet.scenes.indoors.shells import Wall
 
 @dataclass(frozen=True)
 class Style:
-    """A shape of window in metres; ``top`` counts from the floor, 0: just under the ceiling."""
+    """A shape of window in metres. ``top`` counts from the floor; 0 means just under the ceiling."""
 
     noun: str
     wide: tuple[float, float]
@@ -43,7 +43,7 @@ STYLES = {
 
 
 def glaze(f: Furnisher, style: Style, wall: int, most: int) -> None:
-    """Cuts up to ``most`` windows of a style in a row into an outer wall."""
+    """Cut up to ``most`` windows of a style in a row into an outer wall."""
     place = f.room.shell.walls[wall]
     top = style.top if style.top else min(place.height - 0.35, 6.5)
     top = min(top, place.height - 0.12)
@@ -91,7 +91,7 @@ def _drape(
 
 
 def skylight(f: Furnisher) -> bool:
-    """A window in the ceiling, upright along the slope where it has one."""
+    """Cut a window into the ceiling, upright along the slope if there is one. Return whether there was room."""
     shell = f.room.shell
     face = shell.floor_face + 1 + int(f.rng.integers(len(shell.normals) - shell.floor_face - 1))
     wide, long = f.room.frames[face].size
@@ -108,7 +108,7 @@ def skylight(f: Furnisher) -> bool:
 
 
 def doorway(f: Furnisher, wide: float, high: float) -> bool:
-    """An open doorway to a dim room next door."""
+    """Cut an open doorway to a dim room next door. Return whether there was room."""
     walls = [i for i, wall in enumerate(f.room.shell.walls) if wall.face >= 0 and wall.length > wide + 0.8]
     for _ in range(8):
         if not walls:
@@ -133,7 +133,7 @@ def doorway(f: Furnisher, wide: float, high: float) -> bool:
 
 
 def _middle(f: Furnisher, wall: int, at: float) -> tuple[int, float]:
-    """The face of a wall and the coordinate along its frame of a place on it."""
+    """Return the face of a wall, and the coordinate along its frame of a place on it."""
     place = f.room.shell.walls[wall]
     frame = f.room.frames[place.face]
     return place.face, float((place.point(at, 0.0, f.room.shell.floor) - frame.origin) @ frame.u)

@@ -8,7 +8,7 @@ from aognet.scenes.indoors.palette import NEUTRAL, WARM
 
 
 def _open_above(f: Furnisher, place: np.ndarray) -> bool:
-    """Whether a skylight is above a place on the plan."""
+    """Return whether a skylight is above a place on the plan."""
     shell = f.room.shell
     point = np.array([place[0], shell.ceiling_at(float(place[0]), float(place[1])), place[1]])
     for opening in f.room.openings:
@@ -21,7 +21,7 @@ def _open_above(f: Furnisher, place: np.ndarray) -> bool:
 
 
 def light_up(f: Furnisher, style: str, on: float) -> None:
-    """Lamps under the ceiling of one style; ``on`` scales their light."""
+    """Hang lamps of one style under the ceiling. ``on`` scales their light."""
     shell, rng = f.room.shell, f.rng
     middle = (shell.low + shell.high) / 2
     on = max(on, 0.01)

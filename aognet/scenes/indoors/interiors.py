@@ -32,7 +32,7 @@ _WHEN = {
 
 
 class FurnishedRoom(Indoors):
-    """A room that can tell what is in it."""
+    """A room that can describe what is in it."""
 
     def __init__(self, rng: np.random.Generator, room: Room, name: str, caption: str):
         super().__init__(rng, room)
@@ -41,12 +41,12 @@ class FurnishedRoom(Indoors):
         self.discs: Sequence[Disc] = room.sky.discs
 
     def tell(self, view: SceneView) -> str:
-        """A caption that is true of the view."""
+        """Return a caption that is true of the view."""
         return tell_view(self.name, view)
 
 
 def indoors(rng: np.random.Generator, kind: str) -> FurnishedRoom:
-    """A random room of one of the kinds in ``ROOMS``."""
+    """Return a random room of one of the kinds in ``ROOMS``."""
     spec = KINDS[kind]
     weather: Weather = pick(rng, "clear", "clear", "clear", "cloudy", "overcast", "sunset", "twilight", "night")
     f, surfaces = _furnished(rng, spec, weather)
@@ -62,7 +62,7 @@ def indoors(rng: np.random.Generator, kind: str) -> FurnishedRoom:
 
 
 def _furnished(rng: np.random.Generator, spec: RoomKind, weather: Weather) -> tuple[Furnisher, list[str]]:
-    """A room with all that stands in it, and words for what covers it."""
+    """Return a room with all that stands in it, and words for what covers it."""
     form, ceiling = pick(rng, *spec.forms), pick(rng, *spec.ceilings)
     form = form if ceiling == "flat" else "box"
     short, long, high = (float(rng.uniform(*bounds)) for bounds in (spec.short, spec.long, spec.high))
@@ -81,7 +81,7 @@ def _furnished(rng: np.random.Generator, spec: RoomKind, weather: Weather) -> tu
 
 
 def _window_walls(rng: np.random.Generator, shell: Shell, spec: RoomKind) -> list[int]:
-    """Outer walls that get windows, the longer ones rather than the shorter."""
+    """Return the outer walls that get windows, rather the longer ones."""
     count = int(rng.integers(spec.walls_with_windows[0], spec.walls_with_windows[1] + 1))
     outer = [i for i, wall in enumerate(shell.walls) if wall.face >= 0 and wall.length > 1.0]
     if spec.windows == ("lancet",):
@@ -91,7 +91,7 @@ def _window_walls(rng: np.random.Generator, shell: Shell, spec: RoomKind) -> lis
 
 
 def _azimuth(rng: np.random.Generator, shell: Shell, sides: list[int]) -> float | None:
-    """Mostly a sun that shines in through the first of the window walls."""
+    """Return an azimuth for the sun. Mostly, it shines in through the first of the window walls."""
     if not sides or rng.random() < 0.2:
         return None
     out = -shell.walls[sides[0]].inward

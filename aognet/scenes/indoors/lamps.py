@@ -10,13 +10,13 @@ from aognet.scenes.world import LUX
 
 
 def _shining(tint: np.ndarray, lux: float, radius: float) -> tuple[Finish, np.ndarray]:
-    """The finish of a round lamp of that radius, and the light it throws at one metre."""
+    """Return the finish of a round lamp of that radius, and the light it throws at one metre."""
     power = tint * np.float32(lux * LUX)
     return shining(power / radius**2), power
 
 
 def pendant(tint: np.ndarray, lux: float, ceiling: float, bottom: float, radius: float = 0.16) -> Thing:
-    """A round lamp hanging from the ceiling; heights above the floor."""
+    """Return a round lamp hanging from the ceiling; heights above the floor."""
     glass, power = _shining(tint, lux, radius)
     bottom = min(bottom, ceiling - 1.1 * radius - 0.1)
     parts = (
@@ -28,7 +28,7 @@ def pendant(tint: np.ndarray, lux: float, ceiling: float, bottom: float, radius:
 
 
 def chandelier(tint: np.ndarray, lux: float, ceiling: float, bottom: float) -> Thing:
-    """A ring of candles under the ceiling."""
+    """Return a ring of candles under the ceiling."""
     glass, _ = _shining(tint, lux / 8, 0.05)
     rod = ceiling - bottom - 0.35
     parts = [pole(0.0, bottom, 0.0, 0.06, 0.35, BRASS), pole(0.0, bottom + 0.35, 0.0, 0.012, rod, BRASS)]
@@ -44,14 +44,14 @@ def chandelier(tint: np.ndarray, lux: float, ceiling: float, bottom: float) -> T
 
 
 def flush(tint: np.ndarray, lux: float, ceiling: float) -> Thing:
-    """A round lamp on the ceiling."""
+    """Return a round lamp on the ceiling."""
     glass, power = _shining(tint, lux, 0.2)
     parts = (Part("column", (0.0, ceiling - 0.09, 0.0), (0.4, 0.09, 0.4), glass),)
     return Thing("a ceiling lamp", parts, 0.4, 0.4, ceiling, (((0.0, ceiling - 0.3, 0.0), power),))
 
 
 def panel(tint: np.ndarray, lux: float, ceiling: float, wide: float = 0.6, deep: float = 1.2) -> Thing:
-    """A light panel or tube flush with the ceiling."""
+    """Return a light panel or tube flush with the ceiling."""
     power = tint * np.float32(lux * LUX)
     parts = (
         Part("box", (0.0, ceiling - 0.03, 0.0), (wide, 0.05, deep), shining(power * np.float32(np.pi / (wide * deep)))),
@@ -61,7 +61,7 @@ def panel(tint: np.ndarray, lux: float, ceiling: float, wide: float = 0.6, deep:
 
 
 def floor_lamp(tint: np.ndarray, lux: float) -> Thing:
-    """A shade on a tall stand."""
+    """Return a shade on a tall stand."""
     glass, power = _shining(tint, lux, 0.17)
     parts = (
         pole(0.0, 0.0, 0.2, 0.14, 0.03, DARK),
@@ -72,7 +72,7 @@ def floor_lamp(tint: np.ndarray, lux: float) -> Thing:
 
 
 def table_lamp(tint: np.ndarray, lux: float, stand: Finish, high: float = 0.5) -> Thing:
-    """A night table with a small lamp on it."""
+    """Return a night table with a small lamp on it."""
     glass, power = _shining(tint, lux, 0.11)
     parts = (
         slab(0.0, 0.08, 0.0, 0.45, high - 0.08, 0.4, stand),

@@ -1,9 +1,9 @@
-"""The light that falls on every face of a room, baked once per room and looked up per pixel.
+"""The light that falls on every face of a room, computed once per room and looked up per pixel.
 
-Faces carry a coarse grid of nodes. A node's light is the sum over windows (tiles of the rectangle, as area lights),
-lamps, and what the coarse patches of the shell throw back (radiosity: Goral et al., "Modeling the Interaction of Light
-Between Diffuse Surfaces", SIGGRAPH 1984), each dimmed by the furniture on the way. All values are irradiance / pi: the
-radiance of a white matte surface.
+Faces have a coarse grid of nodes. A node's light is the sum of windows (tiles of the rectangle, as area lights), lamps,
+and what the coarse patches of the shell reflect (radiosity: Goral et al., "Modeling the Interaction of Light Between
+Diffuse Surfaces", SIGGRAPH 1984), each dimmed by the furniture on the way. All values are irradiance / pi: the radiance
+of a white matte surface.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Lamp:
-    """A small lamp that shines all ways: a white surface facing it at 1 m gets ``power`` (3,)."""
+    """A small lamp that shines in all directions. A white surface that faces it at 1 m gets ``power`` (3,)."""
 
     place: np.ndarray
     power: np.ndarray
@@ -41,7 +41,7 @@ class Lamp:
 
 @dataclass(frozen=True)
 class Patch:
-    """A coarse piece of the shell that throws light back."""
+    """A coarse piece of the shell that reflects light."""
 
     places: np.ndarray  # (m, 3)
     normals: np.ndarray
@@ -54,7 +54,7 @@ class Lightmap:
     """Grids of nodes over faces and the light at each of them."""
 
     def __init__(self, frames: Frames, shell: int):
-        """``frames`` of which the first ``shell`` bound the room."""
+        """Make the grids of ``frames``, of which the first ``shell`` bound the room."""
         step = float(np.clip(np.sqrt(frames.sizes[:shell].prod(1).sum() / _SHELL_NODES), 0.12, 0.6))
         steps, most = (
             np.full((len(frames), 1), _COARSER * step),
@@ -86,7 +86,7 @@ class Lightmap:
         sun: Callable[[np.ndarray, np.ndarray], np.ndarray],
         albedo: np.ndarray,
     ) -> None:
-        """Fills the nodes; ``sun(points, normals)`` is direct sunlight (n, 3), ``albedo`` (shell faces, 3)."""
+        """Fill the nodes. ``sun(points, normals)`` is direct sunlight (n, 3); ``albedo`` is (shell faces, 3)."""
         starts = self.points + self.normals * np.float32(1.3 * voxels.side)
         direct = np.zeros_like(self.values)
         for tile in tiles:
@@ -146,7 +146,7 @@ class Lightmap:
         return Patch(*stacked, share=share)
 
     def _smooth(self) -> None:
-        """Averages neighbours, to hide the steps of the voxels."""
+        """Average neighbours, to hide the steps of the voxels."""
         for face in np.flatnonzero((self.counts >= 4).all(1)):
             across, up = self.counts[face]
             first, last = self.starts[face], self.starts[face + 1]
@@ -155,15 +155,15 @@ class Lightmap:
             self.values[first:last] = ((grid[:, :-2] + 2 * grid[:, 1:-1] + grid[:, 2:]) / 4).reshape(-1, 3)
 
     def fill(self, face: int, light: np.ndarray) -> None:
-        """Gives a whole face the same light (3,)."""
+        """Give a whole face the same light (3,)."""
         self.values[self.starts[face] : self.starts[face + 1]] = light
 
     def mean(self) -> np.ndarray:
-        """Mean light (3,) of the shell's nodes."""
+        """Return the mean light (3,) of the shell's nodes."""
         return self.values[: self.shell_nodes].mean(0)
 
     def light(self, face: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Light (n, 3) at coordinates on faces, between the nodes."""
+        """Return the light (n, 3) at coordinates on faces, between the nodes."""
         scale, counts = self.scale[face], self.counts[face]
         x = np.clip(a * scale[:, 0], 0, counts[:, 0] - 1.001)
         y = np.clip(b * scale[:, 1], 0, counts[:, 1] - 1.001)
@@ -187,7 +187,7 @@ def _from_tile(tile: Tile, points: np.ndarray, normals: np.ndarray) -> np.ndarra
 
 
 def _forms(points: np.ndarray, normals: np.ndarray, patch: Patch) -> np.ndarray:
-    """Form factors (n, m) of patches seen from points; rows sum to one, since the shell is closed."""
+    """Return the form factors (n, m) of patches seen from points. Rows sum to one, since the shell is closed."""
     square = (points**2).sum(1)[:, None] + (patch.places**2).sum(1) - 2 * points @ patch.places.T
     square = np.maximum(square, 1e-4)
     arriving = normals @ patch.places.T - dot(points, normals)[:, None]

@@ -31,7 +31,7 @@ class Opening:
     aside: float = 0.0  # how far the space behind a doorway reaches beyond it, left, right and up
 
     def inside(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Metres (n,) to the nearest edge, negative outside."""
+        """Return the distance (n,) in metres to the nearest edge, negative outside."""
         straight = np.minimum(np.minimum(a - self.left, self.right - a), np.minimum(b - self.low, self.high - b))
         if not self.arch:
             return straight
@@ -41,7 +41,7 @@ class Opening:
         return np.where(b > spring, bent, straight)
 
     def glass(self, a: np.ndarray, b: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """Part (n,) of each pixel that is glass rather than frame."""
+        """Return the part (n,) of each pixel that is glass and not frame."""
         wide, high = (self.right - self.left) / self.across, (self.high - self.low) / self.up
         bars = stripes(a - self.left, wide, self.bar / wide, footprint)
         bars = np.maximum(bars, stripes(b - self.low, high, self.bar / high, footprint))
@@ -49,7 +49,7 @@ class Opening:
         return edge * (1 - bars)
 
     def frames(self, wall: Frame) -> Frames:
-        """Frames of the recess: far end, left, right, bottom, top."""
+        """Return the frames of the recess: far end, left, right, bottom, top."""
         left, right, low, high = self._beyond()
         ends = [wall.point(a, b, -out) for out in (0.0, self.deep) for a in (left, right) for b in (low, high)]
         normals = np.array([wall.u, -wall.u, wall.v, -wall.v])
@@ -63,7 +63,7 @@ class Opening:
         return self.left - self.aside, self.right + self.aside, low, self.high + self.aside
 
     def enter(self, wall: Frame, first: int, directions: np.ndarray, near: np.ndarray, met: Met) -> None:
-        """Moves hits ``near`` on the wall that lie in the opening on to the recess, faces ``first`` and following."""
+        """Move hits ``near`` on the wall that lie in the opening on to the recess, to the faces from ``first`` on."""
         points = directions[near] * met.distance[near, None]
         a = points @ wall.u.astype(np.float32) - np.float32(wall.origin @ wall.u)
         b = points @ wall.v.astype(np.float32) - np.float32(wall.origin @ wall.v)
@@ -85,7 +85,7 @@ class Opening:
         )
 
     def passes(self, wall: Frame, points: np.ndarray, light: np.ndarray, soft: float) -> np.ndarray:
-        """Part (n,) of the light from direction ``light`` that comes through to points (n, 3).
+        """Return the part (n,) of the light from direction ``light`` that comes through to points (n, 3).
 
         ``soft`` is the width of a shadow's edge per metre from what throws it.
         """
@@ -111,7 +111,7 @@ class Opening:
         return left
 
     def tiles(self, wall: Frame, down: np.ndarray, up: np.ndarray, side: float) -> list[Tile]:
-        """The opening as pieces about ``side`` metres wide and high that shine into the room."""
+        """Return the opening as pieces about ``side`` metres wide and high, which shine into the room."""
         wide, high = self.right - self.left, self.high - self.low
         across, tall = max(1, round(wide / side)), max(1, round(high / side))
         glass = _GLASS * (1 - self.bar * self.across / wide) * (1 - self.bar * self.up / high)
@@ -129,5 +129,5 @@ class Opening:
 
 
 def transmission() -> float:
-    """Part of the light that window glass lets pass."""
+    """Return the part of the light that window glass lets pass."""
     return _GLASS

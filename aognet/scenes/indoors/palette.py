@@ -31,32 +31,32 @@ WARM, NEUTRAL = np.array([1.0, 0.78, 0.52], np.float32), np.array([1.0, 0.95, 0.
 
 
 def draw_color(rng: np.random.Generator, *names: str) -> tuple[str, np.ndarray]:
-    """One of the colours of ``COLORS`` by name, a little varied."""
+    """Return one of the colours of ``COLORS`` by name, a little varied."""
     name = pick(rng, *names)
     return name, jitter(rng, rgb(*COLORS[name]), 0.12)
 
 
 def draw_wood(rng: np.random.Generator, *names: str) -> Finish:
-    """Veneer of some wood."""
+    """Return veneer of some wood."""
     return Finish("veneer", jitter(rng, rgb(*WOODS[pick(rng, *(names or WOODS))]), 0.15))
 
 
 def draw_cloth(rng: np.random.Generator, *names: str) -> tuple[str, Finish]:
-    """Upholstery and the name of its colour."""
+    """Return upholstery and the name of its colour."""
     name, color = draw_color(rng, *names)
     return name, Finish("cloth", color)
 
 
 def shade(finish: Finish, factor: float) -> Finish:
-    """The same finish, brighter or darker."""
+    """Return the same finish, brighter or darker."""
     return Finish(finish.kind, finish.color * np.float32(factor), finish.second, finish.size, finish.glow)
 
 
 def plain(red: float, green: float, blue: float) -> Finish:
-    """Smooth paint of an sRGB colour."""
+    """Return smooth paint of an sRGB colour."""
     return Finish("plain", rgb(red, green, blue))
 
 
 def shining(radiance: np.ndarray) -> Finish:
-    """A surface that shines with this radiance (3,)."""
+    """Return a surface that shines with this radiance (3,)."""
     return Finish("plain", np.full(3, 0.8, np.float32), glow=np.asarray(radiance, np.float32))

@@ -11,7 +11,7 @@ from aognet.scenes.rays import jitter, rgb
 
 
 def corridor(f: Furnisher) -> None:
-    """Doors on both sides, pictures, a narrow cabinet."""
+    """Add doors on both sides, pictures, a narrow cabinet."""
     for _ in range(int(f.rng.integers(3, 8))):
         f.against(fittings.door(f.rng), 0.0, 0.4)
     pictures(f, 5)
@@ -21,7 +21,7 @@ def corridor(f: Furnisher) -> None:
 
 
 def gallery(f: Furnisher) -> None:
-    """White walls full of paintings, a bench."""
+    """Add white walls full of paintings, a bench."""
     for _ in range(3):
         pictures(f, 9, "a painting", float(f.rng.uniform(1.0, 1.9)), 1.7)
     for _ in range(int(f.rng.integers(1, 4))):
@@ -29,7 +29,7 @@ def gallery(f: Furnisher) -> None:
 
 
 def museum(f: Furnisher) -> None:
-    """Statues and display cases."""
+    """Add statues and display cases."""
     _columns(f)
     for _ in range(int(f.rng.integers(4, 9))):
         f.free(equipment.statue(f.rng), 0.6)
@@ -39,7 +39,7 @@ def museum(f: Furnisher) -> None:
 
 
 def cafe(f: Furnisher) -> None:
-    """A bar with bottles and stools, small tables."""
+    """Add a bar with bottles and stools, small tables."""
     rng = f.rng
     f.against(equipment.bar(rng, float(rng.uniform(2.4, 3.6))), 0.0, 0.4)
     wood, chairs = draw_wood(rng), draw_wood(rng)
@@ -50,7 +50,7 @@ def cafe(f: Furnisher) -> None:
 
 
 def gym(f: Furnisher) -> None:
-    """Treadmills in a row, benches, weights, a wall of mirrors."""
+    """Add treadmills in a row, benches, weights, a wall of mirrors."""
     rng = f.rng
     for _ in range(int(rng.integers(2, 5))):
         f.against(equipment.treadmill(), 0.2, 0.4)
@@ -64,7 +64,7 @@ def gym(f: Furnisher) -> None:
 
 
 def workshop(f: Furnisher) -> None:
-    """Workbenches, shelves, boxes."""
+    """Add workbenches, shelves, boxes."""
     each(f, int(f.rng.integers(2, 4)), equipment.workbench, 0.6)
     each(f, int(f.rng.integers(1, 4)), equipment.storage, 0.5)
     f.free(equipment.workbench(f.rng), 0.8) if f.rng.random() < 0.3 else None
@@ -72,7 +72,7 @@ def workshop(f: Furnisher) -> None:
 
 
 def garage(f: Furnisher) -> None:
-    """A car, a wide door, shelves."""
+    """Add a car, a wide door, shelves."""
     rng, walls = f.rng, f.room.shell.walls
     for wall in np.repeat(rng.permutation(len(walls)), 8):
         place = walls[int(wall)]
@@ -91,7 +91,7 @@ def garage(f: Furnisher) -> None:
 
 
 def church(f: Furnisher) -> None:
-    """Columns along the nave, pews on both sides of the aisle, an altar at the end."""
+    """Add columns along the nave, pews on both sides of the aisle, an altar at the end."""
     walls = f.room.shell.walls
     end = int(np.argmin([wall.length for wall in walls]))
     front = walls[end]
@@ -123,7 +123,7 @@ def church(f: Furnisher) -> None:
 
 
 def lobby(f: Furnisher) -> None:
-    """A reception desk, sofas, columns, plants."""
+    """Add a reception desk, sofas, columns, plants."""
     rng = f.rng
     f.against(equipment.reception(rng), 0.0, 0.5)
     _columns(f)
@@ -138,7 +138,7 @@ def lobby(f: Furnisher) -> None:
 
 
 def _columns(f: Furnisher) -> None:
-    """Two rows of columns."""
+    """Add two rows of columns."""
     shell = f.room.shell
     if f.rng.random() < 0.6:
         stone = Finish("marble", rgb(0.86, 0.84, 0.8), rgb(0.6, 0.56, 0.5))

@@ -1,4 +1,4 @@
-"""What is said of rooms: the caption of the whole and of single views, from the things that really stand there."""
+"""Captions of rooms, for the whole and for single views, from the things that really stand there."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _ALREADY = ("pews", "boxes", "lights", "cabinets", "mats", "windows", "curtains"
 
 
 def count_things(nouns: Sequence[str]) -> list[str]:
-    """Nouns with equal ones joined: "a chair", "a chair" gives "two chairs"; in the order of their first."""
+    """Join equal nouns: "a chair", "a chair" gives "two chairs". The order is that of their first."""
     told = []
     for noun in dict.fromkeys(nouns):
         number = list(nouns).count(noun)
@@ -21,7 +21,7 @@ def count_things(nouns: Sequence[str]) -> list[str]:
 
 
 def plural(noun: str, number: int) -> str:
-    """ "a table with chairs", 3: "three tables with chairs"; more than four: no number."""
+    """Return the plural: "a table with chairs" and 3 give "three tables with chairs". Above four there is no number."""
     joint = " of " if " of " in noun else " with "
     head, _, rest = noun.partition(joint)
     words = head.split()
@@ -43,7 +43,7 @@ def plural(noun: str, number: int) -> str:
 def tell_room(
     rng: np.random.Generator, name: str, things: Sequence[str], surfaces: Sequence[str], light: Sequence[str]
 ) -> str:
-    """The caption of a whole room; ``things`` begin with what makes it what it is."""
+    """Return the caption of a whole room. ``things`` begin with the thing that makes it this kind of room."""
     told = count_things(things)
     rest = [int(i) for i in rng.permutation(np.arange(1, max(len(told), 1)))[: int(rng.integers(1, 5))]]
     parts = [told[i] for i in sorted([0, *rest]) if i < len(told)]
@@ -55,7 +55,7 @@ def tell_room(
 
 
 def tell_view(name: str, view: SceneView) -> str:
-    """The caption of one view: its largest things, and the side of the one that stands out."""
+    """Return the caption of one view: its largest things, and the side of the one that stands out."""
     nouns = [sight.noun for sight in view.sights]
     told = count_things(nouns)[:4]
     if not told:

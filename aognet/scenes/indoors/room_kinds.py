@@ -13,7 +13,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class RoomKind:
-    """A kind of room; lengths in metres, names repeated where they are more likely."""
+    """A kind of room. Lengths are in metres. Names that are more likely are repeated."""
 
     must: str  # part of the noun of what makes it this kind, "" for nothing
     furnish: Callable[[Furnisher], None]

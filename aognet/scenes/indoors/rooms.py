@@ -22,7 +22,7 @@ _PENUMBRA = 0.0093  # width of the edge of a sun patch per metre from the window
 
 @dataclass
 class Room:
-    """What a room is made of, before it is made ready to be seen."""
+    """The parts of a room, before it can be seen."""
 
     shell: Shell
     finishes: list[Finish]  # of the shell's faces
@@ -40,13 +40,13 @@ class Room:
         self.frames = [frames.one(face) for face in range(len(frames))]
 
     def label(self, noun: str) -> int:
-        """The number of a new thing called ``noun``."""
+        """Return the number of a new thing called ``noun``."""
         self.labels.append(noun)
         return len(self.labels) - 1
 
 
 class Indoors:
-    """A room made ready to be seen; ``tell`` comes from what furnished it."""
+    """A room that can be seen. ``tell`` comes from what furnished it."""
 
     def __init__(self, rng: np.random.Generator, room: Room):
         self.room = room
@@ -91,7 +91,7 @@ class Indoors:
 
     @cached_property
     def lightmap(self) -> Lightmap:
-        """The light of sky, lamps and what they light, baked when it is first needed."""
+        """The light of sky, lamps and lit surfaces, computed when it is first needed."""
         room = self.room
         lightmap = Lightmap(self.surfaces.frames, len(room.frames))
         radiance = room.outside(Rays(_SPHERE, 0.25)).radiance
@@ -117,7 +117,7 @@ class Indoors:
         return lightmap
 
     def seen(self, rays: Rays) -> Seen:
-        """What each ray meets."""
+        """Return what each ray meets."""
         met = self.meet(rays)
         points = rays.directions * met.distance[:, None]
         normals = self.surfaces.normals[met.face]
@@ -133,7 +133,7 @@ class Indoors:
         return Seen(color.astype(np.float32), distance, self.labels_of[met.face], through)
 
     def meet(self, rays: Rays) -> Met:
-        """The face that each ray meets, and where."""
+        """Return the face that each ray meets, and where."""
         met = self.surfaces.shell(rays.directions)
         for opening, first in zip(self.room.openings, self.recesses, strict=True):
             near = np.flatnonzero(met.face == opening.face)
@@ -143,7 +143,7 @@ class Indoors:
         return met
 
     def sun(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """Direct sunlight (n, 3) that reaches points through windows and past furniture."""
+        """Return direct sunlight (n, 3) that reaches points through windows and past furniture."""
         light = self.room.sky.light
         cosine = np.clip(normals @ light, 0, 1)
         total = np.zeros((len(points), 3), np.float32)
@@ -200,7 +200,7 @@ class Indoors:
         albedo[walls] = (albedo[walls] + (self.room.frame_color - albedo[walls]) * amount[:, None]) * line[:, None]
 
     def _polish(self, rays: Rays, face, points, color) -> None:
-        """Adds what a polished floor mirrors: windows and walls, by Schlick's approximation (1994) of Fresnel's law."""
+        """Add what a polished floor mirrors: windows and walls, by Schlick's approximation (1994) of Fresnel's law."""
         floor = self.room.shell.floor_face
         gloss = self.room.finishes[floor].gloss
         # Steep looks are left out: there a floor mirrors less than a twentieth.
@@ -222,7 +222,9 @@ class Indoors:
         color[here] += mirrored * share[:, None]
 
     def _mirrored(self, rays: Rays, face, points, blur) -> np.ndarray:
-        """Light (n, 3) from walls and windows along reflected rays that meet them at points; edges ``blur`` wide."""
+        """Return the light (n, 3) from walls and windows along reflected rays that meet them at points. Edges are
+        ``blur`` wide.
+        """
         a, b = self.surfaces.places(face, points)
         mirrored = self.colors[face] * self.lightmap.light(face, a, b)
         panes = []
@@ -238,7 +240,7 @@ class Indoors:
         return mirrored
 
     def _look_out(self, rays: Rays, face, a, b, footprint, color, distance, through) -> None:
-        """Puts what is outside behind the glass of all windows at once."""
+        """Put what is outside behind the glass of all windows at once."""
         panes = []
         for opening, first in zip(self.room.openings, self.recesses, strict=True):
             here = np.flatnonzero(face == first) if opening.kind == "window" else np.empty(0, int)
@@ -257,7 +259,7 @@ class Indoors:
 
 
 def _sphere(count: int) -> np.ndarray:
-    """Directions (n, 3) spread evenly over the sphere."""
+    """Return directions (n, 3) spread evenly over the sphere."""
     number = np.arange(count)
     height = 1 - (2 * number + 1) / count
     turn = number * np.pi * (3 - 5**0.5)
@@ -269,7 +271,7 @@ _SPHERE = _sphere(400)
 
 
 def _shine(inward: np.ndarray, radiance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean radiances (3,) from above and from below the horizon that fall on a window."""
+    """Return the mean radiances (3,) from above and from below the horizon that fall on a window."""
     weights = np.maximum(-(_SPHERE @ inward), 0)
     down, up = (
         (weights[part] @ radiance[part] / max(weights[part].sum(), 1e-6)).astype(np.float32)

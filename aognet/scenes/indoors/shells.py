@@ -1,6 +1,7 @@
 """Plans of rooms: convex shells with flat, sloped or vaulted ceilings, blocks that make them L-shaped, and their walls.
 
-A room is the inside of a convex polyhedron minus solid blocks. Metres; y is up; the camera is at the origin.
+A room is the inside of a convex polyhedron minus solid blocks. Lengths are metres, y is up, and the camera is at the
+origin.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +17,9 @@ Ceiling = Literal["flat", "gable", "attic", "shed", "vault"]
 
 @dataclass(frozen=True)
 class Wall:
-    """A stretch of wall: where it starts on the plan (x, z), unit directions along it and into the room, metres."""
+    """A stretch of wall: its start on the plan (x, z), unit directions along it and into the room, and its length in
+    metres.
+    """
 
     start: np.ndarray
     along: np.ndarray
@@ -31,18 +34,18 @@ class Wall:
 
     @property
     def yaw(self) -> float:
-        """Turn about the vertical axis that lays the x axis along the wall, for ``solids.box``."""
+        """The turn about the vertical axis that lays the x axis along the wall, for ``solids.box``."""
         return float(np.arctan2(-self.along[1], self.along[0]))
 
     def point(self, at: float, away: float, up: float) -> np.ndarray:
-        """The place (3,) ``at`` metres along the wall and ``away`` from it, at height ``up``."""
+        """Return the place (3,) ``at`` metres along the wall and ``away`` from it, at height ``up``."""
         x, z = self.start + self.along * at + self.inward * away
         return np.array([x, up, z])
 
 
 @dataclass(frozen=True)
 class Shell:
-    """Half-spaces normals @ p <= offsets whose intersection is the room; walls first, then floor, then ceilings."""
+    """Half-spaces normals @ p <= offsets whose intersection is the room: walls first, then floor, then ceilings."""
 
     normals: np.ndarray
     offsets: np.ndarray
@@ -57,7 +60,7 @@ class Shell:
     high: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
     def ceiling_at(self, x: float, z: float) -> float:
-        """Height of the ceiling above a place on the plan."""
+        """Return the height of the ceiling above a place on the plan."""
         heights = []
         for normal, offset in zip(
             self.normals[self.floor_face + 1 :], self.offsets[self.floor_face + 1 :], strict=True
@@ -66,7 +69,7 @@ class Shell:
         return float(min(heights))
 
     def inside(self, x: float, z: float, margin: float) -> bool:
-        """Whether a place on the plan is in the room, ``margin`` metres from every wall."""
+        """Return whether a place on the plan is in the room, at least ``margin`` metres from every wall."""
         walls = self.normals[: self.floor_face]
         if (walls[:, 0] * x + walls[:, 2] * z > self.offsets[: self.floor_face] - margin).any():
             return False
@@ -82,7 +85,7 @@ class Shell:
 def draw_shell(
     rng: np.random.Generator, size: tuple[float, float, float], form: Form, ceiling: Ceiling, eye: float, aside: float
 ) -> Shell:
-    """A shell of ``size`` (shorter side, longer side, height), the camera ``eye`` metres above its floor.
+    """Return a shell of ``size`` (shorter side, longer side, height), with the camera ``eye`` metres above its floor.
 
     ``aside`` in [0, 1] says how far from the middle the camera may stand.
     """
@@ -100,7 +103,9 @@ def draw_shell(
 
 
 def _outline(rng, wide: float, long: float, form: Form) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Corners (n, 2) of the plan, counter-clockwise, and rectangles (low, high) cut out of its convex hull."""
+    """Return the corners (n, 2) of the plan, counter-clockwise, and rectangles (low, high) cut out of its convex
+    hull.
+    """
     if form == "corner":
         a, b = wide * rng.uniform(0.35, 0.5), long * rng.uniform(0.35, 0.5)
         corners = [[0, 0], [wide, 0], [wide, long - b], [wide - a, long - b], [wide - a, long], [0, long]]
@@ -161,7 +166,7 @@ def _raise(corners, cuts, high: float, ceiling: Ceiling, form: Form, eye: float)
 
 
 def _ceilings(low, upper, floor: float, top: float, ceiling: Ceiling) -> list[tuple[np.ndarray, float]]:
-    """Outward normals and offsets of the ceiling's planes; a ridge runs along the longer side."""
+    """Return the outward normals and offsets of the ceiling's planes. A ridge runs along the longer side."""
     across = int(np.argmin(upper - low))
     middle, half = (low[across] + upper[across]) / 2, (upper[across] - low[across]) / 2
     side = np.zeros(3)

@@ -1,4 +1,4 @@
-"""All flat faces of a room in one table: shell, openings and furniture; where rays meet them and where on a face."""
+"""All flat faces of a room in one table (shell, openings and furniture): where rays meet them, and where on a face."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from aognet.scenes.solids import Solid, cone, enter
 
 @dataclass(frozen=True)
 class Piece:
-    """A solid with its finish and the number of its label (0: not worth saying)."""
+    """A solid with its finish and the number of its label (0: not worth naming)."""
 
     solid: Solid
     finish: Finish
@@ -33,7 +33,7 @@ class Frame:
     size: tuple[float, float]
 
     def point(self, a: float, b: float, out: float = 0.0) -> np.ndarray:
-        """The place ``a`` along, ``b`` up and ``out`` metres in front of the face."""
+        """Return the place ``a`` along, ``b`` up and ``out`` metres in front of the face."""
         return self.origin + self.u * a + self.v * b + self.normal * out
 
 
@@ -51,20 +51,22 @@ class Frames:
         return len(self.origins)
 
     def one(self, number: int) -> Frame:
-        """One of them."""
+        """Return one frame."""
         rows = (part[number].astype(float) for part in (self.origins, self.us, self.vs, self.normals))
         width, height = self.sizes[number].tolist()
         return Frame(*rows, size=(width, height))
 
     @staticmethod
     def join(parts: Sequence["Frames"]) -> "Frames":
-        """All frames in one."""
+        """Return all frames in one."""
         names = ("origins", "us", "vs", "normals", "sizes")
         return Frames(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def frames_of(normals: np.ndarray, points: np.ndarray, on: np.ndarray) -> Frames:
-    """Frames of faces with normals (n, 3); of each face the ``points`` (n, m, 3) where ``on`` (n, m); v points up."""
+    """Return the frames of faces with normals (n, 3). A face has the ``points`` (n, m, 3) where ``on`` (n, m); v points
+    up.
+    """
     normals = np.asarray(normals, float)
     flat = np.abs(normals[:, 1]) > 0.95
     up = np.where(flat[:, None], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0])
@@ -82,7 +84,7 @@ def frames_of(normals: np.ndarray, points: np.ndarray, on: np.ndarray) -> Frames
 
 
 def corners_of(normals: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners (m, 3) of a convex polyhedron and which faces (m, faces) each lies on."""
+    """Return the corners (m, 3) of a convex polyhedron, and which faces (m, faces) each lies on."""
     normals, offsets = normals.astype(float), offsets.astype(float)
     numbers = range(len(normals))
     triples = [(i, j, k) for i in numbers for j in numbers[i + 1 :] for k in numbers[j + 1 :]]
@@ -98,13 +100,13 @@ def corners_of(normals: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np
 
 
 def shell_frames(normals: np.ndarray, offsets: np.ndarray) -> Frames:
-    """Frames of a convex polyhedron's faces seen from inside."""
+    """Return the frames of a convex polyhedron's faces seen from inside."""
     corners, on = corners_of(normals, offsets)
     return frames_of(-normals, np.broadcast_to(corners, (len(normals), *corners.shape)), on.T)
 
 
 def _solid_frames(solids: Sequence[Solid]) -> Frames:
-    """Frames of all faces of solids, in their order."""
+    """Return the frames of all faces of solids, in their order."""
     places: dict[tuple[int, int], list[int]] = {}
     for number, solid in enumerate(solids):
         places.setdefault((len(solid.normals), len(solid.corners)), []).append(number)
@@ -124,7 +126,7 @@ def _solid_frames(solids: Sequence[Solid]) -> Frames:
 
 @dataclass(frozen=True)
 class Met:
-    """For every ray the face it meets and how far away."""
+    """For every ray, the face that it meets and the distance."""
 
     face: np.ndarray
     distance: np.ndarray
@@ -147,7 +149,7 @@ class Surfaces:
         self._groups = self._group(pieces)
 
     def _group(self, pieces: Sequence[Piece]) -> list[tuple[range, np.ndarray, float]]:
-        """Pieces of one thing, and the cone around them."""
+        """Return the pieces of each thing, and the cone around them."""
         groups, last = [], 0
         for _, members in groupby(pieces, lambda piece: piece.thing):
             solids = [piece.solid for piece in members]
@@ -159,7 +161,7 @@ class Surfaces:
         return groups
 
     def shell(self, directions: np.ndarray) -> Met:
-        """Where rays from the camera leave the shell."""
+        """Return where rays from the camera leave the shell."""
         along = self.shell_normals @ directions.T
         with np.errstate(divide="ignore"):
             times = np.where(along > 1e-7, self.shell_offsets[:, None] / along, np.float32(np.inf))
@@ -167,7 +169,7 @@ class Surfaces:
         return Met(face, np.take_along_axis(times, face[None], 0)[0])
 
     def furniture(self, directions: np.ndarray, met: Met) -> None:
-        """Puts the pieces that stand in the way into ``met``."""
+        """Put the pieces that stand in the way into ``met``."""
         if not self.solids:
             return
         columns = np.ascontiguousarray(directions.T)
@@ -195,6 +197,6 @@ class Surfaces:
                     met.face[near[hit]] = self.first[number] + face[hit]
 
     def places(self, face: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates (n,) along and up the frame of the face that each point lies on."""
+        """Return the coordinates (n,), along and up the frame of the face, at which each point lies."""
         sides, starts = self.sides[face], self.starts[face]
         return dot(sides[:, :3], points) - starts[:, 0], dot(sides[:, 3:], points) - starts[:, 1]

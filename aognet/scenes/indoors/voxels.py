@@ -36,7 +36,9 @@ class Voxels:
         np.maximum(part, inside.reshape(part.shape), out=part)
 
     def passing(self, starts: np.ndarray, end: np.ndarray, most: int = 24) -> np.ndarray:
-        """Part (n,) in [0, 1] of the light that passes from points (n, 3) to ``end`` (3,), looked up ``most`` times."""
+        """Return the part (n,) in [0, 1] of the light that passes from points (n, 3) to ``end`` (3,), looked up
+        ``most`` times.
+        """
         left = np.ones(len(starts), np.float32)
         if self.empty or not len(starts):
             return left

@@ -85,7 +85,9 @@ class Buildings:
         return light
 
     def _doors(self, albedo, beside, up, footprint, index, doors) -> np.ndarray:
-        """Albedo (n, 3) of walls with doors where ``doors``; ``beside``: metres from the middle of the nearest."""
+        """Return the albedo (n, 3) of walls with doors where ``doors`` is true. ``beside`` is metres from the middle of
+        the nearest.
+        """
         paint = _DOOR_PAINT[(cell_values(index, np.full_like(index, 5)) * len(_DOOR_PAINT)).astype(int)]
         for half, high, color in ((0.62, 2.25, rgb(0.8, 0.78, 0.74)), (0.5, 2.1, paint)):
             part = np.clip((half - beside) / footprint + 0.5, 0, 1) * np.clip((high - up) / footprint + 0.5, 0, 1)
@@ -93,7 +95,7 @@ class Buildings:
         return albedo
 
     def _facade(self, name, rays, points, normals, footprint, index, albedo):
-        """Albedo and glow (n, 3) of walls with rows of windows."""
+        """Return the albedo and glow (n, 3) of walls with rows of windows."""
         across = points[:, 0] * normals[:, 2] - points[:, 2] * normals[:, 0]
         up = points[:, 1] + EYE
         shape = cell_values(index, np.full_like(index, 7))

@@ -1,4 +1,4 @@
-"""What layers are painted on, from far to near, and the air between them and the camera."""
+"""The film on which layers are painted, from far to near, and the air between them and the camera."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -14,7 +14,7 @@ EYE = 1.6  # metres from the ground to the camera
 
 @dataclass(frozen=True)
 class Film:
-    """``Seen`` in the making."""
+    """A ``Seen`` that is being painted."""
 
     rays: Rays
     radiance: np.ndarray
@@ -24,14 +24,14 @@ class Film:
 
     @classmethod
     def of_sky(cls, sky: Sky, rays: Rays, label: int = NOTHING) -> "Film":
-        """The sky and nothing else."""
+        """Return a film with the sky and nothing else."""
         count = len(rays.directions)
         far, labels = np.full(count, np.inf, np.float32), np.full(count, label, np.int16)
         radiance, through = sky.look(rays)
         return cls(rays, radiance, far, labels, through)
 
     def lay(self, chosen, color, distance, label: int | np.ndarray, cover: np.ndarray | None = None) -> None:
-        """Paint colours (m, 3) over the rays at indices ``chosen``; half covered rays take the nearer distance."""
+        """Paint colours (m, 3) over the rays at indices ``chosen``. Half covered rays take the nearer distance."""
         if cover is None:
             self.radiance[chosen], self.through[chosen] = color, 0
             self.distance[chosen], self.label[chosen] = distance, label
@@ -55,7 +55,7 @@ class Layer(Protocol):
 
 
 def haze(sky: Sky, rays: Rays, color: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """The colour (n, 3) as seen through the air over distances in metres; blue is scattered before red."""
+    """Return the colour (n, 3) seen through the air over distances in metres. Blue is scattered before red."""
     depth = np.asarray(distance, np.float32) / np.float32(sky.visibility)
     if sky.weather == "foggy":
         return blend(color, sky.air(rays), 1 - np.exp(-depth))

@@ -1,4 +1,4 @@
-"""What rooms see through their windows."""
+"""The garden that rooms see through their windows."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from aognet.scenes.world import Seen
 
 
 def garden(rng: np.random.Generator, sky: Sky, height: float = 3.0) -> Callable[[Rays], Seen]:
-    """A lawn ``height`` metres below the camera with trees under the sky; all labels are 0."""
+    """Return what rays see: a lawn ``height`` metres below the camera with trees under the sky. All labels are 0."""
     soil = Soil(rgb(0.33, 0.42, 0.19), rgb(0.4, 0.46, 0.24), (0.0, 0.2, 0.1, 0.1))
     leafy = Species("round", (rgb(0.3, 0.4, 0.17), rgb(0.36, 0.44, 0.2)), rgb(0.33, 0.27, 0.22))
     layers = [

@@ -87,7 +87,7 @@ class Ground:
         return light
 
     def albedo(self, points: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """Colours (n, 3) of the bare ground."""
+        """Return the colours (n, 3) of the bare ground."""
         soil = self.soil
         color = blend(np.broadcast_to(soil.first, points.shape), soil.second, smooth(self.patches(points), -1.2, 1.2))
         value = np.ones(len(points), np.float32)
@@ -109,7 +109,7 @@ class Ground:
 
 
 def lamp_light(place: np.ndarray, power: np.ndarray, points: np.ndarray, up: np.ndarray | None = None) -> np.ndarray:
-    """Light (n, 3) of a lamp on level ground, or on surfaces facing (n, 3) ``up``."""
+    """Return the light (n, 3) of a lamp on level ground, or on surfaces that face (n, 3) ``up``."""
     offset = place - points
     square = np.einsum("ij,ij->i", offset, offset)
     facing = offset[:, 1] if up is None else np.maximum(np.einsum("ij,ij->i", offset, up), 0)
@@ -126,7 +126,7 @@ def road(
     edge: float = 0.08,
     shift: float = 0.0,
 ) -> Overlay:
-    """A road or a path along z whose middle passes ``shift`` metres beside the camera, winding by some metres."""
+    """Return a road or path along z. Its middle passes ``shift`` metres beside the camera and winds by some metres."""
     grain = [Flat(rng, 0.05), Flat(rng, 0.6), Flat(rng, 5.0, "cloud")]
     phase = rng.uniform(0, 6.28)
 
@@ -156,7 +156,7 @@ def road(
 
 
 def furrows(rng, period: float, crop: np.ndarray, soil: np.ndarray, label: int, angle: float) -> Overlay:
-    """Rows of a crop over the whole field."""
+    """Return rows of a crop over the whole field."""
     wobble, tuft = Flat(rng, 6.0), Flat(rng, 0.3)
     c, s = np.cos(angle), np.sin(angle)
 

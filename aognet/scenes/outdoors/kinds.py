@@ -1,4 +1,4 @@
-"""All kinds of outdoor scenes: who builds them, in which weathers."""
+"""All kinds of outdoor scenes: their builders, and their weathers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _MIST: dict[Weather, float] = {**_ANY, "foggy": 0.1}
 
 @dataclass(frozen=True)
 class OutdoorKind:
-    """``weathers`` by how often they are drawn."""
+    """A kind of outdoor scene. ``weathers`` says how often each is drawn."""
 
     build: Callable[[Outdoors], None]
     weathers: dict[Weather, float]
@@ -58,7 +58,7 @@ OUTDOORS: dict[str, OutdoorKind] = {
 
 
 def outdoors(rng: np.random.Generator, kind: str, weather: Weather | None = None) -> Outdoors:
-    """A random scene of one of the kinds in ``OUTDOORS``."""
+    """Return a random scene of one of the kinds in ``OUTDOORS``."""
     chosen = OUTDOORS[kind]
     names, parts = list(chosen.weathers), np.array(list(chosen.weathers.values()))
     drawn = names[int(rng.choice(len(names), p=parts / parts.sum()))]

@@ -171,7 +171,7 @@ def beach(scene: Outdoors) -> None:
 
 
 def _bay(near: float, far: float):
-    """The shore of a lake that begins ``near`` metres ahead and is ``far`` metres across."""
+    """Return the shore of a lake that begins ``near`` metres ahead and is ``far`` metres across."""
 
     def shore(points):
         bent = points[:, 2] - near + 1.5 * np.sin(points[:, 0] * 0.12)

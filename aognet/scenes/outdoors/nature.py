@@ -26,7 +26,7 @@ WOODS: dict[str, Species] = {
 
 
 def grass(rng, dry: bool = False) -> Soil:
-    """A lawn or a meadow."""
+    """Return a lawn or a meadow."""
     greens = [(rgb(0.3, 0.37, 0.19), rgb(0.37, 0.42, 0.22)), (rgb(0.27, 0.35, 0.17), rgb(0.4, 0.42, 0.24))]
     first, second = greens[int(rng.integers(2))] if not dry else (rgb(0.58, 0.52, 0.33), rgb(0.5, 0.48, 0.28))
     return Soil(jitter(rng, first), jitter(rng, second), (0.34, 0.2, 0.06, 0.05), bump=0.03)
@@ -43,12 +43,12 @@ def sand_soil(rng) -> Soil:
 
 
 def pick_color(rng, *colors) -> np.ndarray:
-    """One of the sRGB colours, linear."""
+    """Return one of the sRGB colours as a linear colour."""
     return rgb(*colors[int(rng.integers(len(colors)))])
 
 
 def add_ground(scene: Outdoors, soil: Soil, noun: str, reach: float | None = 70.0) -> Ground:
-    """Level ground, with a map for the shadows of what stands on it."""
+    """Return level ground, with a map for the shadows of what stands on it."""
     ground = Ground(scene.rng, scene.sky, soil, scene.label(noun, ground=True))
     if reach and not scene.sky.is_grey and scene.sky.light[1] > 0.02:
         ground.shadow = ShadowMap(scene.sky.light, reach)
@@ -58,7 +58,7 @@ def add_ground(scene: Outdoors, soil: Soil, noun: str, reach: float | None = 70.
 
 def add_trees(scene: Outdoors, noun: str, distances, part: float, height: float = 9.0, kind: str = "",
               ground: Ground | None = None) -> None:  # fmt: skip
-    """Rings of trees from far to near, which cast shadows on ``ground``."""
+    """Add rings of trees from far to near, which cast shadows on ``ground``."""
     label, species = scene.label(noun), WOODS[kind or noun]
     rings = [Trees(scene.rng, scene.sky, species, float(distance), height, part, label) for distance in distances]
     for ring in rings:
@@ -69,7 +69,9 @@ def add_trees(scene: Outdoors, noun: str, distances, part: float, height: float 
 
 def slope_material(rng, rock, cover, labels: tuple[int, int], snow: float | None = None, wooded: float = 0.0,
                    snow_label: int = 0) -> Material:  # fmt: skip
-    """Rock where it is steep, ``cover`` where it is gentle, woods below, snow above the part ``snow`` of the height."""
+    """Return a material: rock where it is steep, ``cover`` where it is gentle, woods below, snow above the part
+    ``snow`` of the height.
+    """
     patches, grain, strata = Flat(rng, 260.0, "cloud"), Flat(rng, 12.0), Noise(rng, 60.0, "cloud")
     canopy, blades, tufts = Flat(rng, 9.0), Flat(rng, 0.024), Flat(rng, 0.1)
     wood = rgb(0.17, 0.25, 0.13)
@@ -104,7 +106,7 @@ def slope_material(rng, rock, cover, labels: tuple[int, int], snow: float | None
 
 def add_mountains(scene: Outdoors, noun: str, snow: float | None, near: float = 500.0, height: float = 2300.0,
                   wooded: float = 0.45, cover=None) -> None:  # fmt: skip
-    """Alpine mountains around a level valley."""
+    """Add alpine mountains around a level valley."""
     rng = scene.rng
     label = scene.label(noun)
     rock = jitter(rng, pick_color(rng, (0.47, 0.45, 0.43), (0.5, 0.46, 0.41), (0.42, 0.42, 0.43)))
@@ -116,7 +118,7 @@ def add_mountains(scene: Outdoors, noun: str, snow: float | None, near: float = 
 
 def add_hills(scene: Outdoors, noun: str, cover, near: float = 90.0, height: float = 110.0, wooded: float = 0.5,
               period: float = 2600.0) -> None:  # fmt: skip
-    """Round hills some way off."""
+    """Add round hills some way off."""
     label = scene.label(noun)
     material = slope_material(scene.rng, cover * 0.9, cover, (label, label), None, wooded)
     shape = Shape("rolling", period, height * scene.rng.uniform(0.8, 1.3), (near, near * 6), 9000.0)
@@ -124,7 +126,7 @@ def add_hills(scene: Outdoors, noun: str, cover, near: float = 90.0, height: flo
 
 
 def slabs(rng, size: float, color: np.ndarray | None = None, near: float = np.inf) -> Overlay:
-    """Stone slabs, up to ``near`` metres ahead where they are of their own colour."""
+    """Return stone slabs, up to ``near`` metres ahead where they are of their own colour."""
 
     def paint(spots: GroundPoints) -> None:
         a, b, width = spots.points[:, 0] / size, spots.points[:, 2] / size, spots.footprint
@@ -140,7 +142,7 @@ def slabs(rng, size: float, color: np.ndarray | None = None, near: float = np.in
 
 
 def add_mesas(scene: Outdoors, red, noun: str = "red rocks", near: float = 350.0) -> None:
-    """Table mountains of layered rock."""
+    """Add table mountains of layered rock."""
     rng = scene.rng
     label = scene.label(noun)
     bands, grain = Noise(rng, 90.0, "cloud"), Noise(rng, 10.0)
@@ -158,7 +160,7 @@ def add_mesas(scene: Outdoors, red, noun: str = "red rocks", near: float = 350.0
 
 
 def add_shore_trees(scene: Outdoors, noun: str, height: float, ground: Ground, side: float = -1.0) -> None:
-    """Trees on the landward side (-z) only."""
+    """Add trees on the landward side (-z) only."""
     for distance in (40, 22):
         ring = Trees(scene.rng, scene.sky, WOODS[noun], float(distance), height, 0.6, scene.label(noun))
         angles = (np.arange(ring.count) + 0.5) / ring.count * 2 * np.pi

@@ -1,4 +1,6 @@
-"""Periodic height maps: alpine crests, round hills, dunes, mesas. Heights are in [0, 1], cut once per process."""
+"""Periodic height maps: alpine crests, round hills, dunes, mesas. Heights are in [0, 1] and computed once per
+process.
+"""
 
 from functools import lru_cache
 from typing import Literal
@@ -12,7 +14,7 @@ SIZE = 1024
 
 @lru_cache(maxsize=8)
 def relief(style: Style) -> np.ndarray:
-    """The height map (SIZE, SIZE) float32 of a style; it repeats in both directions."""
+    """Return the height map (SIZE, SIZE) float32 of a style. It repeats in both directions."""
     rng = np.random.default_rng(1)
     heights = {"alpine": _alpine, "rolling": _rolling, "dunes": _dunes, "mesa": _mesa}[style](rng)
     low, high = np.quantile(heights, [0.002, 0.9995])
@@ -21,14 +23,18 @@ def relief(style: Style) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def relief_maps(style: Style) -> torch.Tensor:
-    """Height and its slopes along columns and rows, as if the map were 1 long: (1, 3, SIZE + 1, SIZE + 1)."""
+    """Return the height and its slopes along columns and rows, as if the map were 1 long: (1, 3, SIZE + 1, SIZE +
+    1).
+    """
     heights = relief(style)
     slopes = [(np.roll(heights, -1, axis) - np.roll(heights, 1, axis)) * (SIZE / 2) for axis in (1, 0)]
     return torch.from_numpy(np.pad(np.stack([heights, *slopes]), ((0, 0), (0, 1), (0, 1)), mode="wrap"))[None]
 
 
 def _octave(rng: np.random.Generator, cycles: float, width: float = 0.45, stretch: float = 1.0) -> np.ndarray:
-    """Smooth noise of unit variance with about ``cycles`` waves per side, ``stretch`` times longer along rows."""
+    """Return smooth noise of unit variance with about ``cycles`` waves per side, ``stretch`` times longer along
+    rows.
+    """
     size = int(min(SIZE, max(64, 2 ** np.ceil(np.log2(cycles * 8)))))
     waves = np.fft.rfft2(rng.standard_normal((size, size)))
     down, right = np.fft.fftfreq(size, 1 / size)[:, None], np.fft.rfftfreq(size, 1 / size)[None]
@@ -44,7 +50,7 @@ def _octave(rng: np.random.Generator, cycles: float, width: float = 0.45, stretc
 
 
 def _ridged(rng: np.random.Generator, first: float, octaves: int, gain: float) -> np.ndarray:
-    """Ridged multifractal (Musgrave 1993): crests are sharp, valleys smooth, detail grows with height."""
+    """Return a ridged multifractal (Musgrave 1993): crests are sharp, valleys smooth, detail grows with height."""
     total, weight, strength = np.zeros((SIZE, SIZE)), np.ones((SIZE, SIZE)), 1.0
     for number in range(octaves):
         crest = np.maximum(1 - 0.75 * np.abs(_octave(rng, first * 2.03**number)), 0) ** 2 * weight
@@ -70,7 +76,7 @@ def _rolling(rng: np.random.Generator) -> np.ndarray:
 
 
 def _dunes(rng: np.random.Generator) -> np.ndarray:
-    """Crests across the wind with a gentle side and a steep one."""
+    """Return the heights of crests across the wind with a gentle side and a steep one."""
     phase = np.arange(SIZE) / SIZE * 9
     bend = 0.42 * _octave(rng, 2.0) + 0.16 * _octave(rng, 5.0) + 0.03 * _octave(rng, 13.0)
     part = (phase[:, None] + bend) % 1.0

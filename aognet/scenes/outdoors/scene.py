@@ -1,4 +1,4 @@
-"""Scenes under the sky: layers from far to near, and the words that are true of what they show."""
+"""Scenes under the sky: layers from far to near, and words that are true of what they show."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +18,9 @@ _VIEW_SHARE = 0.012  # of a view's picture, from which its caption names a thing
 
 @dataclass
 class Outdoors:
-    """Layers over a sky. ``subject`` says what the whole is; ``details`` are phrases with the label they speak of."""
+    """Layers over a sky. ``subject`` says what the whole is. ``details`` are phrases with the label that they
+    describe.
+    """
 
     rng: np.random.Generator
     sky: Sky
@@ -36,7 +38,7 @@ class Outdoors:
         return self.sky.discs
 
     def label(self, noun: str, ground: bool = False) -> int:
-        """The index of a noun, made if it is new; ``ground`` is what one stands on or looks across."""
+        """Return the index of a noun, made if it is new. ``ground`` says that one stands on it or looks across it."""
         if noun not in self.labels:
             self.labels.append(noun)
         if ground:
@@ -44,11 +46,11 @@ class Outdoors:
         return self.labels.index(noun)
 
     def seen(self, rays: Rays) -> Seen:
-        """What each ray meets."""
+        """Return what each ray meets."""
         return self._paint(rays, self.layers).seen()
 
     def backdrop(self) -> Callable[[Rays], np.ndarray]:
-        """What water mirrors: the sky and the layers added so far."""
+        """Return what water mirrors: the sky and the layers added so far."""
         behind = list(self.layers)
         return lambda rays: self._paint(rays, behind).radiance
 
@@ -76,7 +78,7 @@ class Outdoors:
             self.caption = sentence(f"{subject} {above}, with {listing(details)}")
 
     def tell(self, view: SceneView) -> str:
-        """A caption of what a view shows."""
+        """Return a caption of what a view shows."""
         yaw = int(np.degrees(np.arctan2(view.turn[0, 2], view.turn[2, 2])) % 360)
         rng = np.random.default_rng([yaw, len(self.caption), len(self.labels)])
         named = [sight for sight in view.sights if sight.share > _VIEW_SHARE]
@@ -102,7 +104,7 @@ class Outdoors:
 
 
 def sky_words(rng: np.random.Generator, sky: Sky) -> str:
-    """When it is and what the sky is like; true in every direction."""
+    """Return words for the time of day and the sky that are true in every direction."""
     phrases = {
         "clear": ("under a clear blue sky", "on a sunny day", "in bright sunlight", "on a cloudless day"),
         "cloudy": ("under a blue sky with white clouds", "on a partly cloudy day", "under scattered clouds"),

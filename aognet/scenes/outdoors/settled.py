@@ -18,7 +18,7 @@ _PAVING = Soil(rgb(0.58, 0.57, 0.55), rgb(0.52, 0.51, 0.5), (0.1, 0.06, 0.05, 0.
 
 
 def _light_up(scene: Outdoors, lux: float) -> None:
-    """Town lights by night: a glow in the low sky, and light from everywhere in the streets."""
+    """Add town lights by night: a glow in the low sky, and light from everywhere in the streets."""
     if scene.sky.is_dark:
         warm = rgb(1.0, 0.8, 0.58)
         scene.sky = replace(

@@ -21,12 +21,12 @@ class ShadowMap:
         self._tensor: torch.Tensor | None = None
 
     def add_solids(self, solids: list[Solid]) -> None:
-        """The shadows of convex solids: the hulls of their corners' shadows."""
+        """Add the shadows of convex solids: the hulls of their corners' shadows."""
         for solid in solids:
             self._polygon(_hull(self._drop(solid.corners)))
 
     def add_tree(self, x: float, z: float, height: float, wide: float, low: float) -> None:
-        """The shadow of a crown ``wide`` metres across from ``low`` to the top of a tree, and of its trunk."""
+        """Add the shadow of a crown, ``wide`` metres across from ``low`` to the top of a tree, and of its trunk."""
         length = height * float(np.hypot(*self.light[::2])) / max(float(self.light[1]), 0.03)
         if np.hypot(x, z) - length > 1.5 * self.reach:
             return
@@ -42,7 +42,7 @@ class ShadowMap:
         self._polygon(self._drop(np.stack([foot - side, foot + side, foot + [0, middle, 0]])))
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """How dark the shadow is at points (n, 3), in [0, 1]."""
+        """Return how dark the shadow is at points (n, 3), in [0, 1]."""
         if self._tensor is None:
             soft = self._image.filter(ImageFilter.GaussianBlur(1.0))
             self._tensor = torch.from_numpy(np.asarray(soft, np.float32) / 255)[None, None]
@@ -51,7 +51,7 @@ class ShadowMap:
         return found.numpy().reshape(-1)
 
     def _drop(self, corners: np.ndarray) -> np.ndarray:
-        """Where (n, 2) the shadows of points above the ground fall."""
+        """Return where (n, 2) the shadows of points above the ground fall."""
         above = np.maximum(corners[:, 1] + EYE, 0)
         return corners[:, ::2] - self.light[::2] * (above / max(float(self.light[1]), 0.03))[:, None]
 
@@ -62,7 +62,7 @@ class ShadowMap:
 
 
 def _hull(places: np.ndarray) -> np.ndarray:
-    """The convex hull of points (n, 2), by Andrew's monotone chain."""
+    """Return the convex hull of points (n, 2), by Andrew's monotone chain."""
     ordered = sorted({(float(x), float(y)) for x, y in places})
     chains: list[list[tuple[float, float]]] = []
     for path in (ordered, ordered[::-1]):

@@ -1,4 +1,4 @@
-"""Land with heights: hills, mountains, dunes around the camera, found exactly along every ray from it."""
+"""Land with heights (hills, mountains, dunes) around the camera, found exactly along every ray from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ _AZIMUTHS, _DISTANCES = 2048, 200
 
 @dataclass(frozen=True)
 class Shape:
-    """A relief repeated every ``period`` metres, ``height`` metres high; level ground up to ``clear`` metres away.
+    """A relief that repeats every ``period`` metres, ``height`` metres high, with level ground up to ``clear`` metres
+    away.
 
-    ``rise`` lifts all of it, so that land around a valley starts above the valley's floor; ``far`` is where it ends.
+    ``rise`` lifts all of it, so that land around a valley starts above the valley's floor. ``far`` is where it ends.
     """
 
     style: Style
@@ -33,7 +34,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Slopes:
-    """What a material gets to see: points and normals (n, 3), metres per pixel, height in parts of the whole."""
+    """What a material gets: points and normals (n, 3), metres per pixel, and height as a part of the whole."""
 
     points: np.ndarray
     normals: np.ndarray
@@ -42,7 +43,9 @@ class Slopes:
 
 
 def _sample(maps: torch.Tensor, places: np.ndarray) -> np.ndarray:
-    """Maps (1, channels, rows, columns), whose far sides repeat the near ones, at places (n, 2): (channels, n)."""
+    """Return maps (1, channels, rows, columns), whose far sides repeat the near ones, at places (n, 2): (channels,
+    n).
+    """
     places = (places - np.floor(places)).astype(np.float32)
     grid = torch.from_numpy(places * np.float32(2) - np.float32(1))[None, None]
     found = functional.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=True)
@@ -53,10 +56,10 @@ Material = Callable[[Slopes], tuple[np.ndarray, np.ndarray]]  # albedo (n, 3), l
 
 
 class Terrain:
-    """A height field; whatever of it is level with the ground is left to the layers behind."""
+    """A height field. Where it is level with the ground, the layers behind are seen."""
 
     def __init__(self, rng: np.random.Generator, sky: Sky, shape: Shape, material: Material, stand: bool = False):
-        """``stand``: the camera stands on the land itself, somewhere high, rather than on level ground inside it."""
+        """With ``stand``, the camera stands on the land itself, somewhere high, and not on level ground inside it."""
         self.sky, self.shape, self.material = sky, shape, material
         angle = rng.uniform(0, 2 * np.pi)
         self.turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
@@ -75,7 +78,7 @@ class Terrain:
         self.table, self.crest = self._table()
 
     def _shadow(self) -> torch.Tensor | None:
-        """For every place the height at which the sun's rays pass over it (in parts of the whole)."""
+        """Return, for every place, the height at which the sun's rays pass over it (as a part of the whole)."""
         light = self.sky.light
         if self.sky.is_grey or light[1] < 0.01:
             return None
@@ -92,7 +95,7 @@ class Terrain:
         return torch.from_numpy(np.pad(shadow, (0, 1), mode="wrap"))[None, None]
 
     def _lookup(self, places: np.ndarray) -> np.ndarray:
-        """Height and slopes (n, 3) at places (n, 2) in periods."""
+        """Return the height and slopes (n, 3) at places (n, 2) in periods."""
         found = _sample(relief_maps(self.shape.style), places)
         found[1:] *= self.shape.height / self.shape.period
         return found.T
@@ -104,11 +107,11 @@ class Terrain:
         return smooth(distance, *self.shape.clear) if self.shape.clear[1] else np.ones_like(distance)
 
     def _heights(self, raw: np.ndarray, distance: np.ndarray) -> np.ndarray:
-        """Height over the camera's feet of relief heights at distances."""
+        """Return the height over the camera's feet of relief heights at distances."""
         return (raw * self.shape.height - self.base + self.shape.rise) * self._mask(distance)
 
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
-        """Tangent of elevation by azimuth and distance, and its running maximum."""
+        """Return the tangent of elevation by azimuth and distance, and its running maximum."""
         angles = np.arange(_AZIMUTHS) * (2 * np.pi / _AZIMUTHS)
         around = np.stack([np.sin(angles), np.cos(angles)], 1).astype(np.float32)
         across = (around[:, None] * self.reach[None, :, None]).reshape(-1, 2)
@@ -124,7 +127,7 @@ class Terrain:
         return tangent, np.maximum.accumulate(tangent, axis=1)
 
     def hit(self, rays: Rays) -> np.ndarray:
-        """Horizontal distance (n,) in metres at which rays meet the land, inf where they pass over it."""
+        """Return the horizontal distance (n,) in metres at which rays meet the land, inf where they pass over it."""
         turns = rays.azimuth * _AZIMUTHS
         left = np.minimum(turns.astype(np.int32), _AZIMUTHS - 1)
         part = (turns - left).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Layouts of towns: rows of houses and blocks, cars, lamps, skylines; lists of solids with nouns."""
+"""Layouts of towns: rows of houses and blocks, cars, lamps, skylines. They are lists of solids with nouns."""
 
 from dataclasses import dataclass, field
 
@@ -39,7 +39,7 @@ def _wall(rng, *materials: str) -> tuple[np.ndarray, str]:
 
 
 def street(rng, plan: TownPlan, half: float, tall: bool) -> str:
-    """Two rows of buildings along z; returns their noun."""
+    """Add two rows of buildings along z. Return their noun."""
     materials = ("glass", "concrete", "brick") if tall else pick(rng, "brick", "plaster", "mixed")
     if isinstance(materials, str):
         noun = {"brick": "brick buildings", "plaster": "plastered houses", "mixed": "apartment buildings"}[materials]
@@ -59,7 +59,7 @@ def street(rng, plan: TownPlan, half: float, tall: bool) -> str:
 
 
 def block(rng, plan: TownPlan, noun: str, place, size, materials) -> None:
-    """A building with a ledge, and a smaller storey or a box of machines on its roof."""
+    """Add a building with a ledge, and a smaller storey or a box of machines on its roof."""
     color, name = _wall(rng, *materials)
     (x, z), (deep, high, wide) = place, size
     plan.add(noun, box((x, high / 2 - EYE, z), (deep, high, wide), color, name))
@@ -71,7 +71,7 @@ def block(rng, plan: TownPlan, noun: str, place, size, materials) -> None:
 
 
 def cars(rng, plan: TownPlan, half: float) -> None:
-    """Cars parked along both kerbs."""
+    """Add cars parked along both kerbs."""
     for number in range(9):
         side, along = 1 if rng.random() < 0.5 else -1, -44 + number * 10.5 + rng.uniform(0, 3)
         if abs(along) < 4:
@@ -87,7 +87,7 @@ def cars(rng, plan: TownPlan, half: float) -> None:
 
 
 def street_lamps(plan: TownPlan, places, reach: float = 0.5) -> None:
-    """Lamp posts at (x, z), with arms towards x = 0."""
+    """Add lamp posts at (x, z), with arms towards x = 0."""
     for x, z in places:
         side = float(np.sign(x)) or 1.0
         plan.add("street lamps", column((x, 2.8 - EYE, z), 0.07, 5.6, rgb(0.25, 0.26, 0.27), sides=6))
@@ -98,7 +98,7 @@ def street_lamps(plan: TownPlan, places, reach: float = 0.5) -> None:
 
 
 def village(rng, plan: TownPlan, snow: bool = False) -> str:
-    """Gabled houses on both sides of a road along z; returns what to say of their roofs."""
+    """Add gabled houses on both sides of a road along z. Return words for their roofs."""
     red = rng.random() < 0.6
     roof = rgb(0.6, 0.3, 0.22) if red else rgb(0.33, 0.33, 0.36)
     noun = "snowy houses" if snow else "houses"
@@ -115,7 +115,7 @@ def village(rng, plan: TownPlan, snow: bool = False) -> str:
 
 
 def house(rng, plan: TownPlan, noun: str, place, size, roof, yaw: float, snow: bool = False) -> None:
-    """A house with a gabled roof and a chimney."""
+    """Add a house with a gabled roof and a chimney."""
     color, name = _wall(rng, "plaster", "plaster", "brick")
     (x, z), (wide, high, deep) = place, size
     tall, tile = wide * 0.42, jitter(rng, roof)
@@ -128,7 +128,7 @@ def house(rng, plan: TownPlan, noun: str, place, size, roof, yaw: float, snow: b
 
 
 def square(rng, plan: TownPlan) -> str:
-    """Buildings around a square, a fountain or a column in it; returns the noun of what stands there."""
+    """Add buildings around a square and a fountain or a column in it. Return the noun of what stands there."""
     half, materials = rng.uniform(24, 36), ("plaster", "plaster", "brick")
     for axis in (0, 2):
         for side in (-1, 1):
@@ -155,7 +155,7 @@ def square(rng, plan: TownPlan) -> str:
 
 
 def skyline(rng, plan: TownPlan, noun: str, far: float, count: int) -> None:
-    """High buildings on the far side of a water, around +z."""
+    """Add high buildings on the far side of a water, around +z."""
     for _ in range(count):
         angle = float(np.clip(rng.normal(0, 0.55), -1.25, 1.25))
         away = far * rng.uniform(1.0, 1.5)
@@ -169,7 +169,7 @@ def skyline(rng, plan: TownPlan, noun: str, far: float, count: int) -> None:
 
 
 def boats(rng, plan: TownPlan, places) -> None:
-    """Small boats at (x, z) on the water, which lies ``EYE`` below the camera."""
+    """Add small boats at (x, z) on the water, which lies ``EYE`` below the camera."""
     for x, z in places:
         yaw, long = rng.uniform(0, np.pi), rng.uniform(4, 8)
         hull = jitter(rng, rgb(*_PAINTS[int(rng.choice([0, 1, 1, 3]))]))

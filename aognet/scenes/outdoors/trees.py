@@ -27,7 +27,7 @@ class Species:
 
 @dataclass(frozen=True)
 class TreeHits:
-    """What rays (their indices ``chosen``) meet: colours (m, 3), distances, how much of each pixel is covered."""
+    """What rays (their indices ``chosen``) meet: colours (m, 3), distances, and how much of each pixel is covered."""
 
     chosen: np.ndarray
     color: np.ndarray
@@ -69,7 +69,7 @@ class Trees:
             film.lay(part.chosen, part.color, part.distance, self.label, part.cover)
 
     def parts(self, rays: Rays) -> Iterator["TreeHits"]:
-        """What of the ring rays meet, the nearer side first."""
+        """Yield what rays meet of the ring, the nearer side first."""
         top = (self.heights.max() * 1.15 - self.ground) / self.distances.min()
         chosen = np.flatnonzero((rays.slope > -self.ground / self.distances.min()) & (rays.slope < top))
         if not chosen.size:
@@ -106,7 +106,7 @@ class Trees:
         return TreeHits(chosen[inside], haze(self.sky, rays, shade, far), far, cover[inside])
 
     def _outline(self, across, up, fine, clump, bulge, widen):
-        """Height-relative depth inside the outline (n,), negative outside, and which of it is trunk."""
+        """Return the height-relative depth inside the outline (n,), negative outside, and which of it is trunk."""
         form, flat = self.species.form, np.abs(across)
         trunk = np.minimum(0.02 * (1.25 - up) - flat, 0.6 - up)
         if form == "cone":
@@ -159,7 +159,7 @@ class Trees:
 
 
 class Wood:
-    """Rings one behind the other, the nearest first; what near trees hide is not drawn."""
+    """Rings of trees one behind the other, the nearest first. What near trees hide is not drawn."""
 
     def __init__(self, rings: Sequence[Trees]):
         self.rings = sorted(rings, key=lambda ring: ring.distance)

@@ -13,7 +13,7 @@ Shore = Callable[[np.ndarray], np.ndarray]  # metres (n,) from the shore at poin
 
 
 class Water:
-    """A water plane where ``shore(points) > 0``; ``waves`` is the steepness of its waves, 0.01 calm, 0.1 windy."""
+    """A water plane where ``shore(points) > 0``. ``waves`` is the steepness of its waves: 0.01 is calm, 0.1 windy."""
 
     def __init__(self, rng, sky: Sky, deep, waves: float, label: int, backdrop, shore: Shore | None = None,
                  foam: bool = False, height: float = EYE):  # fmt: skip
@@ -45,7 +45,7 @@ class Water:
         film.lay(chosen, color, distance, self.label, cover)
 
     def _foam(self, points: np.ndarray, depth: np.ndarray, width: np.ndarray) -> np.ndarray:
-        """Swash at the water's edge, lines of breakers farther out."""
+        """Return the foam: swash at the water's edge, and lines of breakers farther out."""
         rough = self.edge(points * np.float32(0.6), width)
         swash = np.exp(-((depth - 0.4 - 0.3 * rough) ** 2) * 2) * 0.9
         lines = np.zeros_like(depth)
@@ -80,7 +80,7 @@ class Water:
         return blend(body, mirror, part) + self._glitter(rays, normals, part, spread)
 
     def _glitter(self, rays: Rays, normals: np.ndarray, fresnel: np.ndarray, spread: np.ndarray) -> np.ndarray:
-        """The sun in facets whose slopes are normally distributed (Cox and Munk 1954)."""
+        """Return the sun's reflections in facets whose slopes are normally distributed (Cox and Munk 1954)."""
         half = self.sky.light - rays.directions
         half /= np.maximum(np.sqrt(dot(half, half)), 1e-4)[:, None]
         upright = np.maximum(dot(half, normals), 1e-3)

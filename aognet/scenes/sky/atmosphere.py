@@ -3,7 +3,7 @@
 Single scattering (Nishita et al., "Display of the Earth Taking into Account Atmospheric Scattering", SIGGRAPH 1993) by
 Rayleigh particles and aerosols, absorption by ozone, and all further orders by the isotropic approximation of Hillaire,
 "A Scalable and Production Ready Sky and Atmosphere Rendering Technique" (EGSR 2020), section 5, with its coefficients
-for 680, 550 and 440 nm. Lengths are kilometres, radiance is in the unit of ``world``: the sun's irradiance is pi.
+for 680, 550 and 440 nm. Lengths are kilometres. Radiance is in the unit of ``world``: the sun's irradiance is pi.
 """
 
 from dataclasses import dataclass
@@ -32,24 +32,26 @@ def _densities(height: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _loss(height: np.ndarray, haze: float) -> np.ndarray:
-    """Extinction (..., 3) per kilometre."""
+    """Return the extinction (..., 3) per kilometre."""
     rayleigh, mie, ozone = (density[..., None] for density in _densities(height))
     return rayleigh * _RAYLEIGH + mie * _MIE_LOSS * haze + ozone * _OZONE
 
 
 def _to_top(radius: np.ndarray, cosine: np.ndarray) -> np.ndarray:
-    """Kilometres to the top of the air."""
+    """Return the distance to the top of the air in kilometres."""
     return -radius * cosine + np.sqrt(np.maximum(radius**2 * (cosine**2 - 1) + _TOP**2, 0))
 
 
 def _to_ground(radius: np.ndarray, cosine: np.ndarray) -> np.ndarray:
-    """Kilometres to the ground, inf where the ray misses it."""
+    """Return the distance to the ground in kilometres, inf where the ray misses it."""
     square = radius**2 * (cosine**2 - 1) + _GROUND**2
     return np.where((cosine < 0) & (square > 0), -radius * cosine - np.sqrt(np.maximum(square, 0)), np.inf)
 
 
 class Air:
-    """Transmittance and multiple scattering of the air for one amount of haze (1: clear); independent of the sun."""
+    """The transmittance and multiple scattering of the air for one amount of haze (1: clear). They do not depend on the
+    sun.
+    """
 
     def __init__(self, haze: float):
         self.haze = haze
@@ -76,15 +78,19 @@ class Air:
         return rows, columns
 
     def transmittance(self, height: np.ndarray, cosine: np.ndarray) -> np.ndarray:
-        """Part (..., 3) of sunlight that reaches a height in kilometres; ``cosine``: sine of the sun's elevation."""
+        """Return the part (..., 3) of sunlight that reaches a height in kilometres. ``cosine`` is the sine of the sun's
+        elevation.
+        """
         return _bilinear(self._table, *self._places(height, cosine))
 
     def multiple(self, height: np.ndarray, cosine: np.ndarray) -> np.ndarray:
-        """Radiance (..., 3) of light scattered more than once, per unit of scattering, for a sun of irradiance 1."""
+        """Return the radiance (..., 3) of light scattered more than once, per unit of scattering, for a sun of
+        irradiance 1.
+        """
         return _bilinear(self._multiple, *self._places(height, cosine))
 
     def _scatter(self) -> np.ndarray:
-        """Hillaire 2020, equations 5 to 10."""
+        """Compute multiple scattering (Hillaire 2020, equations 5 to 10)."""
         heights, suns = np.meshgrid(self.heights, self.cosines, indexing="ij")
         second, factor = np.zeros((*heights.shape, 3)), np.zeros((*heights.shape, 3))
         radius = _GROUND + heights + 1e-3
@@ -125,13 +131,13 @@ def _bilinear(table: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nd
 
 @lru_cache(maxsize=8)
 def air_of(haze: float) -> Air:
-    """The air of an amount of haze, computed once."""
+    """Return the air of an amount of haze. It is computed once."""
     return Air(haze)
 
 
 @dataclass(frozen=True)
 class Daylight:
-    """The clear sky for one sun: ``table`` (1, 6, rows, columns) over elevation and azimuth from the sun."""
+    """The clear sky for one sun. ``table`` (1, 6, rows, columns) is over elevation and azimuth from the sun."""
 
     light: np.ndarray  # (3,) unit vector to the sun
     sunlight: np.ndarray  # (3,) irradiance of the sun's disc / pi, facing it; 0 below the horizon
@@ -139,7 +145,7 @@ class Daylight:
     table: torch.Tensor
 
     def radiance(self, directions: np.ndarray) -> np.ndarray:
-        """Radiance (n, 3) of the clear sky without the disc; below the horizon that of the horizon."""
+        """Return the radiance (n, 3) of the clear sky without the disc. Below the horizon it is that of the horizon."""
         up = np.clip(directions[:, 1], 0, 1)
         rows = np.sqrt(np.arcsin(up) * (2 / np.pi)) * 2 - 1
         level = np.hypot(directions[:, 0], directions[:, 2]) * max(np.hypot(self.light[0], self.light[2]), 1e-6)
@@ -153,13 +159,15 @@ class Daylight:
 
 
 def mie_phase(cosine: np.ndarray, g: float = _FORWARD) -> np.ndarray:
-    """Phase function of aerosols (Cornette and Shanks 1992)."""
+    """Return the phase function of aerosols (Cornette and Shanks 1992)."""
     top = 3 * (1 - g * g) * (1 + cosine**2)
     return top / (8 * np.pi * (2 + g * g) * (1 + g * g - 2 * g * cosine) ** 1.5)
 
 
 def daylight(light: np.ndarray, haze: float) -> Daylight:
-    """The clear sky over a camera near the ground for the sun at a unit vector, also below the horizon."""
+    """Return the clear sky over a camera near the ground, for the sun at a unit vector, which may be below the
+    horizon.
+    """
     air = air_of(haze)
     elevations = np.pi / 2 * np.linspace(0, 1, _ROWS) ** 2
     azimuths = np.pi * np.linspace(0, 1, _COLUMNS) ** 2

@@ -1,4 +1,4 @@
-"""The sky of a scene: air lit by sun or moon, clouds on a curved layer, stars, and what light falls on the land."""
+"""The sky of a scene: air lit by sun or moon, clouds on a curved layer, stars, and the light that falls on the land."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,7 +19,9 @@ _AIRGLOW = np.array([5.0e-8, 6.0e-8, 9.0e-8], np.float32)
 
 @dataclass(frozen=True)
 class Sky:
-    """``sunlight`` falls on a surface that faces the sun (or moon), ``ambient`` on every surface, both as radiances."""
+    """The sky of a scene. ``sunlight`` falls on a surface that faces the sun (or moon), ``ambient`` on every surface,
+    both as radiances.
+    """
 
     weather: Weather
     light: np.ndarray  # unit vector towards the sun or the moon
@@ -43,36 +45,38 @@ class Sky:
 
     @property
     def is_grey(self) -> bool:
-        """Without sun, blue sky and hard shadows."""
+        """Whether there is no sun, no blue sky and no hard shadow."""
         return self.weather in ("overcast", "foggy")
 
     @property
     def elevation_degrees(self) -> float:
-        """Height of the sun or moon over the horizon."""
+        """The height of the sun or moon over the horizon."""
         return float(np.degrees(np.arcsin(self.light[1])))
 
     @property
     def horizon(self) -> np.ndarray:
-        """Mean radiance (3,) of the lowest sky."""
+        """The mean radiance (3,) of the lowest sky."""
         return self._clear(_RING * np.cos(0.05) + np.array([0, np.sin(0.05), 0])).mean(0).astype(np.float32)
 
     @property
     def zenith(self) -> np.ndarray:
-        """Radiance (3,) straight up."""
+        """The radiance (3,) straight up."""
         return self._clear(np.array([[0.0, 1.0, 0.0]]))[0].astype(np.float32)
 
     def air(self, rays: Rays) -> np.ndarray:
-        """Radiance (n, 3) of the far air at the horizon, which haze fades into."""
+        """Return the radiance (n, 3) of the far air at the horizon, into which haze fades."""
         low = rays.circle * np.float32(np.cos(0.03))
         low[:, 1] = np.float32(np.sin(0.03))
         return self._clear(low).astype(np.float32)
 
     def radiance(self, rays: Rays) -> np.ndarray:
-        """Radiance (n, 3) of the sky behind everything, without the disc."""
+        """Return the radiance (n, 3) of the sky behind everything, without the disc."""
         return self.look(rays)[0]
 
     def look(self, rays: Rays) -> tuple[np.ndarray, np.ndarray]:
-        """Radiance (n, 3) of the sky without the disc, and the part (n,) of a disc's light that clouds let through."""
+        """Return the radiance (n, 3) of the sky without the disc, and the part (n,) of a disc's light that clouds let
+        through.
+        """
         color = self._clear(rays.directions)
         through = np.full(len(color), 0.0 if self.is_grey else 1.0, np.float32)
         if self.is_dark:
@@ -94,7 +98,7 @@ class Sky:
         return color + self.town * np.exp(-up * 5)[:, None]
 
     def _clouds(self, rays: Rays) -> tuple[np.ndarray, np.ndarray]:
-        """How much of the sky the clouds hide (n,), and their radiance (n, 3)."""
+        """Return how much of the sky the clouds hide (n,), and their radiance (n, 3)."""
         up = np.clip(rays.directions[:, 1], 0, 1)
         # Distance to a layer one unit high above a small round earth, so that clouds crowd towards the horizon.
         radius = 25.0
@@ -133,7 +137,7 @@ _VISIBILITY = {"clear": 30e3, "cloudy": 26e3, "overcast": 9e3, "sunset": 22e3, "
 def draw_sky(
     rng: np.random.Generator, weather: Weather, height: float | None = None, azimuth: float | None = None
 ) -> Sky:
-    """A random sky of that weather; the sun's elevation and azimuth (from +z to +x) in degrees where they matter."""
+    """Draw a random sky of that weather. ``height`` and ``azimuth`` (from +z to +x) of the sun are degrees."""
     drawn = float(rng.uniform(*_HEIGHTS[weather])), float(rng.uniform(0, 360))
     rise = np.radians(drawn[0] if height is None else height)
     turn = np.radians(drawn[1] if azimuth is None else azimuth)
@@ -181,6 +185,6 @@ def draw_sky(
 
 
 def _towards(light: np.ndarray) -> np.ndarray:
-    """The direction (1, 3) of the horizon below the light."""
+    """Return the direction (1, 3) of the horizon below the light."""
     level = np.hypot(light[0], light[2])
     return np.array([[light[0] / level, 0.03, light[2] / level]])

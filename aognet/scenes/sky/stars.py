@@ -1,4 +1,4 @@
-"""Stars: points of the brightness they have, spread over a pixel so that their light is the same at every size."""
+"""Stars: points with their true brightness, spread over a pixel so that their light is the same at every size."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Stars:
         self.turn = turn.astype(np.float32)
 
     def __call__(self, rays: Rays) -> np.ndarray:
-        """Radiance (n, 3) along rays."""
+        """Return the radiance (n, 3) along rays."""
         color = np.zeros_like(rays.directions)
         above = np.flatnonzero(rays.directions[:, 1] > 0)
         if not above.size:
