@@ -1,4 +1,4 @@
-"""Describes panoramas in words; also ``aognet caption``."""
+"""Describe panoramas in words; also ``aognet caption``."""
 
 import sys
 from pathlib import Path

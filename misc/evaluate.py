@@ -1,4 +1,4 @@
-"""Measures generated panoramas against real ones; also ``aognet evaluate``."""
+"""Measure generated panoramas against real ones; also ``aognet evaluate``."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Writes a panorama as other programs need it; also ``aognet export``."""
+"""Write a panorama in the formats that other programs read; also ``aognet export``."""
 
 import sys
 from pathlib import Path

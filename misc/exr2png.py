@@ -1,4 +1,4 @@
-"""Makes PNG or JPEG images of EXR and HDR files; also ``aognet convert``."""
+"""Make PNG or JPEG images of EXR and HDR files; also ``aognet convert``."""
 
 import sys
 from pathlib import Path

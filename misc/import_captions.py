@@ -1,4 +1,4 @@
-"""Turns a caption pickle of the published code into a captions file; also ``aognet convert-captions``."""
+"""Turn a caption pickle of the published code into a captions file; also ``aognet convert-captions``."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Makes captioned panoramas of procedural scenes; also ``aognet scenes``."""
+"""Make captioned panoramas of procedural scenes; also ``aognet scenes``."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""Describes panoramas in words: NAME.jsonl with a caption of each, NAME_aug.jsonl with captions of views all round.
+"""Describe panoramas in words: NAME.jsonl with a caption of each, NAME_aug.jsonl with captions of views all round.
 
-python misc/captioning.py --image_dir PNGS --out_dir OUT --name NAME --augment --stride 30
+aognet caption --image_dir PNGS --out_dir OUT --name NAME --augment --stride 30
 
-Stop it and start it again, also with another number of processes (`accelerate launch misc/captioning.py ...`; without
-a GPU `ACCELERATE_USE_CPU=true torchrun --standalone --nproc_per_node 2 misc/captioning.py ...`): finished images stay.
+Stop it and start it again, also with another number of processes (`accelerate launch -m aognet caption ...`; without
+a GPU `ACCELERATE_USE_CPU=true torchrun --standalone --nproc_per_node 2 -m aognet caption ...`): finished images stay.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""Makes PNG or JPEG images of EXR and HDR files: `python misc/exr2png.py --image_dir IN --out_dir OUT`.
+"""Make PNG or JPEG images of EXR and HDR files.
+
+aognet convert --image_dir IN --out_dir OUT
 
 Folders are mirrored. Finished images are skipped on a second run unless --overwrite is given. Files that cannot be
 converted are listed in OUT/exr2png_report.json, and the exit code is 1.

@@ -1,6 +1,6 @@
-"""Turns a caption pickle of the published code into a captions file (JSONL); nothing in the pickle is executed.
+"""Turn a caption pickle of the published code into a captions file (JSONL); nothing in the pickle is executed.
 
-python misc/import_captions.py --captions laval.pkl --out laval.jsonl --image_dir PNGS
+aognet convert-captions --captions laval.pkl --out laval.jsonl --image_dir PNGS
 """
 
 import argparse

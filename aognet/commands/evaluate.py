@@ -1,10 +1,10 @@
-"""Measures a folder of generated panoramas against a folder of real ones: OUT.json and OUT.html, a page to read.
+"""Measure a folder of generated panoramas against a folder of real ones: OUT.json and OUT.html, a page to read.
 
-python misc/evaluate.py --generated outputs --reference data/test --captions captions.jsonl --out report
+aognet evaluate --generated outputs --reference data/test --captions captions.jsonl --out report
 
 What is measured, how, and how to get the networks of published numbers: docs/evaluation.md. Stop it and start it again:
-what is measured already stays. Several processes: `accelerate launch misc/evaluate.py ...`, without a GPU
-`ACCELERATE_USE_CPU=true torchrun --standalone --nproc_per_node 2 misc/evaluate.py ...`.
+what is measured already stays. Several processes: `accelerate launch -m aognet evaluate ...`, without a GPU
+`ACCELERATE_USE_CPU=true torchrun --standalone --nproc_per_node 2 -m aognet evaluate ...`.
 """
 
 import argparse

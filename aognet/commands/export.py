@@ -1,4 +1,6 @@
-"""Writes a panorama as other programs need it: `aognet export outputs/beach --out beach.exr --faces skybox`.
+"""Write a panorama in the formats that other programs read.
+
+aognet export outputs/beach --out beach.exr --out beach.jpg --faces skybox
 
 The source is the folder of a finished run, or any panorama (PNG, JPEG, EXR, HDR and others). What is written follows
 from the suffix: .png and .jpg carry the metadata of a sphere, .exr and .hdr hold linear light, .html is a page to look

@@ -1,4 +1,4 @@
-"""Paint panoramas: ``python inference.py --image photo.jpg --prompt "a mountain lake"``."""
+"""Paint panoramas: ``aognet generate --image photo.jpg --prompt "a mountain lake"``."""
 
 import argparse
 import logging

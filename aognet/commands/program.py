@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from aognet import __version__, cli
+from aognet.installed import ROOT
 
 COMMANDS = {
     "generate": "paint panoramas from photographs and words (inference.py)",
@@ -21,10 +22,13 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int | None:
-    """Hand everything behind the command's name to its own ``main``; nothing else is imported."""
+    """Hand everything behind the command's name to the ``main`` of its file, the only one that is imported."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
-        prog="aognet", description="360-degree panoramas from a photograph and a sentence.", allow_abbrev=False
+        prog="aognet",
+        description="360-degree panoramas from a photograph and a sentence.",
+        epilog=f"The folders config and assets, which commands know by these names, are in {ROOT}",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
     says_more = "aognet COMMAND --help says more about each"

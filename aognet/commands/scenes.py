@@ -1,7 +1,8 @@
-"""Makes captioned panoramas of procedural scenes: `python misc/make_scenes.py --out_dir DIR --count N`.
+"""Make captioned panoramas of procedural scenes.
 
-Writes scene_000000.jpg, ..., captions.jsonl (a caption of each) and captions_aug.jsonl (captions of its 90 degree views
-with their yaws). Finished scenes are kept on a second run unless --overwrite is given.
+aognet scenes --out_dir DIR --count N writes scene_000000.jpg, ..., captions.jsonl (a caption of each) and
+captions_aug.jsonl (captions of its 90 degree views with their yaws). Finished scenes are kept on a second run unless
+--overwrite is given.
 """
 
 import argparse

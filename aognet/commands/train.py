@@ -1,4 +1,4 @@
-"""Train a model: ``python main.py -b config/train_config.yaml --n my_experiment``."""
+"""Train a model: ``aognet train -b config/train_config.yaml --n my_experiment``."""
 
 import argparse
 from collections.abc import Sequence
