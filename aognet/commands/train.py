@@ -73,9 +73,11 @@ def build_model(options: argparse.Namespace, config: LoadedConfig, settings: "Tr
     from aognet.diffusion.loading import resolve
     from aognet.training.checkpoint import start_from
     from aognet.training.randomness import seed_everything
+    from aognet.training.updates import check_names
 
     seed_everything(settings.seed)
     model = build(config.section("model"))
+    check_names(settings, model)
     if options.checkpoint:
         start_from(resolve(options.checkpoint), model.trainable_parts())
     return model
@@ -87,11 +89,11 @@ def train(options: argparse.Namespace, config: LoadedConfig, settings: "TrainerC
 
     samples = {name: build(section) for name, section in data_sections(config).items()}
     model = build_model(options, config, settings)
-    write_config(folder, config)
     everything = config.to_container()
     trainer = Trainer(
         settings, model, samples["train"], samples.get("validation"), folder, options.wandb_id, everything
     )
+    write_config(folder, config)
     trainer.fit(resume=options.resume)
 
 

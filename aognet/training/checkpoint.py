@@ -3,7 +3,7 @@
     checkpoints/step-00000100/
         weights.safetensors     trained parts, keys "part.parameter"
         ema.safetensors         their moving average, if there is one
-        optimizer.safetensors   keys "part.parameter:state"
+        optimizer.safetensors   of all optimizers, keys "part.parameter:state"
         random.safetensors      random states, keys "rank:kind"
         state.json              step, samples seen, optimizer name, gradient scaler, positions in streamed data
         manifest.json           bytes and SHA-256 of the other files
@@ -17,7 +17,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -213,14 +213,21 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[str, Tens
     }
 
 
-def load_optimizer(
-    optimizer: torch.optim.Optimizer, names: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path
-) -> None:
-    """Put back what :func:`optimizer_tensors` gave; rates and decays stay those of ``optimizer``."""
-    state: dict[int, dict[str, Any]] = {}
+def check_optimizer_tensors(tensors: Iterable[str], names: Container[str], path: Path) -> None:
+    """Refuse states, keys ``parameter:state``, of parameters that are not in ``names``."""
     unknown = sorted(key for key in tensors if key.rpartition(":")[0] not in names)
     if unknown:
         raise UserError(f"{path}: {len(unknown)} optimizer states are unknown here, the first is {unknown[0]!r}")
+
+
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, names: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path
+) -> None:
+    """Put back what :func:`optimizer_tensors` gave; rates and decays stay those of ``optimizer``.
+
+    ``tensors`` may hold the states of other optimizers too.
+    """
+    state: dict[int, dict[str, Any]] = {}
     for index, (name, parameter) in enumerate(names.items()):
         entries = {key.rpartition(":")[2]: value for key, value in tensors.items() if key.startswith(f"{name}:")}
         for key, value in entries.items():

@@ -71,14 +71,18 @@ def show_plan(config: LoadedConfig, model: "Trainable") -> None:
     from rich.syntax import Syntax
     from rich.table import Table
 
+    from aognet.training.phases import optimized_parts
+
     console = Console()
     console.print(Syntax(_yaml(config), "yaml", word_wrap=True, background_color="default"))
     table = Table("part", "trainable", "frozen", title="parameters")
     parts = {name: list(module.parameters()) for name, module in model.trainable_parts().items()}
+    owners = {part: name for name, one in optimized_parts(model).items() for part in one.parts}
     inside = {id(value) for values in parts.values() for value in values}
     for name, values in parts.items():
         trained = sum(value.numel() for value in values if value.requires_grad)
-        table.add_row(name, f"{trained:,}", f"{sum(value.numel() for value in values) - trained:,}")
+        owner = f" ({owners[name]} optimizer)" if owners[name] else ""
+        table.add_row(name + owner, f"{trained:,}", f"{sum(value.numel() for value in values) - trained:,}")
     others = sum(value.numel() for value in model.parameters() if id(value) not in inside)
     table.add_row("everything else", "0", f"{others:,}")
     console.print(table)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -21,14 +21,26 @@ _AT_LEAST_ONE = _COUNTS[:6]
 
 
 @dataclass(frozen=True)
+class OptimizerConfig:
+    """Settings of one of several optimizers; null takes the trainer's setting of the same name."""
+
+    learning_rate: float | None = None
+    lr_schedule: Literal["constant", "linear", "cosine"] | None = None
+    warmup_steps: int | None = None
+    betas: tuple[float, float] | None = None
+    weight_decay: float | None = None
+    max_grad_norm: float | None = None
+
+
+@dataclass(frozen=True)
 class TrainerConfig:
-    """Settings of a training run; intervals are in optimizer steps, 0 means never."""
+    """Settings of a training run; intervals are in training steps, 0 means never."""
 
     max_steps: int = 100_000
     batch_size: int = 1
     """Samples per process and forward pass."""
     gradient_accumulation: int = 1
-    """Forward passes per optimizer step."""
+    """Forward passes per training step."""
     learning_rate: float = 1e-5
     lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
     """After the warm-up: stay, or fall to 0 at ``max_steps``."""
@@ -38,6 +50,8 @@ class TrainerConfig:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     """Longer gradients are shortened to this; 0 leaves them."""
+    optimizers: dict[str, OptimizerConfig] = field(default_factory=dict)
+    """Settings of single optimizers, by name, of a model that has several."""
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     gradient_checkpointing: bool = False
     channels_last: bool = False
@@ -71,12 +85,26 @@ class TrainerConfig:
             raise UserError("must lie in [0, 1)", key="ema_decay", value=self.ema_decay)
         if not all(0 <= beta < 1 for beta in self.betas):
             raise UserError("must lie in [0, 1)", key="betas", value=self.betas)
+        for name in self.optimizers:
+            self.of_optimizer(name)
+
+    def of_optimizer(self, name: str) -> "TrainerConfig":
+        """These settings with those of the optimizer ``name`` in their place, if it has any."""
+        own = asdict(self.optimizers.get(name, OptimizerConfig()))
+        try:
+            return replace(self, optimizers={}, **{key: value for key, value in own.items() if value is not None})
+        except UserError as error:
+            raise error.at("", f"optimizers.{name}") from error
 
 
-def learning_rate(config: TrainerConfig, step: int) -> float:
-    """The rate of the optimizer step ``step`` (the first is 0): a function of the step alone, so it needs no state."""
+def learning_rate(config: TrainerConfig, step: int, first: int = 0) -> float:
+    """The rate in training step ``step``, of an optimizer whose first is ``first``; steps are counted from 0.
+
+    A function of the step alone, so it needs no state.
+    """
+    step, last = step - first, config.max_steps - first
     warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
-    done = min(1.0, max(0, step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps))
+    done = min(1.0, max(0, step - config.warmup_steps) / max(1, last - config.warmup_steps))
     factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[config.lr_schedule]
     return config.learning_rate * warmup * factor
 
@@ -122,7 +150,8 @@ def prepare_parameters(config: TrainerConfig, model: Trainable, device: torch.de
         model.to(memory_format=torch.channels_last)
     if config.compile:
         keep_kernels()
-        model.compile()
+        for module in parts.values() if hasattr(model, "training_step") else (model,):
+            module.compile()
     trained = {name: parameter for name, parameter in named.values() if parameter.requires_grad}
     low = [name for name, parameter in trained.items() if parameter.dtype in (torch.float16, torch.bfloat16)]
     if low:

@@ -44,14 +44,19 @@ class StreamedSamples(Protocol):
 class Trainable(Protocol):
     """An ``nn.Module`` with frozen and trained parts.
 
-    Everything random in ``forward`` and ``preview`` comes from ``batch.seeds``, so that neither the number of
-    processes nor a restart changes what is learned. Frozen parts stay out of training mode by themselves. A method
-    whose step may leave trained parameters unused sets ``find_unused_parameters = True``. One that wants to measure
-    something at the very end has ``finish(batches)``, called with some batches before the last ``save_pretrained``.
+    Everything random in ``forward``, ``training_step`` and ``preview`` comes from ``batch.seeds``, so that neither the
+    number of processes nor a restart changes what is learned. Frozen parts stay out of training mode by themselves.
+
+    What a model may have besides:
+
+    - ``find_unused_parameters = True``, if a step may leave trained parameters unused;
+    - ``finish(batches)``, called with some batches before the last ``save_pretrained``, to measure something;
+    - ``training_step(batch, phase, step)``, used in the place of ``forward`` in training, and ``optimizers()``: several
+      optimizers and losses (:class:`~aognet.training.phases.HasPhases`).
     """
 
     def trainable_parts(self) -> dict[str, nn.Module]:
-        """Name -> module. Only their parameters are optimised, averaged and checkpointed."""
+        """Name -> module. Only their parameters are optimized, averaged and checkpointed."""
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """``loss`` (scalar, mean over the batch) and other scalars worth logging."""

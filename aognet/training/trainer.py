@@ -22,19 +22,22 @@ from aognet.training.checkpoint import (
     Checkpoints,
     Progress,
     TrainingState,
+    check_optimizer_tensors,
     load_optimizer,
     optimizer_tensors,
 )
 from aognet.training.ema import WeightAverage
 from aognet.training.experiment import FINAL, IMAGES, PROVENANCE
 from aognet.training.loader import SampleOrder, StreamFeed, is_streamed, load_batches
+from aognet.training.phases import Phase
 from aognet.training.preview import image_grid, write_png
 from aognet.training.randomness import random_state, seed_everything, set_random_state, untouched_randomness
-from aognet.training.setup import TrainerConfig, learning_rate, make_accelerator, make_optimizer, prepare_parameters
+from aognet.training.setup import TrainerConfig, make_accelerator, prepare_parameters
 from aognet.training.stopping import StopRequest
 from aognet.training.trackers import Tracker, open_trackers
 from aognet.training.trainable import Batch, Samples, StreamedSamples, Trainable
 from aognet.training.ui import Meter, TrainingBar, used_gigabytes
+from aognet.training.updates import PartsOptimizer, make_optimizers
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +67,8 @@ class Trainer:
             torch.set_num_threads(config.threads)
         self.parts = model.trainable_parts()
         self.parameters = prepare_parameters(config, model, self.device)
-        optimizer = make_optimizer(config, self.parameters)
-        self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.ema = WeightAverage(self.parameters, config.ema_decay) if config.ema_decay else None
+        self.optimizers = make_optimizers(config, model, self.parameters, self.accelerator)
+        self.ema = self._new_average()
         self.checkpoints = Checkpoints(folder / "checkpoints", config.keep_checkpoints)
         self.progress = Progress(optimizer=config.optimizer)
         self.feed: StreamFeed | None = None
@@ -128,40 +130,37 @@ class Trainer:
                 raise KeyboardInterrupt(f"after step {step}, wrote {path}; the same command with --resume goes on")
 
     def _train_step(self, batches: Iterator[Batch], stop: StopRequest, meter: Meter) -> bool:
-        """One optimizer step; returns whether any process was asked to stop."""
-        config, step, started = self.config, self.progress.step, time.perf_counter()
-        rate = learning_rate(config, step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        outputs: list[dict[str, Tensor]] = []
-        for _ in range(config.gradient_accumulation):
-            batch = next(batches).to(self.device)
-            with self.accelerator.accumulate(self.wrapped):
-                output = self.wrapped(batch)
-                self.accelerator.backward(output["loss"])
-            outputs.append({name: value.detach().float() for name, value in output.items()})
-        scalars = {name: torch.stack([output[name] for output in outputs]).mean() for name in outputs[0]}
-        means = self._mean_over_processes(scalars | {"stop": torch.tensor(float(stop.requested), device=self.device)})
-        stopping = means.pop("stop") > 0
-        self._check_finite("loss", means["loss"])
-        limit = config.max_grad_norm or math.inf
-        norm = float(self.accelerator.clip_grad_norm_(self.parameters.values(), limit))
-        if config.mixed_precision != "fp16":  # there the gradient scaler skips the step and lowers its scale
-            self._check_finite("gradient norm", norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        """All phases of one training step; returns whether any process was asked to stop."""
+        step, started = self.progress.step, time.perf_counter()
+        due = [(one, phase) for one in self.optimizers for phase in one.optimized.phases if phase.is_due(step)]
+        loaded: Iterable[Batch] = (next(batches) for _ in range(self.config.gradient_accumulation))
+        loaded = loaded if len(due) == 1 else list(loaded)  # one phase needs no batch twice
+        scalars: dict[str, float] = {}
+        stopping = False
+        for optimizer, phase in due:
+            means = optimizer.backward(phase, loaded, step)
+            means = self._mean_over_processes(means | {"stop": torch.tensor(float(stop.requested), device=self.device)})
+            stopping |= means.pop("stop") > 0
+            self._check_finite("loss", means["loss"], optimizer, phase)
+            norm = optimizer.clip()
+            if self.config.mixed_precision != "fp16":  # there the gradient scaler skips the step and lowers its scale
+                self._check_finite("gradient norm", norm, optimizer, phase)
+            means |= {"grad_norm": norm, "learning_rate": optimizer.update(step)}
+            scalars |= {f"{phase.name}/{name}".removeprefix("/"): value for name, value in means.items()}
         if self.ema:
             self.ema.update(step + 1)
-        meter.add(means | {"grad_norm": norm, "learning_rate": rate}, time.perf_counter() - started)
+        meter.add(scalars, time.perf_counter() - started)
         samples = self.progress.samples + meter.samples_per_step
         self.progress = replace(self.progress, step=step + 1, samples=samples)
         return stopping
 
-    def _check_finite(self, what: str, value: float) -> None:
+    def _check_finite(self, what: str, value: float, optimizer: PartsOptimizer, phase: Phase) -> None:
         if not math.isfinite(value):
+            rate = f"trainer.optimizers.{optimizer.name}.learning_rate" if optimizer.name else "trainer.learning_rate"
+            of_phase = f" of phase {phase.name!r}" if phase.name else ""
             raise UserError(
-                f"the {what} became {value} at step {self.progress.step + 1}; nothing was saved after step "
-                f"{self.saved_step}; try a lower trainer.learning_rate or trainer.mixed_precision: no"
+                f"the {what}{of_phase} became {value} at step {self.progress.step + 1}; nothing was saved after step "
+                f"{self.saved_step}; try a lower {rate} or trainer.mixed_precision: no"
             )
 
     # Validation and images
@@ -240,7 +239,11 @@ class Trainer:
                 TrainingState(
                     progress=replace(self.progress, grad_scaler=scaler.state_dict() if scaler else {}),
                     weights=part_tensors(self.parts),
-                    optimizer=optimizer_tensors(self.optimizer.optimizer, self.parameters),
+                    optimizer={
+                        key: value
+                        for one in self.optimizers
+                        for key, value in optimizer_tensors(one.optimizer.optimizer, one.parameters).items()
+                    },
                     random={f"{rank}:{k}": row for k, rows in gathered.items() for rank, row in enumerate(rows)},
                     ema=self.ema.average if self.ema else {},
                 )
@@ -259,12 +262,14 @@ class Trainer:
                 f"{path}: optimizer {state.progress.optimizer!r}, the config says {self.config.optimizer!r}"
             )
         copy_tensors(state.weights, part_tensors(self.parts), path / "weights.safetensors")
-        load_optimizer(self.optimizer.optimizer, self.parameters, state.optimizer, path / "optimizer.safetensors")
+        check_optimizer_tensors(state.optimizer, self.parameters, path / "optimizer.safetensors")
+        for one in self.optimizers:
+            load_optimizer(one.optimizer.optimizer, one.parameters, state.optimizer, path / "optimizer.safetensors")
         if self.ema and state.ema:
             copy_tensors(state.ema, self.ema.average, path / "ema.safetensors")
         elif self.ema:
             log.warning("%s has no averaged weights: the average starts anew from its weights", path)
-            self.ema = WeightAverage(self.parameters, self.config.ema_decay)
+            self.ema = self._new_average()
         if self.accelerator.scaler and state.progress.grad_scaler:
             self.accelerator.scaler.load_state_dict(state.progress.grad_scaler)
         mine = f"{self.accelerator.process_index}:"
@@ -304,6 +309,12 @@ class Trainer:
 
     # Small helpers
 
+    def _new_average(self) -> WeightAverage | None:
+        averaged: dict[str, Tensor] = {}
+        for one in self.optimizers:
+            averaged |= one.parameters if one.optimized.averaged else {}
+        return WeightAverage(averaged, self.config.ema_decay) if averaged and self.config.ema_decay else None
+
     def _start_records(self) -> list[Tracker]:
         record(self.folder / PROVENANCE, provenance(str(self.device), self.accelerator.num_processes))
         return open_trackers(self.config.tracker, self.folder, self.progress.step, self.project, self.settings)
@@ -326,7 +337,7 @@ class Trainer:
         return dict(zip(scalars, values, strict=True))
 
     def _log(self, trackers: Iterable[Tracker], scalars: Mapping[str, float], bar: TrainingBar) -> None:
-        named = {name if "/" in name else f"train/{name}": value for name, value in scalars.items()}
+        named = {name if name.startswith("val/") else f"train/{name}": value for name, value in scalars.items()}
         for tracker in trackers:
             tracker.log(self.progress.step, named)
         bar.report(self.progress.step, scalars)

@@ -16,27 +16,27 @@ class Meter:
 
     def __init__(self, samples_per_step: int) -> None:
         self.samples_per_step = samples_per_step
-        self.last: dict[str, float] = {}
+        self.last: dict[str, float] = {}  # the newest value of every scalar: not all are there in every step
         self.speed = 0.0
         self._start()
 
     def add(self, scalars: Mapping[str, float], seconds: float) -> None:
         """Take in one step that took so long, waiting for data included."""
-        self.last = dict(scalars)
+        self.last |= scalars
         self._steps += 1
         for name, value in scalars.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._values.setdefault(name, []).append(value)
         self._seconds += seconds
         self.speed = self._steps * self.samples_per_step / max(self._seconds, 1e-9)
 
     def averages(self) -> dict[str, float]:
         """Means since the last call, with ``samples_per_second``; starts anew."""
-        means = {name: value / self._steps for name, value in self._sums.items()}
+        means = {name: sum(values) / len(values) for name, values in self._values.items()}
         self._start()
         return means | {"samples_per_second": self.speed}
 
     def _start(self) -> None:
-        self._sums: dict[str, float] = {}
+        self._values: dict[str, list[float]] = {}
         self._steps = 0
         self._seconds = 0.0
 
@@ -67,7 +67,8 @@ class TrainingBar:
 
     def advance(self, meter: Meter, gigabytes: float) -> None:
         """One step done."""
-        status = f"loss {meter.last['loss']:.4f}  {meter.speed:.1f} samples/s  {gigabytes:.1f} GB"
+        losses = [f"{name} {value:.4f}" for name, value in meter.last.items() if name.rpartition("/")[2] == "loss"]
+        status = "  ".join([*losses, f"{meter.speed:.1f} samples/s", f"{gigabytes:.1f} GB"])
         self.progress.update(self.task, advance=1, status=status)
 
     def report(self, step: int, scalars: Mapping[str, float]) -> None:

@@ -118,7 +118,11 @@ class Toy(nn.Module):
         return model
 
 
-TARGETS = {"toy": "tests.training.toy:Toy", "toy_samples": "tests.training.toy:ToySamples"}
+TARGETS = {
+    "toy": "tests.training.toy:Toy",
+    "toy_gan": "tests.training.toy_gan:ToyGan",
+    "toy_samples": "tests.training.toy:ToySamples",
+}
 """How configs may name the toys."""
 
 
