@@ -213,7 +213,7 @@ def _in_processes(
                 try:
                     result, error = connection.recv()
                     give(worker)
-                except (EOFError, ConnectionResetError):
+                except (EOFError, OSError):  # OSError: it died in the middle of an answer
                     result, error = None, worker.cause_of_death()
                     give(None)
                 yield Done(item, result, error)

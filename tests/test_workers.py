@@ -2,9 +2,11 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
@@ -14,12 +16,20 @@ from aognet.errors import UserError
 from aognet.workers import Done, usable_cores, work_through
 
 ROOT = Path(__file__).resolve().parents[1]
-DEADLY = {"exit": "exit code 3", "kill": "SIGKILL", "segfault": "SIGSEGV"}
+DEADLY = {"exit": "exit code 3", "leave": "exit code 0", "kill": "SIGKILL", "segfault": "SIGSEGV", "send": "SIGKILL"}
+
+
+def die_in_the_middle(connection: Connection, content: memoryview) -> None:
+    """Sends the length of a message and one byte of it."""
+    os.write(connection.fileno(), struct.pack("!i", len(content)) + bytes(content[:1]))
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def work(item: str) -> tuple[str, int, str | None]:
-    if item == "exit":
-        os._exit(3)
+    if item in ("exit", "leave"):
+        os._exit(3 if item == "exit" else 0)
+    if item == "send":
+        Connection._send_bytes = die_in_the_middle
     if item in ("kill", "segfault"):
         os.kill(os.getpid(), signal.SIGKILL if item == "kill" else signal.SIGSEGV)
     if item == "mistake":
@@ -58,7 +68,7 @@ def test_every_item_is_answered(workers: int, isolate: bool, monkeypatch: pytest
 
 def test_a_killed_worker_costs_its_item_alone(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("aognet.workers.usable_cores", lambda: 2)
-    items = ["a", "exit", "kill", "segfault", "b", "c"]
+    items = ["a", *DEADLY, "b", "c"]
     done = through(items, 2)
     assert set(done) == set(items)
     assert all(text in done[item].error for item, text in DEADLY.items())
