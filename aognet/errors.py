@@ -58,12 +58,12 @@ class UserError(ValueError):
 
 
 def shown(value: Any) -> str:
-    """A value as messages repeat it, on one line and not too long."""
+    """Return a value as messages repeat it, on one line and not too long."""
     text = str(value) if isinstance(value, Path) else repr(value)
     return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."
 
 
 def first_line(error: BaseException) -> str:
-    """The first sentence of what an error says."""
+    """Return the first sentence of what an error says."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__

@@ -9,7 +9,10 @@ HUB_FOLDERS = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HO
 
 
 def expanded(path: str | Path) -> Path:
-    """``path`` with a leading ``~`` or ``~name`` replaced. Raises UserError where there is no such home folder."""
+    """Return ``path`` with a leading ``~`` or ``~name`` replaced.
+
+    :raises UserError: if there is no such home folder.
+    """
     try:
         return Path(path).expanduser()
     except (RuntimeError, KeyError) as error:
@@ -19,12 +22,14 @@ def expanded(path: str | Path) -> Path:
 
 
 def default_folder(name: str = "panoramas") -> str:
-    """``$AOGNET_CACHE``, or ``aognet`` in the user's cache folder; in it, the folder ``name``. To be `expanded`."""
+    """Return the folder ``name`` in ``$AOGNET_CACHE``, or in ``aognet`` in the user's cache folder. It is to be
+    `expanded`.
+    """
     user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return str(Path(os.environ.get("AOGNET_CACHE") or Path(user) / "aognet") / name)
 
 
 def check_hub_folder() -> None:
-    """Raise UserError where the Hugging Face hub's files would go to a folder named ``~``."""
+    """Raise UserError if the Hugging Face hub's files would go to a folder named ``~``."""
     if not any(os.environ.get(name) for name in HUB_FOLDERS) and os.path.expanduser("~") == "~":  # noqa: PTH111
         raise UserError("there is no home folder to keep what the Hugging Face hub gives: set HF_HOME to a folder")

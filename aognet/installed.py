@@ -1,6 +1,6 @@
 """Files that come with the program, found from any working directory.
 
-In a checkout, ``config`` and ``assets`` stand beside the package; an installation carries them in ``installed_files``.
+In a checkout, ``config`` and ``assets`` lie beside the package. An installation has them in ``installed_files``.
 """
 
 from pathlib import Path
@@ -13,9 +13,9 @@ ASSETS = "assets"
 
 
 def installed(path: str) -> str:
-    """A path below ``assets`` as it is to be opened from here: in the installation, whatever else has that name.
+    """Return a path below ``assets`` as it can be opened from here: in the installation, whatever else has that name.
 
-    Any other path stays as it is. Where the working directory is the installation, so does this one.
+    Any other path stays as it is. This one does too, if the working directory is the installation.
     """
     if path != ASSETS and not path.startswith(f"{ASSETS}/"):
         return path
@@ -26,7 +26,8 @@ def installed(path: str) -> str:
 
 
 def known_config(path: Path) -> Path:
-    """A config file as a user names it: the user's own, or else the one below ``config`` that comes with the program.
+    """Return a config file by the name that a user gives: the user's own, or else the one below ``config`` in the
+    program.
 
     A name that is neither stays as it is.
     """

@@ -1,7 +1,7 @@
-"""``${oc.env:NAME}`` in settings: filled in where the user wrote it on the command line, refused in a file.
+"""``${oc.env:NAME}`` in settings: replaced if the user wrote it on the command line, refused in a file.
 
-A file may be a stranger's, and what it sets is written down and passed on (``run.json``, the viewer, an experiment's
-``config.yaml``): it must not carry the user's environment there, whichever way it asks for it.
+A file may come from a stranger, and its settings are written down and passed on (``run.json``, the viewer, an
+experiment's ``config.yaml``). So it must not bring the user's environment there, in whichever way it asks for it.
 """
 
 import re
@@ -18,15 +18,15 @@ NAME = "oc.env"
 
 
 def dotted(key: Any) -> str:
-    """A full key of OmegaConf, such as ``a.b[0].c``, with dots alone."""
+    """Return a full key of OmegaConf, such as ``a.b[0].c``, with dots alone."""
     return re.sub(r"\[(\w+)\]", r".\1", str(key or ""))
 
 
 @contextmanager
 def environment(own: Callable[[str], bool]) -> Iterator[None]:
-    """While references are resolved, the environment is read only for keys (dotted) that ``own`` says yes to.
+    """Inside the block, let references read the environment only for keys (dotted) for which ``own`` is true.
 
-    :raises UserError: naming the key, where another asked, also through other resolvers.
+    :raises UserError: naming the key, if another one asked, also through other resolvers.
     """
     refused: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Who may work in a folder: locks of the operating system, which end with the process however it ends."""
+"""Locks of folders: the operating system's locks, which end with the process however it ends."""
 
 import os
 import time
@@ -28,14 +28,15 @@ class FolderInUseError(UserError):
 
 @contextmanager
 def exclusive(folder: Path, name: str = "", patience: float | None = None) -> Iterator[None]:
-    """Hold a folder, which must be there, against other processes (and other holders in this one) for the ``with``.
+    """Hold an existing folder against other processes (and other holders in this one) during the ``with`` block.
 
     With ``name``, hold only what has that name in it, such as one of several reports. Nothing is left in the folder,
-    and a process that is killed holds nothing (of a name, a hidden empty file stays until the next that holds it).
-    Network shares may not pass locks on. ``patience``: seconds to wait for another holder, `PATIENCE_SECONDS` if None.
+    and a process that is killed holds nothing (for a name, a hidden empty file stays until the next holder). Network
+    shares may not pass locks on. ``patience`` is how many seconds to wait for another holder, `PATIENCE_SECONDS` if
+    None.
 
-    :raises FolderInUseError: naming the folder, where another holds it for longer.
-    :raises UserError: where the folder cannot be opened.
+    :raises FolderInUseError: naming the folder, if another process holds it for longer.
+    :raises UserError: if the folder cannot be opened.
     """
     patience = PATIENCE_SECONDS if patience is None else patience
     place = folder / name if name else folder
@@ -56,12 +57,13 @@ def exclusive(folder: Path, name: str = "", patience: float | None = None) -> It
 
 @contextmanager
 def shared(folder: Path) -> Iterator[None]:
-    """Hold a folder together with others that share it: until the end of the ``with`` nobody holds it `exclusive`.
+    """Hold a folder together with others that share it. Until the end of the ``with`` block nobody holds it
+    `exclusive`.
 
-    It waits a minute for whoever does. Where the system has no such locks (Windows), it holds nothing.
+    It waits a minute for an exclusive holder. Where the system has no such locks (Windows), it holds nothing.
 
-    :raises FolderInUseError: naming the folder, where another holds it for longer.
-    :raises UserError: where the folder cannot be opened.
+    :raises FolderInUseError: naming the folder, if another process holds it for longer.
+    :raises UserError: if the folder cannot be opened.
     """
     if fcntl is None:
         yield
@@ -83,7 +85,7 @@ def _opened(lock: Path, place: Path, flags: int, kind: int, patience: float) -> 
 
 
 def _waited_for(path: Path, flags: int, kind: int, patience: float) -> int:
-    """`_locked`, if need be a little later."""
+    """Return `_locked`, if need be a little later."""
     latest = time.monotonic() + patience
     while True:
         try:
@@ -95,7 +97,10 @@ def _waited_for(path: Path, flags: int, kind: int, patience: float) -> int:
 
 
 def _locked(path: Path, flags: int, kind: int) -> int:
-    """A descriptor of ``path`` that holds its lock. Raises BlockingIOError where another does."""
+    """Return a descriptor of ``path`` that holds its lock.
+
+    :raises BlockingIOError: if another process holds it.
+    """
     assert fcntl is not None, "without it `_exclusive_file` holds folders"
     while True:
         descriptor = os.open(path, flags, 0o666)
@@ -141,7 +146,7 @@ def _in_use(place: Path) -> FolderInUseError:
 
 
 def _let_go_in_child() -> None:
-    """Close what a fork copied: else a worker that outlives its killed parent would go on holding its folders."""
+    """Close what a fork copied. Otherwise a worker that outlives its killed parent would go on holding its folders."""
     for descriptor in _held:
         with suppress(OSError):
             os.close(descriptor)

@@ -13,9 +13,10 @@ from aognet.errors import UserError
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this is, and its device; in a ``with``, whose end all reach together or by an error.
+    """The number of this process, the number of all processes, and the device. At the end of a ``with`` block they wait
+    for each other, or end by an error.
 
-    Without it, what still connects a process with the others may abort it when its interpreter ends.
+    Without it, connections between processes may abort one when its interpreter ends.
     """
 
     number: int
@@ -24,7 +25,10 @@ class Processes:
 
     @classmethod
     def start(cls, device: str) -> "Processes":
-        """This process; alone without a launcher. ``device``: auto, cpu or cuda; UserError where there is none."""
+        """Return this process; alone without a launcher. ``device`` is auto, cpu or cuda.
+
+        :raises UserError: if there is no such device.
+        """
         if device == "cuda" and not torch.cuda.is_available():
             raise UserError("device: cuda was asked for, but torch finds no CUDA device here")
         on_cpu = device == "cpu" or not torch.cuda.is_available()
@@ -48,18 +52,18 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes for all."""
+        """Whether this process writes for all."""
         return self.number == 0
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
         if self.count > 1:
             from accelerate import PartialState
 
             PartialState().wait_for_everyone()
 
     def gathered(self, items: list[Any]) -> list[Any]:
-        """The items of all processes, in the order of their numbers."""
+        """Return the items of all processes, in the order of their numbers."""
         if self.count == 1:
             return items
         from accelerate.utils import gather_object
@@ -67,5 +71,5 @@ class Processes:
         return gather_object(items)
 
     def total(self, number: int) -> int:
-        """The sum over all processes."""
+        """Return the sum over all processes."""
         return sum(self.gathered([number]))

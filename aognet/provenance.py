@@ -20,7 +20,7 @@ PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "
 
 
 def provenance(device: str, processes: int = 1) -> dict[str, Any]:
-    """Everything needed to repeat a run besides its config and data."""
+    """Return everything that is needed to repeat a run, besides its config and data."""
     from aognet import __version__
 
     return {
@@ -38,8 +38,9 @@ def provenance(device: str, processes: int = 1) -> dict[str, Any]:
 def record(path: Path, entry: dict[str, Any]) -> None:
     """Append ``entry`` to the JSON list in ``path``: one entry for the start and one for every resumption.
 
-    A file that is no such list any more is set aside, and the list begins anew. Raises UserError where it cannot be
-    read or written.
+    A file that is no such list any more is set aside, and a new list begins.
+
+    :raises UserError: if it cannot be read or written.
     """
     write_atomically(path, json.dumps([*_entries(path), entry], indent=2) + "\n")
 
@@ -73,7 +74,9 @@ def _version(package: str) -> str | None:
 
 @cache
 def _git() -> dict[str, Any]:
-    """Commit of the source tree, and whether it had uncommitted changes; null outside a git checkout. Asked once."""
+    """Return the commit of the source tree and whether it had uncommitted changes; null outside a checkout. It is asked
+    once.
+    """
     try:
         if not (ROOT / ".git").exists():  # an installation may lie in a repository of something else
             return {"commit": None, "dirty": None}

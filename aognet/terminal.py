@@ -1,4 +1,4 @@
-"""What others wrote, such as file names and prompts, without the characters that command a terminal."""
+"""Texts of others, such as file names and prompts, without the characters that control a terminal."""
 
 import logging
 import re
@@ -8,7 +8,9 @@ _COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e
 
 
 def visible(text: str) -> str:
-    """``text`` in one line, every such character as its escape: ``\\x1b``, ``\\u202e``. Tabs become spaces."""
+    r"""Return ``text`` in one line, with every such character as its escape: ``\x1b``, ``\u202e``. Tabs become
+    spaces.
+    """
     return _COMMANDS.sub(lambda found: _escape(found[0]), text.replace("\t", " "))
 
 
@@ -17,7 +19,7 @@ def _escape(character: str) -> str:
 
 
 class VisibleFormatter(logging.Formatter):
-    """Escapes messages and what tracebacks tell, of whichever library they come."""
+    """Escapes messages and tracebacks, from whichever library they come."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
         record.message = visible(record.message)

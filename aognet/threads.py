@@ -19,10 +19,10 @@ MEASURED_SECONDS = 0.05
 
 
 def settle() -> None:
-    """Let threads sleep while they wait if others keep the cores busy; processes side by side take one thread each.
+    """Let threads sleep while they wait, if others keep the cores busy. Processes side by side take one thread each.
 
-    To be called before torch is imported, which reads the environment once; afterwards it does nothing. What the
-    environment says already is the user's wish and stays.
+    Call it before importing torch, which reads the environment once. Afterwards it does nothing. What the environment
+    already sets is the user's wish and stays.
     """
     if "torch" in sys.modules:
         return
@@ -33,12 +33,12 @@ def settle() -> None:
 
 
 def one_thread() -> Mapping[str, str]:
-    """Environment of a process that has others of its kind beside it, for what the user has not set."""
+    """Return the environment of a process that has others of its kind beside it, for what the user has not set."""
     return {name: "1" for name in ALONE if name not in os.environ}
 
 
 def busy_share() -> float:
-    """What others take of the cores that this process may use, in [0, 1]: it sleeps meanwhile.
+    """Return the share of the usable cores that other programs take, in [0, 1]. It sleeps while it measures.
 
     Processes of low priority (nice) do not count: they give way.
     """

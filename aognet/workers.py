@@ -1,4 +1,4 @@
-"""Many items, several processes, one progress bar; an item that fails or kills its worker stops no other item."""
+"""Many items, several processes, one progress bar. An item that fails or kills its worker stops no other item."""
 
 import logging
 import multiprocessing
@@ -43,7 +43,7 @@ class Done(Generic[Item, Result]):
 
 
 def usable_cores() -> int:
-    """Cores this process may use: its affinity, and the quota of its container where there is one."""
+    """Return how many cores this process may use: its affinity, and the quota of its container if there is one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -61,10 +61,10 @@ def work_through(
 ) -> Iterator[Done[Item, Result]]:
     """Call ``function`` (importable by name, or a `functools.partial` of such) on every item, in any order.
 
-    Yields one `Done` per item as soon as it is finished; an exception becomes its ``error``. More ``workers`` than
-    usable cores or items are not started. One worker is this process itself, unless ``isolate`` asks for a process that
-    a broken item may take down alone. ``size`` gives the bytes of an item, for MB/s in the progress bar. Stopping early
-    (Ctrl-C, or closing the iterator) ends all workers at once.
+    It yields one `Done` per item as soon as the item is finished. An exception becomes its ``error``. No more
+    ``workers`` than usable cores or items are started. One worker is this process itself, unless ``isolate`` asks for a
+    process that a broken item may kill alone. ``size`` returns the bytes of an item, for MB/s in the progress bar.
+    Stopping early (Ctrl-C, or closing the iterator) ends all workers at once.
 
     :raises UserError: if ``workers`` is below 1.
     """
@@ -82,11 +82,11 @@ def work_through(
 
 
 def worker_context(*modules: str) -> BaseContext:
-    """How to start processes that another library looks after: as forks of a server that has ``modules`` imported.
+    """Return how to start processes that another library manages: as forks of a server that has ``modules`` imported.
 
-    Never as forks of this process: threads of torch or OpenCV in here would leave locked locks in them, which hang. The
-    server, which the first call starts, has none, and its forks need not import anything again. What is sent to them
-    must be picklable; each should call `end_with_parent`.
+    They are never forks of this process: threads of torch or OpenCV in here would leave locked locks in them, which
+    hang. The server, which the first call starts, has no threads, and its forks need not import anything again. What is
+    sent to them must be picklable. Each should call `end_with_parent`.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -100,7 +100,7 @@ def worker_context(*modules: str) -> BaseContext:
 
 
 def end_with_parent() -> None:
-    """In a worker: end when the process that asked for it is gone, however it ended; a server would keep it alive."""
+    """End this worker when the process that asked for it is gone, however it ended. A server would keep it alive."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -112,9 +112,10 @@ def end_with_parent() -> None:
 
 
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Iterator[Result]:
-    """``function`` of every item, in order, up to ``threads`` items ahead of the one in use.
+    """Yield ``function`` of every item, in order, up to ``threads`` items ahead of the one in use.
 
-    For work that leaves Python's lock alone, such as decoding images. Exceptions come out where their item is due.
+    Use it for work that does not hold Python's lock, such as decoding images. Exceptions are raised when their item is
+    due.
     """
     with ThreadPoolExecutor(threads) as pool:
         coming: deque[Future[Result]] = deque()
@@ -146,7 +147,7 @@ def _one_line(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Worker:
-    """A process that answers every number it is sent with (result, error) of the item of that number."""
+    """A process that answers every number with (result, error) of the item of that number."""
 
     process: Any
     connection: Connection
@@ -196,7 +197,7 @@ def _in_processes(
     busy: dict[Connection, tuple[_Worker, Item]] = {}
 
     def give(worker: _Worker | None) -> None:
-        """The next item, if there is one, to a worker or to a new one."""
+        """Give the next item, if there is one, to a worker or to a new one."""
         for item in waiting:
             worker = worker or _start(function, staff)
             busy[worker.connection] = worker, item
@@ -235,7 +236,9 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C reaches every process of a terminal; those started here never see it, this one gets it afterwards."""
+    """Hold back Ctrl-C, which reaches every process of a terminal. Processes started here never see it; this one gets
+    it afterwards.
+    """
     if sys.platform == "win32":
         yield
         return
@@ -249,7 +252,9 @@ def _interrupts_held() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, lines in the log elsewhere; the function counts one item of that many bytes."""
+    """Show a progress bar on a terminal, or lines in the log elsewhere. The function counts one item of that many
+    bytes.
+    """
     begin = said = time.monotonic()
     count = volume = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))

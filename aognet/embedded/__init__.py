@@ -1,4 +1,4 @@
-"""Trainings of the small parts that the models in `assets` are made of."""
+"""Trainings of the small parts of the models in `assets`."""
 
 TARGETS = {
     "autoencoder": "aognet.embedded.autoencoder:AutoencoderTraining",

@@ -5,12 +5,12 @@ from torch import Tensor, nn
 
 
 def feed_forward(dim: int) -> nn.Sequential:
-    """Normalise, widen four times, narrow again."""
+    """Return a feed-forward layer: normalise, widen four times, narrow again."""
     return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
 
 
 class SelfAttentionBlock(nn.Module):
-    """Tokens attend to each other, then pass a feed-forward layer; both are residual."""
+    """Tokens attend to each other, then pass a feed-forward layer. Both are residual."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -25,7 +25,7 @@ class SelfAttentionBlock(nn.Module):
 
 
 class CrossAttentionBlock(nn.Module):
-    """Tokens attend to a memory, then pass a feed-forward layer; both are residual."""
+    """Tokens attend to a memory, then pass a feed-forward layer. Both are residual."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -45,7 +45,7 @@ class CrossAttentionBlock(nn.Module):
 class PostNormBlock(nn.Module):
     """Self-attention, attention to a memory if it ``remembers``, and a feed-forward layer of the same width.
 
-    Each is residual and normalised afterwards; none has a bias but the norms. As in AOG-Net's published code.
+    Each is residual and normalised afterwards. Only the norms have a bias, as in AOG-Net's published code.
     """
 
     def __init__(self, dim: int, heads: int, remembers: bool = False):

@@ -1,4 +1,6 @@
-"""Layers for panoramas, which go on over their left and right edge: a convolution and an upsampling without a seam."""
+"""Layers for panoramas, which continue over their left and right edge: a convolution and an upsampling without a
+seam.
+"""
 
 import torch
 from jaxtyping import Float
@@ -9,9 +11,9 @@ from torch.nn import functional
 class CircularConv2d(nn.Conv2d):
     """A convolution whose padding wraps around in x and is zero in y.
 
-    Shifting the input by a multiple of the stride in x shifts the output with it. Parameters are those of
-    ``nn.Conv2d``; a layer that exists becomes circular when its ``__class__`` is set to this. The padding is a number
-    of pixels, in x at most the input's columns; ``padding_mode`` stays "zeros": that of ``nn.Conv2d`` is for both axes.
+    Shifting the input by a multiple of the stride in x shifts the output too. Parameters are those of ``nn.Conv2d``: an
+    existing layer becomes circular when its ``__class__`` is set to this class. The padding is a number of pixels, in x
+    at most the input's columns. ``padding_mode`` stays "zeros", because that of ``nn.Conv2d`` applies to both axes.
     """
 
     def _conv_forward(
@@ -26,7 +28,7 @@ class CircularConv2d(nn.Conv2d):
 
 
 def upsample(features: Float[Tensor, "batch channels height width"]) -> Tensor:
-    """Twice as many rows and columns, bilinear, from the pixels across the seam too."""
+    """Return twice as many rows and columns, bilinear, also across the seam."""
     doubled = functional.interpolate(wrapped(features, 1), scale_factor=2, mode="bilinear", align_corners=False)
     return doubled[..., 2:-2]
 
@@ -34,7 +36,10 @@ def upsample(features: Float[Tensor, "batch channels height width"]) -> Tensor:
 def wrapped(
     features: Float[Tensor, "batch channels height width"], margin: int
 ) -> Float[Tensor, "batch channels height wide"]:
-    """``margin`` more columns on each side, taken from the other; ValueError if there are not as many."""
+    """Return the features with ``margin`` more columns on each side, taken from the other side.
+
+    :raises ValueError: if there are not as many columns.
+    """
     if margin > features.shape[-1]:
         raise ValueError(f"padding must be at most the width {features.shape[-1]}, got {margin}")
     # Forward and backward this is faster on a CPU than torch's own circular padding.

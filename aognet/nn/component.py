@@ -1,4 +1,4 @@
-"""What a method says of each network that it runs, so that whoever places the method knows how."""
+"""What a method says about each network that it runs, for whoever places the method on devices."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from torch import nn
 class Component:
     """A network of a method, as `aognet.diffusion.execution` places it.
 
-    ``module``: the network, or a module that calls it. ``waits``: it may wait on the CPU while another component runs;
-    only for networks that run a few times per picture. ``compiled``: the networks in it that ``torch.compile`` serves.
-    ``channels_last``: its convolutions are faster on interleaved channels. ``half``: its weights may be held in half
-    precision; those of small trained parts, and of a network that overflows there, may not. ``save_memory``: makes it
-    take less memory.
+    ``module`` is the network, or a module that calls it. ``waits``: it may wait on the CPU while another component
+    runs; only for networks that run a few times per picture. ``compiled``: the networks in it that ``torch.compile``
+    speeds up. ``channels_last``: its convolutions are faster on interleaved channels. ``half``: its weights may be in
+    half precision, which is not so for small trained parts and for networks that overflow there. ``save_memory`` is a
+    function that makes it use less memory.
     """
 
     module: nn.Module

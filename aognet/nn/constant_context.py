@@ -1,6 +1,6 @@
 """Cross-attention to tokens that stay the same over all steps: their keys and values are computed once.
 
-What is computed is kept with the tokens and not in the layers, so that a network can serve several threads at once.
+The results are kept with the tokens and not in the layers, so a network can serve several threads at once.
 """
 
 import torch
@@ -10,9 +10,9 @@ PROJECTIONS = "projections"  # attribute of a constant tensor: what each layer m
 
 
 class ContextLinear(nn.Linear):
-    """A projection of cross-attention tokens, which it computes once for a tensor that is `constant`.
+    """A projection of cross-attention tokens. It is computed once for a tensor that is `constant`.
 
-    Parameters are those of ``nn.Linear``; a layer that exists gets this class by its ``__class__``.
+    Parameters are those of ``nn.Linear``: an existing layer gets this class by its ``__class__``.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -25,14 +25,14 @@ class ContextLinear(nn.Linear):
 
 
 def constant(tokens: Tensor) -> Tensor:
-    """The same tokens as a tensor that keeps its projections as long as it lives. It has no gradient."""
+    """Return the same tokens as a tensor that keeps its projections as long as it lives. It has no gradient."""
     known = tokens.detach()
     setattr(known, PROJECTIONS, {})
     return known
 
 
 def keep_projections(network: nn.Module) -> None:
-    """Lets the cross-attention of a diffusers network project `constant` tokens once. Weights and names stay."""
+    """Let the cross-attention of a diffusers network project `constant` tokens only once. Weights and names stay."""
     from diffusers.models.attention_processor import Attention
 
     for module in network.modules():

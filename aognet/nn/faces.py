@@ -1,7 +1,7 @@
-"""Layers of image networks that see the six faces of a cube as one picture, with the weights they have.
+"""Layers of image networks that see the six faces of a cube as one picture, with the weights that they have.
 
 Faces lie one after the other in the batch: row ``6 i + j`` is face ``j`` of panorama ``i``. `see_all_faces` changes a
-diffusers UNet or VAE in place; its weights and their names stay, so whatever loads and saves it still does.
+diffusers UNet or VAE in place. Weights and their names stay, so it loads and saves as before.
 """
 
 from typing import Any, Literal
@@ -17,7 +17,9 @@ Texts = Literal["own", "all"]
 
 
 class FacesGroupNorm(nn.GroupNorm):
-    """Statistics over all faces of a panorama: one brightness and one contrast (CubeDiff, sec. 3.2)."""
+    """A group norm with statistics over all faces of a panorama: one brightness and one contrast (CubeDiff, sec.
+    3.2).
+    """
 
     faces: int
 
@@ -31,7 +33,7 @@ class FacesGroupNorm(nn.GroupNorm):
 class FacesConv2d(nn.Conv2d):
     """A convolution whose padding is what neighbouring faces show (multi-plane synchronisation, DreamCube, sec. 3.2).
 
-    ``before`` and ``after``: pixels of padding above and left, below and right; ``fov_degrees``: of the faces.
+    ``before`` is the padding in pixels above and left, ``after`` below and right. ``fov_degrees`` is that of the faces.
     """
 
     before: int
@@ -48,10 +50,10 @@ class FacesConv2d(nn.Conv2d):
 
 
 class FacesAttention:
-    """An attention processor of diffusers: queries of a face see the keys of all faces (CubeDiff, sec. 3.2).
+    """An attention processor of diffusers: queries of a face attend to the keys of all faces (CubeDiff, sec. 3.2).
 
-    ``texts``: in cross-attention a face sees its ``own`` text or those of ``all`` faces; where all faces have one text
-    it is the same.
+    ``texts`` says whether, in cross-attention, a face sees its ``own`` text or those of ``all`` faces. If all faces
+    have one text, both are the same.
     """
 
     def __init__(self, faces: int = FACES, texts: Texts = "own"):
@@ -85,7 +87,7 @@ def see_all_faces(
     norms: bool = True,
     padding: bool = False,
 ) -> None:
-    """Changes the attention, the group norms and the padded convolutions of a diffusers network in place."""
+    """Change the attention, the group norms and the padded convolutions of a diffusers network in place."""
     from diffusers.models.attention_processor import Attention
     from diffusers.models.downsampling import Downsample2D
 

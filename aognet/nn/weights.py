@@ -1,4 +1,4 @@
-"""Weights of named parts as plain tensors, and safetensors files that hold exactly them."""
+"""Weights of named parts as plain tensors, and safetensors files that contain exactly these."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file to the CPU; a missing or broken one is a UserError."""
+    """Read a safetensors file to the CPU.
+
+    :raises UserError: for a missing or broken file.
+    """
     if not is_file(path):
         raise UserError(f"{path}: no such file")
     try:
@@ -29,13 +32,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def part_tensors(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """Parameters and buffers of named modules, keys ``part.parameter``."""
+    """Return the parameters and buffers of named modules, with keys ``part.parameter``."""
     return {f"{part}.{key}": value for part, module in parts.items() for key, value in module.state_dict().items()}
 
 
 @torch.no_grad()
 def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor], name: str | Path) -> None:
-    """Copy ``source`` into the tensors of ``target``, key by key; nothing is changed unless all fit.
+    """Copy ``source`` into the tensors of ``target``, key by key. Nothing is changed unless all fit.
 
     :raises UserError: naming the file ``name`` and the first keys that are missing, unknown or of another shape.
     """
@@ -52,5 +55,5 @@ def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor], nam
 
 
 def _copy(value: Tensor) -> Tensor:
-    """On the CPU, row-major and sharing its memory with nothing, as the file format wants it."""
+    """Return a copy on the CPU, row-major and in memory of its own, as the file format needs it."""
     return torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())

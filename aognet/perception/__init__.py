@@ -1,4 +1,4 @@
-"""Networks that see as people do: what distances between sets and between pairs of images are measured in."""
+"""Perceptual networks: their features measure distances between sets and between pairs of images."""
 
 TARGETS = {"faed": "aognet.perception.faed:FaedTraining"}
 """What ``target`` names here, see `aognet.targets`."""

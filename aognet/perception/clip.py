@@ -1,4 +1,6 @@
-"""CLIP as a feature network (Radford et al. 2021, arXiv 2103.00020): both towers, projected into their common space."""
+"""CLIP as a feature network (Radford et al. 2021, arXiv 2103.00020): both encoders, projected into their common
+space.
+"""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ TEMPLATE = "a photo of a {}"
 
 
 class ClipNetwork:
-    """A loaded CLIP as a `FeatureNetwork`; embeddings are not normalised."""
+    """A loaded CLIP as a `FeatureNetwork`. Its embeddings are not normalised."""
 
     is_fid_inception = False
 
@@ -32,7 +34,7 @@ class ClipNetwork:
         config: NetworkConfig,
         device: torch.device,
     ):
-        """``words``: text tower with projection and its tokenizer, None where there is none."""
+        """Take an image encoder and ``words``, the text encoder with projection and its tokenizer, or None."""
         self.device, self.centre_crop = device, config.centre_crop
         self.image_encoder = image_encoder.to(device)
         self.reads_text = words is not None
@@ -51,9 +53,9 @@ class ClipNetwork:
 
     @classmethod
     def load(cls, config: NetworkConfig, device: torch.device) -> "ClipNetwork":
-        """From one folder or hub id, or from the subfolders of a diffusers folder that the config names.
+        """Load it from one folder or hub id, or from the subfolders of a diffusers folder that the config names.
 
-        Raises UserError naming the folder that is missing or cannot be read.
+        :raises UserError: naming the folder that is missing or cannot be read.
         """
         from transformers import CLIPTextModelWithProjection
 
@@ -74,12 +76,12 @@ class ClipNetwork:
         return cls(image_encoder, (tower, load_tokenizer(folder, config.tokenizer)), config, device)
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """Projected image embeddings of images in [-1, 1]."""
+        """Return the projected embeddings of images in [-1, 1]."""
         images = images.to(self.device)
         return self.image_encoder(_centre(images, self.size) if self.centre_crop else images)
 
     def logits(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
-        """Zero-shot scores: 100 times the cosine to "a photo of a" each class (section 3.1.2 of the paper)."""
+        """Return zero-shot scores: 100 times the cosine to "a photo of a" each class (section 3.1.2 of the paper)."""
         if self.class_texts is None:
             raise UserError(f"{self.name}: has no classes; name them in the network's classes")
         unit = functional.normalize(features.to(self.device), dim=-1)
@@ -87,7 +89,7 @@ class ClipNetwork:
 
     @torch.no_grad()
     def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
-        """Projected text embeddings; longer prompts are cut to what the tower reads."""
+        """Return projected text embeddings. Prompts that are too long for the encoder are cut."""
         if self.text_encoder is None or self.tokenizer is None:
             raise UserError(f"{self.name}: has no text tower")
         length = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
@@ -97,12 +99,12 @@ class ClipNetwork:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the folder holds both towers; its config has been read before, as that of the image tower."""
+    """Return whether the folder has both encoders. Its config has been read before, as that of the image encoder."""
     return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == "clip"
 
 
 def _centre(images: Float[Tensor, "batch 3 height width"], size: int) -> Float[Tensor, "batch 3 size size"]:
-    """The central square once the short side has ``size`` pixels."""
+    """Return the central square after resizing the short side to ``size`` pixels."""
     height, width = images.shape[-2:]
     short = min(height, width)
     if short != size:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, a small classifier of ImageNet: features to compare pictures in where FID's are not at hand.
+"""EfficientNet-Lite0, a small classifier of ImageNet, as a feature network where FID's network is not available.
 
 Tan and Le 2019 (arXiv 1905.11946), without squeeze-and-excitation and with ReLU6 ("Lite", TensorFlow's TPU repository,
 2020). Keys of the weights are those of the package efficientnet-lite-pytorch. A distance in these features is no FID.
@@ -28,7 +28,7 @@ EPSILON = 1e-3
 
 @dataclass(frozen=True)
 class Stage:
-    """``repeats`` inverted bottlenecks, of which the first has the ``stride``."""
+    """``repeats`` inverted bottlenecks. The first has the ``stride``."""
 
     channels: int
     kernel: int
@@ -50,10 +50,10 @@ STAGES = (
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow does it ("same"): where the padding is odd, more below and right."""
+    """A convolution padded as TensorFlow does it ("same"): if the padding is odd, there is more below and right."""
 
     def forward(self, input: Float[Tensor, "batch inputs rows columns"]) -> Float[Tensor, "batch outputs _ _"]:
-        """As large as the input divided by the stride, rounded up."""
+        """Return an output as large as the input divided by the stride, rounded up."""
         padding: list[int] = []
         for size, kernel, stride in zip(input.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
@@ -77,7 +77,7 @@ class Bottleneck(nn.Module):
         self.expands, self.adds = stage.expansion > 1, stride == 1 and inputs == outputs
 
     def forward(self, x: Float[Tensor, "batch inputs rows columns"]) -> Float[Tensor, "batch outputs _ _"]:
-        """With the input added where sizes are the same."""
+        """Return the output, with the input added if sizes are the same."""
         inner = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         inner = functional.relu6(self._bn1(self._depthwise_conv(inner)))
         inner = self._bn2(self._project_conv(inner))
@@ -85,7 +85,7 @@ class Bottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The network; channels are divided by ``divisor``, for tests."""
+    """The network. For tests, channels can be divided by ``divisor``."""
 
     def __init__(self, divisor: int = 1):
         super().__init__()
@@ -102,7 +102,7 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(FEATURES // divisor, CLASSES)
 
     def forward(self, x: Float[Tensor, "batch 3 rows columns"]) -> Float[Tensor, "batch dim"]:
-        """What enters the classifier: the last activations, averaged over the picture."""
+        """Return what enters the classifier: the last activations, averaged over the image."""
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)
@@ -126,7 +126,10 @@ class EfficientNetNetwork:
 
     @classmethod
     def load(cls, config: NetworkConfig, device: torch.device) -> "EfficientNetNetwork":
-        """From safetensors, a file or a folder. Raises UserError naming the keys that do not fit."""
+        """Load it from safetensors, a file or a folder.
+
+        :raises UserError: naming the keys that do not fit.
+        """
         path = weights_file(config.model, config.revision)
         tensors = {key: value for key, value in read_tensors(path).items() if not key.endswith("num_batches_tracked")}
         divisor = width_divisor(tensors, FIRST, STEM, NARROWEST, path)
@@ -136,7 +139,7 @@ class EfficientNetNetwork:
 
     @torch.no_grad()
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """Features of images in [-1, 1] of any size; they are brought to 224 pixels, antialiased."""
+        """Return features of images in [-1, 1] of any size. They are resized to 224 pixels, antialiased."""
         weight = self.network._fc.weight
         images = images.to(weight.device)
         if images.shape[-2:] != (SIZE, SIZE):
@@ -147,12 +150,12 @@ class EfficientNetNetwork:
 
     @torch.no_grad()
     def logits(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
-        """Class scores of what ``features`` gave."""
+        """Return class scores for the result of ``features``."""
         classifier = self.network._fc
         return functional.linear(
             features.to(classifier.weight.device), classifier.weight.float(), classifier.bias.float()
         )
 
     def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
-        """It reads no texts."""
+        """Raise an error: this network reads no texts."""
         raise UserError(f"{self.name}: reads no texts")

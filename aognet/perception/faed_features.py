@@ -1,4 +1,4 @@
-"""The encoder of the autoencoder that FAED compares panoramas in, as a feature network."""
+"""The encoder of FAED's autoencoder as a feature network."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -30,7 +30,7 @@ class FaedNetwork:
 
     @classmethod
     def load(cls, config: NetworkConfig, device: torch.device) -> "FaedNetwork":
-        """From the folder or hub id that the training wrote."""
+        """Load it from the folder or hub id that the training wrote."""
         from aognet.perception.faed import PanoramaEncoder
 
         rows = cast(Rows, config.rows)  # which the configuration has checked
@@ -38,13 +38,13 @@ class FaedNetwork:
 
     @torch.no_grad()
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """Latitude-weighted codes of whole panoramas."""
+        """Return latitude-weighted codes of whole panoramas."""
         return self.encoder.features(images.to(self.device)).float()
 
     def logits(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
-        """An autoencoder knows no classes."""
+        """Raise an error: an autoencoder knows no classes."""
         raise UserError(f"{self.name}: has no classes")
 
     def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
-        """An autoencoder reads no texts."""
+        """Raise an error: an autoencoder reads no texts."""
         raise UserError(f"{self.name}: reads no texts")

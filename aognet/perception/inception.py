@@ -1,7 +1,7 @@
 """Inception-v3, the network of FID and of the Inception Score.
 
-Szegedy et al., "Rethinking the Inception Architecture for Computer Vision" (CVPR 2016, arXiv 1512.00567). FID
-(Heusel et al. 2017) is defined by one graph of it, TensorFlow's of 2015-12-05 with 1008 classes. It differs from the
+Szegedy et al., "Rethinking the Inception Architecture for Computer Vision" (CVPR 2016, arXiv 1512.00567). FID (Heusel
+et al. 2017) is defined by one graph of it, TensorFlow's of 2015-12-05 with 1008 classes. It differs from the
 Inception-v3 of torchvision and timm (1000 classes) in its weights, in average pools that do not count their padding,
 and in a max pool in place of the last average pool. Keys of the weights are torchvision's.
 """
@@ -29,7 +29,7 @@ NARROWEST = 16
 
 @dataclass(frozen=True)
 class InceptionStep:
-    """A convolution with batch norm and ReLU; ``kernel`` is (height, width) or both."""
+    """A convolution with batch norm and ReLU. ``kernel`` is (height, width) or one number for both."""
 
     name: str
     channels: int
@@ -40,7 +40,7 @@ class InceptionStep:
 
 @dataclass(frozen=True)
 class Branch:
-    """``pool`` (average, max or halve; empty: none), then ``steps`` in a row, then ``fork`` side by side."""
+    """A branch: ``pool`` (average, max or halve; empty: none), then ``steps`` in a row, then ``fork`` side by side."""
 
     steps: tuple[InceptionStep, ...] = ()
     fork: tuple[InceptionStep, ...] = ()
@@ -58,7 +58,7 @@ POOLED_AFTER = ("Conv2d_2b_3x3", "Conv2d_4a_3x3")
 
 
 def _fine(pooled: int) -> tuple[Branch, ...]:
-    """35 x 35, figure 5 of the paper."""
+    """Return the branches for 35 x 35, figure 5 of the paper."""
     double = (
         InceptionStep("branch3x3dbl_1", 64),
         InceptionStep("branch3x3dbl_2", 96, 3),
@@ -73,7 +73,7 @@ def _fine(pooled: int) -> tuple[Branch, ...]:
 
 
 def _middle(inner: int) -> tuple[Branch, ...]:
-    """17 x 17 with 7 x 7 convolutions in two factors, figure 6."""
+    """Return the branches for 17 x 17, with 7 x 7 convolutions in two factors, figure 6."""
     once = (
         InceptionStep("branch7x7_1", inner),
         InceptionStep("branch7x7_2", inner, (1, 7)),
@@ -91,7 +91,7 @@ def _middle(inner: int) -> tuple[Branch, ...]:
 
 
 def _coarse(pool: str) -> tuple[Branch, ...]:
-    """8 x 8 with forked ends, figure 7."""
+    """Return the branches for 8 x 8, with forked ends, figure 7."""
     once, ends = (
         (InceptionStep("branch3x3_1", 384),),
         (InceptionStep("branch3x3_2a", 384, (1, 3)), InceptionStep("branch3x3_2b", 384, (3, 1))),
@@ -132,7 +132,7 @@ HALVE_MIDDLE = (
 
 
 def blocks(fid: bool) -> dict[str, tuple[Branch, ...]]:
-    """The mixed blocks in their order; ``fid``: as in the graph that FID uses."""
+    """Return the mixed blocks in their order. ``fid``: as in the graph that FID uses."""
     return {
         "Mixed_5b": _fine(32),
         "Mixed_5c": _fine(64),
@@ -149,7 +149,7 @@ def blocks(fid: bool) -> dict[str, tuple[Branch, ...]]:
 
 
 class Convolution(nn.Module):
-    """A `Step` on ``inputs`` channels."""
+    """An `InceptionStep` on ``inputs`` channels."""
 
     def __init__(self, inputs: int, step: InceptionStep, divisor: int):
         super().__init__()
@@ -162,7 +162,7 @@ class Convolution(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch inputs rows columns"]
     ) -> Float[Tensor, "batch channels rows_out columns_out"]:
-        """Never negative."""
+        """Return activations, never negative."""
         return functional.relu(self.bn(self.conv(x)), inplace=True)
 
 
@@ -184,7 +184,7 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch inputs rows columns"]
     ) -> Float[Tensor, "batch channels rows_out columns_out"]:
-        """As many channels as all branches have together."""
+        """Return as many channels as all branches have together."""
         return torch.cat([part for branch in self.branches for part in self._parts(branch, x)], dim=1)
 
     def _parts(self, branch: Branch, x: Tensor) -> Iterator[Tensor]:
@@ -207,8 +207,8 @@ class Block(nn.Module):
 class Inception(nn.Module):
     """Inception-v3 up to its last average, and its classifier ``fc``.
 
-    ``classes`` 1008 is FID's graph, any other number the network of torchvision and timm. All channels are divided by
-    ``divisor`` (a power of two up to 16), for tests.
+    ``classes`` 1008 means FID's graph, any other number the network of torchvision and timm. For tests, all channels
+    can be divided by ``divisor`` (a power of two up to 16).
     """
 
     def __init__(self, classes: int = FID_CLASSES, divisor: int = 1):
@@ -224,7 +224,7 @@ class Inception(nn.Module):
         self.fc = nn.Linear(channels, classes)
 
     def forward(self, x: Float[Tensor, "batch 3 rows columns"]) -> Float[Tensor, "batch dim"]:
-        """Features of images of at least 75 x 75 that are scaled as the network expects."""
+        """Return features of images of at least 75 x 75, scaled as the network expects."""
         for step in STEM:
             x = getattr(self, step.name)(x)
             if step.name in POOLED_AFTER:
@@ -253,9 +253,9 @@ class InceptionNetwork:
 
     @classmethod
     def load(cls, config: NetworkConfig, device: torch.device) -> "InceptionNetwork":
-        """From safetensors with torchvision's keys; the auxiliary classifier of a training is left out.
+        """Load it from safetensors with torchvision's keys. The auxiliary classifier of a training is left out.
 
-        Raises UserError naming the file and the keys that are missing, unknown or of another shape.
+        :raises UserError: naming the file and the keys that are missing, unknown or of another shape.
         """
         path = weights_file(config.model, config.revision)
         tensors = {
@@ -272,7 +272,7 @@ class InceptionNetwork:
 
     @torch.no_grad()
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """What enters the classifier, of images in [-1, 1] of any size."""
+        """Return what enters the classifier, for images in [-1, 1] of any size."""
         weight = self.network.fc.weight
         images = _resized(images.to(weight.device), self.resize)
         if self.classes == FID_CLASSES:
@@ -282,19 +282,22 @@ class InceptionNetwork:
 
     @torch.no_grad()
     def logits(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
-        """Class scores; of FID's network without the bias, as the Inception Score has always been computed
-        (Salimans et al. 2016 multiply by the matrix of the graph's last layer alone)."""
+        """Return class scores.
+
+        For FID's network they have no bias, as the Inception Score has always been computed (Salimans et al. 2016
+        multiply by the matrix of the graph's last layer alone).
+        """
         fc = self.network.fc
         bias = None if self.classes == FID_CLASSES else fc.bias.float()
         return functional.linear(features.to(fc.weight.device), fc.weight.float(), bias)
 
     def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
-        """It reads no texts."""
+        """Raise an error: this network reads no texts."""
         raise UserError(f"{self.name}: reads no texts")
 
 
 def _resized(images: Float[Tensor, "batch 3 height width"], how: str) -> Float[Tensor, "batch 3 299 299"]:
-    """Images in [-1, 1] at the network's size (clean-fid: Parmar et al., CVPR 2022, arXiv 2104.11222)."""
+    """Return images in [-1, 1] at the network's size (clean-fid: Parmar et al., CVPR 2022, arXiv 2104.11222)."""
     if images.shape[-2:] == (SIZE, SIZE):
         return images
     if how == "antialiased":
@@ -305,7 +308,9 @@ def _resized(images: Float[Tensor, "batch 3 height width"], how: str) -> Float[T
 
 
 def _tensorflow_bilinear(images: Tensor, dim: int) -> Tensor:
-    """TensorFlow 1's bilinear resize along one axis: pixel i of the result lies at i * size / 299, not at centres."""
+    """Resize along one axis as TensorFlow 1's bilinear: pixel i of the result lies at i * size / 299, not at
+    centres.
+    """
     size = images.shape[dim]
     at = torch.arange(SIZE, device=images.device, dtype=torch.float32) * torch.tensor(size / SIZE)
     first = at.long()

@@ -1,6 +1,6 @@
 """LPIPS: how different two images look (Zhang et al. 2018, arXiv 1801.03924), version 0.1 of its weights.
 
-Activations of a classification network at several depths are scaled to unit length over channels; their squared
+Activations of a classification network at several depths are scaled to unit length over channels. Their squared
 differences are weighted per channel and averaged (equation 1). Keys of the weights are those of the ``lpips`` package.
 """
 
@@ -42,7 +42,7 @@ class Fire:
 
 @dataclass(frozen=True)
 class Pool:
-    """A max pool of stride 2; ``ceil``: a last partial window counts."""
+    """A max pool of stride 2. ``ceil``: a last partial window counts."""
 
     kernel: int = 3
     ceil: bool = False
@@ -90,13 +90,15 @@ class FireBlock(nn.Module):
         self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "batch inputs rows columns"]) -> Float[Tensor, "batch channels rows columns"]:
-        """Never negative."""
+        """Return activations, never negative."""
         squeezed = functional.relu(self.squeeze(x))
         return functional.relu(torch.cat([self.expand1x1(squeezed), self.expand3x3(squeezed)], dim=1))
 
 
 class Trunk(nn.Module):
-    """The classification network up to its last compared activations; layers are numbered as torchvision does."""
+    """The classification network up to the last activations that are compared. Layers are numbered as in
+    torchvision.
+    """
 
     def __init__(self, net: str, divisor: int):
         super().__init__()
@@ -115,14 +117,14 @@ class Trunk(nn.Module):
             self.channels.append(size)
 
     def forward(self, x: Float[Tensor, "batch 3 rows columns"]) -> Iterator[Tensor]:
-        """Activations from fine to coarse, one at a time: those of a whole panorama are large."""
+        """Yield activations from fine to coarse, one at a time, because those of a whole panorama are large."""
         for part in self.children():
             x = part(x)
             yield x
 
 
 class Scaling(nn.Module):
-    """Brings colours to the mean and deviation that the networks were trained with."""
+    """Scales colours to the mean and deviation that the networks were trained with."""
 
     shift: Tensor
     scale: Tensor
@@ -137,7 +139,7 @@ class Scaling(nn.Module):
 
 
 class Lpips(nn.Module):
-    """The distance as a module; channels are divided by ``divisor``, for tests."""
+    """The distance as a module. For tests, channels can be divided by ``divisor``."""
 
     def __init__(self, net: str, divisor: int = 1):
         super().__init__()
@@ -152,7 +154,9 @@ class Lpips(nn.Module):
     def forward(
         self, a: Float[Tensor, "batch 3 rows columns"], b: Float[Tensor, "batch 3 rows columns"]
     ) -> list[Tensor]:
-        """Differences at each depth, [batch, 1, rows, columns] of that depth; their means sum up to the distance."""
+        """Return the differences at each depth, [batch, 1, rows, columns] of that depth. Their means sum up to the
+        distance.
+        """
         found = []
         # One after the other: no gradient is carried back to an image that wants none.
         for row, (first, second) in enumerate(zip(self._units(a), self._units(b), strict=True)):
@@ -160,7 +164,7 @@ class Lpips(nn.Module):
         return found
 
     def _units(self, images: Float[Tensor, "batch 3 rows columns"]) -> Iterator[Tensor]:
-        """Activations of unit length at each depth, in float32: small differences need all digits."""
+        """Yield activations of unit length at each depth, in float32: small differences need all digits."""
         for activations in self.net(self.scaling_layer(images)):
             activations = activations.float()
             # Not the root of a sum: its gradient is infinite where nothing is active.
@@ -168,7 +172,7 @@ class Lpips(nn.Module):
 
 
 class PerceptualDistance:
-    """A loaded LPIPS: ``name`` for reports, ``fingerprint`` of weights and preprocessing."""
+    """A loaded LPIPS. ``name`` is for reports, ``fingerprint`` identifies weights and preprocessing."""
 
     def __init__(self, network: Lpips, net: str, model: str, device: torch.device):
         weights = digest([network])
@@ -179,9 +183,10 @@ class PerceptualDistance:
 
     @classmethod
     def load(cls, model: str, device: torch.device, revision: str | None = None) -> "PerceptualDistance":
-        """From safetensors with the keys of the ``lpips`` package (file, folder or hub id); they tell which net it is.
+        """Load it from safetensors with the keys of the ``lpips`` package (file, folder or hub id). The keys say which
+        net it is.
 
-        Raises UserError naming the file and the keys that are missing, unknown or of another shape.
+        :raises UserError: naming the file and the keys that are missing, unknown or of another shape.
         """
         path = weights_file(model, revision)
         # The package lists its weightings twice.
@@ -195,7 +200,10 @@ class PerceptualDistance:
     def distance(
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch"]:
-        """0 for equal images in [-1, 1], about 1 for ones that share nothing. Raises UserError below 32 pixels."""
+        """Return 0 for equal images in [-1, 1], about 1 for images that share nothing.
+
+        :raises UserError: below 32 pixels.
+        """
         means = [part.mean(dim=(1, 2, 3)) for part in self._parts(a, b)]
         return sum(means[1:], means[0])
 
@@ -203,7 +211,9 @@ class PerceptualDistance:
     def map(
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch 1 height width"]:
-        """Where images differ: all depths at the images' size, summed. Its mean is near ``distance``, not equal."""
+        """Return where images differ: all depths at the images' size, summed. Its mean is near ``distance``, not equal
+        to it.
+        """
         sized = [functional.interpolate(part, size=a.shape[-2:], mode="bilinear") for part in self._parts(a, b)]
         return sum(sized[1:], sized[0])
 
@@ -215,7 +225,7 @@ class PerceptualDistance:
 
 
 def _module(layer: Conv | Fire | Pool, inputs: int, divisor: int) -> tuple[nn.Module, int]:
-    """A layer on ``inputs`` channels, and how many it gives."""
+    """Return a layer on ``inputs`` channels, and the number of its output channels."""
     if isinstance(layer, Pool):
         return nn.MaxPool2d(layer.kernel, stride=2, ceil_mode=layer.ceil), inputs
     if isinstance(layer, Fire):

@@ -1,4 +1,4 @@
-"""What every feature network offers, how it is configured, and the one place that loads it."""
+"""The interface of all feature networks, their configuration, and the one place that loads them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,21 +25,21 @@ FIELDS_OF = {
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """A feature network.
+    """Which feature network is used, and how.
 
-    ``kind``: inception, clip, faed or efficientnet. ``model``: a folder or a hub id (at ``revision``), for inception
-    and efficientnet also a safetensors file. ``dtype``: of its weights; features always come in float32.
+    ``kind`` is inception, clip, faed or efficientnet. ``model`` is a folder or a hub id (at ``revision``), for
+    inception and efficientnet also a safetensors file. ``dtype`` is that of its weights; features are always float32.
 
-    clip: ``image_encoder``, ``text_encoder``, ``tokenizer`` and ``feature_extractor`` are subfolders of ``model`` as
-    diffusers lays them out; all empty: a whole CLIP lies in the folder itself. Without ``text_encoder`` beside an
-    ``image_encoder`` it reads no texts. ``classes``: words it tells apart, which makes logits possible.
-    ``centre_crop``: shrink the short side and crop the centre, as CLIP's own preprocessing does, not the whole image
-    to a square.
+    clip: ``image_encoder``, ``text_encoder``, ``tokenizer`` and ``feature_extractor`` are subfolders of ``model`` in
+    the layout of diffusers. If all are empty, the folder itself has a whole CLIP. An ``image_encoder`` without
+    ``text_encoder`` reads no texts. ``classes`` are words that it tells apart; with them there are logits.
+    ``centre_crop``: shrink the short side and crop the centre, as CLIP's own preprocessing does, instead of shrinking
+    the whole image to a square.
 
-    inception: ``resize`` "antialiased" (bicubic, as clean-fid) or "tensorflow" (bilinear without antialiasing, as
+    inception: ``resize`` is "antialiased" (bicubic, as clean-fid) or "tensorflow" (bilinear without antialiasing, as
     the first FID, torch-fidelity and torchmetrics).
 
-    faed: ``rows`` where rows of features lie: "centres" or "endpoints" (`aognet.metrics.latitude`).
+    faed: ``rows`` says where rows of features lie: "centres" or "endpoints" (`aognet.metrics.latitude`).
     """
 
     kind: str
@@ -94,9 +94,10 @@ EMBEDDED = NetworkConfig(
 class FeatureNetwork(Protocol):
     """A frozen network that turns images into vectors.
 
-    ``name``: one line for reports. ``fingerprint``: sha256 over its weights and preprocessing; equal only where
-    features are. ``dim``: numbers per image. ``is_fid_inception``: whether a distance in its features may be called
-    FID. ``classes``: how many logits it gives, 0 without. ``reads_text``: whether ``texts`` works.
+    ``name`` is one line for reports. ``fingerprint`` is the sha256 over its weights and preprocessing; it is equal only
+    if features are. ``dim`` is the number of features per image. ``is_fid_inception`` says whether a distance in its
+    features may be called FID. ``classes`` is the number of logits, 0 without. ``reads_text`` says whether ``texts``
+    works.
     """
 
     name: str
@@ -107,20 +108,29 @@ class FeatureNetwork(Protocol):
     reads_text: bool
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """float32 features, on the network's device, of images in [-1, 1] of any size and device."""
+        """Return float32 features, on the network's device, of images in [-1, 1] of any size and device."""
         ...
 
     def logits(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
-        """Unnormalised class scores of what ``features`` gave. Raises UserError where ``classes`` is 0."""
+        """Return unnormalised class scores for the result of ``features``.
+
+        :raises UserError: if ``classes`` is 0.
+        """
         ...
 
     def texts(self, prompts: Sequence[str]) -> Float[Tensor, "batch dim"]:
-        """float32 embeddings of prompts. Raises UserError unless ``reads_text``."""
+        """Return float32 embeddings of prompts.
+
+        :raises UserError: unless ``reads_text``.
+        """
         ...
 
 
 def load_network(config: NetworkConfig, device: torch.device) -> FeatureNetwork:
-    """Loads the network that a config names onto ``device``. Raises UserError naming what cannot be loaded."""
+    """Load the network that a config names onto ``device``.
+
+    :raises UserError: naming what cannot be loaded.
+    """
     if config.kind == "inception":
         from aognet.perception.inception import InceptionNetwork
 

@@ -1,4 +1,4 @@
-"""One safetensors file of a feature network, and what identifies its weights."""
+"""The one safetensors file of a feature network, and what identifies its weights."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -17,9 +17,11 @@ SUFFIX = ".safetensors"
 
 
 def weights_file(model: str, revision: str | None = None) -> Path:
-    """The weights that ``model`` names: a safetensors file, or a folder or hub id that holds ``model.safetensors``.
+    """Return the weights that ``model`` names: a safetensors file, or a folder or hub id with ``model.safetensors``.
 
-    A folder may instead hold exactly one safetensors file of another name. Raises UserError where there is none.
+    A folder may instead have exactly one safetensors file of another name.
+
+    :raises UserError: if there is none.
     """
     path = expanded(model)
     if path.is_file() and path.suffix != SUFFIX:
@@ -38,7 +40,7 @@ def weights_file(model: str, revision: str | None = None) -> Path:
 
 
 def width_divisor(tensors: Mapping[str, Tensor], key: str, channels: int, most: int, path: Path) -> int:
-    """How many times narrower than published a network is, from the output channels of its first convolution."""
+    """Return how many times narrower than published a network is, from the output channels of its first convolution."""
     if key not in tensors:
         raise UserError(f"{path}: {key!r} is not in it")
     found = tensors[key].shape[0] if tensors[key].ndim else 0
@@ -48,7 +50,9 @@ def width_divisor(tensors: Mapping[str, Tensor], key: str, channels: int, most: 
 
 
 def fill(module: Network, tensors: Mapping[str, Tensor], path: Path) -> Network:
-    """A module of the meta device with all its floating-point weights from ``tensors``, frozen and on the CPU."""
+    """Return a module of the meta device with all its floating-point weights from ``tensors``, frozen and on the
+    CPU.
+    """
     module = module.to_empty(device="cpu")
     # What batch norms count while they learn is an integer that older files lack.
     target = {key: value for key, value in module.state_dict().items() if value.is_floating_point()}
@@ -57,18 +61,22 @@ def fill(module: Network, tensors: Mapping[str, Tensor], path: Path) -> Network:
 
 
 def digest(modules: Iterable[nn.Module]) -> str:
-    """Hex sha256 of all floating-point weights: the same for other names and files of the same tensors."""
+    """Return the hex sha256 of all floating-point weights. Other names and files of the same tensors do not change
+    it.
+    """
     every = [value for module in modules for value in module.state_dict().values() if value.is_floating_point()]
     return hashlib.sha256("".join(sorted(map(_digest, every))).encode()).hexdigest()
 
 
 def fingerprint(weights: str, preprocessing: str) -> str:
-    """Hex sha256 of weights (their `digest`) and of all that is done to images before they are seen."""
+    """Return the hex sha256 of weights (their `digest`) and of all that is done to images before the network sees
+    them.
+    """
     return hashlib.sha256(f"{weights} {preprocessing}".encode()).hexdigest()
 
 
 def named(what: str, model: str, weights: str) -> str:
-    """One line for reports: what a network is, where it comes from and the beginning of its weights' digest."""
+    """Return one line for reports: what a network is, where it comes from and the beginning of its weights' digest."""
     return f"{what}, from {model}, sha256 {weights[:12]}"
 
 

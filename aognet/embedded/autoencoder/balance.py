@@ -1,7 +1,7 @@
 """Latent channels that matter alike: a change of basis, folded into the autoencoder's own layers.
 
-Trained by reconstruction alone, an autoencoder may keep brightness in latents a hundred times as large as those that
-keep colour. Diffusion noises and predicts all directions alike, so what is kept in small ones drowns.
+An autoencoder trained by reconstruction alone may store brightness in latents a hundred times as large as those that
+store colour. Diffusion noises and predicts all directions alike, so what is in the small ones is lost.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ STEP = 0.1
 
 @dataclass(frozen=True)
 class Basis:
-    """New latents are ``to_new @ (old - centre)``; ``to_old`` is the inverse of ``to_new``."""
+    """A change of basis. New latents are ``to_new @ (old - centre)``; ``to_old`` is the inverse of ``to_new``."""
 
     centre: Float[Tensor, "channels"]
     to_new: Float[Tensor, "channels channels"]
@@ -28,9 +28,10 @@ class Basis:
 
 @torch.no_grad()
 def balance(vae: Any, batches: Sequence[Float[Tensor, "batch 3 height width"]]) -> None:
-    """Gives a trained `AutoencoderKL` latents of balanced channels, most important first; what it decodes stays.
+    """Give a trained `AutoencoderKL` latents of balanced channels, the most important first. What it decodes stays the
+    same.
 
-    ``batches``: images in [-1, 1] that show what its latents are like.
+    ``batches`` are images in [-1, 1] that show what its latents are like.
     """
     with torch.autocast(batches[0].device.type, enabled=False):  # small differences need all digits
         posteriors = [vae.encode(images).latent_dist for images in batches]
@@ -41,9 +42,9 @@ def balance(vae: Any, batches: Sequence[Float[Tensor, "batch 3 height width"]]) 
 
 
 def find_basis(latents: Float[Tensor, "pixels channels"], gram: Float[Tensor, "channels channels"]) -> Basis:
-    """The basis in which a direction's variance is the square root of that of the picture it stands for.
+    """Return the basis in which a direction's variance is the square root of that of the image part it stands for.
 
-    ``gram``: squared change of the picture for a unit change of latents, as a quadratic form.
+    ``gram`` is the squared change of the image for a unit change of latents, as a quadratic form.
     """
     centre = latents.mean(0)
     covariance = torch.cov(latents.T)
@@ -57,7 +58,9 @@ def find_basis(latents: Float[Tensor, "pixels channels"], gram: Float[Tensor, "c
 def sensitivity(
     vae: Any, latents: Sequence[Float[Tensor, "batch channels rows columns"]]
 ) -> Float[Tensor, "channels channels"]:
-    """Squared change of decoded pixels for small changes of the latents, a quadratic form, averaged over pictures."""
+    """Return the squared change of decoded pixels for small changes of the latents, a quadratic form, averaged over
+    images.
+    """
     spread = _flat(latents).std(0)
     total = torch.zeros(len(spread), len(spread), device=spread.device)
     for batch in latents:
@@ -74,7 +77,7 @@ def sensitivity(
 
 
 def _fold(vae: Any, basis: Basis, variance: Float[Tensor, "channels"]) -> None:
-    """Writes the basis into the 1x1 convolutions behind the encoder and before the decoder."""
+    """Write the basis into the 1x1 convolutions behind the encoder and before the decoder."""
     before, after = vae.quant_conv, vae.post_quant_conv
     channels = len(basis.centre)
     mean = before.weight[:channels, :, 0, 0]

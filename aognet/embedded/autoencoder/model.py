@@ -1,4 +1,4 @@
-"""Training of an `AutoencoderKL`: by reconstruction alone, and as wanted by perceptual distance and a discriminator."""
+"""Training of an `AutoencoderKL` by reconstruction, and optionally by perceptual distance and a discriminator."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,18 +24,18 @@ LATENTS, DOWN, RIGHT = 0, 1, 2
 
 
 class AutoencoderTraining(nn.Module):
-    """Learns to encode and decode views; writes the folder that a Stable Diffusion pipeline calls ``vae``."""
+    """Learns to encode and decode views. It writes the folder that a Stable Diffusion pipeline calls ``vae``."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """Shape of the autoencoder (factor ``2 ** (len(channels) - 1)``) and weights of its losses.
+        """The shape of the autoencoder (factor ``2 ** (len(channels) - 1)``) and the weights of its losses.
 
-        ``guide_weight``: of the latents' difference from transform coding (`block_transform`), which teaches them what
-        to keep. ``perceptual``: weights of LPIPS (safetensors), whose distance is taken from one square of
+        ``guide_weight``: weight of the latents' difference from transform coding (`block_transform`), which teaches
+        them what to keep. ``perceptual``: weights of LPIPS (safetensors). Its distance is computed on one square of
         ``perceptual_size`` pixels of every view (0: the whole view), since it costs more than the autoencoder.
-        ``adversarial_weight``: of the discriminator, whose layers have ``discriminator`` channels. ``start``: folder
-        with the ``vae`` to go on from, which also gives the shape. ``decoder_only``: its encoder stays, so that what
-        was trained on its latents keeps its worth.
+        ``adversarial_weight``: weight of the discriminator, whose layers have ``discriminator`` channels. ``start``:
+        folder with the ``vae`` to continue from, which also gives the shape. ``decoder_only``: the encoder stays, so
+        that what was trained on its latents remains usable.
         """
 
         channels: tuple[int, ...] = (24, 48, 96)
@@ -86,9 +86,10 @@ class AutoencoderTraining(nn.Module):
         return parts if self.discriminator is None else parts | {"discriminator": self.discriminator}
 
     def forward(self, batch) -> dict[str, Tensor]:
-        """L1 on colours and on their differences between neighbours (which keeps edges sharp), weak KL term, guide.
+        """Return the losses: L1 on colours and on their differences between neighbours (which keeps edges sharp), a
+        weak KL term, and the guide.
 
-        Where they are wanted, the perceptual distance and the two sides' losses against the discriminator.
+        If they are wanted, also the perceptual distance and the losses of both sides of the discriminator.
         """
         config, images = self.config, batch.images
         with torch.set_grad_enabled(torch.is_grad_enabled() and not config.decoder_only):
@@ -118,7 +119,7 @@ class AutoencoderTraining(nn.Module):
     def _distance(
         self, perceptual: Lpips, output: Tensor, images: Tensor, seeds: Int[Tensor, "batch"]
     ) -> Float[Tensor, ""]:
-        """The perceptual distance: in training that of squares at random places, in validation that of whole views."""
+        """Return the perceptual distance: in training of squares at random places, in validation of whole views."""
         size = self.config.perceptual_size
         if self.training and size and size < images.shape[-1]:
             output, images = (_squares(part, size, seeds) for part in (output, images))
@@ -130,7 +131,7 @@ class AutoencoderTraining(nn.Module):
         return {"input": batch.images, "output": self.vae.decode(posterior.mode()).sample.float().clamp(-1, 1)}
 
     def finish(self, batches) -> None:
-        """Balances the latents' channels and sets the scaling factor so that scaled latents have unit variance.
+        """Balance the latents' channels and set the scaling factor so that scaled latents have unit variance.
 
         An encoder that stays keeps both.
         """
@@ -146,7 +147,7 @@ class AutoencoderTraining(nn.Module):
         self.vae.enable_gradient_checkpointing()
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes ``folder/vae`` as diffusers does."""
+        """Write ``folder/vae`` as diffusers does."""
         self.vae.save_pretrained(folder / "vae", safe_serialization=True)
 
 
@@ -185,7 +186,7 @@ def _gradient_loss(
 def _squares(
     images: Float[Tensor, "batch 3 height width"], size: int, seeds: Int[Tensor, "batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """One square of each image, at a place that its seed gives."""
+    """Return one square of each image, at a place that its seed gives."""
     rows, columns = (
         (uniform(seeds, stream) * (length - size + 1)).long().tolist()
         for stream, length in ((DOWN, images.shape[-2]), (RIGHT, images.shape[-1]))

@@ -1,4 +1,4 @@
-"""Transform coding of image blocks: what the latents of a small autoencoder are taught to keep.
+"""Transform coding of image blocks, which teaches the latents of a small autoencoder what to keep.
 
 Reconstruction alone leaves a small autoencoder with few latents in use, and little colour in them.
 """
@@ -15,10 +15,11 @@ from torch.nn import functional
 def block_transform(
     images: Float[Tensor, "batch 3 height width"], channels: int, factor: int
 ) -> Float[Tensor, "batch channels rows columns"]:
-    """The coefficients that natural images need most, of every block of ``factor`` x ``factor`` pixels; spread about 1.
+    """Return the coefficients that natural images need most, of every block of ``factor`` x ``factor`` pixels; spread
+    about 1.
 
-    Of brightness those of the lowest frequencies of the discrete cosine transform (Ahmed et al. 1974), of the two
-    colour differences the means.
+    For brightness they are those of the lowest frequencies of the discrete cosine transform (Ahmed et al. 1974), for
+    the two colour differences the means.
     """
     return functional.conv2d(images, _kernels(channels, factor).to(images), stride=factor)
 

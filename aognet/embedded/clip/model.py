@@ -14,7 +14,7 @@ from aognet.errors import UserError
 
 
 class LogitScale(nn.Module):
-    """By what cosines are multiplied (Radford et al. 2021, section 2.5), as a logarithm."""
+    """The factor of cosines (Radford et al. 2021, section 2.5), as a logarithm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,11 +25,13 @@ class LogitScale(nn.Module):
 
 
 class ClipTraining(nn.Module):
-    """Learns both towers; writes the folders a diffusers pipeline calls ``text_encoder`` and ``image_encoder``."""
+    """Learns both encoders. It writes the folders that a diffusers pipeline calls ``text_encoder`` and
+    ``image_encoder``.
+    """
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """``tokenizer``: folder of a trained CLIP tokenizer. The rest are the towers' sizes."""
+        """``tokenizer`` is the folder of a trained CLIP tokenizer. The rest are the encoders' sizes."""
 
         tokenizer: str
         hidden_size: int = 192
@@ -61,7 +63,9 @@ class ClipTraining(nn.Module):
         return {name: getattr(self, name) for name in parts}
 
     def forward(self, batch) -> dict[str, Tensor]:
-        """Symmetric cross-entropy over the batch; captions of one panorama count as one another's match."""
+        """Return the symmetric cross-entropy over the batch. Captions of one panorama count as matches of each
+        other.
+        """
         texts, images = self._embed(batch)
         logits = self.scale(texts @ images.T)
         same = torch.tensor([[a == b for b in batch.prompts] for a in batch.prompts], device=logits.device)
@@ -89,7 +93,7 @@ class ClipTraining(nn.Module):
         self.image_encoder.gradient_checkpointing_enable()
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes ``tokenizer``, ``text_encoder``, ``image_encoder`` and ``feature_extractor`` below ``folder``."""
+        """Write ``tokenizer``, ``text_encoder``, ``image_encoder`` and ``feature_extractor`` below ``folder``."""
         from transformers import CLIPImageProcessorPil, CLIPTextModelWithProjection
 
         whole = CLIPTextModelWithProjection(self.text_encoder.config)

@@ -5,7 +5,9 @@ from typing import Any
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, length: int = 77):
-    """A `CLIPTokenizer` of at most ``vocabulary`` tokens learned from ``texts``; ``length``: longest prompt."""
+    """Return a `CLIPTokenizer` of at most ``vocabulary`` tokens, learned from ``texts``. ``length`` is the longest
+    prompt.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 

@@ -1,4 +1,6 @@
-"""The plain prior: a text-conditioned inpainting UNet on views, trained from nothing in Stable Diffusion's layout."""
+"""The plain prior: a text-conditioned inpainting UNet on views, trained from random weights in Stable Diffusion's
+layout.
+"""
 
 from aognet.embedded.inpainting.model import InpaintingTraining
 

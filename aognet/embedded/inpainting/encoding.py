@@ -1,4 +1,4 @@
-"""Encodes views and what is known of them, shard by shard, for `aognet.data.latents`."""
+"""Encoding of views and of what is known of them, shard by shard, for `aognet.data.latents`."""
 
 import json
 import logging
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 def encode_views(config: LatentSamples.Config, device: torch.device, batch_size: int = 16) -> int:
-    """Writes the shards that are not there yet; returns how many those were.
+    """Write the shards that do not exist yet, and return how many those were.
 
-    Raises UserError if the folder holds views of another recipe or cannot be written.
+    :raises UserError: if the folder has views of another recipe or cannot be written.
     """
     from diffusers import AutoencoderKL
 

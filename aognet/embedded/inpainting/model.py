@@ -1,4 +1,6 @@
-"""Training of a small inpainting UNet from nothing; what comes out loads like any Stable Diffusion inpainting model."""
+"""Training of a small inpainting UNet from random weights. The result loads like any Stable Diffusion inpainting
+model.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +29,13 @@ class InpaintingTraining(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """``vae`` and ``text``: folders with trained parts. ``attention``: which UNet levels have cross-attention.
+        """The UNet, the parts that it is trained on, and the loss.
 
-        ``sample_size``: side in latent pixels that diffusers pipelines paint when they are not told.
-        ``drop_text`` and ``drop_known``: how often the caption is empty and nothing of the view is known.
-        ``known_weight``: weight of known pixels in the loss. ``draws``: how many times an encoded view is noised and
-        learned from; more than once costs less than as many views. ``emphasis``: which noise levels count more.
+        ``vae`` and ``text``: folders with trained parts. ``attention``: which UNet levels have cross-attention.
+        ``sample_size``: the side in latent pixels that diffusers pipelines paint by default. ``drop_text`` and
+        ``drop_known``: how often the caption is empty, and how often nothing of the view is known. ``known_weight``:
+        weight of known pixels in the loss. ``draws``: how many times an encoded view is noised and learned from; this
+        costs less than as many views. ``emphasis``: which noise levels count more.
         """
 
         vae: str
@@ -91,7 +94,7 @@ class InpaintingTraining(nn.Module):
         return {"unet": self.backbone.denoiser.unet}
 
     def forward(self, batch) -> dict[str, Tensor]:
-        """Mean squared error of the predicted velocity, of a batch of images or one that was encoded already."""
+        """Return the mean squared error of the predicted velocity, for a batch of images or of encoded views."""
         seeds, config = batch.seeds, self.config
         hidden = (uniform(seeds, HIDE) < config.drop_known).to(batch.known.device)[:, None, None, None]
         text, nothing = self.backbone.conditioner.with_unconditional(batch.prompts)
@@ -108,7 +111,7 @@ class InpaintingTraining(nn.Module):
         return {"loss": diffusion_loss(self.backbone, batch.view, batch.known & ~hidden, seeds, text, **settings)}
 
     def _condition(self, batch: LatentBatch, hidden: Bool[Tensor, "batch 1 1 1"]) -> InpaintCondition:
-        """As `Backbone.prepare_condition` makes it; ``hidden``: of which views nothing is known."""
+        """Return what `Backbone.prepare_condition` returns. ``hidden`` says of which views nothing is known."""
         latents = batch.latents
         if self._nothing is None:
             side = latents.shape[-1] * self.backbone.latents.scale
@@ -119,7 +122,9 @@ class InpaintingTraining(nn.Module):
 
     @torch.no_grad()
     def preview(self, batch) -> dict[str, Tensor]:
-        """The views, what is known of them, and how the UNet continues it in 20 steps; nothing of encoded views."""
+        """Return the views, what is known of them, and how the UNet continues it in 20 steps; nothing for encoded
+        views.
+        """
         if isinstance(batch, LatentBatch):
             return {}
         backbone, known = self.backbone, batch.known
@@ -134,20 +139,22 @@ class InpaintingTraining(nn.Module):
         self.backbone.denoiser.enable_gradient_checkpointing()
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes ``unet`` and ``scheduler`` below ``folder``."""
+        """Write ``unet`` and ``scheduler`` below ``folder``."""
         self.backbone.denoiser.unet.save_pretrained(folder / "unet", safe_serialization=True)
         self.backbone.scheduler.save_pretrained(folder / "scheduler")
 
 
 def use_plain_attention(unet: Any) -> None:
-    """Attention as two matrix products. On processors it trains small UNets a quarter faster than the fused kernel."""
+    """Compute attention as two matrix products. On CPUs this trains small UNets a quarter faster than the fused
+    kernel.
+    """
     from diffusers.models.attention_processor import AttnProcessor
 
     unet.set_attn_processor(AttnProcessor())
 
 
 def new_unet(config: InpaintingTraining.Config, latent_channels: int, context_dim: int) -> Any:
-    """An inpainting UNet of random weights for a VAE's latents and a text encoder's tokens."""
+    """Return an inpainting UNet with random weights for a VAE's latents and a text encoder's tokens."""
     from diffusers import UNet2DConditionModel
 
     down = tuple("CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in config.attention)

@@ -22,13 +22,15 @@ class PanoramaEncoder(nn.Module):
     """The frozen encoder of a trained autoencoder, with the features of whole panoramas."""
 
     def __init__(self, encoder: Encoder, config: FaedConfig, rows: Rows = "centres"):
-        """``rows``: at which latitudes the rows of features are weighed, see `latitude_weighted`."""
+        """Take an encoder. ``rows`` says at which latitudes the rows of features are weighted, see
+        `latitude_weighted`.
+        """
         super().__init__()
         self.encoder, self.config, self.rows = freeze(encoder), config, rows
 
     @classmethod
     def load(cls, model: str | Path, rows: Rows = "centres", revision: str | None = None) -> "PanoramaEncoder":
-        """The encoder of a folder or hub id that ``FaedTraining.save_pretrained`` filled, in float32 on the CPU.
+        """Return the encoder of a folder or hub id that ``FaedTraining.save_pretrained`` filled, in float32 on the CPU.
 
         :raises UserError: naming the file and the key that cannot be used.
         """
@@ -37,12 +39,12 @@ class PanoramaEncoder(nn.Module):
 
     @property
     def dim(self) -> int:
-        """Features of a panorama: channels times rows."""
+        """The number of features of a panorama: channels times rows."""
         return self.config.latent_channels * self.config.height // self.config.factor
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over weights, shape and preprocessing: equal where features are comparable."""
+        """The SHA-256 over weights, shape and preprocessing. It is equal if features can be compared."""
         digest = hashlib.sha256(f"{RECIPE} {self.rows} {self.config.height}".encode())
         for name, value in sorted(self.encoder.state_dict().items()):
             digest.update(f"{name} {value.dtype} {list(value.shape)} ".encode())
@@ -51,10 +53,12 @@ class PanoramaEncoder(nn.Module):
 
     @torch.no_grad()
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """Mean over the columns of every row of features, weighed by the cosine of its latitude, flattened.
+        """Return the mean over the columns of every row of features, weighted by the cosine of its latitude, flattened.
 
         Panoramas in [-1, 1], twice as wide as high, are resized to ``config.height``. Turning one by multiples of
-        ``config.factor`` columns of that size changes nothing. Raises UserError for another shape.
+        ``config.factor`` columns of that size changes nothing.
+
+        :raises UserError: for another shape.
         """
         rows, columns = images.shape[-2:]
         if columns != 2 * rows:

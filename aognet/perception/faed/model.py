@@ -1,7 +1,7 @@
-"""The autoencoder of the Fréchet Auto-Encoder Distance and its training by reconstruction.
+"""The autoencoder of the Fréchet Auto-Encoder Distance, and its training by reconstruction.
 
 Oh et al., "BIPS: Bi-modal Indoor Panorama Synthesis via Residual Depth-aided Adversarial Learning", ECCV 2022, in the
-shape that Zhang et al., "PanFusion", arXiv 2404.07949, retrain it for colour alone: convolutions wrap around in x.
+shape that Zhang et al., "PanFusion", arXiv 2404.07949, retrain for colour alone: convolutions wrap around in x.
 """
 
 from copy import deepcopy
@@ -27,12 +27,12 @@ METHOD = "faed"
 
 @dataclass(frozen=True, kw_only=True)
 class FaedConfig:
-    """Shape of the autoencoder; the defaults are the published one: 128 channels of 16 rows from 512 x 1024 pixels.
+    """The shape of the autoencoder. The defaults are the published one: 128 channels of 16 rows from 512 x 1024 pixels.
 
-    ``channels`` and ``kernels``: width and kernel of the residual block at each scale, finest first; each scale is
-    half as large as the one before, and the features of ``latent_channels`` half as large as the last. The decoder
-    mirrors all but the last. ``height``: rows of the panoramas it is trained on and measures. ``dtype``: of the weights
-    in the file that is saved.
+    ``channels`` and ``kernels``: width and kernel of the residual block at each scale, finest first. Each scale is half
+    as large as the one before, and the features of ``latent_channels`` half as large as the last. The decoder mirrors
+    all but the last. ``height``: rows of the panoramas that it is trained on and measures. ``dtype``: that of the
+    weights in the saved file.
     """
 
     channels: tuple[int, ...] = (32, 64, 128, 128, 128)
@@ -65,7 +65,7 @@ class FaedConfig:
 
 
 class ResidualBlock(nn.Module):
-    """Two normalised convolutions beside a straight path, no activation after the sum."""
+    """Two normalised convolutions beside a straight path, with no activation after the sum."""
 
     def __init__(self, channels: int, kernel: int):
         super().__init__()
@@ -80,7 +80,7 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Panoramas in [-1, 1] -> a map of features; a turn of ``factor`` columns moves the map by one column."""
+    """Maps panoramas in [-1, 1] to features. A turn by ``factor`` columns moves the features by one column."""
 
     def __init__(self, config: FaedConfig):
         super().__init__()
@@ -99,7 +99,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A map of features -> panoramas in [-1, 1]."""
+    """Maps features to panoramas in [-1, 1]."""
 
     def __init__(self, config: FaedConfig):
         super().__init__()
@@ -125,7 +125,7 @@ class Upsample(nn.Module):
 
 
 class FaedTraining(nn.Module):
-    """Learns to reconstruct whole panoramas; the encoder is what `PanoramaEncoder` measures with."""
+    """Learns to reconstruct whole panoramas. `PanoramaEncoder` measures with its encoder."""
 
     Config = FaedConfig
 
@@ -137,14 +137,17 @@ class FaedTraining(nn.Module):
 
     @classmethod
     def from_pretrained(cls, model: str | Path, revision: str | None = None) -> "FaedTraining":
-        """What ``save_pretrained`` wrote, of a folder or hub id; raises UserError naming the file and the key."""
+        """Load what ``save_pretrained`` wrote, from a folder or hub id.
+
+        :raises UserError: naming the file and the key.
+        """
         return load_trained(cls, str(model), METHOD, revision, None)
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return {"encoder": self.encoder, "decoder": self.decoder}
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        """L1 of the reconstruction (the published loss) and its mean PSNR."""
+        """Return the L1 loss of the reconstruction (the published loss) and its mean PSNR."""
         self._check(batch.images)
         output = self.decoder(self.encoder(batch.images)).float()
         return {"loss": functional.l1_loss(output, batch.images), "psnr": psnr(output.detach(), batch.images).mean()}
@@ -153,11 +156,11 @@ class FaedTraining(nn.Module):
         return {"input": batch.images, "output": self.decoder(self.encoder(batch.images)).float()}
 
     def enable_gradient_checkpointing(self) -> None:
-        """Every scale is computed again in the backward pass, which moves its running statistics a second time."""
+        """Compute every scale again in the backward pass, which moves its running statistics a second time."""
         self.encoder.checkpointing = self.decoder.checkpointing = True
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes ``config.json`` and ``model.safetensors`` (encoder and decoder, in ``config.dtype``)."""
+        """Write ``config.json`` and ``model.safetensors`` (encoder and decoder, in ``config.dtype``)."""
         dtype = DTYPES[self.config.dtype]
         parts = {name: deepcopy(part).to(dtype) for name, part in self.trainable_parts().items()}
         if not all(bool(value.isfinite().all()) for value in part_tensors(parts).values()):
@@ -174,9 +177,10 @@ class FaedTraining(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module]:
-    """A convolution of the same size and its normalisation.
+    """Return a convolution of the same size and its normalisation.
 
-    Statistics of the batch, as published: those of one image would take brightness and contrast out of the features.
+    Statistics are those of the batch, as published: those of one image would remove brightness and contrast from the
+    features.
     """
     return CircularConv2d(inputs, outputs, kernel, padding=kernel // 2), nn.BatchNorm2d(outputs)
 
