@@ -1,6 +1,7 @@
 """``aognet export`` (misc/export.py): what it writes of runs and of files, and that it takes nothing from anybody."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,19 @@ def test_words_of_a_file_go_with_it(tmp_path: Path):
     assert read_gpano(tmp_path / "b.png")["description"] == "a <lake>"
     exported(tmp_path / "a.jpg", "--out", tmp_path / "c.png", "--description", "another")
     assert read_gpano(tmp_path / "c.png")["description"] == "another"
+
+
+def test_odd_metadata_and_large_panoramas_are_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    image = smooth_panorama(16)[0].add(1).div(2)
+    write_panorama(image, tmp_path / "a.png", "srgb", description="a lake")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content.replace(b"a lake", b"a cake"))  # its check sum is wrong now
+    exported(tmp_path / "a.png", "--out", tmp_path / "b.png")
+    np.testing.assert_array_equal(load_image(tmp_path / "a.png"), load_image(tmp_path / "b.png"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 16 * 32 - 1)  # Pillow warns of more
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exported(tmp_path / "b.png", "--out", tmp_path / "c.jpg", "--out", tmp_path / "c.html")
 
 
 def test_what_is_there_is_replaced_when_that_is_asked_for(light: Path, tmp_path: Path):

@@ -20,10 +20,10 @@ from aognet.errors import UserError
 from aognet.generate.inference import InferenceConfig
 from aognet.generate.inputs import list_jobs
 from aognet.io.captions import load_captions, save_captions
-from aognet.io.hdr import write_exr
+from aognet.io.hdr import read_light, write_exr
 from aognet.io.images import jpeg_bytes, load_image, png_bytes, to_pil
 from aognet.io.store import CacheConfig
-from misc import captioning, contact_sheet, evaluate, exr2png, take_photo
+from misc import captioning, contact_sheet, evaluate, export, exr2png, take_photo
 from tests.generate.painter import smooth_photo
 from tests.tiny_captioners import tiny_captioner
 
@@ -112,6 +112,17 @@ def test_photographs_cut_out_by_name(images: Path, tmp_path: Path):
         out = tmp_path / f"{stem}.jpg"
         take_photo.main([f"--panorama={images / stem}.png", f"--out={out}", "--size", "16x16"])
         assert load_image(out).shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "exr", "hdr", "html"])
+def test_panoramas_exported_by_name(suffix: str, images: Path, tmp_path: Path):
+    for stem in STEMS:
+        out = tmp_path / f"{stem}.{suffix}"
+        export.main([f"{images / stem}.png", f"--out={out}", f"--faces={tmp_path / stem}", "--face_size=4"])
+        if suffix != "html":
+            export.main([str(out), f"--out={tmp_path / 'again' / stem}.exr"])
+            assert read_light(tmp_path / "again" / f"{stem}.exr", 10**5).shape == (32, 64, 3)
+        assert out.is_file() and len(list((tmp_path / stem).iterdir())) == 6
 
 
 def test_streams_with_odd_names(tmp_path: Path):

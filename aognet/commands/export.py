@@ -76,7 +76,7 @@ def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
     :raises UserError: for a folder that holds no finished run.
     """
     from aognet.generate.journal import Journal
-    from aognet.io.files import is_folder
+    from aognet.io.files import is_file, is_folder
     from aognet.io.gpano import read_gpano
 
     if is_folder(source):
@@ -85,6 +85,8 @@ def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
         if result is None or not journal.shown:
             raise UserError(f"{source}: this run is not finished; repeat the command that paints or changes it")
         return result, str(journal.request.get("prompt", "")), journal.photo_camera()
+    if not is_file(source):
+        raise UserError(f"{source}: no such file or folder")
     known = (read_gpano(source) or {}) if source.suffix.lower() in (".png", ".jpg", ".jpeg") else {}
     return source, known.get("description", ""), None
 

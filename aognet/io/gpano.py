@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 from PIL import Image, PngImagePlugin
 
 from aognet.errors import UserError
+from aognet.io.decoding import open_image
 from aognet.io.files import PNG, write_atomically
 from aognet.io.photosphere import DC, GPANO, RDF, read_properties
 
@@ -73,7 +74,7 @@ def read_gpano(path: Path) -> dict[str, str] | None:
         UserError: the file is missing or is no image.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return read_properties(image.info.get("xmp", b""))
     # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, struct.error, decompression bombs.
     except Exception as error:
