@@ -72,6 +72,18 @@ def four_block_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny SDXL text-to-image model (4 channels, two text encoders). Do not write in it."""
+    return tiny_backbone_folder(tmp_path_factory.mktemp("sdxl"), "sdxl", channels=4)
+
+
+@pytest.fixture(scope="session")
+def sdxl_inpaint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny SDXL inpainting model (9 channels). Do not write in it."""
+    return tiny_backbone_folder(tmp_path_factory.mktemp("sdxl_inpaint"), "sdxl", channels=9)
+
+
+@pytest.fixture(scope="session")
 def streams_folder(sd2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """AOG-Net as if trained, around the tiny SD 2. Do not write in it."""
     folder = tmp_path_factory.mktemp("streams")

@@ -8,27 +8,36 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Layout = Literal["sd15", "sd2"]
+Layout = Literal["sd15", "sd2", "sdxl"]
 
 TEXT_DIM = 32
 IMAGE_DIM = 24
-# What distinguishes the two families. SD 2 counts the heads of each block and projects with linear layers.
+SECOND_TEXT_DIM = 40
+SIZE_DIM = 8
+# What distinguishes the families. SD 2 counts the heads of each block and projects with linear layers. SDXL reads two
+# text encoders, joined, takes the second one's pooled text and six sizes, and has no attention in its finest block.
 UNET = {
-    "sd15": {"attention_head_dim": 2, "use_linear_projection": False},
-    "sd2": {"attention_head_dim": [2, 4, 4, 4], "use_linear_projection": True},
-}
-TEXT = {"sd15": {"hidden_act": "quick_gelu"}, "sd2": {"hidden_act": "gelu"}}
-PREDICTION_TYPE = {"sd15": "epsilon", "sd2": "v_prediction"}
+    "sd15": {"attention_head_dim": 2, "use_linear_projection": False, "cross_attention_dim": TEXT_DIM},
+    "sd2": {"attention_head_dim": [2, 4, 4, 4], "use_linear_projection": True, "cross_attention_dim": TEXT_DIM},
+    "sdxl": {
+        "attention_head_dim": [2, 4, 4], "use_linear_projection": True, "transformer_layers_per_block": [1, 1, 2],
+        "cross_attention_dim": TEXT_DIM + SECOND_TEXT_DIM, "addition_embed_type": "text_time",
+        "addition_time_embed_dim": SIZE_DIM, "projection_class_embeddings_input_dim": IMAGE_DIM + 6 * SIZE_DIM,
+    },
+}  # fmt: skip
+TEXT = {"sd15": {"hidden_act": "quick_gelu"}, "sd2": {"hidden_act": "gelu"}, "sdxl": {"hidden_act": "quick_gelu"}}
+PREDICTION_TYPE = {"sd15": "epsilon", "sd2": "v_prediction", "sdxl": "epsilon"}
 
 
-def tiny_tokenizer() -> Any:
+def tiny_tokenizer(**options: Any) -> Any:
     """A CLIP tokenizer of 514 tokens: every byte alone and at a word's end, start and end of text."""
     from transformers import CLIPTokenizer
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     letters = list(bytes_to_unicode().values())
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=77)
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77, **options)
 
 
 def tiny_text_encoder(layout: Layout = "sd2") -> Any:
@@ -40,6 +49,18 @@ def tiny_text_encoder(layout: Layout = "sd2") -> Any:
         **TEXT[layout],
     )  # fmt: skip
     return CLIPTextModel(config).eval()
+
+
+def tiny_second_text_encoder() -> Any:
+    """SDXL's second text encoder, which projects."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    config = CLIPTextConfig(
+        vocab_size=514, hidden_size=SECOND_TEXT_DIM, intermediate_size=64, projection_dim=IMAGE_DIM,
+        num_hidden_layers=3, num_attention_heads=2, max_position_embeddings=77, bos_token_id=512, eos_token_id=513,
+        pad_token_id=0, hidden_act="gelu",
+    )  # fmt: skip
+    return CLIPTextModelWithProjection(config).eval()
 
 
 def tiny_image_encoder(dim: int = IMAGE_DIM) -> Any:
@@ -68,31 +89,46 @@ def tiny_clip_folder(folder: Path, words_dim: int, image_dim: int = IMAGE_DIM, l
     return folder
 
 
-def tiny_vae(blocks: int = 2) -> Any:
+def tiny_vae(blocks: int = 2, layout: Layout = "sd2") -> Any:
     """Four latent channels; ``blocks`` 2 halves the image once, 4 gives Stable Diffusion's factor of 8."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
         block_out_channels=(8,) * (blocks - 1) + (16,), down_block_types=("DownEncoderBlock2D",) * blocks,
         up_block_types=("UpDecoderBlock2D",) * blocks, layers_per_block=1, norm_num_groups=4, latent_channels=4,
-        sample_size=32,
+        sample_size=32, scaling_factor=0.13025 if layout == "sdxl" else 0.18215,
     ).eval()  # fmt: skip
 
 
 def tiny_unet(layout: Layout = "sd2", channels: int = 9, blocks: int = 2) -> Any:
-    """``blocks`` down blocks with cross-attention; of four the last has none, as in Stable Diffusion."""
+    """``blocks`` down blocks with cross-attention; of four the last has none, as in Stable Diffusion. SDXL: three."""
     from diffusers import UNet2DConditionModel
 
+    options = dict(UNET[layout])
     plain = ("DownBlock2D",) if blocks > 2 else ()
     down = ("CrossAttnDownBlock2D",) * (blocks - len(plain)) + plain
-    options = dict(UNET[layout])
-    if isinstance(options["attention_head_dim"], list):
+    if layout == "sdxl":
+        blocks, down = 3, ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D")
+    elif isinstance(options["attention_head_dim"], list):
         options["attention_head_dim"] = options["attention_head_dim"][:blocks]
     return UNet2DConditionModel(
         in_channels=channels, out_channels=4, block_out_channels=(16, 32, 32, 32)[:blocks], layers_per_block=1,
         down_block_types=down, up_block_types=tuple(name.replace("Down", "Up") for name in reversed(down)),
-        cross_attention_dim=TEXT_DIM, norm_num_groups=8, sample_size=64, **options,
+        norm_num_groups=8, sample_size=64 if layout != "sdxl" else 16, **options,
     ).eval()  # fmt: skip
+
+
+def tiny_controlnet(unet: Any, seed: int = 5) -> Any:
+    """A ControlNet for a UNet whose residuals are not zero, as if trained."""
+    from diffusers import ControlNetModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
+        for layer in (*network.controlnet_down_blocks, network.controlnet_mid_block):
+            torch.nn.init.normal_(layer.weight, std=0.1)
+        torch.nn.init.normal_(network.controlnet_cond_embedding.conv_out.weight, std=0.1)
+    return network.eval()
 
 
 def tiny_scheduler(prediction_type: str = "epsilon") -> Any:
@@ -116,25 +152,30 @@ def tiny_components(
     """All parts of an inpainting pipeline by name; the same ``seed`` gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return {
-            "vae": tiny_vae(blocks),
+        parts = {
+            "vae": tiny_vae(blocks, layout),
             "unet": tiny_unet(layout, channels, blocks),
             "text_encoder": tiny_text_encoder(layout),
             "tokenizer": tiny_tokenizer(),
             "image_encoder": tiny_image_encoder(),
             "scheduler": tiny_scheduler(prediction_type or PREDICTION_TYPE[layout]),
         }
+        if layout == "sdxl":
+            second = {"text_encoder_2": tiny_second_text_encoder(), "tokenizer_2": tiny_tokenizer(pad_token="!")}
+            return parts | second
+        return parts
 
 
 def tiny_pipeline(components: dict[str, Any]) -> Any:
     """The diffusers pipeline around ``components``: the reference that the backbone is compared with."""
-    from diffusers import StableDiffusionInpaintPipeline
+    from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline
 
+    safety = {"safety_checker": None, "requires_safety_checker": False}
+    kinds = (StableDiffusionInpaintPipeline, safety), (StableDiffusionXLInpaintPipeline, {"add_watermarker": False})
+    kind, options = kinds["text_encoder_2" in components]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pipeline = StableDiffusionInpaintPipeline(
-            **components, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-        )
+        pipeline = kind(**components, **options, feature_extractor=None)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

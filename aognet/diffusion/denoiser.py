@@ -119,6 +119,8 @@ class Denoiser(nn.Module):
 
         A ControlNet sees the noisy latents alone, which an inpainting UNet's input begins with.
         """
+        if len(controls) != len(self.controlnets):
+            raise ValueError(f"{len(controls)} control images for {len(self.controlnets)} ControlNets")
         given = {key: value for key, value in conditions.items() if not key.startswith("down_")}
         total = None
         for network, control in zip(self.controlnets, controls, strict=True):

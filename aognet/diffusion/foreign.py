@@ -10,6 +10,7 @@ PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 SUFFIX = ".safetensors"
 LORA = re.compile(r"lora_unet|lora_te|\.lora[_.]|lora_(A|B|up|down)\b|\.hada_w|\.lokr_w")
 PIPELINE = "diffusers.StableDiffusionInpaintPipeline"
+SDXL_PIPELINE = "diffusers.StableDiffusionXLInpaintPipeline"
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|model|pytorch_model)(?:\.(?P<variant>[\w-]+?))?(?:-\d+-of-\d+)?"
     r"(?:\.(?P<old_variant>[\w-]+))?(?P<suffix>\.safetensors|\.bin)"
@@ -44,9 +45,10 @@ def _what_file(path: Path) -> str | None:
     if any(LORA.search(key) for key in keys):
         return _lora(path)
     if any(key.startswith(("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")) for key in keys):
+        pipeline = SDXL_PIPELINE if any(key.startswith("conditioner.embedders.") for key in keys) else PIPELINE
         return (
             "a whole model in one file; convert it once: "
-            f'python -c "import diffusers; {PIPELINE}.from_single_file({str(path)!r}).save_pretrained({"FOLDER"!r})"'
+            f'python -c "import diffusers; {pipeline}.from_single_file({str(path)!r}).save_pretrained({"FOLDER"!r})"'
             ", then give FOLDER"
         )
     if keys:

@@ -329,16 +329,19 @@ def test_only_what_is_needed_is_fetched_from_the_hub(
         return str(sd2_folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    assert resolve("owner/model", ("unet", "text_encoder", "tokenizer"), "v1", variant) == sd2_folder
+    optional = ("text_encoder_2", "model_index.json")
+    assert resolve("owner/model", ("unet", "text_encoder", "tokenizer"), "v1", variant, optional) == sd2_folder
     assert (asked["name"], asked["revision"]) == ("owner/model", "v1")
     wanted = [
         "unet/config.json", f"unet/diffusion_pytorch_model{f'.{variant}' if variant else ''}.safetensors",
         f"text_encoder/model{f'.{variant}' if variant else ''}.safetensors", "tokenizer/merges.txt",
+        f"text_encoder_2/model{f'.{variant}' if variant else ''}.safetensors", "model_index.json",
     ]  # fmt: skip
     others = [
         "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.bf16.safetensors",
         "unet/diffusion_pytorch_model.non_ema.safetensors", "text_encoder/pytorch_model.bin", "README.md",
         "vae/config.json", "512-inpainting-ema.safetensors", "text_encoder/pytorch_model.fp16.bin",
+        "config.json",
     ]  # fmt: skip
     fetched = filter_repo_objects(
         wanted + others, allow_patterns=asked["allow_patterns"], ignore_patterns=asked["ignore_patterns"]

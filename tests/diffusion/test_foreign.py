@@ -58,10 +58,17 @@ def test_a_pickle_is_named_and_never_read(suffix: str, inside: bool, tmp_path: P
 
 
 @pytest.mark.parametrize("inside", [False, True])
-def test_a_model_in_one_file_is_told_how_to_convert(inside: bool, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("text", "pipeline"),
+    [
+        ("cond_stage_model.transformer.text_model.weight", "StableDiffusionInpaintPipeline"),
+        ("conditioner.embedders.1.model.positional_embedding", "StableDiffusionXLInpaintPipeline"),
+    ],
+)
+def test_a_model_in_one_file_is_told_how_to_convert(inside: bool, text: str, pipeline: str, tmp_path: Path):
     file = tmp_path / "model.safetensors"
-    save_file(tensors(ORIGINAL, "first_stage_model.encoder.conv_in.weight"), file)
-    assert "from_single_file" in refused(tmp_path if inside else file)
+    save_file(tensors(ORIGINAL, "first_stage_model.encoder.conv_in.weight", text), file)
+    assert f"{pipeline}.from_single_file" in refused(tmp_path if inside else file)
 
 
 @pytest.mark.parametrize("name", LORAS)

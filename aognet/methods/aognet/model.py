@@ -111,7 +111,7 @@ class AOGNet(nn.Module):
         self.clip = self.clip_text = self.global_stream = self.unconditional = self.local_stream = None
         if self.is_published and self.backbone.denoiser.has_added_conditions:
             raise UserError(
-                "reads prompts with CLIP's text tower alone, which is not enough for SDXL's UNet",
+                "must be revised on SDXL, whose UNet needs more words than CLIP's text tower gives",
                 key="variant",
                 value=config.variant,
             )
