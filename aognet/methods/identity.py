@@ -4,9 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,9 @@ from aognet.diffusion.backbone import COMPONENTS, SECOND
 from aognet.diffusion.loading import resolve
 from aognet.diffusion.saved import CONFIG, WEIGHTS, read_config
 from aognet.home import expanded
+from aognet.io.digest import pieces_digest
 from aognet.methods.pretrained import PIPELINE, locate
 
-PIECE_BYTES = 2**24
 READ = (".json", ".txt", ".safetensors")
 OTHER_WEIGHTS = ("*.fp16*.safetensors", "*.bf16*.safetensors", "*.non_ema*.safetensors")
 
@@ -67,23 +65,7 @@ def _is_read(path: Path, variant: str | None) -> bool:
 
 
 def _digest_of(path: Path) -> str | None:
-    if not path.is_file():
-        return None  # whoever loads it says so
-    status = path.stat()
-    return _digest(path.resolve(), status.st_mtime_ns, status.st_size, status.st_ino)
-
-
-@cache
-def _digest(path: Path, *state: int) -> str:
-    """Hash of the hashes of a file's pieces, which several cores make: weights have gigabytes."""
-
-    def piece(start: int) -> bytes:
-        with path.open("rb") as file:
-            file.seek(start)
-            return hashlib.sha256(file.read(PIECE_BYTES)).digest()
-
-    with ThreadPoolExecutor() as pool:
-        return hashlib.sha256(b"".join(pool.map(piece, range(0, path.stat().st_size, PIECE_BYTES)))).hexdigest()
+    return pieces_digest(path) if path.is_file() else None  # whoever loads it says so
 
 
 def _hash(described: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 
 from aognet.errors import UserError
-from aognet.methods import identity
+from aognet.io import digest
 from aognet.methods.identity import model_identity
 from tests.tiny import tiny_streams
 
@@ -43,7 +43,7 @@ def test_it_is_the_same_in_another_place_and_under_another_name(saved: Path, tre
 
 
 def test_any_change_of_what_is_read_makes_it_another(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(digest, "PIECE_BYTES", 1000)
     model = str(tree / "model")
     seen = {model_identity(model)}
     parts = ("vae", "unet", "text_encoder", "tokenizer", "scheduler", "image_encoder")
@@ -89,13 +89,13 @@ def test_of_the_hub_the_commit_counts(tmp_path: Path, tree: Path, monkeypatch: p
 
 
 def test_files_are_read_once_until_they_change(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, pool = [], identity.ThreadPoolExecutor
+    read, pool = [], digest.ThreadPoolExecutor
 
     def counted(*given: Any) -> Any:
         read.append(given)
         return pool(*given)
 
-    monkeypatch.setattr(identity, "ThreadPoolExecutor", counted)
+    monkeypatch.setattr(digest, "ThreadPoolExecutor", counted)
     weights = tree / "model" / "final" / "model.safetensors"
     first = model_identity(str(tree / "model"))
     once = len(read)
