@@ -4,16 +4,18 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from errno import ENAMETOOLONG
 from pathlib import Path
+from types import MappingProxyType
 
 import rich
 from rich.logging import RichHandler
 from rich.markup import escape
 
 from aognet import threads
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.installed import known_config
 from aognet.terminal import VisibleFormatter, visible
 
@@ -54,6 +56,32 @@ def parse_with_overrides(parser: argparse.ArgumentParser, arguments: Sequence[st
     options.base = [known_config(Path(item)) for item in options.base if item not in swallowed]
     options.overrides = swallowed + options.overrides
     return options
+
+
+@contextmanager
+def flags(options: argparse.Namespace, others: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Within it, errors and lines of the log say the flag of a setting where the functions called here say its key.
+
+    A key that ``options`` has is the flag ``--key``; ``others``: key -> flag, where it is called otherwise.
+    """
+    names = {key: f"--{key}" for key in vars(options)} | dict(others)
+
+    def translate(record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(names.get(one.key, one) if isinstance(one, Setting) else one for one in record.args)
+        return True
+
+    handlers = list(logging.getLogger().handlers)
+    for handler in handlers:
+        handler.addFilter(translate)
+    try:
+        yield
+    except UserError as error:
+        error.names = names
+        raise
+    finally:
+        for handler in handlers:
+            handler.removeFilter(translate)
 
 
 def configure_logging() -> None:

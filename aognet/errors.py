@@ -1,5 +1,6 @@
 """What a user can get wrong, told apart from what we got wrong."""
 
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,8 @@ class UserError(ValueError):
 
     Command lines print the message and exit with status 2; any other exception is a bug and keeps its traceback.
 
-    The line is ``WHERE: KEY PROBLEM, got VALUE``, as far as they are given; ``str`` returns it.
+    The line is ``WHERE: KEY PROBLEM, got VALUE``, as far as they are given; ``str`` returns it. It calls settings by
+    their keys, or as ``names`` calls them: who asks the user sets it. A key that a file gave keeps its name there.
 
     :param problem: what is wrong; its parts are joined. A `Setting` among them stands for the setting's name.
     :param key: the dotted key of the setting that is wrong, as the dataclass or the configuration calls it.
@@ -37,17 +39,15 @@ class UserError(ValueError):
         super().__init__(*problem)
         self.key = key
         self.where = where
+        self.names: Mapping[str, str] = {}
         self._got = "" if value is _NONE_GIVEN else f", got {shown(value)}"
         self.value = None if value is _NONE_GIVEN else value
 
     def __str__(self) -> str:
-        return self.told({})
-
-    def told(self, names: dict[str, str]) -> str:
-        """The line, with what ``names`` calls a setting in place of its key."""
-        said = [names.get(part.key, part.key) if isinstance(part, Setting) else str(part) for part in self.args]
-        key = f"{names.get(self.key, self.key)} " if self.key else ""
-        return f"{self.where}{': ' if self.where else ''}{key}{''.join(said)}{self._got}"
+        key = self.key if self.where else self.names.get(self.key, self.key)
+        told = (self.names.get(part.key, part.key) if isinstance(part, Setting) else part for part in self.args)
+        where = f"{self.where}: " if self.where else ""
+        return f"{where}{key}{' ' if key else ''}{''.join(told)}{self._got}"
 
     def at(self, where: str, section: str = "") -> "UserError":
         """The same error ``where`` it was made, its key below the ``section``'s."""

@@ -48,6 +48,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
+    from aognet import cli
+
+    with cli.flags(arguments):
+        assemble(arguments)
+
+
+def assemble(arguments: argparse.Namespace) -> None:
+    """Write the model's folder."""
     from safetensors import SafetensorError
 
     from aognet.errors import UserError
@@ -70,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     if most is not None and not most > 0:
         raise UserError(f"--shard_megabytes must be more than 0, got {most}")
     try:
-        with made_folder(out, "--out_dir"), exclusive(out):
+        with made_folder(out, "out_dir"), exclusive(out):
             for source, target in parts.items():
                 with replaced(target) as unfinished:
                     # A method's own weights are read from one file.

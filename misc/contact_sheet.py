@@ -26,8 +26,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Makes the sheet; see the flags."""
     arguments = parse(argv)
+    from aognet import cli
+
+    with cli.flags(arguments):
+        make_sheet(arguments)
+
+
+def make_sheet(arguments: argparse.Namespace) -> None:
+    """Write the sheet."""
     import io
 
     from PIL import Image, ImageDraw
@@ -41,8 +48,8 @@ def main(argv: list[str] | None = None) -> None:
 
     for key in ("columns", "count", "width", "quality"):
         if getattr(arguments, key) < 1:
-            raise UserError(f"--{key} must be at least 1, got {getattr(arguments, key)}")
-    items = find_panoramas(arguments.image_dir, "--image_dir")[: arguments.count]
+            raise UserError("must be at least 1", key=key, value=getattr(arguments, key))
+    items = find_panoramas(arguments.image_dir, "image_dir")[: arguments.count]
     captions_file = arguments.image_dir / "captions.jsonl"
     captions = load_captions(captions_file) if arguments.labels and captions_file.exists() else {}
     keys = match(captions, [item.name for item in items], [item.path for item in items]).keys

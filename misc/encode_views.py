@@ -24,8 +24,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Encodes what is missing; see the flags."""
     options = parse(argv)
+    from aognet import cli
+
+    with cli.flags(options):
+        encode(options)
+
+
+def encode(options: argparse.Namespace) -> None:
+    """Encode what is missing."""
     import torch
 
     from aognet.config import build_config, load_config

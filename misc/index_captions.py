@@ -22,6 +22,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
+    from aognet import cli
+
+    with cli.flags(arguments):
+        write_captions(arguments)
+
+
+def write_captions(arguments: argparse.Namespace) -> None:
+    """Write a captions file for each split."""
     from aognet.data.splits import part_named
     from aognet.io.captions import save_captions
     from aognet.io.files import made_folder
@@ -31,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     for number, row in read_table(arguments.index, ("slug", "split", "caption")):
         split = part_named(row["split"], f"{arguments.index}, line {number}")
         splits[split].setdefault(row["slug"] + arguments.suffix, []).append(row["caption"])
-    with made_folder(arguments.out_dir, "--out_dir"):
+    with made_folder(arguments.out_dir, "out_dir"):
         for split, captions in splits.items():
             save_captions(captions, arguments.out_dir / f"{arguments.prefix}_{split}.jsonl".removeprefix("_"))
 

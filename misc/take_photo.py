@@ -23,6 +23,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
+    from aognet import cli
+
+    with cli.flags(arguments, {f"{angle}_degrees": f"--{angle}" for angle in ("yaw", "pitch", "roll", "fov")}):
+        take_photo(arguments)
+
+
+def take_photo(arguments: argparse.Namespace) -> None:
+    """Write the photograph."""
     from aognet.errors import UserError
     from aognet.geometry.camera import Camera
     from aognet.geometry.perspective import look

@@ -21,6 +21,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
+    from aognet import cli
+
+    with cli.flags(arguments):
+        train(arguments)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Write the tokenizer."""
     from aognet.embedded.clip.tokenizer import train_tokenizer
     from aognet.errors import UserError
     from aognet.io.captions import load_captions
@@ -31,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--vocabulary must be at least 514 (512 bytes and two marks), got {arguments.vocabulary}")
     texts = [text for path in arguments.captions for captions in load_captions(path).values() for text in captions]
     tokenizer = train_tokenizer(texts, arguments.vocabulary, arguments.length)
-    with made_folder(arguments.out_dir, "--out_dir"), exclusive(arguments.out_dir):
+    with made_folder(arguments.out_dir, "out_dir"), exclusive(arguments.out_dir):
         try:
             tokenizer.save_pretrained(arguments.out_dir)
         except OSError as error:

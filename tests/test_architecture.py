@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -200,3 +201,20 @@ def test_one_place_walks_through_folders(folder: str):
         found = {call.func.attr for call in calls if ast.unparse(call.func.value) != "ast"} & WALKS
         found |= {"glob" for call in calls if call.func.attr == "glob" and "**" in ast.unparse(call)}
         assert name in MAY_WALK or not found, f"{name} walks ({', '.join(found)}): aognet.io.listing does"
+
+
+# What names flags of other programs: pip, git, hf.
+OTHER_PROGRAMS = {"aognet/diffusion/loading.py", "aognet/perception/packages.py", "aognet/provenance.py"}
+# To be said by key as everywhere else.
+NAMES_FLAGS = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aognet" / "generate").rglob("*.py")}
+
+
+@pytest.mark.parametrize("path", our_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_command_lines_speak_of_flags(path: Path):
+    """Library code names settings by their keys (`aognet.errors.Setting`), since a page asks with fields, not flags."""
+    if part_of(path) in ("cli", "commands") or path.relative_to(ROOT).as_posix() in OTHER_PROGRAMS | NAMES_FLAGS:
+        return
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    found = [text for text in texts if re.search(r"(?<![\w-])--[a-z]", text)]
+    assert not found, f"{found[0][:80]!r} names a flag"

@@ -60,7 +60,7 @@ def test_mistakes_are_one_line(tmp_path: Path, images: Path, capsys: pytest.Capt
         (["--model", str(tmp_path / "nowhere")], "no such folder"),
         (["--model", "Salesforce/not-there"], "run `hf download Salesforce/not-there`"),
         (["--stride", "0"], "--stride must be more than 0"),
-        (["--image_dir", str(tmp_path / "none")], "--image_dir: no such folder"),
+        (["--image_dir", str(tmp_path / "none")], "--image_dir .*none: no such folder"),
         (["--out_dir", str(tmp_path / "file" / "out")], "--out_dir .*cannot make this folder"),
         (["--backend", "lavis", "--dtype", "float16"], "dtype is for the transformers backend"),
     ):

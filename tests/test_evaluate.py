@@ -136,7 +136,7 @@ def test_odd_files_are_measured_and_warned_of(tmp_path: Path, call: Call, folder
     Image.fromarray(noise[..., 0].astype(np.uint16) * 257).save(folders[1] / "p2.png")
     assert call()[0] == 0
     written = report(tmp_path)
-    for words in ("--generated: 1 file(s) are grey", "--reference: 1 file(s) hold 16-bit grey", "have unknown pixels"):
+    for words in ("generated: 1 file(s) are grey", "reference: 1 file(s) hold 16-bit grey", "have unknown pixels"):
         assert [line for line in written["warnings"] if words in line], words
     unknown = {sample["name"]: sample["scores"]["unknown"] for sample in written["samples"]}
     assert unknown == {"p0.png": pytest.approx(0.5), **{f"p{number}.png": 0 for number in range(1, COUNT)}}
@@ -154,7 +154,7 @@ def test_names_that_differ_are_a_mistake_unless_they_all_do_or_it_is_meant(
     tmp_path: Path, call: Call, refused, folders: tuple[Path, Path]
 ) -> None:
     (folders[1] / "p0.png").rename(folders[1] / "q0.png")
-    assert "these have none: p0.png" in refused()
+    assert "--reference lacks 1 of 5 generated panoramas: p0.png; name them alike, or --unpaired" in refused()
     assert call("--unpaired")[0] == 0
     shutil.rmtree(folders[1])
     (folders[1]).mkdir()
@@ -212,14 +212,16 @@ def test_an_image_that_is_no_panorama_is_named(refused, folders: tuple[Path, Pat
 
 @pytest.mark.parametrize("option", ["--generated", "--reference"])
 def test_folders_that_hold_nothing_are_named(refused, folders: tuple[Path, Path], tmp_path: Path, option: str) -> None:
-    assert f"error: {option}: no such folder: {tmp_path / 'none'}" in refused(option, tmp_path / "none")
-    assert f"error: {option}: no such folder" in refused(option, folders[0] / "p0.png")
+    assert f"error: {option} {tmp_path / 'none'}: no such folder" in refused(option, tmp_path / "none")
+    assert f"error: {option} {folders[0] / 'p0.png'}: no such folder" in refused(option, folders[0] / "p0.png")
     (tmp_path / "empty").mkdir()
-    assert f"error: {option}: no panorama" in refused(option, tmp_path / "empty")
+    assert f"error: {option} {tmp_path / 'empty'}: no panorama" in refused(option, tmp_path / "empty")
 
 
 def test_protocols_and_settings_that_are_misspelt_are_named(refused, protocol: Path, tmp_path: Path) -> None:
-    assert "no protocol 'our'; known are aognet, cubediff, imagenet, ours, panfusion" in refused("--protocol", "our")
+    assert "--protocol must be one of aognet, cubediff, imagenet, ours, panfusion, or the path" in refused(
+        "--protocol", "our"
+    )
     assert "nowhere.yaml" in refused("--protocol", tmp_path / "nowhere.yaml")
     assert "pictures.crops.cuont is an unknown key; did you mean 'count'" in refused("pictures.crops.cuont=2")
     assert "must look like key.sub=value, got 'crops'" in refused("crops")
@@ -234,16 +236,18 @@ def test_weights_that_are_not_there_are_named(refused, protocol: Path, tmp_path:
     assert f"{tmp_path}/w.safetensors: no such file" in refused("--inception", tmp_path / "w.safetensors")
     assert "tiny.yaml: not a .safetensors file" in refused("--inception", protocol)
     assert f"{tmp_path}/clip: no such folder" in refused("--clip", tmp_path / "clip")
-    assert "--lpips: the protocol 'tiny' uses no network of this kind" in refused("--lpips", tmp_path / "w.safetensors")
+    assert "--lpips is not used: no network of the protocol 'tiny' is of this kind" in refused(
+        "--lpips", tmp_path / "w.safetensors"
+    )
     protocol.write_text(PROTOCOL.replace("embedded: true", "embedded: false"))
     line = refused()
-    assert "--inception: the protocol 'tiny'" in line and "--embedded" in line
+    assert "--inception must name its weights" in line and "protocol 'tiny'" in line and "--embedded" in line
 
 
 def test_captions_that_are_missing_or_unreadable_are_named(refused, tmp_path: Path) -> None:
     some = captions(tmp_path / "captions.jsonl", "p0.png", "p1.png", "p2.png")
     line = refused("--captions", some)
-    assert "--captions: " in line and "captions.jsonl: 2 of 5 panoramas have none: p3.png, p4.png" in line
+    assert "--captions /" in line and "captions.jsonl: 2 of 5 panoramas have none: p3.png, p4.png" in line
     some.write_text("a room\n")
     assert "captions.jsonl, line 1: not JSON" in refused("--captions", some)
     assert "none.jsonl: no such captions file" in refused("--captions", tmp_path / "none.jsonl")

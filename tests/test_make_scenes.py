@@ -115,7 +115,7 @@ def test_contact_sheet_shows_every_image(tmp_path):
     first = np.asarray(Image.open(tmp_path / "scene_000000.jpg"))
     assert np.abs(sheet[:16, :32].astype(int) - first).max() == 0
     assert (sheet[16:, 32:] == 255).all()
-    with pytest.raises(UserError, match="--image_dir: no such folder"):
+    with pytest.raises(UserError, match="--image_dir .*none: no such folder"):
         contact_sheet.main(["--image_dir", str(tmp_path / "none"), "--out", str(out)])
 
 

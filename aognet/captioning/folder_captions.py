@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
 from aognet.captioning.parts import CaptionsFile
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look_all
 from aognet.io.captions import CaptionRecord, check_captions, fold, load_captions
@@ -59,16 +59,17 @@ class FolderCaptionsConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.stride_degrees <= 360:
-            raise UserError(f"--stride must be more than 0 and at most 360 degrees, got {self.stride_degrees:g}")
+            raise UserError("must be more than 0 and at most 360", key="stride_degrees", value=self.stride_degrees)
         if self._views > MAX_VIEWS:
-            raise UserError(f"--stride {self.stride_degrees:g} asks for {self._views} views, more than {MAX_VIEWS}")
+            said = f"asks for {self._views} views, more than {MAX_VIEWS}"
+            raise UserError(said, key="stride_degrees", value=self.stride_degrees)
         if Path(self.name).name != self.name or self.name in ("", ".", ".."):
-            raise UserError(f"--name must be a plain file name, got {self.name!r}")
+            raise UserError("must be a plain file name", key="name", value=self.name)
         for key, least in (("view_size", 16), ("batch_size", 1), ("limit", 0)):
             if getattr(self, key) < least:
-                raise UserError(f"--{key} must be at least {least}, got {getattr(self, key)}")
+                raise UserError(f"must be at least {least}", key=key, value=getattr(self, key))
         if not self.image_dir.is_dir():
-            raise UserError(f"--image_dir: no such folder: {self.image_dir}")
+            raise UserError(f"{self.image_dir}: no such folder", key="image_dir")
 
     @property
     def _views(self) -> int:
@@ -143,7 +144,7 @@ def caption_folder(config: FolderCaptionsConfig, captioner: CaptionerConfig, pro
 @contextmanager
 def _held(config: FolderCaptionsConfig) -> Iterator[None]:
     """Hold the output folder, made if missing, and its captions files against other runs, for all processes."""
-    with made_folder(config.out_dir, "--out_dir"), ExitStack() as stack:
+    with made_folder(config.out_dir, "out_dir"), ExitStack() as stack:
         names = {output.file.path.name for output in config.files}
         for name in sorted(names):
             stack.enter_context(exclusive(config.out_dir, name))
@@ -182,9 +183,9 @@ def _caption_missing(
 
 def image_names(folder: Path) -> list[str]:
     """Return the paths of the images below a folder, relative to it with ``/``, in order."""
-    names = [path.relative_to(folder).as_posix() for path in find_images(folder, "--image_dir")]
+    names = [path.relative_to(folder).as_posix() for path in find_images(folder, "image_dir")]
     if not names:
-        raise UserError(f"--image_dir: no image ({KINDS}) in {folder}")
+        raise UserError(f"{folder}: no image ({KINDS}) in it", key="image_dir")
     return names
 
 
@@ -215,8 +216,8 @@ def _report(config: FolderCaptionsConfig, names: Sequence[str], model: str) -> N
         if others:
             log.warning(
                 "%s: %d of %d records were there already, made by another model or with another stride (%s by %s), "
-                "and were kept; --overwrite makes them anew",
-                *(path, len(others), len(records), others[0].file, others[0].model),
+                "and were kept; %s makes them anew",
+                *(path, len(others), len(records), others[0].file, others[0].model, Setting("overwrite")),
             )
         if not config.limit and path.is_file():
             check_captions(load_captions(path), names, str(path))

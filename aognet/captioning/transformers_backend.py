@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aognet.captioning.captioner import CaptionerConfig
 from aognet.diffusion.loading import DTYPES, freeze, is_hub_id, kept_commit, load_part, resolve
-from aognet.errors import UserError, first_line
+from aognet.errors import Setting, UserError, first_line
 from aognet.io.images import to_pil
 
 CLASSES = {"blip": "BlipForConditionalGeneration", "blip-2": "Blip2ForConditionalGeneration"}
@@ -76,8 +76,9 @@ def _class_name(folder: Path, model: str) -> str:
     if kind not in CLASSES:
         raise UserError(f"{model}: model_type {kind!r} does not describe images; use a BLIP or BLIP-2 model")
     if not any(folder.glob("*.safetensors")):
-        hint = "; a --revision such as refs/pr/N may hold them" if is_hub_id(model) and not Path(model).exists() else ""
-        raise UserError(f"{model}: no weights in safetensors, and pickled ones (.bin) are not read{hint}")
+        from_hub = is_hub_id(model) and not Path(model).exists()
+        hint = ("; a ", Setting("revision"), " such as refs/pr/N may hold them") if from_hub else ()
+        raise UserError(f"{model}: no weights in safetensors, and pickled ones (.bin) are not read", *hint)
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"{model}: no tokenizer.json in it")
     return CLASSES[kind]

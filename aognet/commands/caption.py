@@ -10,6 +10,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from aognet import cli
+
 
 def parse(argv: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
@@ -37,6 +39,12 @@ def parse(argv: Sequence[str] | None, program: str | None = None) -> argparse.Na
 
 def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
     options = parse(argv, program)
+    with cli.flags(options, {"stride_degrees": "--stride"}):
+        return caption(options)
+
+
+def caption(options: argparse.Namespace) -> int:
+    """Describe the images; returns the exit code."""
     from dataclasses import fields
 
     from aognet.captioning.captioner import CaptionerConfig

@@ -11,6 +11,8 @@ import logging
 import time
 from pathlib import Path
 
+from aognet import cli
+
 
 def parse(argv: list[str] | None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
@@ -30,6 +32,12 @@ def parse(argv: list[str] | None, program: str | None = None) -> argparse.Namesp
 
 def main(argv: list[str] | None = None, program: str | None = None) -> int:
     arguments = parse(argv, program)
+    with cli.flags(arguments):
+        return convert(arguments)
+
+
+def convert(arguments: argparse.Namespace) -> int:
+    """Make the images; returns the exit code."""
     from aognet.data.conversion import REPORT, Conversion, convert_folder
     from aognet.errors import UserError
     from aognet.io.tonemap import ToneMap
@@ -41,11 +49,8 @@ def main(argv: list[str] | None = None, program: str | None = None) -> int:
         raise UserError(f"--{next(iter(given))} belongs to --curve published, not to --curve {arguments.curve}")
     if arguments.num_workers is not None and arguments.num_workers < 1:
         raise UserError(f"--num_workers must be at least 1, got {arguments.num_workers}")
-    try:
-        tone = ToneMap(arguments.curve, exposure=arguments.exposure, **given)
-        conversion = Conversion(tone, size_of(arguments.size), arguments.format)
-    except UserError as error:
-        raise UserError(f"--{error}") from error
+    tone = ToneMap(arguments.curve, exposure=arguments.exposure, **given)
+    conversion = Conversion(tone, size_of(arguments.size), arguments.format)
     begin = time.monotonic()
     outcome = convert_folder(
         arguments.image_dir, arguments.out_dir, conversion, arguments.num_workers or usable_cores(), arguments.overwrite
@@ -63,5 +68,5 @@ def size_of(text: str | None) -> tuple[int, int] | None:
 
     height, _, width = (text or "").partition("x")
     if text is not None and not (height.isdecimal() and width.isdecimal()):
-        raise UserError(f"size must be HxW, such as 512x1024; got {text!r}")
+        raise UserError("must be HxW, such as 512x1024", key="size", value=text)
     return None if text is None else (int(height), int(width))

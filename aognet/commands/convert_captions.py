@@ -7,6 +7,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from aognet import cli
+
 
 def parse(argv: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
@@ -20,6 +22,12 @@ def parse(argv: Sequence[str] | None, program: str | None = None) -> argparse.Na
 
 def main(argv: Sequence[str] | None = None, program: str | None = None) -> None:
     options = parse(argv, program)
+    with cli.flags(options):
+        convert_captions(options)
+
+
+def convert_captions(options: argparse.Namespace) -> None:
+    """Write the captions file."""
     import logging
 
     from aognet.captioning.folder_captions import image_names

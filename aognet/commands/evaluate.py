@@ -11,6 +11,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from aognet import cli
+
 
 def parse(argv: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
@@ -51,6 +53,12 @@ def parse(argv: Sequence[str] | None, program: str | None = None) -> argparse.Na
 
 def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
     options = parse(argv, program)
+    with cli.flags(options):
+        return evaluate_folders(options)
+
+
+def evaluate_folders(options: argparse.Namespace) -> int:
+    """Measure and write the report; returns the exit code."""
     from dataclasses import fields
 
     from aognet.evaluation.pipeline import EvaluationConfig, evaluate

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aognet import cli
 from aognet.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,8 +48,13 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> None:
-    """Check everything, then read, then write."""
     options = parse(arguments, program)
+    with cli.flags(options):
+        export(options)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Check everything, then read, then write."""
     from aognet.commands.generate import panorama_height
     from aognet.io.exports import export_panorama
     from aognet.io.hdr import MAX_PIXELS
@@ -60,14 +66,14 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     source, description, photo = find_source(options.source)
     if options.description is not None:
         description = options.description
-    export = read_export(options, description, photo)
-    check_targets(export.targets, source, options.overwrite)
+    wanted = read_export(options, description, photo)
+    check_targets(wanted.targets, source, options.overwrite)
     image, encoding = read_panorama(source, height)
-    if (options.curve is not None or options.exposure is not None) and not export.shows_light(encoding):
+    if (options.curve is not None or options.exposure is not None) and not wanted.shows_light(encoding):
         raise UserError(
             f"{source}: --curve and --exposure show linear light in .png, .jpg or .html files; here they change nothing"
         )
-    export_panorama(image, encoding, export)
+    export_panorama(image, encoding, wanted)
 
 
 def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
@@ -103,14 +109,8 @@ def read_export(options: argparse.Namespace, description: str, photo: "Camera | 
     if suffix not in WRITTEN_SUFFIXES:
         known = ", ".join(one.removeprefix(".") for one in WRITTEN_SUFFIXES)
         raise UserError(f"--face_format must be one of {known}; got {options.face_format!r}")
-    try:
-        tone = ToneMap(options.curve or "published", exposure=options.exposure or 0.0)
-    except UserError as error:
-        raise UserError(f"--{error}") from error
-    try:
-        return Export(tuple(options.out), options.faces, suffix, options.face_size, tone, description, photo)
-    except UserError as error:
-        raise UserError(f"--{error}" if str(error).startswith("face_size") else str(error)) from error
+    tone = ToneMap(options.curve or "published", exposure=options.exposure or 0.0)
+    return Export(tuple(options.out), options.faces, suffix, options.face_size, tone, description, photo)
 
 
 def check_targets(paths: Sequence[Path], source: Path, overwrite: bool) -> None:

@@ -13,6 +13,16 @@ from aognet.plain_yaml import quoted
 
 log = logging.getLogger("aognet.inference")
 
+FLAGS = {
+    "out_dir": "--inference_out_dir",
+    "inputs.name": "--name",
+    "inputs.partial": "--panorama",
+    "inputs.mask": "--mask",
+    "inputs.pose.fov": "--fov",
+    "inputs.photos": "--image",
+    "inputs.prompt": "--prompt",
+}
+"""What settings are called here, see `cli.flags`."""
 DEFAULT_CONFIG = CONFIGS / "inference_config.yaml"
 
 
@@ -65,6 +75,12 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
     options = parse(arguments, program)
+    with cli.flags(options, FLAGS):
+        return paint(options)
+
+
+def paint(options: argparse.Namespace) -> int:
+    """Paint, or change what is painted; returns the exit code."""
     if options.undo is not None and options.repaint is not None:
         raise UserError("--undo and --repaint exclude each other")
     from aognet.generate.inference import edit_run, paint_all

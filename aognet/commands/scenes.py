@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+from aognet import cli
+
 
 def parse(argv: list[str] | None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
@@ -28,8 +30,13 @@ def parse(argv: list[str] | None, program: str | None = None) -> argparse.Namesp
 
 
 def main(argv: list[str] | None = None, program: str | None = None) -> int:
-    """Makes the scenes; see the flags. Returns 1 if any of them failed."""
     arguments = parse(argv, program)
+    with cli.flags(arguments):
+        return make_scenes(arguments)
+
+
+def make_scenes(arguments: argparse.Namespace) -> int:
+    """Make the scenes; returns the exit code."""
     # Before NumPy starts: one thread for each worker, since there is one worker per core.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from aognet.errors import UserError
@@ -43,10 +50,10 @@ def main(argv: list[str] | None = None, program: str | None = None) -> int:
     for key, least in (("count", 1), ("num_workers", 1), ("height", 8), ("seed", 0)):
         value = getattr(arguments, key)
         if value is not None and value < least:
-            raise UserError(f"--{key} must be at least {least}, got {value}")
+            raise UserError(f"must be at least {least}", key=key, value=value)
     for key in ("out_dir", "count"):
         if getattr(arguments, key) is None:
-            raise UserError(f"--{key} is missing")
+            raise UserError("is missing", key=key)
     if arguments.kinds == ["all"]:
         arguments.kinds = list(KINDS)
     for kind in arguments.kinds or []:

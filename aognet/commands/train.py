@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SECTIONS = ("SHARE", "model", "data", "trainer")
 DATA = ("train", "validation")
+FLAGS = {"name": "--n"}
+"""What settings are called here, see `cli.flags`."""
 
 
 def parse(arguments: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
@@ -37,16 +39,24 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
-    """Parse, load the config, build, train; returns the exit code."""
     options = parse(arguments, program)
+    with cli.flags(options, FLAGS):
+        return train_with(options)
+
+
+def train_with(options: argparse.Namespace) -> int:
+    """Load the config, build, train; returns the exit code."""
     folder = experiment_folder(options.out_dir, options.name, options.resume, options.dry_run)
     config = read_config(options, folder)
     settings = check_sections(config)
     if options.dry_run:
         show_plan(config, build_model(options, config, settings))
         return 0
-    with held(folder, options.resume):
-        train(options, config, settings, folder)
+    try:
+        with held(folder, options.resume):
+            train(options, config, settings, folder)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"{stop}; the same command with --resume goes on" if stop.args else "") from stop
     return 0
 
 

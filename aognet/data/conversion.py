@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.io.files import clear_unfinished, made_folder, write_atomically
 from aognet.io.formats import LIGHT_SUFFIXES
 from aognet.io.hdr import MAX_PIXELS, read_light
@@ -85,7 +85,7 @@ def convert_folder(
         folder that cannot be read or written.
     """
     jobs = find_jobs(image_dir, out_dir, FORMATS[conversion.format])
-    with made_folder(out_dir, "--out_dir"), exclusive(out_dir):
+    with made_folder(out_dir, "out_dir"), exclusive(out_dir):
         written = {RECORD, REPORT, *(job.target.name for job in jobs)}
         for folder in {out_dir, *(job.target.parent for job in jobs)}:
             clear_unfinished(folder, written.__contains__)
@@ -171,7 +171,7 @@ def find_jobs(image_dir: Path, out_dir: Path, suffix: str) -> list[FileToConvert
 
     :raises UserError: if there is no such folder or file, or two files would become one image.
     """
-    sources = find_images(image_dir, "--image_dir", LIGHT_SUFFIXES)
+    sources = find_images(image_dir, "image_dir", LIGHT_SUFFIXES)
     jobs = [FileToConvert(path, out_dir / path.relative_to(image_dir).with_suffix(suffix)) for path in sources]
     if not jobs:
         raise UserError(f"{image_dir}: holds no {' or '.join(LIGHT_SUFFIXES)} file")
@@ -204,7 +204,8 @@ def adopt_settings(out_dir: Path, conversion: Conversion, jobs: Sequence[FileToC
             if before.get(name, after[name]) != after[name]
         ]
         how = f"was made with {'; '.join(differ)}" if differ else f"is there, but {RECORD} does not say how it was made"
-        raise UserError(f"{image}: {how}; write to another --out_dir, or make all images again with --overwrite")
+        said = f"{image}: {how}; write to another "
+        raise UserError(said, Setting("out_dir"), ", or make all images again with ", Setting("overwrite"))
     write_atomically(record, "{}")
     since = record.stat().st_mtime_ns  # by the clock that the images get their times from
     write_atomically(record, json.dumps({"settings": settings, "since": since}, indent=1) + "\n")

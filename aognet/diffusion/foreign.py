@@ -3,7 +3,10 @@
 import json
 import re
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+
+from aognet.errors import Setting
 
 MAX_HEADER_BYTES = 100 * 2**20  # what safetensors itself allows
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
@@ -77,22 +80,24 @@ def tensor_names(path: Path) -> list[str]:
     return sorted(key for key in header if key != "__metadata__") if isinstance(header, dict) else []
 
 
-def missing_weights(folder: Path, variant: str | None) -> str | None:
-    """Why the weights of a part are not found in its folder, if what is there tells it; else None."""
+def missing_weights(folder: Path, variant: str | None) -> Sequence[str | Setting]:
+    """Why the weights of a part are not found in its folder, if what is there tells it, as parts of a `UserError`."""
     found = [match for path in sorted(folder.glob("*")) if (match := WEIGHTS.fullmatch(path.name))]
     variants = {match["variant"] or match["old_variant"] for match in found if match["suffix"] == SUFFIX}
     if variant in variants:
-        return None
+        return ()
     if variants:
-        others = sorted(name for name in variants if name)
-        ways = [f"variant {name} (--variant {name}, in a config file variant: {name})" for name in others]
-        ways += ["no variant (leave --variant out)"] if None in variants else []
         wanted = f"of variant {variant}" if variant else "without a variant"
-        return f"no weights {wanted} in it; it has those of {' and '.join(ways)}"
+        others = ", ".join(sorted(name for name in variants if name))
+        ways = (f"variant {others} (", Setting("variant"), " says which)") if others else ()
+        ways += (
+            (" and " if others else "", "no variant (leave ", Setting("variant"), " out)") if None in variants else ()
+        )
+        return f"no weights {wanted} in it; it has those of ", *ways
     if found:
         return (
             f"its weights are {found[0].string}, a pickle, which can run code when it is read; convert the model once, "
             f'if you trust who made it: python -c "import diffusers; {PIPELINE}.from_pretrained({"MODEL"!r}, '
-            f'use_safetensors=False).save_pretrained({"FOLDER"!r})", then give FOLDER'
+            f'use_safetensors=False).save_pretrained({"FOLDER"!r})", then give FOLDER',
         )
-    return None
+    return ()

@@ -140,8 +140,8 @@ def load_weights(
 ) -> Any:
     """A frozen diffusers or transformers model in evaluation mode, with every weight from the file."""
     where = folder / component
-    if (why := missing_weights(where, variant)) is not None:
-        raise UserError(f"{where}: {why}")
+    if why := missing_weights(where, variant):
+        raise UserError(f"{where}: ", *why)
     options: dict[str, Any] = {"variant": variant} if variant else {}
     if part_class.__module__.startswith("transformers."):
         _check_memory(part_class, where)

@@ -79,5 +79,5 @@ def _referenced(path: Path, name: str, model: str) -> str:
 def read_config(path: Path) -> dict[str, Any]:
     """The configuration that `save_trained` wrote. Raises UserError naming the file."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; --checkpoint expects a folder with {CONFIG} and {WEIGHTS}")
+        raise UserError(f"{path}: no such file; a trained model is a folder with {CONFIG} and {WEIGHTS}")
     return read_json(path)

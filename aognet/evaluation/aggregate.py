@@ -130,9 +130,9 @@ class Aggregator:
         elif measure.needs("pairs") and not self.pairs:
             reason = "no generated panorama has a reference of its name"
         elif measure.needs("pairs") and measure.region != "whole" and not any(u.photo for u, _ in self.generated):
-            reason = "where the photograph lies is not known (--photo_fov)"
+            reason = "where the photograph lies is not known (photo_fov says it)"
         elif measure.needs("captions") and not self.captions:
-            reason = "no captions were given (--captions)"
+            reason = "no captions were given"
         elif measure.needs("captions") and not measure.views and not any(one.whole for one in self.captions.values()):
             reason = "the captions are all of directions"
         elif measure.views and not any(one.views for one in self.captions.values()):

@@ -218,7 +218,8 @@ class Measurer:
     def _stored(self, key: str) -> Mapping[str, Tensor]:
         tensors = self.store.get(key)
         if tensors is None:
-            raise UserError(f"--cache: {self.store.folder}: {key} is gone or broken; the same command measures it anew")
+            gone = f"{self.store.folder}: {key} is gone or broken; the same command measures it anew"
+            raise UserError(gone, key="cache")
         return tensors
 
 

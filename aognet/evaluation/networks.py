@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.evaluation.protocol import NetworkRole, Protocol
 from aognet.installed import installed
 from aognet.perception.lpips import PerceptualDistance
@@ -97,18 +97,19 @@ def load_networks(protocol: Protocol, dtype: str, device: torch.device) -> Loade
             if role.model:
                 perceptual[name] = PerceptualDistance.load(role.model, device, role.revision)
             else:
-                absent[name] = "LPIPS has no weights here; --lpips FILE names them (docs/evaluation.md)"
+                absent[name] = "LPIPS has no weights here; the setting lpips names them (docs/evaluation.md)"
         elif role.model:
             named[name] = _load(role, dtype, device)
         elif role.kind == "efficientnet":
-            raise UserError("--efficientnet FILE must name its weights (docs/evaluation.md): nothing plays for it")
+            raise UserError("must name its weights (docs/evaluation.md): nothing plays for it", key="efficientnet")
         elif protocol.embedded:
             named[name] = _embedded(role, device)
         else:
-            raise UserError(
-                f"--{role.kind}: the protocol {protocol.name!r} measures in the features of such a network: name its "
-                f"weights (docs/evaluation.md), or measure in the embedded model's features with --embedded"
+            said = (
+                f"must name its weights (docs/evaluation.md): the protocol {protocol.name!r} measures in the features "
+                "of such a network; or measure in the embedded model's features with "
             )
+            raise UserError(said, Setting("embedded"), key=role.kind)
     return LoadedNetworks(named, perceptual, absent)
 
 

@@ -55,9 +55,9 @@ class EvaluationConfig:
         check_dtype(self.dtype)
         for name, least in (("batch_size", 1), ("threads", 0), ("limit", 0), ("shown", 0), ("cache_gigabytes", 0)):
             if getattr(self, name) < least:
-                raise UserError(f"--{name} must be at least {least}, got {getattr(self, name)}")
+                raise UserError(f"must be at least {least}", key=name, value=getattr(self, name))
         if self.photo_fov is not None and not 0 < self.photo_fov < 180:
-            raise UserError(f"--photo_fov must be more than 0 and less than 180 degrees, got {self.photo_fov:g}")
+            raise UserError("must be more than 0 and less than 180 degrees", key="photo_fov", value=self.photo_fov)
 
 
 def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes) -> Report | None:
@@ -79,7 +79,7 @@ def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes)
         )
         networks = load_networks(protocol, config.dtype, processes.device)
         cache = expanded(config.cache or default_folder("evaluation"))
-        stack.enter_context(made_folder(cache, "--cache"))
+        stack.enter_context(made_folder(cache, "cache"))
         store = Store(CacheConfig(str(cache), config.cache_gigabytes), TENSORS)
         stack.enter_context(store.held())
         report = _measured_report(config, protocol, sets, networks, store, processes)
@@ -93,7 +93,7 @@ def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes)
 def _held(out: Path) -> Iterator[None]:
     """Makes the report's folder if it is missing, and keeps other evaluations from writing this report."""
     names = {path.name for path in report_files(out)}
-    with made_folder(out.parent, "--out"), exclusive(out.parent, min(names)):
+    with made_folder(out.parent, "out"), exclusive(out.parent, min(names)):
         clear_unfinished(out.parent, names.__contains__)
         yield
 

@@ -268,12 +268,12 @@ def load_protocol(
     path = known_config(Path(name)) if name.endswith((".yaml", ".yml")) else PROTOCOLS / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in PROTOCOLS.glob("*.yaml")))
-        raise UserError(f"--protocol: no protocol {name!r}; known are {known}, or the path of a YAML file")
+        raise UserError(f"must be one of {known}, or the path of a YAML file", key="protocol", value=name)
     protocol = build_config(load_config([path], overrides), Protocol)
     given = {kind: model for kind, model in (models or {}).items() if model}
     for kind in given:
         if kind not in {role.kind for role in protocol.networks.values()}:
-            raise UserError(f"--{kind}: the protocol {protocol.name!r} uses no network of this kind")
+            raise UserError(f"is not used: no network of the protocol {protocol.name!r} is of this kind", key=kind)
     roles = {
         name: replace(role, model=given.get(role.kind, ""), revision=None) if role.kind in given or embedded else role
         for name, role in protocol.networks.items()

@@ -71,7 +71,7 @@ def write_report(report: Report, out: Path, shown: int = 4) -> None:
             (the JSON file is written before).
     """
     if shown < 0:
-        raise UserError(f"shown must be at least 0, got {shown}")
+        raise UserError("must be at least 0", key="shown", value=shown)
     page, data = report_files(out)
     with made_folder(out.parent):
         write_atomically(data, json.dumps(_plain(asdict(report)), indent=1, allow_nan=False) + "\n")

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.evaluation.protocol import MIN_HEIGHT
 from aognet.geometry.camera import Camera
 from aognet.io.captions import a_few, load_records
@@ -98,12 +98,12 @@ def find_sets(
     generated panorama has a reference of its own. ``photo_fov``: field of view (degrees) of the photographs, where no
     run says it. ``limit``: at most so many panoramas of each set; 0: all. Raises UserError naming what is wrong.
     """
-    generated = find_panoramas(generated_folder, "--generated")[: limit or None]
-    reference = find_panoramas(reference_folder, "--reference", TRUTH)
+    generated = find_panoramas(generated_folder, "generated")[: limit or None]
+    reference = find_panoramas(reference_folder, "reference", TRUTH)
     pairs = {} if unpaired else pair(generated, reference)
     reference = [pairs[item.name] for item in generated] if pairs and limit else reference
     reference = reference[: limit or None]
-    rows, warnings = check_sizes({"--generated": generated, "--reference": reference}, height)
+    rows, warnings = check_sizes({"generated": generated, "reference": reference}, height)
     if not pairs and not unpaired:
         warnings.append("no name is in both sets: the sets are compared as a whole, without pairs")
     if len(generated) != len(reference):
@@ -117,24 +117,24 @@ def find_sets(
     return Sets(units, find_captions(generated, captions), rows, warnings)
 
 
-def find_panoramas(folder: Path, option: str, wanted: str = RESULT) -> list[PanoramaFile]:
+def find_panoramas(folder: Path, key: str, wanted: str = RESULT) -> list[PanoramaFile]:
     """Finds all panoramas below a folder; a run of `inference.py` gives its ``wanted`` file.
 
-    Raises UserError naming the ``option`` if there are none, or two of one name.
+    Raises UserError naming the setting ``key`` if there are none, or two of one name.
     """
-    files = files_below(folder, option)
+    files = files_below(folder, key)
     runs = sorted(path.parent for path in files if path.name == RUN)
     items = [PanoramaFile(_relative(run, folder), run / wanted, run) for run in runs if (run / wanted).is_file()]
     if missing := [str(run) for run in runs if not (run / wanted).is_file()]:
-        raise UserError(f"{option}: {len(missing)} run(s) without {wanted}: {a_few(missing)}")
+        raise UserError(f"{folder}: {len(missing)} run(s) without {wanted}: {a_few(missing)}", key=key)
     of_runs = set(runs)
     others = (path for path in files if of_runs.isdisjoint(path.parents))
     items += [PanoramaFile(path.relative_to(folder).as_posix(), path) for path in images_among(others, folder)]
     if not items:
-        raise UserError(f"{option}: no panorama ({KINDS}) in {folder}")
+        raise UserError(f"{folder}: no panorama ({KINDS}) in it", key=key)
     twice = [stem for stem, count in Counter(normal(item.stem) for item in items).items() if count > 1]
     if twice:
-        raise UserError(f"{option}: {folder} has several images of one name: {a_few(twice)}")
+        raise UserError(f"{folder}: has several images of one name: {a_few(twice)}", key=key)
     return items
 
 
@@ -156,10 +156,8 @@ def pair(generated: Sequence[PanoramaFile], reference: Sequence[PanoramaFile]) -
     found = {item.name: one for item, one in pairs if one is not None}
     if found and len(found) < len(generated):
         missing = [item.name for item in generated if item.name not in found]
-        raise UserError(
-            f"--reference: {len(found)} of {len(generated)} generated panoramas have a reference of their name, these "
-            f"have none: {a_few(missing)}; name them alike, or give --unpaired to compare the sets as a whole"
-        )
+        said = f"lacks {len(missing)} of {len(generated)} generated panoramas: {a_few(missing)}; name them alike, or "
+        raise UserError(said, Setting("unpaired"), " compares the sets as a whole", key="reference")
     return found
 
 
@@ -175,11 +173,11 @@ class ImageHeader:
 def check_sizes(sets: dict[str, Sequence[PanoramaFile]], height: int | None) -> tuple[int, list[str]]:
     """Returns the rows at which all panoramas are measured, and warnings about files without 8-bit colours.
 
-    ``sets``: option -> its panoramas. Raises UserError naming a file that is no panorama, and for mixed sizes.
+    ``sets``: name -> its panoramas. Raises UserError naming a file that is no panorama, and for mixed sizes.
     """
     sizes: dict[tuple[int, int], str] = {}
-    said = []
-    for option, items in sets.items():
+    warnings = []
+    for name, items in sets.items():
         odd: dict[str, list[str]] = {}
         for item in items:
             header = _header(item.path)
@@ -187,14 +185,15 @@ def check_sizes(sets: dict[str, Sequence[PanoramaFile]], height: int | None) -> 
             sizes.setdefault((header.width, header.height), str(item.path))
             if header.odd:
                 odd.setdefault(header.odd, []).append(item.name)
-        said += [f"{option}: {len(names)} file(s) {what}: {a_few(names)}" for what, names in odd.items()]
+        warnings += [f"{name}: {len(names)} file(s) {what}: {a_few(names)}" for what, names in odd.items()]
     if height is None and len(sizes) > 1:
         named = ", ".join(f"{width}x{rows} ({path})" for (width, rows), path in list(sizes.items())[:3])
-        raise UserError(f"the panoramas have several sizes: {named}; --height ROWS brings all of them to one")
+        said = f"the panoramas have several sizes: {named}; "
+        raise UserError(said, Setting("height"), " brings all of them to one")
     (_, rows), path = next(iter(sizes.items()))
     if height is None and rows < MIN_HEIGHT:
         raise UserError(f"{path}: a panorama must have at least {MIN_HEIGHT} rows to be measured, this has {rows}")
-    return height or rows, said
+    return height or rows, warnings
 
 
 def _header(path: Path) -> ImageHeader:
@@ -294,7 +293,8 @@ def find_captions(items: Sequence[PanoramaFile], files: Sequence[Path]) -> dict[
     missing = [name for name, captions in found.items() if not captions.whole and not captions.views]
     if missing:
         named = ", ".join(str(path) for path in files)
-        raise UserError(f"--captions: {named}: {len(missing)} of {len(items)} panoramas have none: {a_few(missing)}")
+        said = f"{named}: {len(missing)} of {len(items)} panoramas have none: {a_few(missing)}"
+        raise UserError(said, key="captions")
     return found
 
 

@@ -49,9 +49,8 @@ class Export:
                 known = ", ".join((*WRITTEN_SUFFIXES, PAGE))
                 raise UserError(f"{path}: what is written ends in {known}; got {path.suffix or 'no suffix'!r}")
         if self.face_size is not None and not 1 <= 6 * self.face_size**2 <= MAX_PIXELS:
-            raise UserError(
-                f"face_size must be at least 1, and six faces at most {MAX_PIXELS} pixels: {self.face_size}"
-            )
+            most = f"must be at least 1, and six faces at most {MAX_PIXELS} pixels"
+            raise UserError(most, key="face_size", value=self.face_size)
 
     @property
     def targets(self) -> tuple[Path, ...]:

@@ -52,13 +52,13 @@ def _neighbour(path: Path) -> Path:
 
 
 @contextmanager
-def made_folder(folder: Path, option: str = "") -> Iterator[None]:
+def made_folder(folder: Path, key: str = "") -> Iterator[None]:
     """Make ``folder`` and the folders above it, if they are missing.
 
     When the ``with`` block ends, in whatever way, the new folders that are still empty are removed: a command that
     failed leaves nothing behind.
 
-    :raises UserError: naming ``option`` (such as ``--out_dir``) and the folder, if it cannot be made.
+    :raises UserError: naming the setting ``key`` and the folder, if it cannot be made.
     """
     made: list[Path] = []
     try:
@@ -71,7 +71,7 @@ def made_folder(folder: Path, option: str = "") -> Iterator[None]:
                 raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
         except (OSError, ValueError) as error:  # ValueError: a name that no folder can have
             reason = getattr(error, "strerror", None) or error
-            raise UserError(f"{option} {folder}: cannot make this folder ({reason})".lstrip()) from error
+            raise UserError(f"{folder}: cannot make this folder ({reason})", key=key) from error
         yield
     finally:
         with suppress(OSError):  # the first that is not empty keeps those above it, too

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.geometry.sphere import sample
 from aognet.io.decoding import DecodedImage, Levels, decode_file
 from aognet.io.exif import Exif
@@ -131,7 +131,8 @@ def panorama_bytes(picture: DecodedImage, name: str, height: int) -> UInt8[np.nd
 def check_whole(area: SphereArea | None, name: str) -> None:
     """Raise UserError for an image that says it is a part of a panorama, which must not be stretched."""
     if area is not None and not area.whole:
-        raise UserError(f"{name}: is {area}, as its GPano metadata says: --panorama places it, it is not stretched")
+        said = f"{name}: is {area}, as its GPano metadata says: "
+        raise UserError(said, Setting("inputs.partial"), " places it, it is not stretched")
 
 
 def _sized(image: Float[Tensor, "3 rows columns"], height: int, name: str) -> Tensor:

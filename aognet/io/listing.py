@@ -23,12 +23,12 @@ TRASH = ("__macosx", "$recycle.bin", "system volume information", "lost+found", 
 NAMED_AT_MOST = 6
 
 
-def find_images(folder: Path, option: str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+def find_images(folder: Path, key: str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """Return the images below a folder, in the order of their relative paths. One line counts what else is there.
 
-    :raises UserError: naming ``option``, as `files_below`.
+    :raises UserError: naming the setting ``key``, as `files_below`.
     """
-    return images_among(files_below(folder, option), folder, suffixes)
+    return images_among(files_below(folder, key), folder, suffixes)
 
 
 def images_among(files: Iterable[Path], folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
@@ -43,14 +43,14 @@ def images_among(files: Iterable[Path], folder: Path, suffixes: Sequence[str] = 
     return taken
 
 
-def files_below(folder: Path, option: str) -> list[Path]:
+def files_below(folder: Path, key: str) -> list[Path]:
     """Return all files below a folder that are not hidden, in the order of their relative paths.
 
-    :raises UserError: naming ``option`` and a folder that does not exist or cannot be read.
+    :raises UserError: naming the setting ``key`` and a folder that does not exist or cannot be read.
     """
     folder = Path(folder)
     if not is_folder(folder):
-        raise UserError(f"{option}: no such folder: {folder}")
+        raise UserError(f"{folder}: no such folder", key=key)
     # Links wait until all true folders have been seen, so that the names of files do not depend on the links.
     found, seen, folders, links = [], set(), deque([folder]), deque()
     while folders or links:
@@ -69,7 +69,7 @@ def files_below(folder: Path, option: str) -> list[Path]:
                     elif entry.is_file():
                         found.append(here / entry.name)
         except OSError as error:
-            raise UserError(f"{option}: {here}: cannot read this folder ({error.strerror})") from error
+            raise UserError(f"{here}: cannot read this folder ({error.strerror})", key=key) from error
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 

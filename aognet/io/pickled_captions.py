@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.io.captions import MAX_CHARACTERS
 
 MAX_BYTES = 64 * 2**20
@@ -159,7 +159,8 @@ def named(captions: dict[PurePath, list[str]], names: Sequence[str] | None = Non
         endings = ("/".join(parts[start:]) for start in range(max(len(parts) - deepest, 0), len(parts)))
         name = next((ending for ending in endings if ending in there), parts[-1] if path.anchor else "/".join(parts))
         if name in result:
-            raise UserError(f"{sources[name]} and {path} would both be {name}; --image_dir may tell them apart")
+            said = f"{sources[name]} and {path} would both be {name}; "
+            raise UserError(said, Setting("image_dir"), " may tell them apart")
         result[name], sources[name] = texts, path
     return result
 

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.io.captions import CaptionRecord, fold, load_records, save_records
 from aognet.io.files import clear_unfinished, made_folder, write_atomically
 from aognet.io.hdr import write_exr
@@ -68,10 +68,8 @@ class SceneFolder:
         theirs = _read_settings(path)
         if theirs is not None and theirs != mine and not self.overwrite:
             other = next(key for key in mine if theirs.get(key) != mine[key])
-            raise UserError(
-                f"{path}: the scenes here have {other} {theirs.get(other)}, not {mine[other]}; choose another folder, "
-                "the same settings, or --overwrite"
-            )
+            said = f"{path}: the scenes here have {other} {theirs.get(other)}, not {mine[other]}; "
+            raise UserError(said, "choose another folder, the same settings, or ", Setting("overwrite"))
         if theirs is not None and theirs != mine:
             # Half overwritten, the folder would be a mix that the next run takes for finished.
             for old in [*self.out_dir.glob("scene_[0-9]*.*"), *self.out_dir.glob("captions*.jsonl")]:
@@ -81,12 +79,12 @@ class SceneFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Make the folders and hold them against other processes. Unfinished files of killed processes are removed."""
-        folders = {"--out_dir": self.out_dir}
+        folders = {"out_dir": self.out_dir}
         if self.depth_dir is not None and self.depth_dir.resolve() != self.out_dir.resolve():
-            folders["--depth_dir"] = self.depth_dir
+            folders["depth_dir"] = self.depth_dir
         with ExitStack() as stack:
-            for option, folder in folders.items():
-                stack.enter_context(made_folder(folder, option))
+            for key, folder in folders.items():
+                stack.enter_context(made_folder(folder, key))
                 stack.enter_context(exclusive(folder))
                 clear_unfinished(folder, lambda name: name in WRITTEN or re.fullmatch(SCENE, name) is not None)
             yield

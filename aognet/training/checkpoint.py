@@ -201,7 +201,7 @@ def start_from(folder: Path, parts: Mapping[str, nn.Module]) -> None:
         source = {f"{name}.{key}": value for name, path in apart.items() for key, value in read_tensors(path).items()}
         copy_tensors(source, target, folder)
     else:
-        raise UserError(f"--checkpoint {folder}: has neither {final.name} nor {checkpoint.name}")
+        raise UserError(f"{folder}: has neither {final.name} nor {checkpoint.name}", key="checkpoint")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from aognet.config import LoadedConfig
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.io.files import clear_unfinished, made_folder, restore_folder, write_atomically
 from aognet.locking import exclusive
 
@@ -26,9 +26,9 @@ def experiment_folder(root: Path, name: str, resume: bool, dry_run: bool = False
     if dry_run:
         return root / name
     if not name:
-        raise UserError("an experiment needs a name: --n NAME")
+        raise UserError("is missing: an experiment needs a name", key="name")
     if name in (".", "..") or Path(name).name != name:
-        raise UserError(f"--n must be a plain folder name, got {name!r}")
+        raise UserError("must be a plain folder name", key="name", value=name)
     folder = root / name
     if resume and not folder.is_dir():
         raise UserError(f"{folder}: no such experiment to resume")
@@ -48,7 +48,8 @@ def held(folder: Path, resume: bool) -> Iterator[None]:
         return
     with made_folder(folder), exclusive(folder):
         if not resume and any(folder.glob("checkpoints/step-*")):
-            raise UserError(f"{folder}: this experiment has checkpoints; add --resume to go on, or choose another --n")
+            said = f"{folder}: this experiment has checkpoints; add "
+            raise UserError(said, Setting("resume"), " to go on, or choose another ", Setting("name"))
         clear_unfinished(folder, WRITTEN.__contains__)
         clear_unfinished(folder / IMAGES, lambda name: name.startswith("step-"))
         restore_folder(folder / FINAL)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from aognet.data.streams import Position
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.training.trainable import Batch, Samples, StreamedSamples
 from aognet.workers import end_with_parent, worker_context
 
@@ -115,10 +115,8 @@ class StreamFeed:
         stream = self.data.stream
         as_many = was["data"].startswith(f"{len(stream.shards)} shards,")
         if as_many and fingerprint not in (None, stream.fingerprint):
-            raise UserError(
-                f"stream: these are other shards than those of the checkpoint, though as many ({len(stream.shards)}); "
-                "put them back, or begin another experiment with --checkpoint"
-            )
+            said = f"stream: these are other shards than those of the checkpoint, though as many ({len(stream.shards)})"
+            raise UserError(said, "; put them back, or begin another experiment with ", Setting("checkpoint"))
         if was == layout:
             return turn, positions[self.order.rank]
         # Sample numbers are count * parts + part: none is given twice.

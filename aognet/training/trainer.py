@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.io.files import replace_folder
 from aognet.nn.weights import copy_tensors, part_tensors
 from aognet.provenance import provenance, record
@@ -127,7 +127,7 @@ class Trainer:
                 self.save()
             if stopping:
                 path = self.checkpoints.latest()
-                raise KeyboardInterrupt(f"after step {step}, wrote {path}; the same command with --resume goes on")
+                raise KeyboardInterrupt(f"after step {step}, wrote {path}")
 
     def _train_step(self, batches: Iterator[Batch], stop: StopRequest, meter: Meter) -> bool:
         """All phases of one training step; returns whether any process was asked to stop."""
@@ -301,9 +301,8 @@ class Trainer:
             except (OSError, SafetensorError) as error:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 reason = getattr(error, "strerror", None) or error
-                raise UserError(
-                    f"{final}: cannot write the weights: {reason}; the same command with --resume tries again"
-                ) from error
+                said = f"{final}: cannot write the weights: {reason}; the same command with "
+                raise UserError(said, Setting("resume"), " tries again") from error
             log.info("wrote %s", final)
         self.accelerator.wait_for_everyone()
 

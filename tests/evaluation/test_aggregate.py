@@ -257,7 +257,7 @@ def test_without_captions_or_directions_the_reason_is_said(generated: Path, refe
     protocol = small(WHOLE, VIEWS)
     found = values(run(generated, reference, protocol))
     assert {value.value for value in found.values()} == {None}
-    assert all("--captions" in value.note for value in found.values())
+    assert all("no captions were given" in value.note for value in found.values())
     said = captions(tmp_path / "c.jsonl", {number: ["a room"] for number in range(COUNT)})
     found = values(run(generated, reference, protocol, captions=[said]))
     assert found[WHOLE].value is not None and found[VIEWS].value is None
@@ -342,7 +342,7 @@ def test_pairs_are_measured_inside_the_photograph_only_where_it_is_known(generat
     keys = ("psnr", "psnr/photo", "psnr/outside")
     found = values(run(generated, reference, small(*keys)))
     assert found["psnr"].value and found["psnr/photo"].value is found["psnr/outside"].value is None
-    assert "--photo_fov" in found["psnr/photo"].note
+    assert "photo_fov" in found["psnr/photo"].note
     image, truth = (load_image(folder / "p0.png") for folder in (generated, reference))
     report = run(generated, reference, small(*keys), photo_fov=FOV)
     error = (image - truth).square().mean()

@@ -324,7 +324,7 @@ def test_what_broke_in_the_store_is_said_once_and_measured_anew(store: Store, un
     for what, key in kept.items():
         path = store.folder / f"{key}.safetensors"
         path.write_bytes(path.read_bytes()[:-3])
-        with pytest.raises(UserError, match=f"--cache: .*{key} is gone or broken; the same command measures it anew"):
+        with pytest.raises(UserError, match=f"cache .*{key} is gone or broken; the same command measures it anew"):
             ask[what]()
         measured(one, units)
         ask[what]()

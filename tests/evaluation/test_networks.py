@@ -63,5 +63,5 @@ def test_efficientnet_has_its_own_name_and_nothing_stands_in_for_it(tmp_path: Pa
     protocol = load_protocol("imagenet", models={"efficientnet": str(tmp_path / "weights.safetensors")})
     (named,) = load_networks(protocol, "float32", ALONE.device).named.values()
     assert (named.short, named.title("frechet")) == ("EfficientNet-Lite0", "Fréchet distance")
-    with pytest.raises(UserError, match="--efficientnet FILE must name its weights"):
+    with pytest.raises(UserError, match="efficientnet must name its weights"):
         load_networks(load_protocol("imagenet", embedded=True), "float32", ALONE.device)

@@ -53,7 +53,7 @@ def test_a_model_given_plays_every_role_of_its_kind_and_no_other() -> None:
     protocol = load_protocol("panfusion", models={"inception": "here.safetensors", "clip": "", "lpips": None})
     assert protocol.networks["inception"] == replace(before.networks["inception"], model="here.safetensors")
     assert protocol.networks["clip"] == before.networks["clip"]
-    with pytest.raises(UserError, match="--lpips: the protocol 'panfusion' uses no network of this kind"):
+    with pytest.raises(UserError, match="lpips is not used: no network of the protocol 'panfusion' is of this kind"):
         load_protocol("panfusion", models={"lpips": "x"})
 
 
@@ -105,7 +105,7 @@ def test_a_file_is_a_protocol_and_is_named_in_its_mistakes(tmp_path: Path) -> No
     with pytest.raises(UserError, match=r"mine.yaml: measurs is an unknown key; did you mean 'measures'"):
         load_protocol(str(path))
     with pytest.raises(
-        UserError, match="--protocol: no protocol 'fid'; known are aognet, cubediff, imagenet, ours, panfusion"
+        UserError, match="protocol must be one of aognet, cubediff, imagenet, ours, panfusion, or .*, got 'fid'"
     ):
         load_protocol("fid")
 

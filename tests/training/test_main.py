@@ -107,7 +107,7 @@ def test_a_dry_run_shows_config_and_parameters(
         (["-n", "a", "model.target=toyy"], r"model.target is unknown: 'toyy'; did you mean 'toy'\?"),
         (["-n", "a", "--resume"], "a: no such experiment to resume"),
         (["-n", "../a"], "--n must be a plain folder name"),
-        ([], "an experiment needs a name: --n NAME"),
+        ([], "--n is missing: an experiment needs a name"),
         (["-n", "a", "-c", "nowhere"], "nowhere: no such folder"),
         (["-n", "a", "-b", "nowhere.yaml"], "nowhere.yaml: no such config file"),
     ],
