@@ -61,6 +61,7 @@ def dead_paths(page: Path) -> list[str]:
     """Files and folders of the repository that a page names, in backticks or commands, and that are not there."""
     words = {word.strip("`'\",:;()[]") for word in page.read_text(encoding="utf-8").split()}
     paths = {word.rstrip(".") for word in words if re.fullmatch(rf"({'|'.join(FOLDERS)})/[\w./-]+", word)}
+    paths -= {"config/NAME.yaml"}
     files = {path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
     files |= {path.name for path in ROOT.glob("*.py")}
     own = (
