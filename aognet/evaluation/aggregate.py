@@ -10,10 +10,11 @@ from torch import Tensor
 
 from aognet.errors import UserError
 from aognet.evaluation.measure import Measurer, UnitDigests
-from aognet.evaluation.networks import LoadedNetworks, NamedNetwork
+from aognet.evaluation.networks import LoadedNetworks
 from aognet.evaluation.protocol import DISTRIBUTION, MEASURES, SHAPE, MeasureConfig, cameras_of
 from aognet.evaluation.sets import PanoramaCaptions, Unit
 from aognet.evaluation.statistics import FeatureSets, SetStatistics
+from aognet.geometry.camera import Camera
 from aognet.metrics.clip_score import clip_score, embedding_similarity
 from aognet.metrics.frechet import frechet_distance
 from aognet.metrics.kernel import kernel_distance
@@ -60,6 +61,23 @@ class Aggregate:
     ranking_better: str
     warnings: list[str]
 
+    def scores_of(self, name: str) -> dict[str, float]:
+        """Returns the own values of one panorama, by the key of a measure."""
+        return {key: scores[name] for key, scores in self.scores.items() if name in scores}
+
+
+@dataclass(frozen=True)
+class GeneratedPanorama:
+    """A measured panorama: its name, and the digests of its file and of its reference (None: it has none).
+
+    ``photo``: the camera of the photograph that it continues.
+    """
+
+    name: str
+    content: str
+    reference: str | None
+    photo: Camera | None
+
 
 class Aggregator:
     """Makes the numbers one after the other, so that memory stays small.
@@ -77,13 +95,16 @@ class Aggregator:
     ):
         self.protocol, self.measurer, self.networks, self.captions = measurer.protocol, measurer, networks, captions
         measured = list(zip(units, digests, strict=True))
-        self.generated = [(unit, found) for unit, found in measured if unit.generated]
-        self.pairs = [(unit, found) for unit, found in self.generated if unit.reference]
-        contents = {
-            "generated": [found.generated or "" for _, found in self.generated],
-            "reference": [found.reference or "" for unit, found in measured if unit.reference],
-        }
-        self.sets = FeatureSets(measurer, contents)
+        self.generated = [
+            GeneratedPanorama(unit.generated.name, found.generated, found.reference, unit.photo)
+            for unit, found in measured
+            if unit.generated and found.generated
+        ]
+        self.pairs = [(one, one.reference) for one in self.generated if one.reference]
+        references = [found.reference for _, found in measured if found.reference]
+        self.sets = FeatureSets(
+            measurer, {"generated": [one.content for one in self.generated], "reference": references}
+        )
         self._scores: Scores = {}
         self._warnings: list[str] = []
         self._scarce: list[str] = []
@@ -129,7 +150,7 @@ class Aggregator:
             reason = f"one panorama has no distribution: at least 2 are needed, {' and '.join(few)} has 1"
         elif measure.needs("pairs") and not self.pairs:
             reason = "no generated panorama has a reference of its name"
-        elif measure.needs("pairs") and measure.region != "whole" and not any(u.photo for u, _ in self.generated):
+        elif measure.needs("pairs") and measure.region != "whole" and not any(one.photo for one in self.generated):
             reason = "where the photograph lies is not known (photo_fov says it)"
         elif measure.needs("captions") and not self.captions:
             reason = "no captions were given"
@@ -141,7 +162,7 @@ class Aggregator:
             reason = "this network knows no classes"
         elif measure.needs("captions") and not reason and not self._network(measure).reads_text:
             reason = "this network reads no text"
-        return self._row(measure, None, note=reason) if reason else None
+        return self._value(measure, None, note=reason, measured=False) if reason else None
 
     # Distributions
 
@@ -163,6 +184,7 @@ class Aggregator:
 
     def _inception_score(self, measure: MeasureConfig) -> Value:
         generated, reference = (self._statistics(side, measure).classes for side in SIDES)
+        assert generated and reference, "the statistics of an inception score have classes"
         score, there = generated.score(), reference.score()
         note = f"{len(generated.count)} splits; reference {there.mean:.3f}"
         return self._value(measure, score.mean, score.deviation, note=note)
@@ -181,21 +203,21 @@ class Aggregator:
 
     def _clip_score(self, measure: MeasureConfig) -> Value:
         swapped, there = [], []
-        names = [unit.generated.name for unit, _ in self.generated]
         scores: dict[str, float] = {}
-        for number, (unit, found) in enumerate(self.generated):
-            name, other = unit.generated.name, names[(number + 1) % len(names)]
-            features = self._features(measure, found.generated)
-            score = self._caption_score(measure, features, self.captions[name])
+        following = [*self.generated[1:], *self.generated[:1]]
+        for one, other in zip(self.generated, following, strict=True):
+            features = self._features(measure, one.content)
+            score = self._caption_score(measure, features, self.captions[one.name])
             if score is None:
                 continue
-            scores[name] = score
-            if (other_score := self._caption_score(measure, features, self.captions[other])) is not None:
+            scores[one.name] = score
+            if (other_score := self._caption_score(measure, features, self.captions[other.name])) is not None:
                 swapped.append(other_score)
-            if found.reference:
-                reference = self._features(measure, found.reference)
-                there.append(self._caption_score(measure, reference, self.captions[name]))
-        notes = [f"with the next panorama's captions {fmean(swapped):.2f}"] if swapped and len(names) > 1 else []
+            if one.reference:
+                reference = self._features(measure, one.reference)
+                there.append(self._caption_score(measure, reference, self.captions[one.name]))
+        several = len(self.generated) > 1
+        notes = [f"with the next panorama's captions {fmean(swapped):.2f}"] if swapped and several else []
         notes += [f"the references with these captions {fmean(there):.2f}"] if there else []
         return self._mean(measure, scores, "; ".join(notes))
 
@@ -226,10 +248,7 @@ class Aggregator:
     # Single panoramas and pairs
 
     def _shape(self, measure: MeasureConfig) -> Value:
-        scores = {
-            unit.generated.name: self.measurer.shape_scores(found.generated)[measure.kind]
-            for unit, found in self.generated
-        }
+        scores = {one.name: self.measurer.shape_scores(one.content)[measure.kind] for one in self.generated}
         there = [self.measurer.shape_scores(content)[measure.kind] for content in self.sets.contents["reference"]]
         note = f"median {median(scores.values()):.4g}" + (f"; reference {fmean(there):.4g}" if there else "")
         if there and measure.kind != "unknown":
@@ -240,19 +259,19 @@ class Aggregator:
 
     def _pair(self, measure: MeasureConfig) -> Value:
         key = "/".join(filter(None, [measure.kind, measure.network, measure.pictures or measure.region]))
-        scores = {
-            unit.generated.name: score
-            for unit, found in self.pairs
-            if not math.isnan(score := self.measurer.pair_scores(found, unit.photo).get(key, math.nan))
+        every = {
+            one.name: self.measurer.pair_scores(one.content, reference, one.photo).get(key, math.nan)
+            for one, reference in self.pairs
         }
+        scores = {name: score for name, score in every.items() if not math.isnan(score)}
         equal = sum(math.isinf(score) for score in scores.values())
         return self._mean(measure, scores, f"{equal} pair(s) are equal, which is infinite" if equal else "")
 
     def _image_similarity(self, measure: MeasureConfig) -> Value:
         scores = {}
-        for unit, found in self.pairs:
-            mine, theirs = (self._features(measure, content) for content in (found.generated, found.reference))
-            scores[unit.generated.name] = float(embedding_similarity(mine, theirs).mean())
+        for one, reference in self.pairs:
+            mine, theirs = (self._features(measure, content) for content in (one.content, reference))
+            scores[one.name] = float(embedding_similarity(mine, theirs).mean())
         return self._mean(measure, scores)
 
     def _rank(self) -> tuple[str, str]:
@@ -270,9 +289,9 @@ class Aggregator:
         reference = self._statistics("reference", measure).moments
         fingerprint = self._network(measure).fingerprint
         features = self.measurer.features(self.sets.contents["generated"], fingerprint, measure.pictures)
-        names = (unit.generated.name for unit, _ in self.generated)
         self._scores[ATYPICAL] = {
-            name: float(mahalanobis(each, reference).mean()) for name, each in zip(names, features, strict=True)
+            one.name: float(mahalanobis(each, reference).mean())
+            for one, each in zip(self.generated, features, strict=True)
         }
         return ATYPICAL, "lower"
 
@@ -286,29 +305,16 @@ class Aggregator:
         self._scores[measure.key] = scores
         numbers = list(scores.values())
         mean = fmean(numbers) if numbers else None
-        deviation = pstdev(numbers) if len(numbers) > 1 and math.isfinite(mean) else None
+        deviation = pstdev(numbers) if mean is not None and len(numbers) > 1 and math.isfinite(mean) else None
         return self._value(measure, mean, deviation, note)
 
     def _value(
-        self, measure: MeasureConfig, value: float | None, deviation: float | None = None, note: str = ""
-    ) -> Value:
-        counts = self._counts(measure) if value is not None else ""
-        return self._row(measure, value, deviation, MEASURES[measure.kind].better, note, counts)
-
-    def _counts(self, measure: MeasureConfig) -> str:
-        if measure.section != DISTRIBUTION:
-            return str(len(self._scores[measure.key]))
-        each = self.protocol.pictures_per_panorama(measure)
-        return " / ".join(str(len(contents) * each) for contents in self.sets.contents.values())
-
-    def _row(
         self,
         measure: MeasureConfig,
         value: float | None,
         deviation: float | None = None,
-        better: str = "",
         note: str = "",
-        counts: str = "",
+        measured: bool = True,
     ) -> Value:
         named = self.networks.named.get(measure.network)
         if measure.published:
@@ -317,24 +323,22 @@ class Aggregator:
             note = "; ".join(filter(None, [published, note]))
         return Value(
             key=measure.key,
-            title=self._title(measure, named),
+            title=self.networks.title(measure, self.protocol),
             pictures=self.protocol.pictures_title(measure),
             section=measure.section,
             value=value,
             deviation=deviation,
-            better=better,
+            better=MEASURES[measure.kind].better if measured else "",
             network=named.short if named else "",
-            counts=counts,
+            counts="" if value is None else self._counts(measure),
             note=note,
         )
 
-    def _title(self, measure: MeasureConfig, named: NamedNetwork | None) -> str:
-        if title := MEASURES[measure.kind].title:
-            return f"{title}, captions by direction" if measure.views and measure.kind == "clip_score" else title
-        title = named.title(measure.kind)
-        if measure.kind == "omnifid":
-            return f"{title}, {'by face' if measure.by_face else 'pooled'}"
-        return ("Seam-" if self.protocol.pictures[measure.pictures].kind == "seam" else "") + title
+    def _counts(self, measure: MeasureConfig) -> str:
+        if measure.section != DISTRIBUTION:
+            return str(len(self._scores[measure.key]))
+        each = self.protocol.pictures_per_panorama(measure)
+        return " / ".join(str(len(contents) * each) for contents in self.sets.contents.values())
 
 
 def _distance_of_halves(reference: SetStatistics) -> str:

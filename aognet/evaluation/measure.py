@@ -129,8 +129,9 @@ class Measurer:
 
     def prepare(self, unit: Unit) -> PreparedUnit:
         """Reads a unit's files and takes the pictures that no network has seen yet. Raises UserError naming a file."""
-        items = {"generated": unit.generated, "reference": unit.reference}
-        files = {side: _read(item) for side, item in items.items() if item}
+        sides = {"generated": unit.generated, "reference": unit.reference}
+        items = {side: item for side, item in sides.items() if item}
+        files = {side: _read(item) for side, item in items.items()}
         digests = {side: content_digest(content) for side, content in files.items()}
         prepared = PreparedUnit(UnitDigests(digests.get("generated"), digests.get("reference")))
 
@@ -153,12 +154,16 @@ class Measurer:
         if len(digests) == 2:
             key = self.pair_key(digests["generated"], digests["reference"], unit.photo)
             if self.store.get(key) is None:
-                images = (_image(decoded(side)) for side in digests)
-                compared = {
-                    name: tuple(take(pyramid(side), config) for side in digests)
-                    for name, config in self._compared_pictures().items()
-                }
-                prepared.pair = ImagePair(key, *images, _region_masks(unit.photo, self.height), compared)
+                prepared.pair = ImagePair(
+                    key,
+                    _image(decoded("generated")),
+                    _image(decoded("reference")),
+                    _region_masks(unit.photo, self.height),
+                    {
+                        name: (take(pyramid("generated"), config), take(pyramid("reference"), config))
+                        for name, config in self._compared_pictures().items()
+                    },
+                )
         return prepared
 
     @torch.no_grad()
@@ -210,9 +215,9 @@ class Measurer:
         """Returns the scores of a panorama that need no network, by kind of measure."""
         return {name: float(value) for name, value in self._stored(self.shape_key(content)).items()}
 
-    def pair_scores(self, digests: UnitDigests, photo: Camera | None) -> dict[str, float]:
+    def pair_scores(self, generated: str, reference: str, photo: Camera | None) -> dict[str, float]:
         """Returns the scores of a pair, with the keys of ``_compare``."""
-        stored = self._stored(self.pair_key(digests.generated or "", digests.reference or "", photo))
+        stored = self._stored(self.pair_key(generated, reference, photo))
         return {name: float(value) for name, value in stored.items()}
 
     def _stored(self, key: str) -> Mapping[str, Tensor]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 
 from aognet.errors import Setting, UserError
-from aognet.evaluation.protocol import NetworkRole, Protocol
+from aognet.evaluation.protocol import MEASURES, MeasureConfig, NetworkRole, Protocol
 from aognet.installed import installed
 from aognet.perception.lpips import PerceptualDistance
 from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
@@ -80,6 +80,15 @@ class LoadedNetworks:
         """The feature networks by role."""
         return {role: named.network for role, named in self.named.items()}
 
+    def title(self, measure: MeasureConfig, protocol: Protocol) -> str:
+        """What the report calls a measure of a protocol."""
+        if title := MEASURES[measure.kind].title:
+            return f"{title}, captions by direction" if measure.views and measure.kind == "clip_score" else title
+        title = self.named[measure.network].title(measure.kind)
+        if measure.kind == "omnifid":
+            return f"{title}, {'by face' if measure.by_face else 'pooled'}"
+        return f"Seam-{title}" if protocol.pictures[measure.pictures].kind == "seam" else title
+
 
 def load_networks(protocol: Protocol, dtype: str, device: torch.device) -> LoadedNetworks:
     """Loads what a protocol asks for; the embedded model takes roles without a model, if the protocol allows it.
@@ -114,10 +123,14 @@ def load_networks(protocol: Protocol, dtype: str, device: torch.device) -> Loade
 
 
 def _load(role: NetworkRole, dtype: str, device: torch.device) -> NamedNetwork:
-    options = {"dtype": "float32" if role.kind == "faed" else dtype, "revision": role.revision}
+    config = NetworkConfig(
+        kind=role.kind,
+        model=installed(role.model),
+        revision=role.revision,
+        dtype="float32" if role.kind == "faed" else dtype,
+    )
     own = {"inception": ("resize",), "clip": ("centre_crop",), "faed": ("rows",), "efficientnet": ()}[role.kind]
-    options |= {key: getattr(role, key) for key in own}
-    network = load_network(NetworkConfig(kind=role.kind, model=installed(role.model), **options), device)
+    network = load_network(replace(config, **{key: getattr(role, key) for key in own}), device)
     if role.kind == "inception":
         return NamedNetwork(network, "fid" if network.is_fid_inception else "inception")
     return NamedNetwork(network, role.kind)

@@ -138,11 +138,7 @@ def _samples(sets: Sets, aggregate: Aggregate) -> list[Sample]:
             generated=unit.generated.path,
             reference=unit.reference.path if unit.reference else None,
             caption=next(iter(sets.captions.get(unit.generated.name, PanoramaCaptions()).whole), ""),
-            scores={
-                key: scores[unit.generated.name]
-                for key, scores in aggregate.scores.items()
-                if unit.generated.name in scores
-            },
+            scores=aggregate.scores_of(unit.generated.name),
         )
         for unit in sets.units
         if unit.generated

@@ -151,7 +151,7 @@ def pair(generated: Sequence[PanoramaFile], reference: Sequence[PanoramaFile]) -
     by_stem = {normal(item.stem): item for item in reference}
     # A run's folder has a safe and unique name; the name of the image it started from may differ from it.
     runs, files = [item for item in generated if item.folder], {one.name: one for one in reference if not one.folder}
-    of_runs = {run.name: files.get(key) for run, key in zip(runs, keys_of(runs, files), strict=True)}
+    of_runs = {run.name: files.get(key or "") for run, key in zip(runs, keys_of(runs, files), strict=True)}
     pairs = ((item, of_runs.get(item.name) or by_stem.get(normal(item.stem))) for item in generated)
     found = {item.name: one for item, one in pairs if one is not None}
     if found and len(found) < len(generated):
@@ -250,8 +250,10 @@ def keys_of(items: Sequence[PanoramaFile], keys: Iterable[str]) -> list[str | No
 
 def source_of(item: PanoramaFile) -> Path | None:
     """Returns the image that a run of `inference.py` started from, as its ``run.json`` says; None if there is none."""
+    if item.folder is None or not (item.folder / RUN).is_file():
+        return None
     try:
-        request = _request(item.folder) if item.folder and (item.folder / RUN).is_file() else {}
+        request = _request(item.folder)
         photos = request.get("photos") or [{}]
         source = photos[0].get("image") or request.get("truth") or request.get("partial")
         return Path(source) if source else None
@@ -285,8 +287,8 @@ def find_captions(items: Sequence[PanoramaFile], files: Sequence[Path]) -> dict[
     of_whole, of_views = (keys_of(items, table) for table in (whole, views))
     found = {
         item.name: PanoramaCaptions(
-            tuple(text for text in whole.get(one, ()) if text.strip()),
-            tuple((text, yaws) for text, yaws in views.get(other, ()) if text.strip()),
+            tuple(text for text in whole.get(one or "", []) if text.strip()),
+            tuple((text, yaws) for text, yaws in views.get(other or "", []) if text.strip()),
         )
         for item, one, other in zip(items, of_whole, of_views, strict=True)
     }
