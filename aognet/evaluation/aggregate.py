@@ -62,7 +62,7 @@ class Aggregate:
     warnings: list[str]
 
     def scores_of(self, name: str) -> dict[str, float]:
-        """Returns the own values of one panorama, by the key of a measure."""
+        """Return the own values of one panorama, by the key of a measure."""
         return {key: scores[name] for key, scores in self.scores.items() if name in scores}
 
 
@@ -111,7 +111,7 @@ class Aggregator:
         self._texts: dict[tuple[str, str], Tensor] = {}
 
     def aggregate(self, done: Callable[[int], None]) -> Aggregate:
-        """Makes one value for each measure of the protocol, in its order, and calls ``done`` after each."""
+        """Make one value for each measure of the protocol, in its order, and call ``done`` after each."""
         aggregators = {
             "frechet": self._frechet,
             "kernel": self._kernel,
@@ -143,7 +143,7 @@ class Aggregator:
         return measure.kind, measure.pictures, measure.views, measure.by_face, measure.region, network
 
     def _absent(self, measure: MeasureConfig) -> Value | None:
-        """Returns the row of a measure that cannot be made, with the reason; None if it can."""
+        """Return the row of a measure that cannot be made, with the reason; None if it can."""
         reason = self.networks.absent.get(measure.network, "")
         few = [side for side in SIDES if len(self.sets.contents[side]) < 2]
         if few and measure.section == DISTRIBUTION:
@@ -225,7 +225,7 @@ class Aggregator:
         return next(self.measurer.features([content], self._network(measure).fingerprint, measure.pictures))
 
     def _caption_score(self, measure: MeasureConfig, features: Tensor, captions: PanoramaCaptions) -> float | None:
-        """Averages over the pictures of a panorama and the captions of each; None where no caption is of any."""
+        """Average over the pictures of a panorama and the captions of each; None where no caption is of any."""
         network, picture = self._network(measure), self.protocol.pictures[measure.pictures]
         if measure.views and picture.kind == "panorama":
             raise UserError(f"{measure.key}: captions of directions need pictures that look in one")
@@ -275,7 +275,7 @@ class Aggregator:
         return self._mean(measure, scores)
 
     def _rank(self) -> tuple[str, str]:
-        """Chooses the score that orders panoramas, and tells whether lower or higher is better.
+        """Choose the score that orders panoramas, and tell whether lower or higher is better.
 
         It is the similarity to the own reference where that was measured, else how unusual the pictures are among
         those of the reference set.
@@ -301,7 +301,7 @@ class Aggregator:
         return self.networks.named[measure.network].network
 
     def _mean(self, measure: MeasureConfig, scores: dict[str, float], note: str = "") -> Value:
-        """Keeps the scores of panoramas; the value is their mean, its deviation that of the population."""
+        """Keep the scores of panoramas and return their mean with the deviation of the population."""
         self._scores[measure.key] = scores
         numbers = list(scores.values())
         mean = fmean(numbers) if numbers else None
@@ -342,7 +342,7 @@ class Aggregator:
 
 
 def _distance_of_halves(reference: SetStatistics) -> str:
-    """Says how far two halves of the reference are apart, to compare a distance with."""
+    """Say how far two halves of the reference are apart, to compare a distance with."""
     if min(half.count for half in reference.halves) < 2:
         return ""
     return f"between two halves of the reference {frechet_distance(*reference.halves):.4g}"

@@ -107,15 +107,15 @@ class Measurer:
     # Keys of the store
 
     def features_key(self, content: str, fingerprint: str) -> str:
-        """Names the features that a network gives for the pictures of a panorama: a tensor for each kind of picture."""
+        """Name the features that a network gives for the pictures of a panorama: a tensor for each kind of picture."""
         return digest_of("features", RECIPE, content, self.height, fingerprint, self.pictures[fingerprint])
 
     def shape_key(self, content: str) -> str:
-        """Names the scores of a panorama that need no network."""
+        """Name the scores of a panorama that need no network."""
         return digest_of("shape", RECIPE, content, self.height)
 
     def pair_key(self, generated: str, reference: str, photo: Camera | None) -> str:
-        """Names the scores of a pair."""
+        """Name the scores of a pair."""
         networks = {role: network.fingerprint for role, network in self.perceptual.items()}
         compared = self._compared_pictures()
         return digest_of("pair", RECIPE, generated, reference, self.height, photo and asdict(photo), networks, compared)
@@ -128,7 +128,10 @@ class Measurer:
     # What is measured
 
     def prepare(self, unit: Unit) -> PreparedUnit:
-        """Reads a unit's files and takes the pictures that no network has seen yet. Raises UserError naming a file."""
+        """Read a unit's files and take the pictures that no network has seen yet.
+
+        :raises UserError: naming a file that cannot be read.
+        """
         sides = {"generated": unit.generated, "reference": unit.reference}
         items = {side: item for side, item in sides.items() if item}
         files = {side: _read(item) for side, item in items.items()}
@@ -168,7 +171,7 @@ class Measurer:
 
     @torch.no_grad()
     def finish(self, prepared: PreparedUnit) -> UnitDigests:
-        """Runs the networks on what they have not seen yet, and stores what they give."""
+        """Run the networks on what they have not seen yet, and store what they give."""
         for key, (fingerprint, pictures) in prepared.pictures.items():
             self.store.put(key, self._run(self.networks[fingerprint], pictures))
         if prepared.pair:
@@ -176,7 +179,7 @@ class Measurer:
         return prepared.digests
 
     def _compare(self, pair: ImagePair) -> dict[str, Tensor]:
-        """Returns the scores of a pair, with keys ``measure[/role]/region`` and ``lpips/role/pictures``."""
+        """Return the scores of a pair, with keys ``measure[/role]/region`` and ``lpips/role/pictures``."""
         generated, reference = pair.generated, pair.reference
         scores = {f"psnr/{name}": psnr(generated, reference, mask) for name, mask in pair.masks.items()}
         maps = {"ssim": ssim_map(generated, reference)}
@@ -190,7 +193,7 @@ class Measurer:
         return scores
 
     def _run(self, network: FeatureNetwork, pictures: Pictures) -> dict[str, Tensor]:
-        """Returns the features of all pictures; those of one size share batches."""
+        """Return the features of all pictures; those of one size share batches."""
         by_shape: dict[torch.Size, list[str]] = {}
         for name, images in pictures.items():
             by_shape.setdefault(images.shape[1:], []).append(name)
@@ -207,16 +210,16 @@ class Measurer:
     def features(
         self, contents: Sequence[str], fingerprint: str, pictures: str
     ) -> Iterator[Float[Tensor, "pictures dim"]]:
-        """Yields the features of some pictures, one panorama after the other."""
+        """Yield the features of some pictures, one panorama after the other."""
         for content in contents:
             yield self._stored(self.features_key(content, fingerprint))[pictures]
 
     def shape_scores(self, content: str) -> dict[str, float]:
-        """Returns the scores of a panorama that need no network, by kind of measure."""
+        """Return the scores of a panorama that need no network, by kind of measure."""
         return {name: float(value) for name, value in self._stored(self.shape_key(content)).items()}
 
     def pair_scores(self, generated: str, reference: str, photo: Camera | None) -> dict[str, float]:
-        """Returns the scores of a pair, with the keys of ``_compare``."""
+        """Return the scores of a pair, with the keys of ``_compare``."""
         stored = self._stored(self.pair_key(generated, reference, photo))
         return {name: float(value) for name, value in stored.items()}
 
@@ -229,7 +232,7 @@ class Measurer:
 
 
 def measure_units(measurer: Measurer, units: Sequence[Unit], threads: int, processes: Processes) -> list[UnitDigests]:
-    """Measures what is new, each process its share; returns the digests of all units in every process.
+    """Measure what is new, each process its share, and return the digests of all units in every process.
 
     ``threads`` decode files beside the networks; 0: as many as this process has cores.
     """
@@ -246,14 +249,17 @@ def measure_units(measurer: Measurer, units: Sequence[Unit], threads: int, proce
 
 
 def take(panorama: Pyramid, config: PictureConfig) -> Float[Tensor, "pictures 3 rows columns"]:
-    """Takes the pictures of a panorama; in [-1, 1]."""
+    """Take the pictures of a panorama; in [-1, 1]."""
     if config.kind == "panorama":
         return turned(panorama, -round(config.turn_degrees / 360 * 2 * panorama.height))[None]
     return view_all(panorama, cameras_of(config))
 
 
 def decode(content: bytes, item: PanoramaFile, height: int) -> DecodedPanorama:
-    """Decodes a file to a panorama of ``height`` x ``2 height``. Raises UserError naming the file."""
+    """Decode the content of a file to a panorama of ``height`` x ``2 height``.
+
+    :raises UserError: naming the file that cannot be decoded.
+    """
     if item.path.suffix.lower() in LIGHT_SUFFIXES:
         loaded = load(item.path)
         pixels = to_uint8(as_panorama(loaded, height, str(item.path))).permute(1, 2, 0).contiguous().numpy()
@@ -264,7 +270,7 @@ def decode(content: bytes, item: PanoramaFile, height: int) -> DecodedPanorama:
 
 
 def _known(opacity: np.ndarray | None, height: int) -> Tensor | None:
-    """Resizes opacity [rows, columns, 1] to the nearest pixels and tells which are known; None where all are."""
+    """Resize opacity [rows, columns, 1] to the nearest pixels and tell which are known; None where all are."""
     if opacity is None:
         return None
     sizes = zip((height, 2 * height), opacity.shape[:2], strict=True)

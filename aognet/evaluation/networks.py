@@ -91,9 +91,9 @@ class LoadedNetworks:
 
 
 def load_networks(protocol: Protocol, dtype: str, device: torch.device) -> LoadedNetworks:
-    """Loads what a protocol asks for; the embedded model takes roles without a model, if the protocol allows it.
+    """Load what a protocol asks for; the embedded model takes roles without a model, if the protocol allows it.
 
-    Raises UserError naming the role and what to do.
+    :raises UserError: naming the role and what to do.
     """
     named: dict[str, NamedNetwork] = {}
     perceptual: dict[str, PerceptualDistance] = {}
@@ -144,7 +144,7 @@ def _embedded(role: NetworkRole, device: torch.device) -> NamedNetwork:
 
 @lru_cache(maxsize=2)
 def _embedded_clip(centre_crop: bool, device: torch.device) -> FeatureNetwork:
-    """Loads one network for all roles, with the kinds of scenes as its classes."""
+    """Load one network for all roles, with the kinds of scenes as its classes."""
     classes = list(EMBEDDED_CLASSES)
     config = replace(EMBEDDED, model=installed(EMBEDDED.model), classes=classes, centre_crop=centre_crop)
     return load_network(config, device)

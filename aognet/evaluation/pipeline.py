@@ -61,9 +61,11 @@ class EvaluationConfig:
 
 
 def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes) -> Report | None:
-    """Measures, writes the report and returns it in the first process; returns None in the others.
+    """Measure, write the report and return it in the first process; return None in the others.
 
-    All that the files' headers tell is checked before a network is loaded. Raises UserError naming what is wrong.
+    All that the files' headers tell is checked before a network is loaded.
+
+    :raises UserError: naming what is wrong.
     """
     with ExitStack() as stack:
         if processes.first:
@@ -91,7 +93,7 @@ def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes)
 
 @contextmanager
 def _held(out: Path) -> Iterator[None]:
-    """Makes the report's folder if it is missing, and keeps other evaluations from writing this report."""
+    """Make the report's folder if it is missing, and keep other evaluations from writing this report."""
     names = {path.name for path in report_files(out)}
     with made_folder(out.parent, "out"), exclusive(out.parent, min(names)):
         clear_unfinished(out.parent, names.__contains__)
@@ -106,7 +108,7 @@ def _measured_report(
     store: Store,
     processes: Processes,
 ) -> Report | None:
-    """Measures with all processes; the first makes the report."""
+    """Measure with all processes; the first makes the report."""
     measurer = Measurer(
         protocol, sets.height, networks.features, networks.perceptual, store, config.batch_size, processes.device
     )
@@ -146,7 +148,7 @@ def _samples(sets: Sets, aggregate: Aggregate) -> list[Sample]:
 
 
 def _described(networks: LoadedNetworks) -> dict[str, str]:
-    """Describes each network once; several networks of one label are told apart by their role."""
+    """Describe each network once; several networks of one label are told apart by their role."""
     described: dict[str, str] = {}
     for role, named in networks.named.items():
         text = named.network.name.replace(f"{ROOT}/", "")

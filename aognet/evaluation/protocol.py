@@ -260,10 +260,12 @@ def load_protocol(
     models: Mapping[str, str | None] | None = None,
     embedded: bool = False,
 ) -> Protocol:
-    """Loads the protocol of that name (a file in ``config/evaluation``), or a YAML file.
+    """Load the protocol of that name (a file in ``config/evaluation``), or a YAML file.
 
     ``models``: kind of network -> the model for all roles of that kind. ``embedded``: the embedded model takes all
-    other roles. Raises UserError naming the file and the key that is wrong.
+    other roles.
+
+    :raises UserError: naming the file and the key that is wrong.
     """
     path = known_config(Path(name)) if name.endswith((".yaml", ".yml")) else PROTOCOLS / f"{name}.yaml"
     if not path.is_file():

@@ -66,9 +66,8 @@ def write_report(report: Report, out: Path, shown: int = 4) -> None:
     A suffix .json or .html of ``out`` is dropped first. NaN and infinity become null in JSON. ``shown``: how many of
     the best and of the worst panoramas the page pictures; about 3 MB however many.
 
-    Raises:
-        UserError: ``shown`` is negative, a file cannot be written, or a pictured panorama cannot be read any more
-            (the JSON file is written before).
+    :raises UserError: if ``shown`` is negative, a file cannot be written, or a pictured panorama cannot be read any
+        more (the JSON file is written before).
     """
     if shown < 0:
         raise UserError("must be at least 0", key="shown", value=shown)
@@ -79,13 +78,13 @@ def write_report(report: Report, out: Path, shown: int = 4) -> None:
 
 
 def report_files(out: Path) -> tuple[Path, Path]:
-    """The page and the JSON file of a report."""
+    """Return the paths of the page and of the JSON file of a report."""
     base = out.with_suffix("") if out.suffix in (".json", ".html") else out
     return base.with_name(base.name + ".html"), base.with_name(base.name + ".json")
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold."""
+    """Convert a value to what JSON can hold."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -99,7 +98,7 @@ def _plain(value: Any) -> Any:
 
 
 def number(value: float | None, decimals: int) -> str:
-    """A number for readers; a dash where there is none."""
+    """Format a number for readers; a dash where there is none."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -109,7 +108,7 @@ def number(value: float | None, decimals: int) -> str:
 
 
 def decimals_of(numbers: Sequence[float | None]) -> int:
-    """Decimals that show four digits of the largest of these numbers, so that all of them can be compared."""
+    """Return the decimals that show four digits of the largest of these numbers."""
     largest = max((abs(x) for x in numbers if x is not None and math.isfinite(x)), default=0.0)
     return min(max(3 - math.floor(math.log10(largest)), 0), 6) if largest else 4
 
@@ -142,7 +141,7 @@ class Score:
 
     @property
     def beyond(self) -> str:
-        """How many values the histogram leaves out, and how far they go; usually empty."""
+        """Say how many values the histogram leaves out, and how far they go; usually empty."""
         low, high = self.range
         below, above = sum(value < low for value in self.values), sum(value > high for value in self.values)
         parts = [f"{below} below, to {number(min(self.values), self.decimals)}"] if below else []
@@ -150,14 +149,14 @@ class Score:
         return "; ".join(parts)
 
     def place(self, value: float) -> float | None:
-        """Where a value lies on the histogram's axis of [0, 100]; None outside."""
+        """Return where a value lies on the histogram's axis of [0, 100]; None outside."""
         low, high = self.range
         if low == high:
             return 50.0 if value == low else None
         return round(100 * (value - low) / (high - low), 2) if low <= value <= high else None
 
     def bars(self) -> list[tuple[float, float, float, str]]:
-        """The histogram: x and width in [0, 100], height in [0, 1], and what the bar counts."""
+        """Return the bars of the histogram: x and width in [0, 100], height in [0, 1], and what the bar counts."""
         low, high = self.range
         if low == high:
             return [(48.0, 4.0, 1.0, f"{self.values.count(low)} at {number(low, self.decimals)}")]
@@ -175,7 +174,7 @@ class Score:
 
 
 def _scores(report: Report) -> list[Score]:
-    """The scores of single panoramas, in the order of the table of values and after it those it does not name."""
+    """Return the scores of panoramas, in the order of the table of values; those it does not name come last."""
     values = {value.key: value for value in report.values}
     found = dict.fromkeys(key for sample in report.samples for key in sample.scores)
     scores = []
@@ -190,14 +189,14 @@ def _scores(report: Report) -> list[Score]:
 
 
 def _best_first(samples: Sequence[Sample], key: str, better: str) -> list[Sample]:
-    """The samples that have a score, from the best to the worst; equal ones by name."""
+    """Order the samples that have a score from the best to the worst, equal ones by name."""
     badness = {"lower": lambda x: x, "higher": lambda x: -x, "near 1": lambda x: abs(x - 1)}.get(better, lambda x: x)
     scored = [sample for sample in samples if not math.isnan(sample.scores.get(key, math.nan))]
     return sorted(scored, key=lambda sample: (badness(sample.scores[key]), sample.name))
 
 
 def _ends(ordered: list[Sample], count: int) -> tuple[list[Sample], list[Sample]]:
-    """The worst (worst first) and the best (best first); no sample is in both."""
+    """Return the worst (worst first) and the best (best first); no sample is in both."""
     best = ordered[: min(count, (len(ordered) + 1) // 2)]
     return ordered[len(best) :][::-1][:count], best
 
@@ -207,7 +206,7 @@ def _ends(ordered: list[Sample], count: int) -> tuple[list[Sample], list[Sample]
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table of values; ``again``: it has the title of the line above."""
+    """A line of the table of values. ``again``: it has the title of the line above."""
 
     value: Value
     decimals: int
@@ -227,7 +226,7 @@ def _sections(report: Report) -> dict[str, list[Row]]:
 
 
 def _groups(report: Report, shown: int) -> dict[str, list[tuple[Sample, Pictured, Pictured | None]]]:
-    """The panoramas to picture, under what they are called."""
+    """Return the panoramas to picture, by the title of their group."""
     if report.ranking:
         worst, best = _ends(_best_first(report.samples, report.ranking, report.ranking_better), shown)
         groups = {"Worst": worst, "Best": best}
@@ -243,7 +242,7 @@ def _groups(report: Report, shown: int) -> dict[str, list[tuple[Sample, Pictured
 
 
 def _seams(report: Report, scores: list[Score], shown: int) -> dict[str, Any] | None:
-    """Close-ups of the wraps with the worst and the best Discontinuity Score, where that was measured."""
+    """Make close-ups of the wraps with the worst and the best Discontinuity Score, where that was measured."""
     score = next((score for score in scores if score.key.partition("/")[0] == "discontinuity"), None)
     if score is None or not shown:
         return None
@@ -254,7 +253,7 @@ def _seams(report: Report, scores: list[Score], shown: int) -> dict[str, Any] | 
 
 
 def _table(report: Report) -> list[Sample]:
-    """The lines of the table of panoramas: the worst first, those without a score last."""
+    """Order the lines of the table of panoramas: the worst first, those without a score last."""
     ordered = _best_first(report.samples, report.ranking, report.ranking_better)[::-1]
     ranked = {id(sample) for sample in ordered}
     return [*ordered, *(sample for sample in report.samples if id(sample) not in ranked)][:MAX_ROWS]
@@ -272,7 +271,7 @@ def _provenance(report: Report) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    """Text from outside: no control characters, nothing that UTF-8 cannot hold, not endless."""
+    """Clean text from outside: drop control characters and what UTF-8 cannot hold, and cut its length."""
     return clean_text(str(value).encode("utf-8", "replace").decode(), _MAX_TEXT)
 
 

@@ -1,4 +1,4 @@
-"""The pictures inside the report page: panoramas, views of them, close-ups of their wrap, within a number of bytes."""
+"""The pictures inside the report page: panoramas, their views and close-ups of the wrap, within a number of bytes."""
 
 import base64
 import io
@@ -38,7 +38,7 @@ class Pictured:
 
 
 def _jpeg(image: Float[Tensor, "3 height width"], most_bytes: float) -> ReportPicture:
-    """A JPEG of at most ``most_bytes``: of lower quality where it must be, and then smaller."""
+    """Encode a JPEG of at most ``most_bytes``: lower the quality first, then the size."""
     picture = to_pil(image)
     while True:
         for quality in (88, 70, 50):
@@ -51,7 +51,10 @@ def _jpeg(image: Float[Tensor, "3 height width"], most_bytes: float) -> ReportPi
 
 
 def pictured(path: Path, most_bytes: float) -> Pictured:
-    """The pictures of a panorama file, at most ``most_bytes`` long together. Raises UserError if it cannot be read."""
+    """Make the pictures of a panorama file, of at most ``most_bytes`` together.
+
+    :raises UserError: if the file cannot be read.
+    """
     share = most_bytes / (_PANORAMA_SHARES + _VIEW_SHARES * len(_VIEWS))
     panorama = load_image(path)[None]
     cameras = [face_cameras(_VIEW_ROWS)[FACES.index(name)] for name in _VIEWS]
@@ -73,7 +76,10 @@ class CloseUp:
 
 
 def close_up(path: Path) -> CloseUp:
-    """The close-up of a panorama file. Raises UserError if it cannot be read."""
+    """Make the close-up of a panorama file.
+
+    :raises UserError: if the file cannot be read.
+    """
     panorama = load_image(path)
     first, size, rows = seam_window(panorama), _SEAM_PIXELS, panorama.shape[-2]
     crop = panorama[:, first : first + size].roll(size // 2, -1)[..., :size]
@@ -84,7 +90,7 @@ def close_up(path: Path) -> CloseUp:
 
 
 def seam_window(panorama: Float[Tensor, "3 height width"]) -> int:
-    """The first row of the close-up: where the step across the wrap exceeds the steps beside it most."""
+    """Return the first row of the close-up: where the step across the wrap exceeds the steps beside it most."""
     columns = panorama.roll(2, -1)[..., :4]  # the wrap runs between the second and the third
     steps = columns.diff(dim=-1).abs().mean(0)
     excess = steps[:, 1] - (steps[:, 0] + steps[:, 2]) / 2

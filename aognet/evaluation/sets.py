@@ -92,11 +92,13 @@ def find_sets(
     photo_fov: float | None = None,
     limit: int = 0,
 ) -> Sets:
-    """Finds the panoramas of both folders, their pairs, captions and sizes.
+    """Find the panoramas of both folders, their pairs, captions and sizes.
 
     ``captions``: files of them. ``height``: the rows of all panoramas; None: what all files have. ``unpaired``: no
     generated panorama has a reference of its own. ``photo_fov``: field of view (degrees) of the photographs, where no
-    run says it. ``limit``: at most so many panoramas of each set; 0: all. Raises UserError naming what is wrong.
+    run says it. ``limit``: at most so many panoramas of each set; 0: all.
+
+    :raises UserError: naming what is wrong.
     """
     generated = find_panoramas(generated_folder, "generated")[: limit or None]
     reference = find_panoramas(reference_folder, "reference", TRUTH)
@@ -118,9 +120,9 @@ def find_sets(
 
 
 def find_panoramas(folder: Path, key: str, wanted: str = RESULT) -> list[PanoramaFile]:
-    """Finds all panoramas below a folder; a run of `inference.py` gives its ``wanted`` file.
+    """Find all panoramas below a folder; a run of `inference.py` gives its ``wanted`` file.
 
-    Raises UserError naming the setting ``key`` if there are none, or two of one name.
+    :raises UserError: naming the setting ``key``, if there are none, or two of one name.
     """
     files = files_below(folder, key)
     runs = sorted(path.parent for path in files if path.name == RUN)
@@ -143,10 +145,11 @@ def _relative(run: Path, folder: Path) -> str:
 
 
 def pair(generated: Sequence[PanoramaFile], reference: Sequence[PanoramaFile]) -> dict[str, PanoramaFile]:
-    """Maps the name of each generated panorama to its reference of the same name, whatever the suffix.
+    """Map the name of each generated panorama to its reference of the same name, whatever the suffix.
 
-    A run is paired with the image it started from. Empty if no name is in both sets. Raises UserError if only some of
-    the generated panoramas have a reference.
+    A run is paired with the image it started from. Empty if no name is in both sets.
+
+    :raises UserError: if only some of the generated panoramas have a reference.
     """
     by_stem = {normal(item.stem): item for item in reference}
     # A run's folder has a safe and unique name; the name of the image it started from may differ from it.
@@ -171,9 +174,11 @@ class ImageHeader:
 
 
 def check_sizes(sets: dict[str, Sequence[PanoramaFile]], height: int | None) -> tuple[int, list[str]]:
-    """Returns the rows at which all panoramas are measured, and warnings about files without 8-bit colours.
+    """Return the rows at which all panoramas are measured, and warnings about files without 8-bit colours.
 
-    ``sets``: name -> its panoramas. Raises UserError naming a file that is no panorama, and for mixed sizes.
+    ``sets``: name -> its panoramas.
+
+    :raises UserError: naming a file that is no panorama, and for mixed sizes.
     """
     sizes: dict[tuple[int, int], str] = {}
     warnings = []
@@ -224,7 +229,7 @@ def _oddity(image: Image.Image) -> str:
 
 
 def photo_camera(item: PanoramaFile, fov_degrees: float | None) -> Camera | None:
-    """Returns the camera of the photograph that a panorama continues: its run's, or one ahead with ``fov_degrees``."""
+    """Return the camera of the photograph that a panorama continues: its run's, or one ahead with ``fov_degrees``."""
     if item.folder is not None:
         try:
             camera = _request(item.folder)["camera"]
@@ -235,7 +240,7 @@ def photo_camera(item: PanoramaFile, fov_degrees: float | None) -> Camera | None
 
 
 def keys_of(items: Sequence[PanoramaFile], keys: Iterable[str]) -> list[str | None]:
-    """Finds the key that names each panorama: by the image that its run started from, else by its own name."""
+    """Find the key that names each panorama: by the image that its run started from, else by its own name."""
     keys = list(keys)
     places = [source_of(item) or item.path for item in items]
     names = [str(place) if item.folder else item.name for item, place in zip(items, places, strict=True)]
@@ -249,7 +254,7 @@ def keys_of(items: Sequence[PanoramaFile], keys: Iterable[str]) -> list[str | No
 
 
 def source_of(item: PanoramaFile) -> Path | None:
-    """Returns the image that a run of `inference.py` started from, as its ``run.json`` says; None if there is none."""
+    """Return the image that a run of `inference.py` started from, as its ``run.json`` says; None if there is none."""
     if item.folder is None or not (item.folder / RUN).is_file():
         return None
     try:
@@ -262,7 +267,7 @@ def source_of(item: PanoramaFile) -> Path | None:
 
 
 def _request(folder: Path) -> dict[str, Any]:
-    """Reads what a run was asked for. Raises OSError, ValueError or RecursionError."""
+    """Read what a run was asked for; raises OSError, ValueError or RecursionError."""
     path = folder / RUN
     if path.stat().st_size > MAX_RUN_BYTES:
         raise ValueError(f"the file is larger than {MAX_RUN_BYTES} bytes")
@@ -270,9 +275,9 @@ def _request(folder: Path) -> dict[str, Any]:
 
 
 def find_captions(items: Sequence[PanoramaFile], files: Sequence[Path]) -> dict[str, PanoramaCaptions]:
-    """Maps names to captions, from captions files, or without files from the prompts of the runs.
+    """Map names to captions, from captions files, or without files from the prompts of the runs.
 
-    Raises UserError if a file cannot be read, or if some panoramas have no caption where others do.
+    :raises UserError: if a file cannot be read, or if some panoramas have no caption where others do.
     """
     if not files:
         return _prompts(items)

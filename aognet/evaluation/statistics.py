@@ -40,7 +40,7 @@ class SetStatistics:
         return self.halves[0].merged(self.halves[1])
 
     def merged(self, other: "SetStatistics") -> "SetStatistics":
-        """Returns the statistics of both sets together."""
+        """Return the statistics of both sets together."""
         first, second = (mine.merged(theirs) for mine, theirs in zip(self.halves, other.halves, strict=True))
         classes = self.classes and other.classes and self.classes.merged(other.classes)
         return SetStatistics(
@@ -51,7 +51,7 @@ class SetStatistics:
 def gather(
     features: Iterable[Float[Tensor, "pictures dim"]], network: FeatureNetwork, splits: int = 0
 ) -> SetStatistics:
-    """Gathers the statistics of the features of panoramas; ``splits`` of an inception score, 0 without one."""
+    """Gather the statistics of the features of panoramas; ``splits`` of an inception score, 0 without one."""
     found = (_of_block(block, network, splits) for block in _numbered_blocks(features))
     return reduce(SetStatistics.merged, found)
 
@@ -86,7 +86,7 @@ class FeatureSets:
     def statistics(
         self, side: str, network: FeatureNetwork, pictures: str, number: int | None = None, splits: int = 0
     ) -> SetStatistics:
-        """Returns the statistics of some pictures of all panoramas; ``number``: of the one with this number alone."""
+        """Return the statistics of some pictures of all panoramas; ``number``: of the one with this number alone."""
         contents, store = self.contents[side], self.measurer.store
         keys = [self.measurer.features_key(content, network.fingerprint) for content in contents]
         key = digest_of("statistics", keys, {"pictures": pictures, "picture": number}, splits)
@@ -100,14 +100,14 @@ class FeatureSets:
         return found
 
     def faces(self, side: str, network: FeatureNetwork) -> dict[str, Moments]:
-        """Returns the moments of each face of the cube."""
+        """Return the moments of each face of the cube."""
         places = [("equator", number, face) for number, face in enumerate(LATERAL)]
         places += [("poles", number, face) for number, face in enumerate(POLAR)]
         return {face: self.statistics(side, network, pictures, number).moments for pictures, number, face in places}
 
 
 def to_tensors(statistics: SetStatistics) -> dict[str, Tensor]:
-    """Returns statistics as named tensors, for the store."""
+    """Return statistics as named tensors, for the store."""
     sample = statistics.sample
     tensors = {"panoramas": torch.tensor(statistics.panoramas), "numbers": sample.numbers, "rows": sample.features}
     for side, moments in enumerate(statistics.halves):
@@ -127,7 +127,10 @@ def to_tensors(statistics: SetStatistics) -> dict[str, Tensor]:
 
 
 def from_tensors(tensors: Mapping[str, Tensor]) -> SetStatistics:
-    """Inverts ``to_tensors``. Raises KeyError for tensors that are no statistics."""
+    """Invert ``to_tensors``.
+
+    :raises KeyError: for tensors that are no statistics.
+    """
     halves = [
         Moments(int(tensors[f"count{side}"]), tensors[f"mean{side}"], tensors[f"scatter{side}"]) for side in range(2)
     ]
