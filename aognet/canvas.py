@@ -16,6 +16,7 @@ from torch.nn import functional
 from aognet.geometry import perspective
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
+from aognet.io.value_range import Encoding, bounded, bounded_
 
 Opacity = Float[Tensor, "batch 1 rows columns"] | None
 
@@ -30,12 +31,13 @@ class MaskedView:
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A panorama in [-1, 1] and which of its pixels are known; unknown pixels are 0.
+    """A panorama, in the range of its ``encoding``, and which of its pixels are known; unknown pixels are 0.
 
     ``pixels``: red, green, blue, and 1 or 0 for known or not, in one tensor, so that one pass shows both to a camera.
     """
 
     pixels: Float[Tensor, "batch 4 height width"]
+    encoding: Encoding = "srgb"
 
     def __post_init__(self) -> None:
         height, width = self.pixels.shape[-2:]
@@ -43,17 +45,19 @@ class Canvas:
             raise ValueError(f"a panorama is twice as wide as high, got {width}x{height}")
 
     @classmethod
-    def empty(cls, height: int, batch: int = 1, device: torch.device | str = "cpu") -> "Canvas":
+    def empty(
+        cls, height: int, batch: int = 1, device: torch.device | str = "cpu", encoding: Encoding = "srgb"
+    ) -> "Canvas":
         """Return a canvas of ``height`` x ``2 height`` pixels of which nothing is known."""
-        return cls(torch.zeros(batch, 4, height, 2 * height, device=device))
+        return cls(torch.zeros(batch, 4, height, 2 * height, device=device), encoding)
 
     @classmethod
-    def of(cls, panorama: Tensor, known: Tensor | None = None) -> "Canvas":
+    def of(cls, panorama: Tensor, known: Tensor | None = None, encoding: Encoding = "srgb") -> "Canvas":
         """Return a canvas that knows a panorama, wholly or where the mask ``known`` is true."""
         known = torch.ones_like(panorama[:, :1]) if known is None else known.to(panorama.dtype)
         pixels = torch.cat([panorama, known], dim=1)
         pixels[:, :3].mul_(known)
-        return cls(pixels)
+        return cls(pixels, encoding)
 
     @property
     def image(self) -> Float[Tensor, "batch 3 height width"]:
@@ -74,11 +78,11 @@ class Canvas:
 
     def to(self, device: torch.device | str) -> "Canvas":
         """Return the canvas on a device; itself if it is there."""
-        return Canvas(self.pixels.to(device))
+        return Canvas(self.pixels.to(device), self.encoding)
 
     def copy(self) -> "Canvas":
         """Return a copy of the canvas, to paint into."""
-        return Canvas(self.pixels.clone())
+        return Canvas(self.pixels.clone(), self.encoding)
 
     def look(self, camera: Camera) -> MaskedView:
         """Return what a camera sees. A view pixel is known if every panorama pixel that it is made of is known."""
@@ -134,7 +138,7 @@ class Canvas:
             opaque = values[:, 3] > 0.5
             pixels[:, 3].index_copy_(-1, index, (stays | opaque).to(pixels.dtype))
             stays = stays | ~opaque
-            values = (values[:, :3] / values[:, 3:].clamp_min(1e-3)).clamp_(-1, 1)
+            values = bounded_(values[:, :3] / values[:, 3:].clamp_min(1e-3), self.encoding)
         for number in range(3):  # one after the other: the memory for one is at hand again for the next
             colour = pixels[:, number]
             kept = torch.where(stays, colour.index_select(-1, index), values[:, number])
@@ -148,11 +152,14 @@ class Canvas:
         """
         index = perspective.footprint(camera, self.height, 2 * self.height, 1, self.pixels.device).index
         known = self.known.flatten(-2).index_fill(-1, index, False).view_as(self.known)
-        return Canvas.of(self.image, known if keep is None else known | (keep & self.known))
+        return Canvas.of(self.image, known if keep is None else known | (keep & self.known), self.encoding)
 
 
 def join(
-    generated: Float[Tensor, "batch 3 rows columns"], masked_view: MaskedView, feather: float = 0.1
+    generated: Float[Tensor, "batch 3 rows columns"],
+    masked_view: MaskedView,
+    feather: float = 0.1,
+    encoding: Encoding = "srgb",
 ) -> Float[Tensor, "batch 3 rows columns"]:
     """A generated view made to meet what is known: known pixels kept, the others drawn towards them near the border.
 
@@ -176,7 +183,7 @@ def join(
     hue = _carried(jump - jump.mean(1, keepdim=True), beside, near)
     reach = _reach(known, max(feather * generated.shape[-2], 1.0))
     correction = hue + (_extend(jump * beside, beside) - hue) * reach
-    return torch.where(masked_view.known, masked_view.image, (generated + correction).clamp(-1, 1))
+    return torch.where(masked_view.known, masked_view.image, bounded(generated + correction, encoding))
 
 
 def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, similar: float = 0.25) -> Tensor:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from errno import ENAMETOOLONG
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import rich
 from rich.logging import RichHandler
@@ -18,6 +19,9 @@ from aognet import threads
 from aognet.errors import Setting, UserError
 from aognet.installed import known_config
 from aognet.terminal import VisibleFormatter, visible
+
+if TYPE_CHECKING:
+    from aognet.callbacks import Listener
 
 MAX_CHARACTERS = 200
 
@@ -102,3 +106,30 @@ def _say(word: str, message: str, code: int) -> int:
     line = visible(" ".join(message.split()))
     rich.get_console().print(f"[bold]{word}:[/bold] {escape(line)}", soft_wrap=True, highlight=False)
     return code
+
+
+@contextmanager
+def progress_bars(name: str) -> Iterator["Listener"]:
+    """Show one bar for the views of a panorama and one for the steps of the view being painted."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from aognet.callbacks import Listener
+
+    text, bar, count = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = (text, bar, count, TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=rich.get_console()) as progress:
+        tasks = {"views": progress.add_task(f"{escape(visible(name))}: views", total=None)}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=None)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield Listener(show)

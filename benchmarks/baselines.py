@@ -69,11 +69,11 @@ def telea(canvas):
 class OneShot:
     """The whole equirectangular image as one picture to inpaint."""
 
-    def __init__(self, config):
+    def __init__(self, config, defaults):
         from aognet.methods.pretrained import load_method
 
         self.backbone = load_method(config.checkpoint, config.revision, config.dtype).backbone
-        self.sampler, self.seed, self.rows = config.generator.sampler, config.generator.seed, config.generator.plan.size
+        self.sampler, self.seed, self.rows = defaults.settings.sampler, 0, defaults.settings.plan.size
 
     def __call__(self, canvas, prompt: str):
         from torch.nn import functional
@@ -95,16 +95,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     import torch
 
-    from aognet.config import build_config, load_config
-    from aognet.generate.inference import InferenceConfig
-    from aognet.generate.inputs import Job, read_start
-    from aognet.generate.photos import Pose
+    from aognet.config import load_config
+    from aognet.generate.inference import read_inference
+    from aognet.generate.start import read_start
     from aognet.io.captions import check_captions, load_captions
     from aognet.io.images import save_image
+    from aognet.request import Pose, Request
 
-    config = build_config(load_config([ROOT / "config" / "inference_config.yaml"], options.set), InferenceConfig)
+    config, generator, _ = read_inference(load_config([ROOT / "config" / "inference_config.yaml"], options.set))
+    defaults = generator.defaults
     captions = {name: texts for path in options.captions for name, texts in load_captions(path).items()}
-    one_shot = OneShot(config) if options.kind == "one-shot" else None
+    one_shot = OneShot(config, defaults) if options.kind == "one-shot" else None
     options.out_dir.mkdir(parents=True, exist_ok=True)
     names, where = [path.name for path in options.panoramas], ", ".join(map(str, options.captions))
     keys = check_captions(captions, names, where, paths=options.panoramas)
@@ -113,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if out.exists():
             continue
         prompt = next(iter(captions.get(key, ())), "")
-        canvas = read_start(Job(path.stem, prompt, (), truth=path, pose=Pose(fov=90.0)), config.generator.height).canvas
+        canvas = read_start(Request(truth=str(path), pose=Pose(fov=90.0)), defaults.height).canvas
         if one_shot is not None:
             painted = one_shot(canvas, prompt)
         else:

@@ -145,37 +145,51 @@ def peak_gigabytes(device: torch.device) -> float:
 
 def here(model: nn.Module, config, folder: Path, device: torch.device, count: int = 1) -> tuple[torch.Tensor, int]:
     """What inference.py does with a photograph, or with several side by side."""
-    from aognet.generate import results
-    from aognet.generate.journal import Journal
-    from aognet.generate.outpaint import Generator, Listener, Run
+    from aognet.callbacks import Listener
+    from aognet.generate.generator import show_canvas
+    from aognet.generate.outpaint import Outpaint, Run
 
     folders = [folder / str(number) for number in range(count)]
     starts = [photograph(config) for _ in folders]
-    journals = [Journal.create(one, {}, start) for one, start in zip(folders, starts, strict=True)]
-    runs = [Run(journal, PROMPT, start=start) for journal, start in zip(journals, starts, strict=True)]
-    canvases = Generator(model, config.generator, device).paint(runs, Listener())
-    for one, canvas in zip(folders, canvases, strict=True):
-        results.write_results(one, canvas, PROMPT, None)
-    return canvases[0].image, sum(len(run.journal.entries) for run in runs)
+    runs = [Run(begun(one, start, config), start) for one, start in zip(folders, starts, strict=True)]
+    canvases = Outpaint(model, config.settings, device).paint(runs, Listener())
+    image = canvases[0].image.clone()
+    for run, canvas in zip(runs, canvases, strict=True):
+        show_canvas(run.journal, canvas)
+    return image, sum(len(run.journal.entries) for run in runs)
+
+
+def begun(folder: Path, start, config):
+    """The journal of a new run."""
+    from aognet.generate.asked import Asked, ModelConfig
+    from aognet.generate.view_journal import ViewJournal
+    from aognet.request import Request
+
+    request = Request(prompt=PROMPT, height=config.height, seed=config.seed, name="")
+    journal = ViewJournal(folder, Asked(request, ModelConfig(""), None, {}))
+    journal.begin(start, None)
+    return journal
 
 
 def by_recipe(model: nn.Module, config, folder: Path, device: torch.device) -> tuple[torch.Tensor, int]:
     """What the published code does with it."""
     from aognet.generate.outpaint import planned
+    from aognet.request import Request
     from benchmarks.recipe import paint
 
-    generator, start = config.generator, photograph(config)
-    entries = planned(generator, start.known[0, 0], PROMPT, ())
-    image = paint(model, start, entries, generator.sampler, generator.face_size, generator.feather, folder)
+    settings, start = config.settings, photograph(config)
+    request = Request(prompt=PROMPT, seed=config.seed, name="")
+    entries = planned(settings.plan, request, start.known[0, 0])
+    image = paint(model, start, entries, settings.sampler, settings.face_size, settings.feather, folder)
     return torch.from_numpy(image).permute(2, 0, 1)[None], len(entries)
 
 
 def photograph(config):
     """The canvas that knows the photograph."""
-    from aognet.generate import inputs
+    from aognet.generate import start
+    from aognet.request import Photo, Request
 
-    job = inputs.list_jobs(inputs.InputsConfig(photos=[str(PHOTO)], prompt=PROMPT))[0]
-    return inputs.read_start(job, config.generator.height).canvas
+    return start.read_start(Request(photos=[Photo(image=str(PHOTO))]), config.height).canvas
 
 
 @contextmanager
@@ -214,12 +228,12 @@ def networks_of(model: nn.Module) -> dict[str, nn.Module]:
 def between_networks(name: str) -> Places:
     """The functions that do what is done between networks."""
     from aognet.canvas import Canvas
-    from aognet.generate import inputs, outpaint, results
-    from aognet.generate.journal import Journal
+    from aognet.generate import generator, outpaint, start
     from aognet.generate.recorder import Recorder
+    from aognet.generate.view_journal import ViewJournal
     from benchmarks import recipe
 
-    shared = {"reading the photograph": [(inputs, "read_start")], "planning": [(outpaint, "planned")]}
+    shared = {"reading the photograph": [(start, "read_start")], "planning": [(outpaint, "planned")]}
     if name == "recipe":
         steps = {"looking": (recipe, "_seen"), "painting": (recipe, "paste"), "joining": (recipe, "join")}
         return shared | {part: [place] for part, place in steps.items()} | {"writing": [(recipe, "save_image")]}
@@ -227,7 +241,7 @@ def between_networks(name: str) -> Places:
         "looking": [(outpaint, "look"), (Canvas, "faces")],
         "painting": [(Recorder, "paint")],
         "joining": [(outpaint, "join")],
-        "writing": [(Journal, "create"), (Recorder, "add"), (results, "write_results")],
+        "writing": [(ViewJournal, "begin"), (Recorder, "add"), (generator, "write_results")],
     }
 
 

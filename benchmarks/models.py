@@ -43,10 +43,13 @@ def load(configs: dict[str, dict[str, str]], options: argparse.Namespace, settin
 
 def painting_config(options: argparse.Namespace, settings: Sequence[str]):
     """The settings of inference.py."""
-    from aognet.config import build_config
-    from aognet.generate.inference import InferenceConfig
+    from aognet.generate.inference import read_config, read_defaults
+    from aognet.methods.method import find_method
 
-    return build_config(load(PAINTING, options, settings), InferenceConfig)
+    loaded = load(PAINTING, options, settings)
+    config = read_config(loaded)
+    defaults, seed = read_defaults(loaded, find_method(options.method, "--method"))
+    return argparse.Namespace(**vars(config), height=defaults.height, settings=defaults.settings, seed=seed)
 
 
 def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> nn.Module:

@@ -69,7 +69,7 @@ def account(
         save_memory(list(model.components().values()))
     with mode or nullcontext(), MemoryMeter([*model.parameters(), *model.buffers()]) as meter, cuda_rules():
         with phases(meter, model):
-            paint_batch(model, config.generator, mode)
+            paint_batch(model, config, mode)
     frozen = frozen_bytes(model)
     streams = sum(total_bytes(part.parameters()) for part in trained_apart(model))
     encoders = [size for name, size in frozen.items() if name.split(",")[0] not in ("UNet", "VAE")]
@@ -91,21 +91,22 @@ def trained_apart(model: nn.Module) -> list[nn.Module]:
 @torch.no_grad()
 def paint_batch(model: nn.Module, config, mode: Pretended | None) -> None:
     """Does what painting does with views of an empty canvas that fill a batch."""
+    from aognet.callbacks import Listener
     from aognet.canvas import Canvas
     from aognet.diffusion.inpaint import ViewToPaint
-    from aognet.generate.outpaint import Generator, Listener
+    from aognet.generate.outpaint import Outpaint
     from aognet.geometry.camera import Camera
     from aognet.geometry.cubemap import face_cameras
 
-    plan = config.plan
+    plan = config.settings.plan
     with mode.everything() if mode else nullcontext():
         canvas = Canvas.empty(config.height)
     cameras = face_cameras(plan.size, plan.fov_degrees)
     if not model.joint_waves:
         level = Camera(fov_degrees=plan.fov_degrees, width=plan.size, height=plan.size)
-        cameras = [level.turned(90.0 * number) for number in range(config.views_per_batch)]
+        cameras = [level.turned(90.0 * number) for number in range(config.settings.views_per_batch)]
     views = [ViewToPaint(canvas, camera, "a room", number) for number, camera in enumerate(cameras)]
-    painted = Generator(model, config, torch.device("cpu"))._views(views, Listener())
+    painted = Outpaint(model, config.settings, torch.device("cpu"))._views(views, Listener())
     for view, camera in zip(painted, cameras, strict=True):
         canvas.paint_(view[None], camera)
 

@@ -86,17 +86,17 @@ def measure(config: Path, plan: str, overrides: list[str]) -> Row:
 def inspect(folder: Path) -> tuple[int, int, float, float, float]:
     """Views painted, unknown pixels, PSNR over the photograph's footprint, wrap gradient ratios of a run."""
     from aognet.canvas import Canvas
-    from aognet.generate.journal import Journal
-    from aognet.generate.photos import PhotoConfig, read_photo
+    from aognet.generate.photos import read_photo
+    from aognet.generate.view_journal import open_views
     from aognet.io.images import load_image
     from aognet.metrics.psnr import psnr
     from aognet.metrics.seam import wrap_gradient_ratio
 
-    journal = Journal.open(folder)
+    journal = open_views(folder)
     result = load_image(folder / "result.png")[None]
     direct = Canvas.empty(result.shape[-2])
-    for photo in journal.request["photos"]:
-        direct = direct.paint(*read_photo(PhotoConfig(**photo), direct.height))
+    for photo in journal.asked.request.photos:
+        direct = direct.paint(*read_photo(photo, direct.height))
     unknown = journal.canvas().unknown_pixels
     seams = wrap_gradient_ratio(result, 1 / 16).item(), wrap_gradient_ratio(result).item()
     return len(journal.entries), unknown, psnr(result, direct.image, direct.known).item(), *seams

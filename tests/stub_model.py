@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +9,22 @@ import pytest
 import torch
 
 from aognet.commands import generate as inference
-from aognet.generate import inference as engine
-from aognet.generate.outpaint import Generator
+from aognet.generate import generator
 from aognet.io.images import save_image
+from aognet.methods.method import Method
 from tests.generate import painter
 
 HEIGHT = 32
 Paint = Callable[..., int]
+STUB = Method("stub", "tests.generate.painter:Painter", "aognet.methods.aognet.settings:Settings")
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on panoramas are painted by `tests.generate.painter.Painter`."""
-    monkeypatch.setattr(engine, "model_identity", lambda *model: "weights")
-    monkeypatch.setattr(engine, "provenance", lambda device: {"git": {"commit": "0", "dirty": True}})
-    monkeypatch.setattr(engine, "progress_bars", lambda name: nullcontext(painter.QUIET))
-    monkeypatch.setattr(
-        engine.Painter,
-        "generator",
-        property(lambda one: Generator(painter.Painter(), one.config.generator, torch.device("cpu"))),
-    )
+    monkeypatch.setattr(generator, "method_of", lambda *model: STUB)
+    monkeypatch.setattr(generator, "model_identity", lambda *model: "weights")
+    monkeypatch.setattr(generator, "provenance", lambda device: {"git": {"commit": "0", "dirty": True}})
+    monkeypatch.setattr(generator.Generator, "model", property(lambda one: painter.Painter()))
 
 
 def make_inputs(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from torch import Tensor
 from aognet.commands import generate as inference
 from aognet.errors import UserError
 from aognet.generate import auto_prompt
-from aognet.generate import inference as engine
+from aognet.generate.generator import Generator
 from aognet.io.images import save_image
 from aognet.methods.aognet.model import AOGNet
 from tests.generate.painter import smooth_photo
@@ -69,7 +69,8 @@ def prompts(out: Path) -> dict[str, str]:
 
 
 def request(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "run.json").read_text())["request"]
+    content = json.loads((folder / "run.json").read_text())
+    return {**content["request"], "captioner": content["captioner"]}
 
 
 def test_a_photo_is_painted_on_with_its_caption(
@@ -185,13 +186,13 @@ def test_a_real_captioner_is_gone_before_painting_starts(
     from transformers import BlipForConditionalGeneration
 
     alive: list[int] = []
-    generator = engine.Painter.generator.func
+    loaded = Generator.model.func
 
-    def counted(painter: engine.Painter) -> Any:
+    def counted(generator: Generator) -> Any:
         alive.append(sum(type(thing) is BlipForConditionalGeneration for thing in gc.get_objects()))
-        return generator(painter)
+        return loaded(generator)
 
-    monkeypatch.setattr(engine.Painter, "generator", property(counted))
+    monkeypatch.setattr(Generator, "model", property(counted))
     model = tiny_captioner(tmp_path / "blip")
     options = (f"captioner.model={model}", "captioner.max_new_tokens=5")
     assert paint("--image", photo(tmp_path / "yard.png"), "--prompt", "auto", *options) == 0

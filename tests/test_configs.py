@@ -1,7 +1,7 @@
 """Every YAML under config/ is read and checked as the command lines do, up to the point where models would be built."""
 
-from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +11,9 @@ from aognet.data.latents import LatentSamples
 from aognet.data.outpainting import OutpaintingSamples
 from aognet.errors import UserError
 from aognet.evaluation.protocol import load_protocol
-from aognet.generate.inference import InferenceConfig
+from aognet.generate.inference import InferenceConfig, read_config, read_defaults
+from aognet.methods.method import find_method
+from aognet.methods.pretrained import method_of
 from aognet.targets import check, target_class
 from aognet.training.setup import TrainerConfig
 
@@ -47,11 +49,12 @@ def check_training(config: LoadedConfig) -> None:
     build_config(config.section("trainer"), TrainerConfig)
 
 
-def checked_inference(config: LoadedConfig) -> InferenceConfig:
-    """What inference.py checks before it looks at files."""
-    config.check_keys(["SHARE", *(one.name for one in fields(InferenceConfig))])
-    values = {key: value for key, value in config.values.items() if key != "SHARE"}
-    return build_config(LoadedConfig(values, config.sources), InferenceConfig)
+def checked_inference(config: LoadedConfig) -> tuple[InferenceConfig, Any]:
+    """What inference.py checks before it looks at files, and the settings of the method."""
+    checked = read_config(config)
+    there = Path(checked.checkpoint).is_dir()
+    method = method_of(checked.checkpoint) if there else find_method(checked.method or "aognet", "method")
+    return checked, read_defaults(config, method)[0].settings
 
 
 def test_what_there_is():
@@ -106,14 +109,14 @@ def test_trained_and_validated_alike(path: Path):
 
 def test_the_embedded_model_paints_with_the_sizes_it_was_trained_with():
     trained = load_config([ROOT / "config" / "train_embedded.yaml"]).values["data"]["train"]
-    paints = checked_inference(load_config([ROOT / "config" / "inference_config.yaml"])).generator
+    _, paints = checked_inference(load_config([ROOT / "config" / "inference_config.yaml"]))
     assert paints.face_size == trained["face_size"]
     assert paints.plan.size == trained["plan"]["size"]
     assert paints.plan.fov_degrees == trained["plan"]["fov_degrees"]
 
 
 def test_the_demo_is_there():
-    inputs = checked_inference(load_config([ROOT / "config" / "inference_config.yaml"])).inputs
+    inputs = checked_inference(load_config([ROOT / "config" / "inference_config.yaml"]))[0].inputs
     for place in (*inputs.photos, *inputs.captions):
         assert (ROOT / place).exists(), place
 

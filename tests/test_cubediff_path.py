@@ -12,7 +12,7 @@ from PIL import Image
 
 import main
 from aognet.commands import generate as inference
-from aognet.generate.journal import Journal
+from aognet.generate.view_journal import open_views
 from aognet.io.captions import save_captions
 from aognet.io.images import save_image
 from aognet.methods.cubediff.model import CubeDiff
@@ -100,7 +100,7 @@ def test_training_writes_what_learned(trained: Path):
 def test_a_photograph_in_a_panorama_and_its_faces(paint, photo: Path, tmp_path: Path):
     assert paint("--image", photo, "--prompt", "a yard", "--fov", 70, "--pitch", 20, "--save_faces") == 0
     folder = tmp_path / "out" / "yard"
-    journal = Journal.open(folder)
+    journal = open_views(folder)
     assert [entry.wave for entry in journal.entries] == [0] * 6
     assert journal.canvas().unknown_pixels == 0
     result, given = pixels(folder / "result.png"), np.asarray(Image.open(folder / "input.png"))
@@ -127,7 +127,7 @@ def test_faces_of_a_finished_run_and_of_a_changed_one(paint, tmp_path: Path):
 def test_words_for_one_face(paint, tmp_path: Path):
     for name, more in (("plain", ()), ("told", ("--prompt-at", "90,0: a window"))):
         assert paint("--prompt", "a hall", "--name", name, *more) == 0
-    prompts = [entry.prompt for entry in Journal.open(tmp_path / "out" / "told").entries]
+    prompts = [entry.prompt for entry in open_views(tmp_path / "out" / "told").entries]
     assert [("a window" in prompt) for prompt in prompts] == [False, True, False, False, False, False]
     assert (pixels(tmp_path / "out" / "plain" / "result.png") != pixels(tmp_path / "out" / "told" / "result.png")).any()
 
@@ -157,7 +157,7 @@ def test_a_backbone_alone_paints_a_cube_without_training(settings: Path, sd2_fol
     command = ["-b", str(settings / "infer.yaml"), "--checkpoint", str(sd2_folder), "method=cubediff"]
     command += ["--image", str(photo), "--prompt", "a yard", "--fov", "70", "--inference_out_dir", str(tmp_path)]
     assert inference.main(command) == 0
-    journal = Journal.open(tmp_path / "yard")
-    assert journal.request["method"] == "cubediff" and len(journal.entries) == 6
+    journal = open_views(tmp_path / "yard")
+    assert journal.asked.request.method == "cubediff" and len(journal.entries) == 6
     assert inference.main(["--inference_out_dir", str(tmp_path / "yard"), "--repaint", "180,0: a door"]) == 0
-    assert len(Journal.open(tmp_path / "yard").entries) == 7
+    assert len(open_views(tmp_path / "yard").entries) == 7

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from aognet.config import build_config, load_config
-from aognet.generate.inference import InferenceConfig
+from aognet.config import load_config
+from aognet.generate.inference import read_inference
 from aognet.methods.pretrained import load_method
 from benchmarks import deviations
 from benchmarks.models import ROOT
@@ -16,8 +16,8 @@ def test_every_row_is_a_setting_of_its_own(tmp_path: Path):
     assert len({row.folder for row in rows}) == len({row.title for row in rows}) == len(rows)
     base = ROOT / "config" / "inference_config.yaml"
     configs = [load_config([base], [*row.settings, f"checkpoint={row.checkpoint}"]) for row in rows]
-    found = [build_config(config, InferenceConfig) for config in configs]
-    assert len({str(config) for config in found}) == len(rows)
+    found = [read_inference(config) for config in configs]
+    assert len({str((config, common)) for config, _, common in found}) == len(rows)
 
 
 def test_the_copy_crops_and_is_the_checkpoint_otherwise(tmp_path: Path):

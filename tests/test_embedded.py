@@ -13,11 +13,12 @@ from aognet.commands import generate as inference
 from aognet.diffusion.inpaint import ViewToPaint
 from aognet.diffusion.inpaint import look as look_at
 from aognet.diffusion.sampling.sampler import SamplerConfig
-from aognet.generate.journal import Journal
+from aognet.generate.view_journal import open_views
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
 from aognet.io.images import load_image
 from aognet.methods.aognet.model import AOGNet
+from aognet.methods.aognet.settings import Settings
 from aognet.metrics.clip_score import clip_score
 from aognet.metrics.seam import wrap_gradient_ratio
 from aognet.perception.clip import ClipNetwork
@@ -72,7 +73,8 @@ def continued(model: AOGNet, held_out: list[HeldOut]) -> list[Float[Tensor, "2 3
 
 def paint(model: AOGNet, scene: HeldOut, prompts: list[str]) -> Float[Tensor, "views 3 size size"]:
     views = [ViewToPaint(scene.canvas, BESIDE, prompt, seed=7) for prompt in prompts]
-    return model.outpaint(views, look_at(views), SamplerConfig(steps=8, guidance=GUIDANCE), face_size=128)
+    settings = Settings(sampler=SamplerConfig(steps=8, guidance=GUIDANCE), face_size=128)
+    return model.outpaint(views, look_at(views), settings)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +109,7 @@ def test_diffusers_own_pipeline_loads_it():
 
 @pytest.mark.slow
 def test_the_panorama_is_whole_and_has_no_seam(painted: Path):
-    assert Journal.open(painted).canvas().unknown_pixels == 0
+    assert open_views(painted).canvas().unknown_pixels == 0
     near = wrap_gradient_ratio(load_image(painted / "result.png")[None], 1 / 16).item()
     assert 0.8 <= near <= 1.25
 
@@ -116,7 +118,7 @@ def test_the_panorama_is_whole_and_has_no_seam(painted: Path):
 def test_the_continuation_keeps_to_the_colours_of_sky_and_ground(painted: Path):
     """Away from the photo too the upper half is bluer than the lower half, as it is in the photo."""
     image = load_image(painted / "result.png")
-    known = Journal.open(painted).start().known[0, 0]
+    known = open_views(painted).start().known[0, 0]
     blueness = image[2] - image[0]
     sky, ground = blueness[40:110][~known[40:110]], blueness[150:220][~known[150:220]]
     assert torch.quantile(sky, 0.5) > torch.quantile(ground, 0.5) + 0.1

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from aognet.errors import UserError
-from aognet.generate.journal import Edit, Journal
+from aognet.generate.entries import Edit
 from aognet.generate.run_files import OUTPUTS
+from aognet.generate.view_journal import ViewJournal, open_views
 from aognet.geometry.cubemap import FACES, faces_of
 from aognet.io.files import write_atomically
 from aognet.io.gpano import read_gpano
@@ -172,18 +173,18 @@ def test_a_run_that_is_not_finished_is_refused(painted: Path, tmp_path: Path):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             if isinstance(held, bytes):
                 write_atomically(folder / name, held)
-        journal = Journal.open(folder)
+        journal = open_views(folder)
         change(journal)
         journal.write()
         refused(folder, "--out", tmp_path / "a.jpg", said=f"{folder}: this run is not finished", folder=tmp_path)
 
 
-def interrupt(journal: Journal) -> None:
+def interrupt(journal: ViewJournal) -> None:
     """As a change that was killed leaves it."""
     journal.edit = Edit("undo 1", (journal.entries[-1].file,))
 
 
-def lose(journal: Journal) -> None:
+def lose(journal: ViewJournal) -> None:
     (journal.folder / "result.png").unlink()
 
 

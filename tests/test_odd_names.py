@@ -17,8 +17,8 @@ from aognet.config import build_config
 from aognet.data.panoramas import PanoramaConfig, Panoramas
 from aognet.data.streams import PanoramaStream, StreamConfig
 from aognet.errors import UserError
-from aognet.generate.inference import InferenceConfig
-from aognet.generate.inputs import list_jobs
+from aognet.generate.inference import InferenceConfig, read_inference
+from aognet.generate.inputs import list_requests
 from aognet.io.captions import load_captions, save_captions
 from aognet.io.hdr import read_light, write_exr
 from aognet.io.images import jpeg_bytes, load_image, png_bytes, to_pil
@@ -147,13 +147,14 @@ def test_photographs_are_painted_by_flags_and_folders(images: Path, tmp_path: Pa
         json.dumps({"inputs": {"photos": ["."], "captions": [str(tmp_path / "all.jsonl")]}})
     )
     base = ["-b", str(ROOT / "config" / "inference_config.yaml"), str(tmp_path / "own.yaml")]
-    jobs = list_jobs(build_config(inference.read_config(inference.parse(base)), InferenceConfig).inputs)
+    config, _, common = read_inference(inference.read_config(inference.parse(base)))
+    jobs = list_requests(config.inputs, common)
     assert {Path(job.photos[0].image).name: [job.prompt] for job in jobs} == texts
     assert len({job.name for job in jobs}) == len(STEMS)
     for stem in STEMS:
         options = inference.parse([f"--image={stem}.png", "--prompt=a\u2028hall", f"--inference_out_dir={stem}"])
         config = build_config(inference.read_config(options), InferenceConfig)
-        (job,) = list_jobs(config.inputs)
+        (job,) = list_requests(config.inputs, common)
         assert (job.photos[0].image, job.prompt, config.out_dir) == (f"{stem}.png", "a\u2028hall", stem)
         (tmp_path / "out" / job.name / "steps").mkdir(parents=True)
 
@@ -192,7 +193,7 @@ def test_words_that_are_no_text_are_refused(arguments: list[str], images: Path):
     arguments = [argument.replace("\\udce9", '"\\udce9"') for argument in arguments]
     options = inference.parse(["--image", str(images / f"{STEMS[0]}.png"), *arguments])
     with pytest.raises(UserError, match="must be a text in UTF-8, got .*udce9"):
-        build_config(inference.read_config(options), InferenceConfig)
+        read_inference(inference.read_config(options))
 
 
 def test_half_characters_in_shards_leave_their_sample_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):

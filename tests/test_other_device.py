@@ -13,16 +13,19 @@ import pytest
 import torch
 from torch import nn
 
+from aognet.callbacks import Listener
 from aognet.canvas import Canvas
 from aognet.diffusion.execution import ExecutionConfig, place
 from aognet.diffusion.inpaint import ViewToPaint
 from aognet.diffusion.sampling.sampler import SamplerConfig
-from aognet.generate.outpaint import Generator, GeneratorConfig, Listener
+from aognet.generate.outpaint import Outpaint
 from aognet.geometry import perspective
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.plans import PlanConfig
 from aognet.geometry.sphere import Grid
+from aognet.methods.aognet.settings import Settings
+from aognet.methods.outpainter import OutpaintSettings
 from benchmarks.models import untrained
 from benchmarks.training_memory import make_batch, make_cubes
 
@@ -60,8 +63,9 @@ def test_painting(method: str, scheduler: str):
     views = [ViewToPaint(canvas, camera, "a room", number) for number, camera in enumerate(cameras)]
     sampler = SamplerConfig(scheduler=scheduler, steps=2, guidance=2.5)
     plan = PlanConfig(fov_degrees=fov, size=SIZE)
-    generator = Generator(model, GeneratorConfig(height=4 * SIZE, plan=plan, face_size=32, sampler=sampler), THERE)
-    painted = generator._views(views, Listener())
+    options = {"plan": plan, "sampler": sampler}
+    settings = OutpaintSettings(**options) if method == "cubediff" else Settings(face_size=32, **options)
+    painted = Outpaint(model, settings, THERE)._views(views, Listener())
     assert painted.device == THERE and painted.shape == (len(views), 3, SIZE, SIZE)
     assert canvas.paint_(painted[:1], cameras[0]).pixels.device == THERE
 

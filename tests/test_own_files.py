@@ -13,12 +13,12 @@ import pytest
 from aognet.canvas import Canvas
 from aognet.commands import generate as inference
 from aognet.errors import UserError
-from aognet.generate import inference as engine
-from aognet.generate.journal import Journal, check_free
+from aognet.generate import generator
 from aognet.generate.run_files import OUTPUTS
+from aognet.generate.view_journal import check_free
 from aognet.locking import FolderInUseError, exclusive
 from tests import stub_model
-from tests.generate.painter import Painter
+from tests.generate.painter import Painter, begin
 from tests.stub_model import HEIGHT, contents, run
 
 SEEN = ("input.png", "gt.png", "steps/000.png", "run.json")
@@ -80,9 +80,9 @@ def test_what_no_run_wrote_stays(place: Path, name: str, kind: str) -> None:
         for more in ((), ("--overwrite",)):
             refused(place, *PHOTO(place), "--name", "lake", *more, said=str(foreign))
     before = contents(place)
-    for begin in (check_free, lambda folder: Journal.create(folder, {}, Canvas.empty(HEIGHT))):
+    for call in (check_free, lambda folder: begin(folder, Canvas.empty(HEIGHT))):
         with pytest.raises(UserError, match=re.escape(str(foreign))):
-            begin(place / "out" / "lake")
+            call(place / "out" / "lake")
     assert contents(place) == before
 
 
@@ -203,7 +203,9 @@ def test_a_failed_command_leaves_nothing_behind(
 ) -> None:
     from aognet.methods.identity import model_identity
 
-    monkeypatch.setattr(engine, "model_identity", lambda model, *more: model_identity(model) if model[0] == "/" else "")
+    monkeypatch.setattr(
+        generator, "model_identity", lambda model, *more: model_identity(model) if model[0] == "/" else ""
+    )
     monkeypatch.chdir(place)
     (place / "noise.png").write_bytes(os.urandom(3000))
     (place / "there").mkdir()

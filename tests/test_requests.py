@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,8 @@ import pytest
 
 from aognet.commands import generate as inference
 from aognet.errors import UserError
-from aognet.generate import inference as engine
-from aognet.generate import outpaint
-from aognet.generate.journal import Journal
+from aognet.generate import generator, outpaint
+from aognet.generate.view_journal import open_views
 from tests import stub_model
 from tests.generate.painter import Painter
 from tests.stub_model import contents, run
@@ -54,9 +54,32 @@ def refused(place: Path, *arguments: Any, said: str) -> None:
     assert contents(place) == before
 
 
-def as_version_1(folder: Path, views: int | None = None) -> None:
-    """Makes a run what the program wrote before: without names, weights, lists of files, with other seeds."""
+def as_version_2(folder: Path) -> dict[str, Any]:
+    """Makes ``run.json`` what the program wrote before: one flat request, settings of all methods in ``generator``."""
     content = json.loads((folder / "run.json").read_text())
+    asked, sampler = content.pop("request"), {}
+    sampler = {**asked["settings"]["sampler"], "negative": asked["negative"]}
+    del sampler["long_prompts"]
+    told = {key: asked[key] for key in ("name", "prompt", "prompts_at", "photos", "pose", "truth", "mask")}
+    content["request"] = {
+        **{key: content["model"][key] for key in ("checkpoint", "revision", "dtype")},
+        **{key: content.pop(key) for key in ("weights", "files", "captioner", "camera")},
+        **told,
+        "partial": asked["panorama"],
+        "generator": {
+            **asked["settings"], "sampler": sampler, "height": asked["height"], "seed": asked["seed"], "face_size": 16,
+        },
+    }  # fmt: skip
+    for key in ("model", "kind", "encoding"):
+        del content[key]
+    content["version"] = 2
+    (folder / "run.json").write_text(json.dumps(content))
+    return content
+
+
+def as_version_1(folder: Path, views: int | None = None) -> None:
+    """Makes a run what the program wrote at first: without names, weights, lists of files, with other seeds."""
+    content = as_version_2(folder)
     for key in ("begun", "outputs", "plan", "edit"):
         del content[key]
     for key in ("name", "weights"):
@@ -92,7 +115,7 @@ def test_every_input_is_known_by_its_role(place: Path) -> None:
     run("--panorama", "hall.png", "--mask", "mask.png", *partial)
     run("--panorama", place / "hall.png", "--mask", "second.png", *partial)
     refused(
-        place, "--panorama", "mask.png", "--mask", "hall.png", *partial, said="partial: 'hall.png' there, 'mask.png'"
+        place, "--panorama", "mask.png", "--mask", "hall.png", *partial, said="panorama: 'hall.png' there, 'mask.png'"
     )
 
 
@@ -100,12 +123,12 @@ def test_every_input_is_known_by_its_role(place: Path) -> None:
 def test_a_retrained_model_is_another(place: Path, finished: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not finished:
         stopped(monkeypatch, *PHOTO, "--overwrite")
-    monkeypatch.setattr(engine, "model_identity", lambda *model: "other weights")
+    monkeypatch.setattr(generator, "model_identity", lambda *model: "other weights")
     refused(place, *PHOTO, said="with other weights or settings); choose another --inference_out_dir or --name, or add")
     if finished:
         refused(place, "--inference_out_dir", "out", "--repaint", "150,0: x", said="--repaint needs the same model")
     run(*PHOTO, "--overwrite")
-    assert Journal.open(place / "out" / "yard").request["weights"] == "other weights"
+    assert open_views(place / "out" / "yard").asked.weights == "other weights"
 
 
 def test_the_model_may_have_moved(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +141,9 @@ def test_a_model_that_changes_while_it_is_read_is_refused(place: Path, monkeypat
     monkeypatch.undo()
     monkeypatch.chdir(place)
     found = iter(("one", "another"))
-    monkeypatch.setattr(engine, "model_identity", lambda *model: next(found))
-    monkeypatch.setattr(engine, "load_method", lambda *model: None)
+    monkeypatch.setattr(generator, "method_of", lambda *model: stub_model.STUB)
+    monkeypatch.setattr(generator, "model_identity", lambda *model: next(found))
+    monkeypatch.setattr(generator, "load_method", lambda *model: None)
     command = ("-b", "tiny.yaml", "--checkpoint", "model", "--image", "yard.png", "--inference_out_dir", "new")
     refused(place, *command, said="model: changed while it was read")
 
@@ -153,7 +177,7 @@ def test_views_that_were_painted_otherwise_are_not_gone_on_from(
 
 def test_whether_the_program_was_changed_makes_no_difference(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = contents(place / "out")
-    monkeypatch.setattr(engine, "provenance", lambda device: {"git": {"commit": "0", "dirty": False}, "time": "now"})
+    monkeypatch.setattr(generator, "provenance", lambda device: {"git": {"commit": "0", "dirty": False}, "time": "now"})
     run(*PHOTO, "--overwrite")
     assert contents(place / "out") == expected
 
@@ -174,6 +198,32 @@ def read(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "run.json").read_text())
 
 
+@pytest.mark.parametrize("method", ["stub", "cubediff"])
+def test_a_run_of_version_2_goes_on_to_what_it_would_have_become(
+    place: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Also of a method whose settings are no longer those of all."""
+    if method == "cubediff":
+        shared = replace(stub_model.STUB, settings="aognet.methods.outpainter:OutpaintSettings")
+        monkeypatch.setattr(generator, "method_of", lambda *model: shared)
+        (place / "tiny.yaml").write_text((place / "tiny.yaml").read_text().replace('"face_size": 16, ', ""))
+        run(*PHOTO, "--overwrite")
+    expected = contents(place / "out")
+    stopped(monkeypatch, *PHOTO, "--overwrite")
+    as_version_2(place / "out" / "yard")
+    run(*PHOTO)
+    found = contents(place / "out")
+    assert {**found, "yard/run.json": b""} == {**expected, "yard/run.json": b""}
+    assert read(place / "out/yard")["steps"] == json.loads(expected["yard/run.json"])["steps"]
+    as_version_2(place / "out" / "yard")
+    run(*PHOTO)
+    run("--inference_out_dir", "out", "--repaint", "150,10: a blue door")
+    run("--inference_out_dir", "out", "--undo", 1)
+    assert contents(place / "out")["yard/result.png"] == expected["yard/result.png"]
+    as_version_2(place / "out" / "yard")
+    refused(place, *PHOTO, "--seed", 3, said="seed: 0 there, 3 here")
+
+
 def test_a_finished_run_of_version_1_is_what_it_was(place: Path) -> None:
     folder = place / "out" / "yard"
     as_version_1(folder)
@@ -181,7 +231,7 @@ def test_a_finished_run_of_version_1_is_what_it_was(place: Path) -> None:
     run(*PHOTO)
     assert contents(folder) == before  # painted already
     run("--inference_out_dir", "out", "--repaint", "150,10: a blue door")
-    assert read(folder)["version"] == 2 and len(read(folder)["steps"]) == 7
+    assert read(folder)["version"] == 3 and len(read(folder)["steps"]) == 7
     run("--inference_out_dir", "out", "--undo", 1)
     assert {name: data for name, data in contents(folder).items() if name != "run.json"} == {
         name: data for name, data in before.items() if name != "run.json"

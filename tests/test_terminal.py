@@ -81,11 +81,11 @@ def test_errors_and_log_lines_on_a_terminal(shown: io.StringIO):
 
 
 def test_progress_bars(shown: io.StringIO):
-    from aognet.generate.inference import progress_bars
+    from aognet.cli import progress_bars
     from aognet.workers import progress_bar
 
     with progress_bars(f"{EVIL}[/red]") as listener:
-        listener.views(1, 2)
+        listener.tell("views", 1, 2)
     with progress_bar(f"{EVIL}[/red]", 2) as advance:
         advance(1)
     moved = re.sub("\x1b\\[[\\d;?]*[A-Za-z]|\r", "", shown.getvalue())  # how bars are drawn anew

@@ -87,9 +87,9 @@ def paint(options: argparse.Namespace) -> int:
 
     if options.undo is not None or options.repaint is not None:
         folder = Path(options.inference_out_dir or read_config(options).values.get("out_dir", "outputs"))
-        return edit_run(folder, undo=options.undo, repaint=options.repaint)
+        return edit_run(folder, options.undo, options.repaint, cli.progress_bars)
     poses = [] if options.poses is None else [Path(options.poses)]
-    return paint_all(read_config(options), options.overwrite, read=poses)
+    return paint_all(read_config(options), options.overwrite, poses, cli.progress_bars)
 
 
 def read_config(options: argparse.Namespace) -> LoadedConfig:
@@ -145,9 +145,9 @@ def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, obj
     """Each image with its pose from a YAML that maps file names to yaw, pitch, roll and fov."""
     if poses is None:
         raise UserError(f"{len(images)} images need --poses, a YAML file with yaw, pitch, roll and fov by file name")
-    from aognet.generate.photos import Pose
     from aognet.io.captions import a_few
     from aognet.io.matching import match
+    from aognet.request import Pose
 
     table = load_config([Path(poses)])
     found = match(map(str, table.values), [Path(image).name for image in images], [Path(image) for image in images])

@@ -260,7 +260,7 @@ def source_of(item: PanoramaFile) -> Path | None:
     try:
         request = _request(item.folder)
         photos = request.get("photos") or [{}]
-        source = photos[0].get("image") or request.get("truth") or request.get("partial")
+        source = photos[0].get("image") or request.get("truth") or request.get("panorama") or request.get("partial")
         return Path(source) if source else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{item.folder / RUN}: what the run started from cannot be read ({error})") from error
@@ -271,7 +271,10 @@ def _request(folder: Path) -> dict[str, Any]:
     path = folder / RUN
     if path.stat().st_size > MAX_RUN_BYTES:
         raise ValueError(f"the file is larger than {MAX_RUN_BYTES} bytes")
-    return {"camera": None} | json.loads(path.read_text(encoding="utf-8"))["request"]
+    content = json.loads(path.read_text(encoding="utf-8"))
+    # Version 3 notes the camera beside the request, earlier ones within.
+    request = content["request"]
+    return {"camera": content.get("camera")} | request
 
 
 def find_captions(items: Sequence[PanoramaFile], files: Sequence[Path]) -> dict[str, PanoramaCaptions]:

@@ -13,40 +13,40 @@ from torch import Tensor
 from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
 from aognet.captioning.folder_captions import shrunk
 from aognet.errors import UserError
-from aognet.generate.inputs import AUTO, Job, read_start
+from aognet.generate.start import read_start
 from aognet.geometry.perspective import look
 from aognet.io.captions import fold
 from aognet.io.images import Loaded, load
+from aognet.request import AUTO, Request
 
 log = logging.getLogger(__name__)
 
 
 def with_prompts(
-    jobs: Sequence[Job],
+    requests: Sequence[Request],
     config: CaptionerConfig,
     device: torch.device,
-    height: int,
-    earlier: Callable[[Job], str | None],
-) -> list[Job]:
-    """The jobs, each with a caption of its images where its prompt is ``auto``.
+    earlier: Callable[[Request], str | None],
+) -> list[Request]:
+    """Return the requests, each with a caption of its images where its prompt is ``auto``.
 
-    ``height``: rows of the panorama. ``earlier``: the caption that a run of the job was begun with, if there is one.
-    A job whose files cannot be read stays as it is. The captioner is loaded if need be, and freed at the end.
+    ``earlier``: the caption that a run of the request was begun with, if there is one. A request whose files cannot be
+    read stays as it is. The captioner is loaded if need be, and freed at the end.
     """
     captioner: Captioner | None = None
-    prompted: list[Job] = []
-    for job in jobs:
-        text = earlier(job) if job.prompt == AUTO else job.prompt
+    prompted: list[Request] = []
+    for request in requests:
+        text = earlier(request) if request.prompt == AUTO else request.prompt
         if text is None:
             try:
-                images = shown(job, height)
+                images = shown(request)
             except UserError:  # who paints reads the files again, and reports it
-                prompted.append(job)
+                prompted.append(request)
                 continue
             captioner = captioner or build_captioner(config, device)
             text = ", ".join(fold(captioner.caption(images), [0.0] * len(images))[0])
-            log.info("%s: prompt from the image: %s", job.name, text or "(no words found)")
-        prompted.append(replace(job, prompt=text, captioned=job.prompt == AUTO))
+            log.info("%s: prompt from the image: %s", request.name, text or "(no words found)")
+        prompted.append(replace(request, prompt=text))
     if captioner is not None:
         del captioner
         gc.collect()  # a network refers to itself, and both models may not fit beside each other
@@ -55,11 +55,11 @@ def with_prompts(
     return prompted
 
 
-def shown(job: Job, height: int) -> list[Float[Tensor, "3 _ _"]]:
-    """What a job may be told from, in [-1, 1]: its photographs, the view it begins with, or what is known."""
-    if job.photos:
-        return [shrunk(_opaque(load(Path(photo.image)))) for photo in job.photos]
-    start = read_start(job, height)
+def shown(request: Request) -> list[Float[Tensor, "3 _ _"]]:
+    """Return what a request may be told from, in [-1, 1]: its photographs, the view that is given, what is known."""
+    if request.photos:
+        return [shrunk(_opaque(load(Path(photo.image)))) for photo in request.photos]
+    start = read_start(request, request.height)
     image = start.canvas.image if start.truth is None else look(start.truth.image, start.camera)
     return [shrunk(image[0])]
 

@@ -1,12 +1,13 @@
-"""What a run's journal lists: views, planned or painted, and a change under way."""
+"""What a run's journal lists: views, planned or painted, other steps, and a change under way."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from aognet.generate.inputs import DirectedPrompt
 from aognet.generate.run_files import STEP
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import MAX_SIZE
+from aognet.request import DirectedPrompt
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,14 @@ class JournalEntry:
     prompt: str
     seed: int
     erased: Camera | None = None
+
+
+@dataclass(frozen=True)
+class StepEntry:
+    """A step of a method that does not paint views: the file of its tensors, and a note of plain values."""
+
+    file: str
+    note: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,11 @@ def read_entry(step: dict[str, Any]) -> JournalEntry:
     return JournalEntry(**{**step, **cameras})
 
 
+def read_step(step: dict[str, Any]) -> StepEntry:
+    """A step as `dataclasses.asdict` gave it. Raises ValueError, TypeError or KeyError for anything else."""
+    return StepEntry(read_step_name(step["file"]), dict(step["note"]))
+
+
 def read_edit(edit: dict[str, Any]) -> Edit:
     """A change as `dataclasses.asdict` gave it. Raises ValueError, TypeError or KeyError for anything else."""
     view = read_entry(edit["view"]) if edit["view"] else None
@@ -65,5 +79,5 @@ def read_edit(edit: dict[str, Any]) -> Edit:
 def read_step_name(name: str) -> str:
     """The name of a view's file, which is a number: a journal may be a stranger's."""
     if not STEP.fullmatch(name):
-        raise ValueError(f"a step's file must be a number with .png, got {name!r}")
+        raise ValueError(f"a step's file must be a number with .png, .exr or .safetensors, got {name!r}")
     return name

@@ -2,40 +2,42 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
-from aognet.canvas import Canvas
+from aognet.callbacks import Listener
 from aognet.captioning.captioner import SMALL_MODEL, CaptionerConfig
 from aognet.config import LoadedConfig, build_config
-from aognet.diffusion.execution import ExecutionConfig, place
+from aognet.diffusion.execution import ExecutionConfig
 from aognet.diffusion.loading import check_dtype
 from aognet.errors import UserError
-from aognet.generate.auto_prompt import with_prompts
+from aognet.generate.asked import ModelConfig
 from aognet.generate.entries import repaint_command, undo_command
-from aognet.generate.inputs import DirectedPrompt, InputsConfig, Job, Start, list_jobs, read_start
-from aognet.generate.journal import Journal, check_free
-from aognet.generate.outpaint import Generator, GeneratorConfig, Listener, Run
-from aognet.generate.request import MODEL, contents, request_of
-from aognet.generate.results import write_results, write_truth
-from aognet.generate.run_files import JOURNAL, TRUTH, check_inputs, outputs_of
+from aognet.generate.generator import Defaults, Generator, UnreadableInput, show_canvas
+from aognet.generate.inputs import InputsConfig, list_requests
+from aognet.generate.journal import VERSION
+from aognet.generate.outpaint import Run
+from aognet.generate.run_files import JOURNAL, check_inputs
+from aognet.generate.view_journal import ViewJournal, check_free, open_views
 from aognet.installed import installed
 from aognet.io.files import made_folder
 from aognet.locking import exclusive
-from aognet.methods.identity import model_identity
-from aognet.methods.method import find_method
-from aognet.methods.pretrained import load_method
+from aognet.methods.method import Method, find_method, methods
 from aognet.processes import Processes
-from aognet.provenance import provenance
-from aognet.terminal import visible
+from aognet.request import AUTO, DirectedPrompt, Request, check_height
 
 log = logging.getLogger(__name__)
+
+Bars = Callable[[str], AbstractContextManager[Listener]]
+"""Shows the progress of what is named, as command lines do."""
+
+
+def silent(name: str) -> AbstractContextManager[Listener]:
+    """Shows nothing."""
+    return nullcontext(Listener())
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class InferenceConfig:
     panorama's cubemap, too. ``panoramas_per_batch``: how many are painted side by side; their views share batches of
     ``generator.views_per_batch``.
 
-    ``captioner``: what finds the words where ``inputs.prompt`` is ``auto``.
+    ``generator``: ``height`` (rows of the panorama), ``seed``, and the settings of the checkpoint's method
+    (`aognet.methods.method.Method.settings`). ``captioner``: what finds the words where ``inputs.prompt`` is ``auto``.
     """
 
     checkpoint: str = field(default_factory=lambda: installed("assets/embedded/aognet"))
@@ -60,7 +63,7 @@ class InferenceConfig:
     save_faces: bool = False
     panoramas_per_batch: int = 1
     inputs: InputsConfig = field(default_factory=InputsConfig)
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    generator: dict[str, Any] = field(default_factory=dict)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     captioner: CaptionerConfig = field(default_factory=lambda: CaptionerConfig(model=SMALL_MODEL))
 
@@ -72,157 +75,156 @@ class InferenceConfig:
         if self.panoramas_per_batch < 1:
             raise UserError("must be at least 1", key="panoramas_per_batch", value=self.panoramas_per_batch)
 
+    @property
+    def model(self) -> ModelConfig:
+        """Which model generates."""
+        return ModelConfig(self.checkpoint, self.revision, self.variant, self.dtype)
 
-def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path] = ()) -> int:
-    """Paints every panorama the configuration asks for; returns the exit code (1 if an input had to be skipped).
 
-    ``read``: files that the command line was read from, besides those of the configuration.
+def read_inference(loaded: LoadedConfig) -> tuple[InferenceConfig, Generator, Request]:
+    """Return the checked configuration, the generator it names, and what all of its requests have in common.
+
+    Only the configuration of the model is read, not its weights. Raises UserError naming file, key and value.
+    """
+    config = read_config(loaded)
+    generator = Generator(
+        config.model,
+        alone=config.method,
+        device=config.device,
+        execution=config.execution,
+        captioner=config.captioner,
+    )
+    generator.defaults, seed = read_defaults(loaded, generator.method)
+    return config, generator, generator.resolved(Request(seed=seed))
+
+
+def read_config(loaded: LoadedConfig) -> InferenceConfig:
+    """Return the configuration, checked but for the section ``generator``. Raises UserError naming file, key, value."""
+    loaded.check_keys(["SHARE", *(one.name for one in fields(InferenceConfig))])
+    values = {key: value for key, value in loaded.values.items() if key != "SHARE"}
+    return build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
+
+
+def read_defaults(loaded: LoadedConfig, method: Method) -> tuple[Defaults, int]:
+    """Return what the section ``generator`` says of size and settings of a method, and the seed.
+
+    Raises UserError naming file, key and value.
+    """
+    section = loaded.section("generator") if loaded.has("generator") else LoadedConfig({}, loaded.sources, "generator")
+    section = _without_others(section, method)
+    chosen = build_config(section, settings_with_size(method.settings_class))
+    settings = {one.name: getattr(chosen, one.name) for one in fields(method.settings_class)}
+    return Defaults(chosen.height, method.settings_class(**settings)), chosen.seed
+
+
+def _without_others(section: LoadedConfig, method: Method) -> LoadedConfig:
+    """The section without settings that only other methods have: one file may serve several."""
+    own = {one.name for one in fields(settings_with_size(method.settings_class))}
+    others = {one.name: other.name for other in methods().values() for one in fields(other.settings_class)}
+    for name in section.values:
+        if name not in own and name in others:
+            told = section.key(name), others[name], method.name
+            log.info("%s: is of the method %s; %s has no such setting", *told)
+    values = {name: value for name, value in section.values.items() if name in own or name not in others}
+    return LoadedConfig(values, section.sources, section.prefix)
+
+
+def settings_with_size(settings: type) -> type:
+    """Return the schema of the section ``generator``: a method's settings, with the size and seed of a request."""
+
+    def check(self: Any) -> None:
+        check_height(self.height)
+        if hasattr(settings, "__post_init__"):
+            settings.__post_init__(self)
+
+    # In this order errors name the keys that are there.
+    shared = [("height", int, 2048), ("seed", int, 0)]
+    return make_dataclass("GeneratorConfig", shared, bases=(settings,), frozen=True, namespace={"__post_init__": check})
+
+
+def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path] = (), bars: Bars = silent) -> int:
+    """Paint every panorama the configuration asks for; return the exit code (1 if an input had to be skipped).
+
+    ``read``: files that the command line was read from, besides those of the configuration. ``bars``: show progress.
 
     :raises UserError: before anything is written, where a run would write over an input or over what no run wrote.
     """
-    loaded.check_keys(["SHARE", *(one.name for one in fields(InferenceConfig))])
-    values = {key: value for key, value in loaded.values.items() if key != "SHARE"}
-    config = build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
-    jobs, out_dir = list_jobs(config.inputs), Path(config.out_dir)
+    config, generator, common = read_inference(loaded)
+    requests, out_dir = list_requests(config.inputs, common), Path(config.out_dir)
     settings = [*read, *map(Path, {*loaded.sources.values(), *config.inputs.captions})]
-    check_inputs([out_dir / job.name for job in jobs], [*settings, *(path for job in jobs for path in job.files)])
-    for job in jobs:
-        check_free(out_dir / job.name)
+    folders = [out_dir / request.name for request in requests]
+    check_inputs(folders, [*settings, *(path for request in requests for path in request.files)])
+    for folder in folders:
+        check_free(folder)
     with made_folder(out_dir, "out_dir"):
         check_writable(out_dir)
         with Processes.start(config.device) as processes:
             # Waits for the others too: the launcher ends them all when one leaves with an error.
-            skipped = processes.total(_paint_ours(config, jobs, out_dir, overwrite, processes))
+            ours = requests[processes.number :: processes.count]
+            batches = Batches(config, generator, overwrite, len(requests) == 1, bars)
+            skipped = processes.total(batches.paint(ours))
     if skipped and processes.first:
-        log.error("%d of %d inputs could not be read and were left out", skipped, len(jobs))
+        log.error("%d of %d inputs could not be read and were left out", skipped, len(requests))
     return 1 if skipped else 0
 
 
-def _paint_ours(
-    config: InferenceConfig, jobs: Sequence[Job], out_dir: Path, overwrite: bool, processes: Processes
-) -> int:
-    """Paints this process's part of the jobs; returns how many had to be skipped."""
-    painter = Painter(config, processes.device)
-    skipped = 0
-    ours = painter.prompted(jobs[processes.number :: processes.count], out_dir, overwrite)
-    for first in range(0, len(ours), config.panoramas_per_batch):
-        with ExitStack() as held:
-            runs = []
-            for job in ours[first : first + config.panoramas_per_batch]:
-                try:
-                    runs += painter.begin(job, out_dir / job.name, overwrite, held)
-                except UnreadableInput as error:
-                    if len(jobs) == 1:
-                        raise
-                    log.error("%s; left out", error)
-                    skipped += 1
-            painter.paint(runs)
-    return skipped
+@dataclass(frozen=True)
+class Batches:
+    """Paints requests, as many side by side as the configuration says. ``alone``: there is one request in all."""
 
+    config: InferenceConfig
+    generator: Generator
+    overwrite: bool
+    alone: bool
+    bars: Bars
 
-class UnreadableInput(UserError):
-    """An input file that cannot be used; the others of a dataset still can."""
+    def paint(self, requests: Sequence[Request]) -> int:
+        """Paint requests of this process; return how many had to be skipped."""
+        skipped, together = 0, self.config.panoramas_per_batch
+        folders = [Path(self.config.out_dir) / request.name for request in requests]
+        prompted = self.generator.prompted(requests, folders, self.overwrite)
+        captioned = [request.prompt == AUTO for request in requests]
+        asked = list(zip(prompted, folders, captioned, strict=True))
+        for first in range(0, len(asked), together):
+            with ExitStack() as held:
+                runs = []
+                for one in asked[first : first + together]:
+                    try:
+                        runs += self._begun(*one, held)
+                    except UnreadableInput as error:
+                        if self.alone:
+                            raise
+                        log.error("%s; left out", error)
+                        skipped += 1
+                self._paint(runs)
+        return skipped
 
-
-class Painter:
-    """Paints jobs; loads the model when the first of them needs it."""
-
-    def __init__(self, config: InferenceConfig, device: torch.device):
-        self.config, self.device = config, device
-
-    @cached_property
-    def weights(self) -> str:
-        """Which model it is, by its contents."""
-        return model_identity(self.config.checkpoint, self.config.revision, self.config.variant)
-
-    @cached_property
-    def generator(self) -> Generator:
-        """The generator with its model on the device, loaded when first asked for."""
-        config, expected = self.config, self.weights
-        model = load_method(config.checkpoint, config.revision, config.dtype, config.method, config.variant)
-        if model_identity(config.checkpoint, config.revision, config.variant) != expected:
-            raise UserError(f"{config.checkpoint}: changed while it was read; give the command again")
-        return Generator(place(model, config.execution, self.device), config.generator, self.device)
-
-    def prompted(self, jobs: Sequence[Job], out_dir: Path, overwrite: bool) -> list[Job]:
-        """The jobs with captions for prompts where these are ``auto``; a run goes on with the one it began with."""
-
-        def earlier(job: Job) -> str | None:
-            folder = out_dir / job.name
-            if overwrite or not (folder / JOURNAL).is_file():
-                return None
-            request = Journal.open(folder).request
-            same = request.get("captioner") and contents(request) == contents(request_of(self.config, job, ""))
-            return str(request.get("prompt", "")) if same else None
-
-        return with_prompts(jobs, self.config.captioner, self.device, self.config.generator.height, earlier)
-
-    def begin(self, job: Job, folder: Path, overwrite: bool, held: ExitStack) -> list[Run]:
-        """The run of a job in its folder, new or gone on with; none where all is painted. ``held``: holds the folder.
-
-        What a killed process left undone or half done is completed.
-        """
-        held.enter_context(made_folder(folder))
-        held.enter_context(exclusive(folder))
-        request = request_of(self.config, job, self.weights)
-        journal = None if overwrite else _matching_run(folder, request)
-        if journal is None or not journal.begun:
-            start = _read(job, self.config.generator.height)
-            _ = self.generator  # what cannot be loaded leaves no folder behind
-            request["camera"] = asdict(start.camera) if start.camera else None
-            provenance, faces = self._provenance(), self.config.save_faces
-            journal = Journal.create(folder, request, start.canvas, provenance, start.truth, faces)
-            return [Run(journal, job.prompt, job.directed, start.canvas)]
-        journal.clear()
-        journal.claim(outputs_of(job.truth is not None, self.config.save_faces))
-        if job.truth is not None and not (folder / TRUTH).is_file():
-            write_truth(folder, _read(job, self.config.generator.height).truth)
-        if not journal.finished:
-            log.info("%s: going on after %d views", folder, len(journal.entries))
-            return [Run(journal, job.prompt, job.directed)]
-        if journal.shown:
+    def _begun(self, request: Request, folder: Path, captioned: bool, held: ExitStack) -> list[Run]:
+        """The run of a request; none where all is painted and shown."""
+        run = self.generator.begin(request, folder, held, self.overwrite, self.config.save_faces, captioned)
+        if run.journal.shown:
             log.info("%s: painted already with these settings (--overwrite paints it again)", folder / "result.png")
-        else:
-            show(journal, journal.canvas())
-        return []
+            return []
+        if run.start is None and not run.journal.finished:
+            log.info("%s: going on after %d %s", folder, len(run.journal.entries), run.journal.kind)
+        return [run]
 
-    def paint(self, runs: Sequence[Run]) -> None:
-        """Paints what is left of runs, side by side, and writes their results."""
-        if not runs:
-            return
-        name = runs[0].journal.folder.name if len(runs) == 1 else f"{len(runs)} panoramas"
-        with progress_bars(name) as listener:
-            canvases = self.generator.paint(runs, listener)
-        for run, canvas in zip(runs, canvases, strict=True):
-            show(run.journal, canvas)
-
-    def _provenance(self) -> dict[str, Any]:
-        """What the pixels may depend on besides the request.
-
-        No time, and not whether files of the program are changed: a repeated run writes the same bytes.
-        """
-        told = {key: value for key, value in provenance(self.device.type).items() if key not in ("time", "command")}
-        return told | {"git": {"commit": told["git"]["commit"]}}
+    def _paint(self, runs: Sequence[Run]) -> None:
+        if runs:
+            name = runs[0].journal.folder.name if len(runs) == 1 else f"{len(runs)} panoramas"
+            with self.bars(name) as listener:
+                self.generator.make(runs, listener)
 
 
-def show(journal: Journal, canvas: Canvas) -> None:
-    """Writes the results of a run, and notes that they are those of its recorded views."""
-    prompt = str(journal.request.get("prompt", ""))
-    write_results(journal.folder, canvas, prompt, journal.photo_camera(), journal.has_faces)
-    journal.finished = canvas.unknown_pixels == 0
-    journal.settle()
-    log.info("wrote %s (look around in %s)", journal.folder / "result.png", journal.folder / "viewer.html")
-
-
-def edit_run(folder: Path, undo: int | None, repaint: str | None) -> int:
-    """Takes views of a run back, or paints a direction anew, with the settings in its journal.
+def edit_run(folder: Path, undo: int | None, repaint: str | None, bars: Bars = silent) -> int:
+    """Take views of a run back, or paint a direction anew, with the settings in its journal.
 
     What a killed process began with the same words is completed, not done twice.
     """
     at = None if repaint is None else DirectedPrompt.parse(repaint, "--repaint")
     folder = find_run(folder)
     with exclusive(folder):
-        journal = Journal.open(folder)
+        journal = open_views(folder)
         if not journal.begun:
             raise UserError(f"{folder}: this run has not begun yet; give the command that paints it again")
         journal.clear()
@@ -231,36 +233,40 @@ def edit_run(folder: Path, undo: int | None, repaint: str | None) -> int:
         elif at is None:
             canvas = journal.undo(undo)
         else:
-            canvas = _repainted(journal, at)
+            with bars(folder.name) as listener:
+                canvas = _generator_of(journal).repaint(journal, at, listener)
         if canvas.unknown_pixels:
             log.info("%s: %d views left, %d pixels unknown", folder, len(journal.entries), canvas.unknown_pixels)
-        show(journal, canvas)
+        show_canvas(journal, canvas)
     return 0
 
 
-def _under_way(journal: Journal, command: str) -> bool:
+def _under_way(journal: ViewJournal, command: str) -> bool:
     """Whether a change by the same command is recorded, and its results may not be written yet."""
     edit = journal.edit
     return edit is not None and edit.command == command and (edit.view is None or journal.has(edit.view))
 
 
-def _repainted(journal: Journal, at: DirectedPrompt) -> Canvas:
-    request, path = journal.request, journal.folder / JOURNAL
-    settings = {key: request[key] for key in (*MODEL, "generator") if key in request}
-    painter = Painter(
-        build_config(LoadedConfig(settings, {"": str(path)}), InferenceConfig), Processes.start("auto").device
-    )
-    if request.get("weights") not in (None, painter.weights):
+def _generator_of(journal: ViewJournal) -> Generator:
+    """The generator that made a run. Raises UserError where the model is another one now."""
+    asked, path = journal.asked, journal.folder / JOURNAL
+    generator = Generator(asked.model, alone=asked.request.method)
+    if journal.version < VERSION:  # its settings are of all methods
+        known = {one.name for one in fields(generator.method.settings_class)}
+        settings = {key: value for key, value in asked.request.settings.items() if key in known}
+        journal.asked = replace(asked, request=replace(asked.request, settings=settings))
+    section = LoadedConfig(journal.asked.request.settings, {"": str(path)}, "settings")
+    build_config(section, generator.method.settings_class)
+    if asked.weights not in (None, generator.weights):
         raise UserError(
-            f"{path}: {painter.config.checkpoint} has other weights or settings than when this run was painted; "
+            f"{path}: {asked.model.checkpoint} has other weights or settings than when this run was painted; "
             "--repaint needs the same model"
         )
-    with progress_bars(journal.folder.name) as listener:
-        return painter.generator.repaint(journal, at, str(request.get("prompt", "")), listener)
+    return generator
 
 
 def find_run(folder: Path) -> Path:
-    """The folder itself if it holds a run, or the only run in it."""
+    """Return the folder itself if it holds a run, or the only run in it."""
     if (folder / JOURNAL).is_file():
         return folder
     runs = sorted(path.parent for path in folder.glob(f"*/{JOURNAL}"))
@@ -275,55 +281,9 @@ def find_run(folder: Path) -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises UserError where nothing can be written."""
+    """Raise UserError where nothing can be written."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return
     except OSError as error:
         raise UserError(f"out_dir: cannot write to {folder} ({error.strerror})") from error
-
-
-def _read(job: Job, height: int) -> Start:
-    try:
-        return read_start(job, height)
-    except UserError as error:
-        raise UnreadableInput(str(error)) from error
-
-
-def _matching_run(folder: Path, request: dict[str, Any]) -> Journal | None:
-    """The run in a folder, if there is one. Raises UserError if it was asked for something else."""
-    journal = check_free(folder)
-    if journal is None or (journal.version == 1 and not journal.entries):  # nothing to lose, much to note
-        return None
-    different = journal.differences(request)
-    if different:
-        raise UserError(
-            f"{folder}: holds a run with other settings ({different[0]}); choose another --inference_out_dir or "
-            "--name, or add --overwrite"
-        )
-    return journal
-
-
-@contextmanager
-def progress_bars(name: str) -> Iterator[Listener]:
-    """One bar for the views of a panorama and one for the steps of the view being painted."""
-    from rich import get_console
-    from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    text, bar, count = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    columns = (text, bar, count, TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=get_console()) as progress:
-        views = progress.add_task(f"{escape(visible(name))}: views", total=None)
-        steps = progress.add_task("steps", total=None)
-        yield Listener(
-            lambda done, total: progress.update(views, completed=done, total=total),
-            lambda done, total: progress.update(steps, completed=done, total=total),
-        )

@@ -1,100 +1,37 @@
-"""Painting panoramas: the plan walked wave by wave, each view recorded; shared by command line and server."""
+"""The strategy of methods that paint views: the plan walked wave by wave, each view recorded as it is painted."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from aognet.canvas import Canvas, MaskedView, join
+from aognet.callbacks import Listener
+from aognet.canvas import Canvas, join
 from aognet.diffusion.inpaint import ViewToPaint, frame_yaw, look
-from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.generate.entries import Edit, JournalEntry, repaint_command
-from aognet.generate.inputs import DirectedPrompt, plainly, prompt_for
-from aognet.generate.journal import Journal
 from aognet.generate.recorder import Recorder
+from aognet.generate.run_files import SUFFIX
+from aognet.generate.view_journal import ViewJournal
 from aognet.geometry.camera import Camera
-from aognet.geometry.plans import MAX_SIZE, PlanConfig, make_plan
-
-
-@runtime_checkable
-class Outpainter(Protocol):
-    """A method that continues views of canvases (`aognet.methods.aognet.model.AOGNet` is one).
-
-    ``joint_waves``: the views of a panorama's wave belong together, whatever ``views_per_batch`` says.
-    """
-
-    joint_waves: bool
-
-    def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
-        """The words of a direction and the common prompt as one, which loses neither where both are long."""
-
-    def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
-        """Raises UserError for settings that `outpaint` could not paint with."""
-
-    def outpaint(
-        self,
-        views: Sequence[ViewToPaint],
-        seen: MaskedView,
-        sampler: SamplerConfig,
-        face_size: int,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Tensor:
-        """Views [views, 3, size, size] in [-1, 1]; row i depends on ``views[i]`` and not on its batch.
-
-        ``seen``: what the views show before they are painted.
-        """
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """``height``: rows of the panorama. ``views_per_batch``: how many views of a wave are denoised together.
-
-    ``feather``: how far generated pixels are drawn towards the known ones they meet, as a share of the view's height
-    (0: they are pasted as they are).
-    """
-
-    height: int = 2048
-    plan: PlanConfig = field(default_factory=PlanConfig)
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    face_size: int = 512
-    feather: float = 0.1
-    views_per_batch: int = 4
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.height < 32 or self.height > 8192:
-            raise UserError("must lie in [32, 8192]", key="height", value=self.height)
-        if not 8 <= self.face_size <= MAX_SIZE or self.face_size % 8:
-            raise UserError(f"must be a multiple of 8 in [8, {MAX_SIZE}]", key="face_size", value=self.face_size)
-        if not 0 <= self.feather <= 1:
-            raise UserError("must lie in [0, 1]", key="feather", value=self.feather)
-        if self.views_per_batch < 1:
-            raise UserError("must be at least 1", key="views_per_batch", value=self.views_per_batch)
-
-
-@dataclass(frozen=True)
-class Listener:
-    """What is told about progress: ``views(done, total)`` and, within a view, ``steps(done, total)``."""
-
-    views: Callable[[int, int], None] = lambda done, total: None
-    steps: Callable[[int, int], None] = lambda done, total: None
+from aognet.geometry.plans import PlanConfig, make_plan
+from aognet.io.value_range import Encoding
+from aognet.methods.outpainter import Outpainter, OutpaintSettings
+from aognet.request import DirectedPrompt, Request
 
 
 @dataclass(frozen=True)
 class Run:
-    """A panorama to paint: where it is recorded, its prompt, and those of single directions.
+    """A panorama to paint: where it is recorded.
 
-    ``start``: what the journal was created with, to be painted into; without it the journal's file is read.
+    ``start``: what the journal was begun with, to be painted into; without it the journal's file is read.
     """
 
-    journal: Journal
-    prompt: str
-    directed: tuple[DirectedPrompt, ...] = ()
+    journal: ViewJournal
     start: Canvas | None = None
 
 
@@ -102,7 +39,7 @@ class Run:
 class Painting:
     """A run being painted: its canvas, which is painted into, all views of its plan, and its frame (`frame_yaw`)."""
 
-    journal: Journal
+    journal: ViewJournal
     canvas: Canvas
     entries: list[JournalEntry]
     frame_yaw_degrees: float
@@ -112,35 +49,39 @@ class Painting:
         return [entry for entry in self.entries if entry.wave == number]
 
 
-class Generator:
+class Outpaint:
     """Paints panoramas with one model, in folders that can be continued, undone and repainted."""
 
-    def __init__(self, model: Outpainter, config: GeneratorConfig, device: torch.device):
+    def __init__(self, model: Outpainter, settings: OutpaintSettings, device: torch.device):
         """Raises UserError for settings that the model cannot paint with."""
-        model.check(config.plan, config.sampler)
-        self.model, self.config, self.device = model, config, device
+        model.check(settings)
+        self.model, self.settings, self.device = model, settings, device
 
     def paint(self, runs: Sequence[Run], listener: Listener) -> list[Canvas]:
-        """Paints what the plans of the runs have left, side by side; returns the finished canvases, on the CPU."""
+        """Paint what the plans of the runs have left, side by side; return the finished canvases, on the CPU.
+
+        :raises Cancelled: where the ``listener`` wants it; what is painted by then is recorded.
+        """
         paintings = [self._begin(run) for run in runs]
         total = sum(len(painting.entries) for painting in paintings)
         done = sum(min(len(one.journal.entries), len(one.entries)) for one in paintings)
-        listener.views(done, total)
+        listener.tell("views", done, total)
         with Recorder() as recorder:
             for wave in sorted({entry.wave for painting in paintings for entry in painting.entries}):
                 for batch in self._batches(paintings, wave):
                     done += self._paint_batch(batch, recorder, listener)
-                    listener.views(done, total)
+                    listener.tell("views", done, total)
                 for one in paintings:
                     recorder.paint(one.canvas, one.journal, one.wave(wave))
         return [self._with_repainted(painting) for painting in paintings]
 
     def _begin(self, run: Run) -> Painting:
         canvas, journal = run.journal.start() if run.start is None else run.start, run.journal
-        yaw = frame_yaw(journal.photo_camera(), canvas.height)
+        yaw = frame_yaw(journal.photo_camera, canvas.height)
         if journal.plan is None:
-            known, name = canvas.known[0, 0], name_of(journal)
-            journal.begin_plan(planned(self.config, known, run.prompt, run.directed, yaw, self._joined, name))
+            known, request = canvas.known[0, 0], journal.asked.request
+            plan = planned(self.settings.plan, request, known, yaw, self._joined, journal.encoding)
+            journal.begin_plan(plan)
         return Painting(journal, canvas.to(self.device), journal.plan, yaw)
 
     def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, JournalEntry]]]:
@@ -149,7 +90,7 @@ class Generator:
         inseparable = waves if self.model.joint_waves else [[view] for views in waves for view in views]
         batch: list[tuple[Painting, JournalEntry]] = []
         for views in inseparable:
-            if batch and len(batch) + len(views) > self.config.views_per_batch:
+            if batch and len(batch) + len(views) > self.settings.views_per_batch:
                 yield batch
                 batch = []
             batch = [*batch, *views]
@@ -174,74 +115,95 @@ class Generator:
             canvas = painting.journal.repeated(canvas, entry)
         return canvas
 
-    def repaint(self, journal: Journal, at: DirectedPrompt, prompt: str, listener: Listener) -> Canvas:
-        """Clears the view in a direction (never the input's own pixels) and paints it anew with another prompt."""
+    def repaint(self, journal: ViewJournal, at: DirectedPrompt, listener: Listener) -> Canvas:
+        """Clear the view in a direction (never the input's own pixels) and paint it anew with another prompt."""
         if not journal.finished:
             raise UserError(f"{journal.folder}: --repaint needs a finished run; give the command that began it again")
-        camera = Camera(
-            at.yaw, at.pitch, 0.0, self.config.plan.fov_degrees, self.config.plan.size, self.config.plan.size
-        )
+        plan, request = self.settings.plan, journal.asked.request
+        camera = Camera(at.yaw, at.pitch, 0.0, plan.fov_degrees, plan.size, plan.size)
         number = len(journal.entries)
         wave = max((entry.wave for entry in journal.entries), default=-1) + 1
-        text = self._joined(at.text, prompt) if prompt else at.text
+        text = self._joined(at.text, request.prompt) if request.prompt else at.text
         # A margin of what is there stays known inside the view: the new content has to continue it.
         erased = replace(camera, fov_degrees=camera.fov_degrees * 0.8)
-        seed = view_seed(self.config.seed, name_of(journal), number)
-        entry = JournalEntry(f"{number:03d}.png", camera, wave, text, seed, erased)
+        seed = view_seed(request.seed, request.name, number)
+        entry = JournalEntry(step_file(number, journal.encoding), camera, wave, text, seed, erased)
         canvas = journal.canvas().erase(erased, keep=journal.start().known)
         if canvas.unknown_pixels == 0:
             raise UserError(
                 f"--repaint {at.yaw:g},{at.pitch:g}: the input covers this direction wholly; nothing to paint"
             )
-        listener.views(0, 1)
-        yaw = frame_yaw(journal.photo_camera(), canvas.height)
+        listener.tell("views", 0, 1)
+        yaw = frame_yaw(journal.photo_camera, canvas.height)
         view = self._views([ViewToPaint(canvas.to(self.device), camera, text, entry.seed, yaw)], listener)[0]
         journal.begin_edit(Edit(repaint_command(at), view=entry))
         with Recorder() as recorder:
             recorder.add([(journal, entry, view)])
-        listener.views(1, 1)
+        listener.tell("views", 1, 1)
         return journal.canvas()
 
     def _joined(self, words: str, prompt: str) -> str:
-        return self.model.joined(words, prompt, self.config.sampler)
+        return self.model.joined(words, prompt, self.settings)
 
     def _views(self, views: Sequence[ViewToPaint], listener: Listener) -> Float[Tensor, "views 3 rows columns"]:
-        """Generated views joined with what is known."""
-        seen, config = look(views), self.config
-        painted = self.model.outpaint(views, seen, config.sampler, config.face_size, progress=listener.steps)
-        return join(painted, seen, config.feather)
+        """Return generated views joined with what is known."""
+        seen = look(views)
+        painted = self.model.outpaint(views, seen, self.settings, progress=listener.counting("steps"))
+        return join(painted, seen, self.settings.feather, views[0].canvas.encoding)
 
 
 def planned(
-    config: GeneratorConfig,
+    plan: PlanConfig,
+    request: Request,
     known: Bool[Tensor, "height width"],
-    prompt: str,
-    directed: Sequence[DirectedPrompt],
     yaw_degrees: float = 0.0,
-    join: Callable[[str, str], str] = plainly,
-    name: str = "",
+    join: Callable[[str, str], str] | None = None,
+    encoding: Encoding = "srgb",
 ) -> list[JournalEntry]:
-    """The views that paint what is not known, each with the prompt of its direction and a seed of its own.
+    """Return the views that paint what is not known, each with the prompt of its direction and a seed of its own.
 
-    ``yaw_degrees``: of the frame they are planned in. ``name``: of the panorama, whose noise is its own.
+    ``yaw_degrees``: of the frame they are planned in. ``join``: makes one of the words of a direction and the prompt.
     """
-    steps = make_plan(config.plan, known, yaw_degrees).steps
-    prompts = [prompt_for(step.camera, prompt, directed, join) for step in steps]
+    steps = make_plan(plan, known, yaw_degrees).steps
+    prompts = [prompt_for(step.camera, request.prompt, request.prompts_at, join or plainly) for step in steps]
     return [
-        JournalEntry(f"{number:03d}.png", step.camera, step.wave, text, view_seed(config.seed, name, number))
+        JournalEntry(
+            step_file(number, encoding), step.camera, step.wave, text, view_seed(request.seed, request.name, number)
+        )
         for number, (step, text) in enumerate(zip(steps, prompts, strict=True))
     ]
 
 
-def name_of(journal: Journal) -> str:
-    """The name that a run's panorama was asked for by, wherever its folder is now."""
-    return str(journal.request.get("name", ""))
+def step_file(number: int, encoding: Encoding) -> str:
+    """Return the name of the file of a run's view."""
+    return f"{number:03d}{SUFFIX[encoding]}"
 
 
 def view_seed(seed: int, name: str, number: int) -> int:
-    """The seed, of 63 bits, of a panorama's view: its own for every seed, name and number.
+    """Return the seed, of 63 bits, of a panorama's view: its own for every seed, name and number.
 
     What is painted together with a view, where and when does not change it.
     """
     words = f"{seed} {number} {name}".encode(errors="surrogatepass")
     return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest()) >> 1
+
+
+def plainly(words: str, prompt: str) -> str:
+    """The words of a direction, followed by the common prompt."""
+    return f"{words}, {prompt}"
+
+
+def prompt_for(
+    camera: Camera,
+    prompt: str,
+    directed: Sequence[DirectedPrompt],
+    join: Callable[[str, str], str] = plainly,
+    reach_degrees: float = 45.0,
+) -> str:
+    """The prompt of a view: that of the nearest direction within reach, joined with the common one."""
+    near = [(float(camera.forward @ Camera(at.yaw, at.pitch).forward), at) for at in directed]
+    near = [(cosine, at) for cosine, at in near if cosine >= math.cos(math.radians(reach_degrees)) - 1e-9]
+    if not near:
+        return prompt
+    text = max(near, key=lambda pair: pair[0])[1].text
+    return join(text, prompt) if prompt else text

@@ -1,8 +1,7 @@
-"""Photographs with poses, as files have them."""
+"""Photographs of files as images with cameras."""
 
 import logging
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Float
@@ -13,6 +12,8 @@ from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.io.exif import Exif
 from aognet.io.images import load
+from aognet.io.value_range import Encoding, bounded_
+from aognet.request import Photo
 
 log = logging.getLogger(__name__)
 
@@ -20,44 +21,15 @@ log = logging.getLogger(__name__)
 MAX_PHOTO_DENSITY = 2.0
 
 
-@dataclass(frozen=True)
-class Pose:
-    """Where a photograph looks, in degrees. ``fov`` null: from the EXIF focal length, or 90 without one."""
-
-    yaw: float = 0.0
-    pitch: float = 0.0
-    roll: float = 0.0
-    fov: float | None = None
-
-    def __post_init__(self) -> None:
-        try:
-            self.camera(1, 1, 90.0)
-        except UserError as error:
-            key = error.key.removesuffix("_degrees")
-            raise UserError(*error.args, key=key, value=error.value) from error
-
-    def camera(self, width: int, height: int, default_fov: float) -> Camera:
-        """The camera of a photograph of ``width`` x ``height`` pixels."""
-        fov = default_fov if self.fov is None else self.fov
-        return Camera(self.yaw, self.pitch, self.roll, fov, width, height)
-
-
-@dataclass(frozen=True)
-class PhotoConfig(Pose):
-    """A photograph and its pose."""
-
-    image: str = "???"
-
-
 def read_photo(
-    photo: PhotoConfig, height: int
+    photo: Photo, height: int, encoding: Encoding = "srgb"
 ) -> tuple[Float[Tensor, "1 3 rows columns"], Camera, Float[Tensor, "1 1 rows columns"] | None]:
     """A photograph, no finer than a panorama of ``height`` rows can show, its camera, and how opaque it is.
 
     Opacity in [0, 1], None where all is opaque. Raises UserError naming the file: also for a panorama.
     """
     path = Path(photo.image)
-    loaded = load(path)
+    loaded = load(path, encoding)
     if loaded.area is not None:
         how = "inputs.panoramas or --panorama" if loaded.area.whole else "--panorama"
         raise UserError(f"{path}: is {loaded.area}, as its GPano metadata says, and no photograph: give it with {how}")
@@ -72,20 +44,22 @@ def read_photo(
     shrink = height / math.pi * MAX_PHOTO_DENSITY / camera.focal_pixels
     if shrink < 1:
         size = (max(round(rows * shrink), 1), max(round(columns * shrink), 1))
-        image, opacity = _shrunk(image, opacity, size)
+        image, opacity = _shrunk(image, opacity, size, encoding)
         camera = camera.sized(size[1], size[0])
     return image, camera, opacity
 
 
-def _shrunk(image: Tensor, opacity: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+def _shrunk(
+    image: Tensor, opacity: Tensor | None, size: tuple[int, int], encoding: Encoding
+) -> tuple[Tensor, Tensor | None]:
     """Both in another size, colours weighed by opacity: those of transparent pixels show nowhere."""
     if opacity is None:
-        return functional.interpolate(image, size=size, mode="bicubic", antialias=True).clamp_(-1, 1), None
+        return bounded_(functional.interpolate(image, size=size, mode="bicubic", antialias=True), encoding), None
     colours, opacity = (
         functional.interpolate(part, size=size, mode="bicubic", antialias=True)
         for part in (image.mul_(opacity), opacity)
     )
-    return (colours / opacity.clamp_min(1e-3)).clamp_(-1, 1), opacity.clamp(0, 1)
+    return bounded_(colours / opacity.clamp_min(1e-3), encoding), opacity.clamp(0, 1)
 
 
 def exif_fov(exif: Exif, columns: int, rows: int, path: Path) -> float:

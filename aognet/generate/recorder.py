@@ -11,12 +11,12 @@ from torch import Tensor
 
 from aognet.canvas import Canvas
 from aognet.generate.entries import JournalEntry
-from aognet.generate.journal import Journal
-from aognet.io.images import from_uint8, to_uint8
+from aognet.generate.pixels import packed, unpacked
+from aognet.generate.view_journal import ViewJournal
 
 MAX_PENDING = 2  # batches; views wait in memory no longer than this
 
-Painted = tuple[Journal, JournalEntry, Float[Tensor, "3 rows columns"]]
+Painted = tuple[ViewJournal, JournalEntry, Float[Tensor, "3 rows columns"]]
 
 
 class Recorder:
@@ -38,33 +38,31 @@ class Recorder:
     def add(self, painted: Sequence[Painted]) -> None:
         """Records views painted together, of each journal all or none. Raises what went wrong with earlier ones."""
         self._wait(MAX_PENDING - 1)
-        levels = to_uint8(torch.stack([view for _, _, view in painted]))
-        for (journal, entry, _), view in zip(painted, levels, strict=True):
+        kept = packed(torch.stack([view for _, _, view in painted]), painted[0][0].encoding)
+        for (journal, entry, _), view in zip(painted, kept, strict=True):
             self._views[id(journal), entry.file] = view
-        self._pending.append(
-            self._pool.submit(self._write, [(journal, entry) for journal, entry, _ in painted], levels)
-        )
+        self._pending.append(self._pool.submit(self._write, [(journal, entry) for journal, entry, _ in painted], kept))
 
-    def paint(self, canvas: Canvas, journal: Journal, entries: Sequence[JournalEntry]) -> None:
-        """Paints views into a canvas, in the 256 levels that their files keep, recorded by now or earlier."""
+    def paint(self, canvas: Canvas, journal: ViewJournal, entries: Sequence[JournalEntry]) -> None:
+        """Paint views into a canvas, with the values that their files keep, recorded by now or earlier."""
         for entry in entries:
             view = self._views.pop((id(journal), entry.file), None)
-            values = journal.view(entry).to(canvas.pixels) if view is None else from_uint8(view)[None]
+            values = journal.view(entry).to(canvas.pixels) if view is None else unpacked(view, canvas.encoding)[None]
             canvas.paint_(values, entry.camera)
 
     def _wait(self, most: int) -> None:
         while len(self._pending) > most:
             self._pending.pop(0).result()
 
-    def _write(self, named: Sequence[tuple[Journal, JournalEntry]], levels: Tensor) -> None:
+    def _write(self, named: Sequence[tuple[ViewJournal, JournalEntry]], kept: Tensor) -> None:
         if self._broken:  # a view that was lost has no followers: a run goes on from where it ends
             return
         try:
             # Nothing here may be arithmetic of torch: its threads would slow down those of the networks.
-            levels = levels.cpu()
+            kept = kept.cpu()
             for _, group in groupby(enumerate(named), key=lambda item: id(item[1][0])):
                 rows, members = zip(*group, strict=True)
-                members[0][0].add([levels[row] for row in rows], [entry for _, entry in members])
+                members[0][0].add([kept[row] for row in rows], [entry for _, entry in members])
         except BaseException:
             self._broken = True
             raise

@@ -12,20 +12,45 @@ from pathlib import Path
 from aognet.errors import UserError
 from aognet.geometry.cubemap import FACES
 from aognet.io.files import clear_unfinished
+from aognet.io.value_range import Encoding
 
-JOURNAL, INPUT, TRUTH = "run.json", "input.png", "gt.png"
+JOURNAL = "run.json"
 RESULTS = ("result.png", "viewer.html", "prompt.txt")
-FACE_FILES = tuple(f"faces/{name}.png" for name in FACES)
-OUTPUTS = (INPUT, TRUTH, *RESULTS, *FACE_FILES)
-"""What a run may write besides its journal and its steps."""
+LIGHT_RESULT = "result.exr"
 FOLDERS = ("steps", "faces")
-STEP = re.compile(r"\d+\.png")
+STEP = re.compile(r"\d+\.(png|exr|safetensors)")
 Owns = Callable[[str], bool]
 
 
-def outputs_of(truth: bool, faces: bool) -> tuple[str, ...]:
-    """What a run writes, with and without a ground truth and the faces of its cubemap."""
-    return (INPUT, *([TRUTH] if truth else []), *RESULTS, *(FACE_FILES if faces else ()))
+def input_file(encoding: Encoding) -> str:
+    """Return the name of what a run started from."""
+    return f"input{SUFFIX[encoding]}"
+
+
+def truth_file(encoding: Encoding) -> str:
+    """Return the name of the ground truth of a run."""
+    return f"gt{SUFFIX[encoding]}"
+
+
+def face_files(encoding: Encoding) -> tuple[str, ...]:
+    """Return the names of the faces of a run's cubemap."""
+    return tuple(f"faces/{name}{SUFFIX[encoding]}" for name in FACES)
+
+
+def outputs_of(encoding: Encoding, truth: bool, faces: bool) -> tuple[str, ...]:
+    """Return what a run writes, with and without a ground truth and the faces of its cubemap."""
+    return (
+        input_file(encoding),
+        *([truth_file(encoding)] if truth else []),
+        *([LIGHT_RESULT] if encoding == "linear" else []),
+        *RESULTS,
+        *(face_files(encoding) if faces else ()),
+    )
+
+
+SUFFIX: dict[Encoding, str] = {"srgb": ".png", "linear": ".exr"}
+OUTPUTS = tuple(dict.fromkeys((*outputs_of("srgb", True, True), *outputs_of("linear", True, True))))
+"""What a run may write besides its journal and its steps."""
 
 
 def files_there(folder: Path) -> Iterator[str]:
@@ -94,7 +119,7 @@ def clear(folder: Path, leave: Owns) -> None:
                 (folder / name).unlink(missing_ok=True)
             except OSError as error:
                 raise UserError(f"{folder / name}: cannot be removed ({error.strerror})") from error
-    if not leave(FACE_FILES[0]):
+    if not any(leave(name) for name in OUTPUTS if name.startswith("faces/")):
         with suppress(OSError):  # not empty, or not there
             (folder / "faces").rmdir()
 

@@ -14,23 +14,24 @@ from aognet.geometry.sphere import rotation, sample
 from aognet.io.images import Loaded, check_shape, check_whole, load, resize_panorama
 from aognet.io.masks import read_mask
 from aognet.io.photosphere import SphereArea
+from aognet.io.value_range import Encoding, bounded
 
 WHOLE = SphereArea()
 # A pixel counts as known if more than half of it is opaque; colours are weighed by opacity, so no hidden ones show.
 OPAQUE = 0.5
 
 
-def read_panorama(path: Path, height: int) -> Canvas:
+def read_panorama(path: Path, height: int, encoding: Encoding = "srgb") -> Canvas:
     """A panorama of ``height`` rows with a level horizon, known where it is not transparent.
 
     Raises UserError as `aognet.io.images.load_panorama`.
     """
-    loaded = load(path)
+    loaded = load(path, encoding)
     check_whole(loaded.area, str(path))
-    return _canvas(loaded, path, height)
+    return _canvas(loaded, path, height, encoding)
 
 
-def read_partial(path: Path, mask_path: Path | None, height: int) -> Canvas:
+def read_partial(path: Path, mask_path: Path | None, height: int, encoding: Encoding = "srgb") -> Canvas:
     """A panorama to complete: known where it is opaque, where GPano places it, and where the mask is black.
 
     Its horizon is made level, as GPano says how it is tilted. A mask as large as the file belongs to its pixels, any
@@ -38,8 +39,8 @@ def read_partial(path: Path, mask_path: Path | None, height: int) -> Canvas:
 
     Raises UserError naming the file, also where nothing is to be painted or nothing would be kept.
     """
-    loaded = load(path)
-    canvas, shown = _canvas(loaded, path, height), loaded.image.shape[-2:]
+    loaded = load(path, encoding)
+    canvas, shown = _canvas(loaded, path, height, encoding), loaded.image.shape[-2:]
     area, known = loaded.area or WHOLE, canvas.known
     del loaded  # a mask may be as large
     if not known.any():
@@ -53,14 +54,14 @@ def read_partial(path: Path, mask_path: Path | None, height: int) -> Canvas:
         raise UserError(f"{mask_path}: is black throughout, so nothing is to be painted: white is painted")
     if not known.any():
         raise UserError(f"{mask_path}: leaves nothing of {path.name}, for white is painted")
-    return Canvas.of(canvas.image, known)
+    return Canvas.of(canvas.image, known, encoding)
 
 
-def _canvas(loaded: Loaded, path: Path, height: int) -> Canvas:
+def _canvas(loaded: Loaded, path: Path, height: int, encoding: Encoding) -> Canvas:
     area, size = loaded.area or WHOLE, loaded.image.shape[-2:]
     if loaded.opacity is None and area.whole:
         check_shape(*size, str(path))
-        return Canvas.of(_level(resize_panorama(loaded.image[None], height), area))
+        return Canvas.of(_level(resize_panorama(loaded.image[None], height), area), encoding=encoding)
     if area.whole:
         check_shape(*size, str(path))
     opacity = torch.ones(1, *size) if loaded.weight is None else loaded.weight
@@ -69,7 +70,7 @@ def _canvas(loaded: Loaded, path: Path, height: int) -> Canvas:
         _level(resize_panorama(part, height) if area.whole else _placed(part, area, height), area)
         for part in (loaded.image.mul_(opacity)[None], opacity[None])
     )
-    return Canvas.of((colours / opacity.clamp_min(1e-3)).clamp(-1, 1), opacity > OPAQUE)
+    return Canvas.of(bounded(colours / opacity.clamp_min(1e-3), encoding), opacity > OPAQUE, encoding)
 
 
 def _mask(path: Path, shown: torch.Size, area: SphereArea, height: int) -> Bool[Tensor, "1 1 height width"]:

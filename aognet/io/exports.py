@@ -14,13 +14,13 @@ from aognet.io.hdr import MAX_PIXELS
 from aognet.io.panorama_files import (
     AS_READ,
     WRITTEN_SUFFIXES,
-    Encoding,
     encoding_of,
     picture,
     write_faces,
     write_panorama,
 )
 from aognet.io.tonemap import ToneMap
+from aognet.io.value_range import Encoding
 from aognet.io.viewer import write_viewer
 
 PAGE = ".html"

@@ -20,7 +20,9 @@ from aognet.io.files import PNG, is_file, write_atomically
 from aognet.io.formats import LIGHT_SUFFIXES
 from aognet.io.hdr import MAX_PIXELS, Light, read_layers
 from aognet.io.photosphere import SphereArea
-from aognet.io.tonemap import tone_map
+from aognet.io.srgb import decode_srgb
+from aognet.io.tonemap import clean, tone_map
+from aognet.io.value_range import Encoding
 
 CACHED_VALUES = 2**18  # as many as a core's cache holds
 
@@ -29,8 +31,8 @@ CACHED_VALUES = 2**18  # as many as a core's cache holds
 class Loaded:
     """An image file in floats.
 
-    ``image`` is in [-1, 1]. ``opacity`` is in [0, 1], or None if all is opaque. Besides: what the camera wrote, and the
-    part of a sphere that the file says it shows, or None.
+    ``image`` is in the range of its encoding (`aognet.io.value_range`). ``opacity`` is in [0, 1], or None if all is
+    opaque. Besides: what the camera wrote, and the part of a sphere that the file says it shows, or None.
     """
 
     image: Float[Tensor, "3 height width"]
@@ -44,10 +46,11 @@ class Loaded:
         return None if self.opacity is None else self.opacity * (self.opacity >= 0.5)
 
 
-def load(path: Path) -> Loaded:
-    """Load an image (`aognet.io.formats`), upright, in sRGB (`aognet.io.decoding.decode_file`).
+def load(path: Path, encoding: Encoding = "srgb") -> Loaded:
+    """Load an image (`aognet.io.formats`), upright, in the primaries of sRGB (`aognet.io.decoding.decode_file`).
 
-    EXR and HDR files contain linear light; they are tone-mapped (`aognet.io.tonemap.tone_map`).
+    EXR and HDR files contain linear light. It is tone-mapped for ``srgb`` (`aognet.io.tonemap.tone_map`) and stays as
+    it is for ``linear``; other files become linear light by the sRGB curve.
 
     :raises UserError: naming the file.
     """
@@ -55,10 +58,13 @@ def load(path: Path) -> Loaded:
     if not is_file(path):
         raise UserError(f"{path}: no such image file")
     if path.suffix.lower() in LIGHT_SUFFIXES:
-        return _shown(read_layers(path, MAX_PIXELS))
+        return _light(read_layers(path, MAX_PIXELS), encoding)
     picture = decode_file(path, str(path))
     opacity = None if picture.alpha is None else _floats(picture.alpha, 1).add_(1).div_(2)
-    return Loaded(_floats(picture.levels, 3), opacity, picture.exif, picture.area)
+    image = _floats(picture.levels, 3)
+    if encoding == "linear":
+        image = torch.from_numpy(decode_srgb(image.add_(1).div_(2).numpy()))
+    return Loaded(image, opacity, picture.exif, picture.area)
 
 
 def load_image(path: Path) -> Float[Tensor, "3 height width"]:
@@ -66,12 +72,17 @@ def load_image(path: Path) -> Float[Tensor, "3 height width"]:
     return load(path).image
 
 
-def _shown(light: Light) -> Loaded:
-    """Tone-map linear light as float32. Transparent pixels do not count in the measurement and leave no dark edge."""
+def _light(light: Light, encoding: Encoding) -> Loaded:
+    """Return light as float32, tone-mapped for sRGB.
+
+    Transparent pixels do not count in the measurement and leave no dark edge.
+    """
     colours, opacity = light.colours.astype(np.float32, copy=False), None
     if light.opacity is not None:
         colours = colours / np.maximum(light.opacity, 0.5)
         opacity = torch.from_numpy(light.opacity.astype(np.float32)).permute(2, 0, 1)
+    if encoding == "linear":
+        return Loaded(torch.from_numpy(clean(colours)).permute(2, 0, 1), opacity)
     return Loaded(torch.from_numpy(tone_map(colours)).permute(2, 0, 1).mul(2).sub_(1), opacity)
 
 

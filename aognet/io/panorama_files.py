@@ -6,11 +6,10 @@ in [0, inf), where 1 is white. The suffix of a file says which of the two it hol
 
 import logging
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -20,14 +19,22 @@ from aognet.io.files import write_atomically
 from aognet.io.formats import LIGHT_SUFFIXES
 from aognet.io.gpano import save_panorama
 from aognet.io.hdr import MAX_PIXELS, read_radiance, write_exr
-from aognet.io.images import check_shape, check_whole, jpeg_bytes, load, merged, png_bytes, resize_panorama
+from aognet.io.images import (
+    CACHED_VALUES,
+    check_shape,
+    check_whole,
+    jpeg_bytes,
+    load,
+    merged,
+    png_bytes,
+    resize_panorama,
+)
 from aognet.io.rgbe import write_rgbe
 from aognet.io.srgb import decode_srgb
 from aognet.io.tonemap import ToneMap, clean, tone_map
+from aognet.io.value_range import Encoding
 
 log = logging.getLogger(__name__)
-
-Encoding = Literal["srgb", "linear"]
 WRITTEN_SUFFIXES = (".png", ".jpg", ".jpeg", *LIGHT_SUFFIXES)
 """Of the files that are written here, in small letters."""
 AS_READ = ToneMap()
@@ -93,9 +100,9 @@ def write_panorama(
         raise UserError(f"{path}: a panorama must be twice as wide as high, got {width}x{height}")
     image = encoded(image, encoding, encoding_of(path), tone)
     if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-        save_panorama(merged(_levels(image)), path, description=description)
+        save_panorama(merged(display_levels(image)), path, description=description)
     else:
-        _write(image, path)
+        write_image(image, path)
 
 
 def write_faces(
@@ -115,16 +122,16 @@ def write_faces(
     paths = [folder / f"{name}{suffix}" for name in FACES]
     image = encoded(image, encoding, encoding_of(paths[0]), tone)
     for path, face in zip(paths, faces_of(image[None], size or image.shape[-2] // 2)[0], strict=True):
-        _write(face, path)
+        write_image(face, path)
 
 
-def _write(image: Float[Tensor, "3 height width"], path: Path) -> None:
-    """An image in the encoding of its file, without metadata."""
+def write_image(image: Float[Tensor, "3 height width"], path: Path) -> None:
+    """Write an image that is in the encoding of its file already, without metadata, atomically."""
     suffix = path.suffix.lower()
     if suffix not in WRITTEN_SUFFIXES:
         raise UserError(f"{path}: images are written as {', '.join(WRITTEN_SUFFIXES)}, got {suffix or 'no suffix'!r}")
     if suffix not in LIGHT_SUFFIXES:
-        picture = merged(_levels(image))
+        picture = merged(display_levels(image))
         write_atomically(path, png_bytes(picture) if suffix == ".png" else jpeg_bytes(picture))
         return
     light = clean(image.detach().float().cpu().permute(1, 2, 0).numpy())
@@ -136,9 +143,14 @@ def _write(image: Float[Tensor, "3 height width"], path: Path) -> None:
 
 def picture(image: Float[Tensor, "3 height width"], encoding: Encoding, tone: ToneMap = AS_READ) -> Image.Image:
     """An image as a Pillow image of 8 bits a channel, in sRGB."""
-    return merged(_levels(encoded(image, encoding, "srgb", tone)))
+    return merged(display_levels(encoded(image, encoding, "srgb", tone)))
 
 
-def _levels(image: Float[Tensor, "3 height width"]) -> Tensor:
-    """Display values as bytes; those outside [0, 1] are clipped."""
-    return image.detach().float().clamp(0, 1).mul_(255).round_().to(torch.uint8)
+def display_levels(image: Float[Tensor, "3 rows columns"]) -> UInt8[Tensor, "3 rows columns"]:
+    """Return display values in [0, 1] as the bytes of a file, on the CPU; those outside are clipped."""
+    levels = torch.empty(image.shape, dtype=torch.uint8)
+    # A few rows at a time: fresh memory for whole panoramas takes longer than the arithmetic.
+    few = max(CACHED_VALUES * image.shape[-2] // max(image.numel(), 1), 1)
+    for some, bytes_ in zip(image.detach().split(few, -2), levels.split(few, -2), strict=True):
+        bytes_.copy_(some.float().clamp(0, 1).mul_(255).round_())
+    return levels

@@ -16,6 +16,7 @@ from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.geometry.camera import Camera
 from aognet.methods.aognet.model import AOGNet
+from aognet.methods.aognet.settings import Settings
 from aognet.nn.component import Component
 from tests.tiny import tiny_streams
 
@@ -27,7 +28,7 @@ def painted(model: AOGNet) -> Tensor:
     torch.manual_seed(0)
     canvas = Canvas.empty(32).paint(torch.rand(1, 3, 32, 32) * 2 - 1, Camera(width=32, height=32))
     views = [ViewToPaint(canvas, Camera(yaw, width=32, height=32), "a barn", 3) for yaw in (50.0, 160.0)]
-    return model.outpaint(views, look(views), SamplerConfig(steps=3), 16)
+    return model.outpaint(views, look(views), Settings(sampler=SamplerConfig(steps=3), face_size=16))
 
 
 @pytest.mark.parametrize("option", ["channels_last", "save_memory"])

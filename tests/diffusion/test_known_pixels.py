@@ -20,6 +20,7 @@ from aognet.geometry.cubemap import face_cameras
 from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
 from aognet.methods.aognet.model import AOGNet
+from aognet.methods.aognet.settings import Settings
 from aognet.methods.cubediff.model import CubeDiff
 from tests.tiny import tiny_components
 
@@ -125,7 +126,7 @@ def test_training_encodes_what_painting_encodes(way: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(Canvas, "faces", lambda canvas, *size: MaskedView(batch.faces, batch.faces_known))
     views, sampler = views_of(method), SamplerConfig(steps=1, guidance=1.0)
     truth = batch.faces if method is CubeDiff else batch.view
-    model.outpaint(views, MaskedView(truth * batch.known, batch.known), sampler, FACE)
+    model.outpaint(views, MaskedView(truth * batch.known, batch.known), Settings(sampler=sampler, face_size=FACE))
     assert torch.equal(conditions[0][2].mask, conditions[1][2].mask)
     # Latents of what is known are drawn; the target's are not.
     shown = [given[0] for given, _, _ in encoded if len(given) > 1 and given[1] is not None]

@@ -15,9 +15,11 @@ from aognet.diffusion import texts
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
-from aognet.generate.inputs import DirectedPrompt, prompt_for
+from aognet.generate.outpaint import prompt_for
 from aognet.geometry.camera import Camera
+from aognet.methods.aognet.settings import Settings
 from aognet.methods.cubediff.model import CubeDiff
+from aognet.request import DirectedPrompt
 from tests.methods.test_cubediff import FOV, batch_of
 from tests.methods.test_cubediff import SIZE as FACE
 from tests.tiny import tiny_components, tiny_streams, tiny_tokenizer
@@ -106,7 +108,7 @@ def paint(model: Any, prompts: list[str], **options: Any) -> Tensor:
     else:
         cameras = [Camera(40.0 * number, width=32, height=32) for number in range(len(prompts))]
     views = views_of(prompts, cameras)
-    painted = model.outpaint(views, look(views), replace(SAMPLER, **options), 16)
+    painted = model.outpaint(views, look(views), Settings(sampler=replace(SAMPLER, **options), face_size=16))
     return painted.unflatten(0, (-1, 6)) if isinstance(model, CubeDiff) else painted
 
 

@@ -27,6 +27,7 @@ from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.io.captions import save_captions
 from aognet.methods.aognet.model import AOGNet
+from aognet.methods.aognet.settings import Settings
 from aognet.training.trainable import Trainable
 from misc.assemble_embedded import main as assemble
 from tests.tiny import tiny_streams
@@ -159,7 +160,7 @@ def test_the_folders_make_an_aognet_that_trains_and_paints(stages: Stages, tmp_p
     loaded = AOGNet.from_pretrained(tmp_path / "streams")
     camera = Camera(width=32, height=32)
     views = [ViewToPaint(Canvas.empty(32), camera, TEXTS[0], 0)]
-    view = loaded.outpaint(views, look(views), SamplerConfig(steps=2), face_size=8)
+    view = loaded.outpaint(views, look(views), Settings(sampler=SamplerConfig(steps=2), face_size=8))
     assert view.shape == (1, 3, 32, 32) and view.isfinite().all()
 
 

@@ -2,22 +2,39 @@
 
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from aognet.canvas import MaskedView
+from aognet.callbacks import Listener
+from aognet.canvas import Canvas, MaskedView
 from aognet.diffusion.inpaint import ViewToPaint
 from aognet.diffusion.sampling.noise import generators
 from aognet.diffusion.sampling.sampler import SamplerConfig
-from aognet.generate.outpaint import Generator, GeneratorConfig, Listener
-from aognet.geometry.camera import positions_of
+from aognet.generate.asked import Asked, ModelConfig
+from aognet.generate.outpaint import Outpaint
+from aognet.generate.view_journal import ViewJournal, check_free
+from aognet.geometry.camera import Camera, positions_of
 from aognet.geometry.plans import PlanConfig
+from aognet.methods.outpainter import OutpaintSettings
+from aognet.request import Request
 
-CONFIG = GeneratorConfig(
-    height=64, plan=PlanConfig(size=32), sampler=SamplerConfig(steps=2), face_size=16, views_per_batch=1
-)
+HEIGHT = 64
+SETTINGS = OutpaintSettings(plan=PlanConfig(size=32), sampler=SamplerConfig(steps=2), views_per_batch=1)
 QUIET = Listener()
+
+
+def begin(folder: Path, start: Canvas, camera: Camera | None = None, faces: bool = False, **asked: Any) -> ViewJournal:
+    """The journal of a new run. ``asked``: what its request says."""
+    request = Request(
+        **{"prompt": "a room", "name": "room", "height": start.height, "settings": asdict(SETTINGS), **asked}
+    )
+    journal = ViewJournal(folder, Asked(request, ModelConfig("painter"), "weights", {}, camera=camera), start.encoding)
+    journal.begin(start, check_free(folder), faces=faces)
+    return journal
 
 
 class Painter:
@@ -29,16 +46,17 @@ class Painter:
         self.stop_at, self.painted = stop_at, 0
         self.prompts: list[str] = []
 
-    def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
+    def joined(self, words: str, prompt: str, settings: OutpaintSettings) -> str:
         return f"{words}, {prompt}"
 
-    def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
+    def check(self, settings: OutpaintSettings) -> None:
         """Paints with any."""
 
     def outpaint(
-        self, views: Sequence[ViewToPaint], seen: MaskedView, sampler: SamplerConfig, face_size: int,
+        self, views: Sequence[ViewToPaint], seen: MaskedView, settings: OutpaintSettings,
         progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:  # fmt: skip
+        sampler = settings.sampler
         if self.painted == self.stop_at:
             raise KeyboardInterrupt
         self.painted += len(views)
@@ -52,8 +70,9 @@ class Painter:
         return torch.stack(painted)
 
 
-def generator(stop_at: int | None = None, config: GeneratorConfig = CONFIG) -> Generator:
-    return Generator(Painter(stop_at), config, torch.device("cpu"))
+def outpaint(stop_at: int | None = None, settings: OutpaintSettings = SETTINGS) -> Outpaint:
+    """The strategy with the painter as its model."""
+    return Outpaint(Painter(stop_at), settings, torch.device("cpu"))
 
 
 def smooth_photo(rows: int = 60, columns: int = 80) -> Tensor:

@@ -1,6 +1,6 @@
 """A photograph may lie anywhere round about: what is painted turns with it, as the panorama it belongs to does."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,38 +12,40 @@ from aognet.diffusion.backbone import BackboneConfig
 from aognet.diffusion.inpaint import frame_yaw
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.generate import outpaint
-from aognet.generate.inputs import DirectedPrompt
-from aognet.generate.journal import Journal
-from aognet.generate.outpaint import Generator, GeneratorConfig, Run, planned
+from aognet.generate.outpaint import Outpaint, Run, planned
+from aognet.generate.view_journal import ViewJournal, open_views
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import PlanConfig
+from aognet.methods.aognet.settings import Settings
 from aognet.methods.cubediff.model import CubeDiff
+from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.pretrained import load_method
-from tests.generate.painter import QUIET, smooth_photo
+from aognet.request import DirectedPrompt, Request
+from tests.generate.painter import QUIET, begin, smooth_photo
 
 HEIGHT, COLUMNS = 64, 27
 TURN = COLUMNS * 180 / HEIGHT
 PHOTO = Camera(pitch_degrees=8.0, fov_degrees=80.0, width=80, height=60)
 CONFIGS = {
-    "aognet": GeneratorConfig(HEIGHT, PlanConfig(size=32), SamplerConfig(steps=1), face_size=16),
-    "cubediff": GeneratorConfig(HEIGHT, PlanConfig(kind="cube", fov_degrees=95.0, size=32), SamplerConfig(steps=1)),
+    "aognet": Settings(PlanConfig(size=32), SamplerConfig(steps=1), face_size=16),
+    "cubediff": OutpaintSettings(PlanConfig(kind="cube", fov_degrees=95.0, size=32), SamplerConfig(steps=1)),
 }
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
-def painter(request: pytest.FixtureRequest, streams_folder: Path, sd2_folder: Path) -> Generator:
+def painter(request: pytest.FixtureRequest, streams_folder: Path, sd2_folder: Path) -> Outpaint:
     if request.param == "aognet":
         model = load_method(str(streams_folder)).eval()
     else:
         model = CubeDiff(CubeDiff.Config(backbone=BackboneConfig(str(sd2_folder)))).eval()
         torch.nn.init.normal_(model.backbone.denoiser.unet.conv_in.added.weight, std=0.1)
-    return Generator(model, CONFIGS[request.param], torch.device("cpu"))
+    return Outpaint(model, CONFIGS[request.param], torch.device("cpu"))
 
 
-def painted(painter: Generator, folder: Path, start: Canvas, yaw: float, camera: Camera | None = PHOTO) -> Canvas:
-    request = {"camera": camera and asdict(replace(camera, yaw_degrees=yaw))}
-    directed = (DirectedPrompt(90.0 + yaw, 0.0, "a barn"),)
-    return painter.paint([Run(Journal.create(folder, request, start), "a room", directed)], QUIET)[0]
+def painted(painter: Outpaint, folder: Path, start: Canvas, yaw: float, camera: Camera | None = PHOTO) -> Canvas:
+    directed = [DirectedPrompt(90.0 + yaw, 0.0, "a barn")]
+    turned = camera and replace(camera, yaw_degrees=yaw)
+    return painter.paint([Run(begin(folder, start, camera=turned, prompts_at=directed, name=""))], QUIET)[0]
 
 
 def apart(canvas: Canvas, turned: Canvas) -> Tensor:
@@ -52,7 +54,7 @@ def apart(canvas: Canvas, turned: Canvas) -> Tensor:
     return (canvas.image - turned.image.roll(-COLUMNS, -1)).abs() * 127.5
 
 
-def test_what_is_painted_turns_with_the_photograph(painter: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_painted_turns_with_the_photograph(painter: Outpaint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     start = Canvas.empty(HEIGHT).paint(smooth_photo()[None], PHOTO)
     turned = Canvas(start.pixels.roll(COLUMNS, -1))
     ahead = painted(painter, tmp_path / "ahead", start, 0.0)
@@ -62,7 +64,7 @@ def test_what_is_painted_turns_with_the_photograph(painter: Generator, tmp_path:
     assert off.mean() < 0.1 and torch.quantile(off.flatten(), 0.999) <= 2
     at = DirectedPrompt(70.0, 10.0, "a door")
     again = [
-        painter.repaint(finished(tmp_path / name), replace(at, yaw=at.yaw + yaw), "a room", QUIET)
+        painter.repaint(finished(tmp_path / name), replace(at, yaw=at.yaw + yaw), QUIET)
         for name, yaw in (("ahead", 0.0), ("turned", TURN))
     ]
     off = apart(*again)
@@ -72,8 +74,8 @@ def test_what_is_painted_turns_with_the_photograph(painter: Generator, tmp_path:
         assert apart(ahead, painted(painter, tmp_path / "frameless", turned, TURN)).mean() > 1
 
 
-def finished(folder: Path) -> Journal:
-    journal = Journal.open(folder)
+def finished(folder: Path) -> ViewJournal:
+    journal = open_views(folder)
     journal.finished = True
     journal.settle()
     return journal
@@ -90,5 +92,5 @@ def test_a_frame_is_a_whole_number_of_columns():
 
 def test_without_a_photograph_the_frame_is_the_canvas():
     known = torch.zeros(HEIGHT, 2 * HEIGHT, dtype=torch.bool)
-    config, frame = CONFIGS["aognet"], frame_yaw(None, HEIGHT)
-    assert planned(config, known, "", ()) == planned(config, known, "", (), frame)
+    plan, frame = CONFIGS["aognet"].plan, frame_yaw(None, HEIGHT)
+    assert planned(plan, Request(), known) == planned(plan, Request(), known, frame)

@@ -14,19 +14,15 @@ from torch import Tensor
 
 from aognet.config import LoadedConfig, build_config
 from aognet.errors import UserError
-from aognet.generate.inputs import (
-    DirectedPrompt,
-    InputsConfig,
-    Job,
-    list_jobs,
-    prompt_for,
-    read_start,
-)
-from aognet.generate.photos import PhotoConfig, Pose, read_photo
+from aognet.generate.inputs import InputsConfig, list_requests
+from aognet.generate.outpaint import prompt_for
+from aognet.generate.photos import read_photo
+from aognet.generate.start import read_start
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
 from aognet.io.captions import save_captions
 from aognet.io.images import save_image
+from aognet.request import DirectedPrompt, Photo, Pose, Request
 from tests.generate.painter import smooth_photo
 
 FOCAL_35MM, ORIENTATION, EXIF_IFD = 0xA405, 0x0112, 0x8769
@@ -44,6 +40,10 @@ def with_exif(path: Path, focal: Any, size: tuple[int, int] = (40, 30), orientat
     exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = focal
     Image.new("RGB", size, "teal").save(path, exif=exif)
     return path
+
+
+def listed(config: InputsConfig) -> list[Request]:
+    return list_requests(config, Request())
 
 
 def build(values: dict[str, Any]) -> InputsConfig:
@@ -67,15 +67,13 @@ def test_the_focal_length_gives_the_field_of_view(tmp_path: Path) -> None:
         for size, width in (((60, 40), 36), ((40, 60), 24)):
             path = with_exif(tmp_path / "a.jpg", focal, size)
             expected = math.degrees(2 * math.atan(width / 2 / focal))
-            camera = read_photo(PhotoConfig(image=str(path)), 64)[1]
+            camera = read_photo(Photo(image=str(path)), 64)[1]
             assert camera.fov_degrees == pytest.approx(expected)
-    assert read_photo(PhotoConfig(image=str(path), fov=70.0), 64)[1].fov_degrees == 70
+    assert read_photo(Photo(image=str(path), fov=70.0), 64)[1].fov_degrees == 70
 
 
 def test_a_turned_photo_is_a_portrait(tmp_path: Path) -> None:
-    image, camera, _ = read_photo(
-        PhotoConfig(image=str(with_exif(tmp_path / "a.jpg", 26, (60, 40), orientation=6))), 512
-    )
+    image, camera, _ = read_photo(Photo(image=str(with_exif(tmp_path / "a.jpg", 26, (60, 40), orientation=6))), 512)
     assert image.shape[-2:] == (60, 40) == (camera.height, camera.width)
     assert camera.fov_degrees == pytest.approx(math.degrees(2 * math.atan(12 / 26)))
 
@@ -83,12 +81,12 @@ def test_a_turned_photo_is_a_portrait(tmp_path: Path) -> None:
 EXIF_FORMATS = ("a.jpg", "a.png", "a.webp", "a.tif", "a.avif")
 
 
-def with_tags(path: Path, tags: dict[int, Any], size: tuple[int, int], orientation: int = 1) -> PhotoConfig:
+def with_tags(path: Path, tags: dict[int, Any], size: tuple[int, int], orientation: int = 1) -> Photo:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     exif.get_ifd(EXIF_IFD).update(tags)
     Image.new("RGB", size, "teal").save(path, exif=exif.tobytes())
-    return PhotoConfig(image=str(path))
+    return Photo(image=str(path))
 
 
 @pytest.mark.parametrize("name", EXIF_FORMATS)
@@ -133,7 +131,7 @@ def test_an_assumed_field_of_view_is_said(tmp_path: Path, caplog: pytest.LogCapt
     assert read_photo(one, 64)[1].fov_degrees == 90
     assert f"{one.image}: its EXIF data tells no field of view; 90 degrees are assumed (--fov" in caplog.text
     caplog.clear()
-    assert read_photo(PhotoConfig(image=one.image, fov=70.0), 64)[1].fov_degrees == 70
+    assert read_photo(Photo(image=one.image, fov=70.0), 64)[1].fov_degrees == 70
     assert "assumed" not in caplog.text
 
 
@@ -141,7 +139,7 @@ def test_an_assumed_field_of_view_is_said(tmp_path: Path, caplog: pytest.LogCapt
 def test_a_focal_length_that_says_nothing_is_left_aside(tmp_path: Path, focal: Any) -> None:
     path = tmp_path / "a.jpg"
     with_exif(path, focal)
-    assert read_photo(PhotoConfig(image=str(path)), 64)[1].fov_degrees == 90
+    assert read_photo(Photo(image=str(path)), 64)[1].fov_degrees == 90
 
 
 def test_broken_metadata_does_not_spoil_the_picture(tmp_path: Path) -> None:
@@ -150,8 +148,8 @@ def test_broken_metadata_does_not_spoil_the_picture(tmp_path: Path) -> None:
     at = content.index(b"Exif\0\0") + 10
     for junk in (b"\xff" * 20, b"\x08\x00\x00\x00\xff\xff" + b"\x00" * 14):
         path.write_bytes(content[:at] + junk + content[at + 20 :])
-        assert read_photo(PhotoConfig(image=str(path)), 64)[1].fov_degrees == 90
-    assert read_photo(PhotoConfig(image=str(photo(tmp_path / "plain.png"))), 64)[1].fov_degrees == 90
+        assert read_photo(Photo(image=str(path)), 64)[1].fov_degrees == 90
+    assert read_photo(Photo(image=str(photo(tmp_path / "plain.png"))), 64)[1].fov_degrees == 90
 
 
 @pytest.mark.parametrize(
@@ -173,14 +171,14 @@ def test_an_impossible_pose_is_refused(pose: dict[str, Any], said: str) -> None:
 
 def test_photos_are_put_where_their_poses_say(tmp_path: Path) -> None:
     photos = [
-        PhotoConfig(0.0, 0.0, 0.0, 90.0, str(photo(tmp_path / "front.png"))),
-        PhotoConfig(120.0, 10.0, 5.0, 70.0, str(photo(tmp_path / "right.png", 60, 80))),
+        Photo(0.0, 0.0, 0.0, 90.0, str(photo(tmp_path / "front.png"))),
+        Photo(120.0, 10.0, 5.0, 70.0, str(photo(tmp_path / "right.png", 60, 80))),
     ]
-    jobs = list_jobs(InputsConfig(together=photos, prompt="a yard"))
+    jobs = listed(InputsConfig(together=photos, prompt="a yard"))
     assert [(job.name, job.prompt) for job in jobs] == [("front", "a yard")]
     start = read_start(jobs[0], 64)
     assert start.truth is None and start.camera == read_photo(photos[0], 64)[1]
-    alone = [read_start(job, 64).canvas.known for job in (Job("a", "", (), (one,)) for one in photos)]
+    alone = [read_start(job, 64).canvas.known for job in (Request(photos=[one]) for one in photos)]
     assert torch.equal(start.canvas.known, alone[0] | alone[1])
     assert not (alone[0] & alone[1]).any()
     seen = start.canvas.look(Camera(120.0, 10.0, 5.0, 60.0, 24, 16))
@@ -189,12 +187,12 @@ def test_photos_are_put_where_their_poses_say(tmp_path: Path) -> None:
     assert (seen.image - smooth_photo(16, 24)).abs().mean() < 0.1
 
 
-def canvas_of(one: PhotoConfig) -> Tensor:
-    return read_start(Job("a", "", (), (one,)), 64).canvas.image
+def canvas_of(one: Photo) -> Tensor:
+    return read_start(Request(photos=[one]), 64).canvas.image
 
 
 def test_a_photo_no_finer_than_the_panorama(tmp_path: Path) -> None:
-    one = PhotoConfig(fov=60.0, image=str(photo(tmp_path / "a.png", 300, 400)))
+    one = Photo(fov=60.0, image=str(photo(tmp_path / "a.png", 300, 400)))
     image, camera, _ = read_photo(one, 64)
     assert image.shape == (1, 3, camera.height, camera.width) == (1, 3, 35, 47)
     assert camera.fov_degrees == 60
@@ -202,9 +200,9 @@ def test_a_photo_no_finer_than_the_panorama(tmp_path: Path) -> None:
 
 
 def test_a_photo_too_narrow_to_be_seen_is_refused(tmp_path: Path) -> None:
-    one = PhotoConfig(fov=0.01, image=str(photo(tmp_path / "a.png")))
+    one = Photo(fov=0.01, image=str(photo(tmp_path / "a.png")))
     with pytest.raises(UserError, match="a.png: with fov 0.01 it covers no pixel of 64 rows"):
-        read_start(Job("a", "", (), (one,)), 64)
+        read_start(Request(photos=[one]), 64)
 
 
 def test_a_partial_panorama_is_known_where_its_mask_is_black(tmp_path: Path) -> None:
@@ -213,7 +211,7 @@ def test_a_partial_panorama_is_known_where_its_mask_is_black(tmp_path: Path) -> 
     mask[:, :, 40:] = 1
     mask[:, 10, 10] = 0.2  # grey is not black
     save_image(mask, tmp_path / "mask.png")
-    job = list_jobs(InputsConfig(partial=str(path), mask=str(tmp_path / "mask.png")))[0]
+    job = listed(InputsConfig(partial=str(path), mask=str(tmp_path / "mask.png")))[0]
     start = read_start(job, 32)
     expected = torch.ones(32, 64, dtype=torch.bool)
     expected[:, 40:] = expected[10, 10] = False
@@ -230,7 +228,7 @@ def test_a_partial_panorama_is_known_where_its_mask_is_black(tmp_path: Path) -> 
 
 def test_a_whole_panorama_gives_a_view_and_is_the_truth(tmp_path: Path) -> None:
     path, image = panorama(tmp_path / "room.png")
-    job = list_jobs(InputsConfig(panoramas=[str(tmp_path)], pose=Pose(yaw=90.0, fov=80.0)))[0]
+    job = listed(InputsConfig(panoramas=[str(tmp_path)], pose=Pose(yaw=90.0, fov=80.0)))[0]
     start = read_start(job, 32)
     assert torch.equal(start.truth.image[0], image)
     known = start.canvas.known[0, 0]
@@ -241,7 +239,7 @@ def test_a_whole_panorama_gives_a_view_and_is_the_truth(tmp_path: Path) -> None:
 
 
 def test_words_alone_begin_with_nothing() -> None:
-    job = list_jobs(InputsConfig(prompt="a desert"))[0]
+    job = listed(InputsConfig(prompt="a desert"))[0]
     assert (job.name, job.prompt, job.files) == ("text", "a desert", [])
     assert read_start(job, 32).canvas.unknown_pixels == 32 * 64
 
@@ -253,20 +251,20 @@ def test_captions_by_name_and_the_prompt_for_the_others(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     save_captions({"a.png": ["an attic", "a loft"], "c.png": []}, tmp_path / "captions.jsonl")
     config = InputsConfig(photos=[str(tmp_path)], captions=[str(tmp_path / "captions.jsonl")], prompt="a house")
-    jobs = list_jobs(config)
+    jobs = listed(config)
     assert [(job.name, job.prompt) for job in jobs] == [("a", "an attic"), ("b", "a house"), ("c", "a house")]
     limited = InputsConfig(photos=[str(tmp_path)], limit=2, name="run")
-    assert [job.name for job in list_jobs(limited)] == ["run-a", "run-b"]
-    assert [job.name for job in list_jobs(InputsConfig(prompt="x", name="run"))] == ["run"]
+    assert [job.name for job in listed(limited)] == ["run-a", "run-b"]
+    assert [job.name for job in listed(InputsConfig(prompt="x", name="run"))] == ["run"]
 
 
 def test_no_two_panoramas_share_a_folder(tmp_path: Path) -> None:
     for name in ("one/a.png", "two/a.png", "two/a.jpg", "two/a-2.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         photo(tmp_path / name)
-    names = [job.name for job in list_jobs(InputsConfig(photos=[str(tmp_path / "one"), str(tmp_path / "two")]))]
+    names = [job.name for job in listed(InputsConfig(photos=[str(tmp_path / "one"), str(tmp_path / "two")]))]
     assert len(set(names)) == 4 and set(names) >= {"a", "a-2"}
-    assert names == [job.name for job in list_jobs(InputsConfig(photos=[str(tmp_path / "one"), str(tmp_path / "two")]))]
+    assert names == [job.name for job in listed(InputsConfig(photos=[str(tmp_path / "one"), str(tmp_path / "two")]))]
 
 
 BARN, KITE = DirectedPrompt(90.0, 0.0, "a barn"), DirectedPrompt(60.0, 30.0, "a kite")
@@ -337,7 +335,7 @@ def test_what_there_is_not_is_named(tmp_path: Path, values: dict[str, Any], said
     (tmp_path / "empty").mkdir()
     values = json.loads(json.dumps(values).replace("{tmp}", str(tmp_path)))
     with pytest.raises(UserError) as caught:
-        list_jobs(build(values))
+        listed(build(values))
     assert said.replace("{tmp}", str(tmp_path)) in str(caught.value)
 
 
@@ -348,15 +346,14 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "fake.exr").write_bytes(whole)
     path, _ = panorama(tmp_path / "room.png")
     Image.new("L", (40, 30), 255).save(tmp_path / "mask.png")
-    jobs = [
-        (Job("a", "", (), (PhotoConfig(image=str(tmp_path / name)),)), name)
-        for name in ("text.jpg", "cut.png", "fake.exr", "nowhere.png")
-    ]
+    names = ("text.jpg", "cut.png", "fake.exr", "nowhere.png")
+    jobs = [(Request(photos=[Photo(image=str(tmp_path / name))]), name) for name in names]
+    odd, mask, nowhere = (str(tmp_path / name) for name in ("whole.png", "mask.png", "no.png"))
     jobs += [
-        (Job("a", "", (), truth=tmp_path / "whole.png"), "whole.png: a panorama is twice as wide as high"),
-        (Job("a", "", (), partial=tmp_path / "whole.png", mask=path), "whole.png: a panorama is twice as wide as high"),
-        (Job("a", "", (), partial=path, mask=tmp_path / "mask.png"), "mask.png: a panorama's mask is twice as wide"),
-        (Job("a", "", (), partial=path, mask=tmp_path / "no.png"), "no.png: no such image file"),
+        (Request(truth=odd), "whole.png: a panorama is twice as wide as high"),
+        (Request(panorama=odd, mask=str(path)), "whole.png: a panorama is twice as wide as high"),
+        (Request(panorama=str(path), mask=mask), "mask.png: a panorama's mask is twice as wide"),
+        (Request(panorama=str(path), mask=nowhere), "no.png: no such image file"),
     ]
     for job, said in jobs:
         with pytest.raises(UserError) as caught:
@@ -366,12 +363,12 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
 
 def test_the_content_of_a_photo_counts_and_not_its_name(tmp_path: Path) -> None:
     photo(tmp_path / "a.png").rename(tmp_path / "a.jpg")
-    assert read_photo(PhotoConfig(image=str(tmp_path / "a.jpg")), 64)[0].shape[1] == 3
+    assert read_photo(Photo(image=str(tmp_path / "a.jpg")), 64)[0].shape[1] == 3
 
 
 def test_the_focal_length_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "aognet")
-    read_photo(PhotoConfig(image=str(with_exif(tmp_path / "a.jpg", 26, (60, 40)))), 64)
+    read_photo(Photo(image=str(with_exif(tmp_path / "a.jpg", 26, (60, 40)))), 64)
     assert "field of view 69.4 degrees, from its EXIF focal length of 26 mm" in caplog.text
 
 
@@ -388,7 +385,7 @@ def test_grey_and_transparent_photos_are_read_as_colour(tmp_path: Path) -> None:
     pixels = np.tile(np.arange(40, dtype=np.uint8) * 6, (30, 1))
     for mode in ("L", "RGBA", "P", "LA"):
         Image.fromarray(pixels).convert(mode).save(tmp_path / "a.png")
-        image, *_ = read_photo(PhotoConfig(image=str(tmp_path / "a.png")), 512)
+        image, *_ = read_photo(Photo(image=str(tmp_path / "a.png")), 512)
         assert image.shape == (1, 3, 30, 40)
         assert torch.equal(image[0, 0], torch.from_numpy(pixels).float() / 127.5 - 1)
 
@@ -399,9 +396,7 @@ def prompts(folder: Path, captions: dict[str, list[str]], names: list[str], **se
         (folder / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "photos" / name).write_bytes(b"")
     save_captions(captions, folder / "captions.jsonl")
-    jobs = list_jobs(
-        InputsConfig(photos=[str(folder / "photos")], captions=[str(folder / "captions.jsonl")], **settings)
-    )
+    jobs = listed(InputsConfig(photos=[str(folder / "photos")], captions=[str(folder / "captions.jsonl")], **settings))
     return {Path(job.photos[0].image).relative_to(folder / "photos").as_posix(): job.prompt for job in jobs}
 
 
@@ -421,9 +416,9 @@ def test_one_photograph_of_a_nested_folder_has_its_own_caption(tmp_path: Path):
     image = photo(tmp_path / "01.png")
     (tmp_path / "room").mkdir()
     place = image.rename(tmp_path / "room" / "01.png")
-    (job,) = list_jobs(InputsConfig(photos=[str(place)], captions=[str(tmp_path / "captions.jsonl")]))
+    (job,) = listed(InputsConfig(photos=[str(place)], captions=[str(tmp_path / "captions.jsonl")]))
     assert job.prompt == "a room"
-    (job,) = list_jobs(InputsConfig(panoramas=[str(place)], captions=[str(tmp_path / "captions.jsonl")]))
+    (job,) = listed(InputsConfig(panoramas=[str(place)], captions=[str(tmp_path / "captions.jsonl")]))
     assert job.prompt == "a room"
 
 

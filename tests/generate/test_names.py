@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from aognet.errors import UserError
-from aognet.generate.inputs import InputsConfig, list_jobs
+from aognet.generate.inputs import InputsConfig, list_requests
 from aognet.generate.names import MAX_BYTES, safe_name, unique_names
 from aognet.io.images import save_image
+from aognet.request import Request
 from tests.generate.painter import smooth_photo
 
 HARD = [
@@ -46,9 +47,9 @@ def test_photos_of_hard_names_stay_inside_the_output_folder(tmp_path: Path) -> N
     for name in ("...png", ".. .png", "con.png", "CON.jpg", "é" * 100 + ".png"):
         save_image(smooth_photo(30, 40), tmp_path / name)
     photos = [str(path) for path in sorted(tmp_path.iterdir())]
-    jobs = list_jobs(InputsConfig(photos=photos))
+    jobs = list_requests(InputsConfig(photos=photos), Request())
     for prefix in (None, "run"):
-        jobs = list_jobs(InputsConfig(photos=photos, name=prefix))
+        jobs = list_requests(InputsConfig(photos=photos, name=prefix), Request())
         assert len({job.name for job in jobs}) == 5
         assert all((tmp_path / "out" / job.name).resolve().parent == tmp_path / "out" for job in jobs)
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,28 +11,29 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from aognet.callbacks import Cancelled, Listener
 from aognet.canvas import Canvas
 from aognet.errors import UserError
-from aognet.generate.inputs import DirectedPrompt, InputsConfig, list_jobs, prompt_for, read_start
-from aognet.generate.journal import Journal
-from aognet.generate.outpaint import GeneratorConfig, Listener, Run, view_seed
-from aognet.generate.photos import PhotoConfig
-from aognet.generate.results import write_results
+from aognet.generate.generator import show_canvas
+from aognet.generate.inputs import InputsConfig, list_requests
+from aognet.generate.outpaint import Run, prompt_for, view_seed
+from aognet.generate.start import read_start
+from aognet.generate.view_journal import open_views
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import PlanConfig, make_plan
 from aognet.io.gpano import read_gpano
 from aognet.io.images import save_image
-from tests.generate.painter import CONFIG, QUIET, generator, smooth_photo
+from aognet.methods.aognet.settings import Settings
+from aognet.methods.outpainter import OutpaintSettings
+from aognet.request import DirectedPrompt, Photo, Request
+from tests.generate.painter import QUIET, SETTINGS, begin, outpaint, smooth_photo
 
 VIEW_SEED = 8_265_710_311_229_541_244
 POSES = [(0.0, 0.0, 0.0, 90.0), (170.0, 20.0, 10.0, 60.0), (-40.0, -75.0, 0.0, 100.0)]
 
 
-def paint(
-    folder: Path, start: Canvas, config: GeneratorConfig = CONFIG, directed: tuple = (), name: str = "room"
-) -> Canvas:
-    journal = Journal.create(folder, {"name": name}, start)
-    return generator(config=config).paint([Run(journal, "a room", directed)], QUIET)[0]
+def paint(folder: Path, start: Canvas, settings: OutpaintSettings = SETTINGS, **asked: Any) -> Canvas:
+    return outpaint(settings=settings).paint([Run(begin(folder, start, **asked))], QUIET)[0]
 
 
 def projected(photo: np.ndarray, pose: tuple[float, ...], height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,13 +65,13 @@ def test_the_photograph_is_in_the_panorama(tmp_path: Path, pose: tuple[float, ..
     photo, path = smooth_photo(180, 240), tmp_path / "photo.png"
     save_image(photo, path)
     height = 64 if kind == "cover" else 48
-    config = replace(CONFIG, height=height, plan=PlanConfig(kind=kind, size=32))
+    settings = replace(SETTINGS, plan=PlanConfig(kind=kind, size=32))
     named = dict(zip(("yaw", "pitch", "roll", "fov"), pose, strict=True))
-    job = list_jobs(InputsConfig(together=[PhotoConfig(image=str(path), **named)]))[0]
-    start = read_start(job, height)
-    canvas = paint(tmp_path / "run", start.canvas, config)
+    request = list_requests(InputsConfig(together=[Photo(image=str(path), **named)]), Request())[0]
+    start = read_start(request, height)
+    canvas = paint(tmp_path / "run", start.canvas, settings, camera=start.camera)
     assert canvas.unknown_pixels == 0
-    write_results(tmp_path / "run", canvas, "a room", start.camera)
+    show_canvas(open_views(tmp_path / "run"), canvas)
     result, given = (np.asarray(Image.open(tmp_path / "run" / name)) for name in ("result.png", "input.png"))
     assert result.shape == (height, 2 * height, 3)
     known = given[..., 3] > 0
@@ -90,7 +92,7 @@ def test_the_same_every_time_and_different_with_another_seed(tmp_path: Path) -> 
     assert torch.equal(first.image, second.image)
     # Another seed, or another name: other noise.
     for others in (
-        paint(tmp_path / "c", start, replace(CONFIG, seed=1)),
+        paint(tmp_path / "c", start, seed=1),
         paint(tmp_path / "d", start, name="hall"),
     ):
         assert (first.image != others.image).any(1)[~start.known[:, 0]].float().mean() > 0.9
@@ -105,14 +107,15 @@ def test_from_nothing_and_from_everything(tmp_path: Path) -> None:
     whole = paint(tmp_path / "b", Canvas.empty(64))
     full = paint(tmp_path / "c", whole)
     assert (full.image - whole.image).abs().max() <= 1 / 255 + 1e-6  # as its file keeps it
-    assert Journal.open(tmp_path / "c").entries == []
+    assert open_views(tmp_path / "c").entries == []
 
 
 def test_every_view_gets_the_prompt_of_its_direction(tmp_path: Path) -> None:
-    painter = generator()
-    directed = (DirectedPrompt(90.0, 0.0, "a barn"), DirectedPrompt(0.0, 90.0, "a kite"))
-    painter.paint([Run(Journal.create(tmp_path / "run", {}, Canvas.empty(64)), "a field", directed)], QUIET)
-    entries = Journal.open(tmp_path / "run").entries
+    painter = outpaint()
+    directed = [DirectedPrompt(90.0, 0.0, "a barn"), DirectedPrompt(0.0, 90.0, "a kite")]
+    journal = begin(tmp_path / "run", Canvas.empty(64), prompt="a field", prompts_at=directed)
+    painter.paint([Run(journal)], QUIET)
+    entries = open_views(tmp_path / "run").entries
     assert painter.model.prompts == [entry.prompt for entry in entries]
     assert {entry.prompt for entry in entries} == {"a field", "a barn, a field", "a kite, a field"}
     assert all(entry.prompt == prompt_for(entry.camera, "a field", directed) for entry in entries)
@@ -120,13 +123,25 @@ def test_every_view_gets_the_prompt_of_its_direction(tmp_path: Path) -> None:
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
-    views, steps = [], []
-    listener = Listener(lambda *count: views.append(count), lambda *count: steps.append(count))
-    journal = Journal.create(tmp_path / "run", {}, Canvas.empty(64))
-    generator().paint([Run(journal, "")], listener)
-    total = len(make_plan(CONFIG.plan, torch.zeros(64, 128, dtype=torch.bool)).steps)
-    assert views == [(done, total) for done in range(total + 1)]
-    assert steps == [(2, 2)] * total
+    told: list[tuple] = []
+    outpaint().paint([Run(begin(tmp_path / "run", Canvas.empty(64)))], Listener(lambda *count: told.append(count)))
+    total = len(make_plan(SETTINGS.plan, torch.zeros(64, 128, dtype=torch.bool)).steps)
+    views, steps = ([count for stage, *count in told if stage == name] for name in ("views", "steps"))
+    assert views == [[done, total] for done in range(total + 1)]
+    assert steps == [[2, 2]] * total
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_cancelled_it_keeps_what_is_painted_and_goes_on(tmp_path: Path, after: int) -> None:
+    start, done = Canvas.empty(64), [0]
+    whole = paint(tmp_path / "whole", start.copy())
+    listener = Listener(lambda stage, *count: done.append(count[0]), lambda: done[-1] >= after)
+    journal = begin(tmp_path / "run", start)
+    with pytest.raises(Cancelled, match=f"after {after} of"):
+        outpaint().paint([Run(journal)], listener)
+    again = open_views(tmp_path / "run")
+    assert len(again.entries) == after
+    assert torch.equal(outpaint().paint([Run(again)], QUIET)[0].pixels, whole.pixels)
 
 
 class Grey:
@@ -134,15 +149,15 @@ class Grey:
 
     joint_waves = False
 
-    def outpaint(self, views, seen, sampler, face_size, progress=None) -> Tensor:
+    def outpaint(self, views, seen, settings, progress=None) -> Tensor:
         return torch.full_like(seen.image, -0.5)
 
 
 def test_what_is_painted_meets_the_photograph_softly(tmp_path: Path) -> None:
     start = Canvas.empty(64).paint(torch.full((1, 3, 32, 32), 0.5), Camera(width=32, height=32))
-    painter = generator()
+    painter = outpaint()
     painter.model = Grey()
-    canvas = painter.paint([Run(Journal.create(tmp_path / "run", {}, start), "")], QUIET)[0]
+    canvas = painter.paint([Run(begin(tmp_path / "run", start))], QUIET)[0]
     equator = canvas.image[0, 0, 32]
     assert abs(equator[64] - 0.5) < 0.01 and abs(equator[0] + 0.5) < 0.01
     assert equator.diff().abs().max() < 0.5  # the border itself would be a step of 1
@@ -151,7 +166,6 @@ def test_what_is_painted_meets_the_photograph_softly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"height": 16}, r"height must lie in \[32, 8192\], got 16"),
         ({"face_size": 20}, r"face_size must be a multiple of 8 in \[8, 4096\], got 20"),
         ({"feather": 2.0}, r"feather must lie in \[0, 1\], got 2.0"),
         ({"views_per_batch": 0}, "views_per_batch must be at least 1, got 0"),
@@ -159,21 +173,21 @@ def test_what_is_painted_meets_the_photograph_softly(tmp_path: Path) -> None:
 )
 def test_bad_settings_are_named(options: dict, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        GeneratorConfig(**options)
+        Settings(**options)
 
 
 @pytest.mark.parametrize("views_per_batch", [1, 3, 100])
 def test_runs_side_by_side_come_out_as_alone(tmp_path: Path, views_per_batch: int) -> None:
     """However the views are batched; the plans differ, since what is known does."""
-    config = replace(CONFIG, views_per_batch=views_per_batch)
+    settings = replace(SETTINGS, views_per_batch=views_per_batch)
     cameras = {"wide": Camera(fov_degrees=120.0, width=80, height=60), "small": Camera(40.0, width=80, height=60)}
     starts = {name: Canvas.empty(64).paint(smooth_photo()[None], camera) for name, camera in cameras.items()}
     alone = {name: paint(tmp_path / name, start) for name, start in starts.items()}
     folder = tmp_path / "both"
-    journals = [Journal.create(folder / name, {"name": "room"}, start) for name, start in starts.items()]
-    together = generator(config=config).paint([Run(journal, "a room") for journal in journals], QUIET)
+    journals = [begin(folder / name, start) for name, start in starts.items()]
+    together = outpaint(settings=settings).paint([Run(journal) for journal in journals], QUIET)
     for (name, expected), found in zip(alone.items(), together, strict=True):
         assert torch.equal(found.pixels, expected.pixels)
-        again = Journal.open(tmp_path / "both" / name)
-        assert again.entries == Journal.open(tmp_path / name).entries
+        again = open_views(tmp_path / "both" / name)
+        assert again.entries == open_views(tmp_path / name).entries
         assert torch.equal(again.canvas().pixels, expected.pixels)

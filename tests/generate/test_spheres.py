@@ -14,13 +14,14 @@ from torch.testing import assert_close
 from aognet.errors import UserError
 from aognet.evaluation.measure import decode
 from aognet.evaluation.sets import PanoramaFile
-from aognet.generate.inputs import InputsConfig, Job, list_jobs, read_start
-from aognet.generate.photos import PhotoConfig
-from aognet.generate.results import write_truth
+from aognet.generate.inputs import InputsConfig, list_requests
+from aognet.generate.result_files import write_truth
+from aognet.generate.start import read_start
 from aognet.geometry.perspective import rotate
 from aognet.io.hdr import write_exr
 from aognet.io.images import decode_panorama, load_panorama, to_uint8
 from aognet.io.masks import read_mask
+from aognet.request import Photo, Request
 from tests.smooth import smooth_panorama
 
 HEIGHT = 32
@@ -56,7 +57,7 @@ def part(left: int, top: int, width: int, height: int, full: int = HEIGHT) -> di
 
 def start(path: Path, mask: Path | None = None, height: int = HEIGHT):
     config = InputsConfig(partial=str(path), mask=None if mask is None else str(mask))
-    return read_start(list_jobs(config)[0], height).canvas
+    return read_start(list_requests(config, Request())[0], height).canvas
 
 
 def refused(path: Path, mask: Path | None = None) -> str:
@@ -118,7 +119,7 @@ def test_a_cut_out_photograph_is_painted_around(tmp_path: Path) -> None:
     pixels = np.where(inside[..., None], [200, 100, 50, 255], [0, 255, 0, 0]).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     for height in (32, 64, 256):  # made smaller, and not
-        canvas = read_start(Job("a", "", (), (PhotoConfig(image=str(tmp_path / "a.png"), fov=90.0),)), height).canvas
+        canvas = read_start(Request(photos=[Photo(image=str(tmp_path / "a.png"), fov=90.0)]), height).canvas
         known = canvas.known[0, 0]
         colours = canvas.image[0][:, known]
         expected = torch.tensor([200, 100, 50]) / 127.5 - 1
@@ -134,14 +135,14 @@ def test_a_file_without_anything_opaque_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "a.png", np.zeros((HEIGHT, 2 * HEIGHT, 4), np.uint8))
     assert "a.png: is transparent throughout" in refused(tmp_path / "a.png")
     with pytest.raises(UserError, match="a.png: is transparent throughout, so nothing of it is known"):
-        read_start(Job("a", "", (), (PhotoConfig(image=str(tmp_path / "a.png")),)), HEIGHT)
+        read_start(Request(photos=[Photo(image=str(tmp_path / "a.png"))]), HEIGHT)
 
 
 def test_the_truth_is_no_view_where_it_is_transparent(tmp_path: Path, world: Tensor) -> None:
     hole = np.zeros((HEIGHT, 2 * HEIGHT), bool)
     hole[10:22, 28:36] = True
     path = save(tmp_path / "a.png", hidden(world, hole))
-    found = read_start(list_jobs(InputsConfig(panoramas=[str(path)]))[0], HEIGHT)
+    found = read_start(list_requests(InputsConfig(panoramas=[str(path)]), Request())[0], HEIGHT)
     assert not found.canvas.known[0, 0][hole].any() and found.canvas.known[0, 0][8, 32]
     write_truth(tmp_path, found.truth)
     content = (tmp_path / "gt.png").read_bytes()
@@ -292,9 +293,9 @@ def test_a_part_is_never_stretched(tmp_path: Path, world: Tensor) -> None:
     with pytest.raises(UserError, match=said):
         decode_panorama(path.read_bytes(), "a.png", 16)
     with pytest.raises(UserError, match=said):
-        read_start(list_jobs(InputsConfig(panoramas=[str(path)]))[0], HEIGHT)
+        read_start(list_requests(InputsConfig(panoramas=[str(path)]), Request())[0], HEIGHT)
     with pytest.raises(UserError, match=said + ", and no photograph: give it with --panorama"):
-        read_start(Job("a", "", (), (PhotoConfig(image=str(path)),)), HEIGHT)
+        read_start(Request(photos=[Photo(image=str(path))]), HEIGHT)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
@@ -304,7 +305,7 @@ def test_a_whole_panorama_is_no_photograph(tmp_path: Path, world: Tensor, suffix
     chunks.add_itxt("XML:com.adobe.xmp", packet)
     image.save(tmp_path / f"a{suffix}", **({"pnginfo": chunks} if suffix == ".png" else {"xmp": packet.encode()}))
     with pytest.raises(UserError, match="is a whole panorama, .* no photograph: give it with inputs.panoramas or -"):
-        read_start(Job("a", "", (), (PhotoConfig(image=str(tmp_path / f"a{suffix}")),)), HEIGHT)
+        read_start(Request(photos=[Photo(image=str(tmp_path / f"a{suffix}"))]), HEIGHT)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +325,7 @@ def test_metadata_that_does_not_fit_is_left_aside(
     tmp_path: Path, world: Tensor, caplog: pytest.LogCaptureFixture, properties: dict[str, object]
 ) -> None:
     path = save(tmp_path / "a.png", pixels_of(world[0, :, :24, :32]), properties)
-    found = read_start(Job("a", "", (), (PhotoConfig(image=str(path)),)), HEIGHT)
+    found = read_start(Request(photos=[Photo(image=str(path))]), HEIGHT)
     assert found.camera is not None and found.canvas.known.any()
     assert "a.png: its GPano metadata does not fit its 32x24 pixels; it is left aside" in caplog.text
 
@@ -343,13 +344,13 @@ def test_a_tilted_panorama_gets_its_horizon_back(tmp_path: Path, pitch: float, r
     expected = rotate(torch.from_numpy(mask)[None, None] / 255.0, 0.0, 0.0, 0.0)
     back = rotate((~canvas.known).float(), 0.0, pitch, roll)
     assert (back - expected).abs().mean() < 0.04
-    truth = read_start(list_jobs(InputsConfig(panoramas=[str(path)]))[0], 64).truth.image
+    truth = read_start(list_requests(InputsConfig(panoramas=[str(path)]), Request())[0], 64).truth.image
     assert_close(truth, world, atol=0.05, rtol=0)
 
 
 def test_a_level_panorama_is_left_to_the_bit(tmp_path: Path, world: Tensor) -> None:
     path = save(tmp_path / "a.png", pixels_of(world[0]), {"PosePitchDegrees": 0.0, "PoseHeadingDegrees": 12})
-    truth = read_start(list_jobs(InputsConfig(panoramas=[str(path)]))[0], HEIGHT).truth.image
+    truth = read_start(list_requests(InputsConfig(panoramas=[str(path)]), Request())[0], HEIGHT).truth.image
     assert torch.equal(to_uint8(truth[0]), to_uint8(world[0]))
 
 

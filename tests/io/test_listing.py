@@ -14,10 +14,11 @@ from aognet.data.shards import tar_files
 from aognet.data.sources import SourceConfig, find_entries
 from aognet.errors import UserError
 from aognet.evaluation.sets import find_panoramas
-from aognet.generate.inputs import InputsConfig, list_jobs
+from aognet.generate.inputs import InputsConfig, list_requests
 from aognet.io.formats import HEIF_SUFFIXES, LIGHT_SUFFIXES, SUFFIXES, decoders, has_heif
 from aognet.io.images import load_image
 from aognet.io.listing import files_below, find_images
+from aognet.request import Request
 
 TRASH = (".ipynb_checkpoints", ".thumbnails", ".Trash-1000", "__MACOSX", "$RECYCLE.BIN", "lost+found", "@eaDir", ".git")
 
@@ -27,13 +28,13 @@ def trained(folder: Path) -> list[str]:
 
 
 def painted(folder: Path) -> list[str]:
-    jobs = list_jobs(InputsConfig(photos=[str(folder)]))
+    jobs = list_requests(InputsConfig(photos=[str(folder)]), Request())
     return [Path(job.photos[0].image).relative_to(folder).as_posix() for job in jobs]
 
 
 def completed(folder: Path) -> list[str]:
-    jobs = list_jobs(InputsConfig(panoramas=[str(folder)]))
-    return [job.truth.relative_to(folder).as_posix() for job in jobs]
+    jobs = list_requests(InputsConfig(panoramas=[str(folder)]), Request())
+    return [Path(job.truth).relative_to(folder).as_posix() for job in jobs]
 
 
 def measured(folder: Path) -> list[str]:

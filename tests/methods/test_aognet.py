@@ -23,6 +23,7 @@ from aognet.geometry.camera import Camera
 from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
 from aognet.methods.aognet.model import DROP, AOGNet, stream_inputs_of
+from aognet.methods.aognet.settings import Settings
 from tests.tiny import tiny_components, tiny_pipeline, whole_cells
 
 GLOBAL = GlobalStreamConfig(tokens=3, depth=1, heads=2)
@@ -99,7 +100,7 @@ PROMPTS = ["a red barn", "the sky"]
 
 def outpaint(model: AOGNet, canvas: Canvas | None = None, rows: slice = slice(None), **options: Any) -> Tensor:
     views = views_of(canvas, options.pop("prompts", PROMPTS), options.pop("seeds", [7, 8]))[rows]
-    return model.outpaint(views, look(views), replace(SAMPLER, **options), FACE)
+    return model.outpaint(views, look(views), Settings(sampler=replace(SAMPLER, **options), face_size=FACE))
 
 
 def views_of(
@@ -136,7 +137,7 @@ def test_with_both_streams_off_it_is_the_diffusers_pipeline(make: Make, layout: 
     expected = pipeline_result(components, sampler, images, known)
     assert expected.std() > 0.05
     views = views_of()[:1]
-    found = model.outpaint(views, look(views), sampler, FACE)
+    found = model.outpaint(views, look(views), Settings(sampler=sampler, face_size=FACE))
     assert_close(found, expected, atol=1e-4, rtol=0)
 
 
@@ -359,7 +360,9 @@ def test_a_view_depends_on_seed_prompt_canvas_and_direction(make: Make) -> None:
     turned = Canvas(half_known_canvas().pixels.roll(16, -1))
     assert not torch.equal(plain, outpaint(model, turned))
     calls: list[tuple[int, int]] = []
-    model.outpaint(views_of(), look(views_of()), SAMPLER, FACE, lambda *count: calls.append(count))
+    model.outpaint(
+        views_of(), look(views_of()), Settings(sampler=SAMPLER, face_size=FACE), lambda *count: calls.append(count)
+    )
     assert calls == [(1, 2), (2, 2)]
 
 

@@ -23,6 +23,7 @@ from aognet.geometry.camera import Camera
 from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
 from aognet.methods.aognet.model import DROP, AOGNet, stream_inputs_of
+from aognet.methods.aognet.settings import Settings
 from aognet.nn.attention import PostNormBlock
 from tests.methods.test_aognet import FACE, OFF, SIZE, batch_of, half_known_canvas, row
 from tests.tiny import TEXT_DIM, tiny_clip_folder, tiny_streams
@@ -48,7 +49,9 @@ def model(sd2_folder: Path, options: dict[str, Any]) -> AOGNet:
 
 def outpaint(model: AOGNet, guidance: float = 2.5, seed: int = 7) -> Tensor:
     views = [ViewToPaint(half_known_canvas(), Camera(45.0, width=SIZE, height=SIZE), "a red barn", seed)]
-    return model.outpaint(views, look(views), SamplerConfig(steps=2, guidance=guidance), FACE)
+    return model.outpaint(
+        views, look(views), Settings(sampler=SamplerConfig(steps=2, guidance=guidance), face_size=FACE)
+    )
 
 
 def conditioning(model: AOGNet, batch: OutpaintingBatch, **changes: Tensor):
@@ -196,11 +199,11 @@ def test_without_its_global_stream_the_words_alone_are_told(sd2_folder: Path, op
 
 def test_a_canvas_of_which_nothing_is_known_can_be_begun(model: AOGNet):
     views = [ViewToPaint(Canvas.empty(32), Camera(width=SIZE, height=SIZE), "a barn", 1)]
-    assert model.outpaint(views, look(views), SamplerConfig(steps=1), FACE).isfinite().all()
+    assert model.outpaint(views, look(views), Settings(sampler=SamplerConfig(steps=1), face_size=FACE)).isfinite().all()
 
 
 def test_what_does_not_fit_is_refused(sd2_folder: Path, tmp_path: Path):
-    with pytest.raises(UserError, match=r"variant: published reads prompts .*: clip.text must be true"):
+    with pytest.raises(UserError, match="clip.text must be true: the variant published reads prompts with"):
         AOGNet.Config(backbone=BackboneConfig("tiny"), clip=ClipConfig("tiny"), variant="published")
     with pytest.raises(UserError, match="clip.text must be true"):
         AOGNet.Config(backbone=BackboneConfig("tiny"), variant="published", **OFF)

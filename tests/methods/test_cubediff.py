@@ -23,6 +23,7 @@ from aognet.geometry.cubemap import face_cameras
 from aognet.geometry.plans import PlanConfig, make_plan
 from aognet.methods.cubediff.model import HIDE, SILENCE, CubeDiff, cube_positions, face_seeds
 from aognet.methods.cubediff.trained import cut_rank
+from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.pretrained import load_method
 from aognet.nn.faces import FacesAttention, FacesConv2d, FacesGroupNorm
 from tests.smooth import smooth_panorama, smooth_view
@@ -65,7 +66,7 @@ def paint(model: CubeDiff, canvas: Canvas, **options: Any) -> Tensor:
     cameras = [step.camera for step in plan.steps]
     prompts, seeds = options.pop("prompts", ["a hall"] * 6), options.pop("seeds", list(range(6)))
     views = [ViewToPaint(canvas, *which) for which in zip(cameras, prompts, seeds, strict=True)]
-    return model.outpaint(views, look(views), SAMPLER, 16, **options)
+    return model.outpaint(views, look(views), OutpaintSettings(sampler=SAMPLER), **options)
 
 
 def told(model: CubeDiff, strength: float = 0.1) -> CubeDiff:
@@ -247,7 +248,7 @@ def test_a_direction_is_painted_anew_on_the_cube_that_faces_it(make: Make):
     camera = Camera(40.0, 20.0, fov_degrees=FOV, width=SIZE, height=SIZE)
     hole = canvas.erase(Camera(40.0, 20.0, fov_degrees=50.0, width=SIZE, height=SIZE))
     views = [ViewToPaint(hole, camera, "a lamp", 4)]
-    view = make().outpaint(views, look(views), SAMPLER, 16)
+    view = make().outpaint(views, look(views), OutpaintSettings(sampler=SAMPLER))
     assert view.shape == (1, 3, SIZE, SIZE)
     known = hole.look(camera)
     assert_close(view * known.known, known.image, atol=0.02, rtol=0)
@@ -271,7 +272,7 @@ def test_faces_of_another_width_than_trained_are_refused(make: Make):
     plan = make_plan(PlanConfig(kind="cube", fov_degrees=90.0, size=SIZE), photo_canvas().known[0, 0])
     with pytest.raises(UserError, match="plan.fov_degrees must be 95, what the faces of this checkpoint show; got 90"):
         views = [ViewToPaint(photo_canvas(), step.camera, "a", 0) for step in plan.steps]
-        make().outpaint(views, look(views), SAMPLER, 16)
+        make().outpaint(views, look(views), OutpaintSettings(sampler=SAMPLER))
 
 
 def test_every_face_of_every_panorama_has_a_seed_of_its_own():

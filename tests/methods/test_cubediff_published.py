@@ -23,6 +23,7 @@ from aognet.geometry.cubemap import blend_faces, crop_faces, face_cameras, shown
 from aognet.geometry.plans import PlanConfig, make_plan
 from aognet.io.store import CacheConfig
 from aognet.methods.cubediff.model import CubeDiff, cube_positions, whole_faces
+from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.pretrained import load_method
 from aognet.nn.faces import FacesGroupNorm
 from tests.methods.test_cubediff import FOV, HEIGHT, SIZE, batch_of
@@ -49,7 +50,7 @@ def photographed(fov: float = 110.0, yaw: float = 0.0) -> Canvas:
 def paint(model: CubeDiff, canvas: Canvas, **sampler: Any) -> Tensor:
     steps = make_plan(PlanConfig(kind="cube", fov_degrees=FOV, size=SIZE), canvas.known[0, 0]).steps
     views = [ViewToPaint(canvas, step.camera, "a hall", seed) for seed, step in enumerate(steps)]
-    return model.outpaint(views, look(views), SamplerConfig(steps=1, **sampler), 16)
+    return model.outpaint(views, look(views), OutpaintSettings(sampler=SamplerConfig(steps=1, **sampler)))
 
 
 def test_positions_are_longitude_and_latitude():
@@ -147,7 +148,9 @@ def test_training_and_painting_know_the_same_of_a_whole_face(sd2_folder: Path, m
     views = [
         ViewToPaint(Canvas.empty(HEIGHT), camera, "a hall", seed) for seed, camera in enumerate(face_cameras(SIZE, FOV))
     ]
-    model.outpaint(views, MaskedView(batch.faces * batch.known, batch.known), SamplerConfig(steps=1), 16)
+    model.outpaint(
+        views, MaskedView(batch.faces * batch.known, batch.known), OutpaintSettings(sampler=SamplerConfig(steps=1))
+    )
     (trained, known, _), (painted, seen, _) = conditions
     assert torch.equal(known, seen) and torch.equal(trained * known, painted)
 

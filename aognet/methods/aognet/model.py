@@ -28,10 +28,10 @@ from aognet.diffusion.texts import chunks, joined, same_length, side_by_side
 from aognet.errors import UserError
 from aognet.geometry.camera import positions_of
 from aognet.geometry.cubemap import face_cameras, panorama_of
-from aognet.geometry.plans import PlanConfig
 from aognet.methods.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.methods.aognet.published import UNKNOWN, PublishedGlobalStream, PublishedLocalStream
+from aognet.methods.aognet.settings import Settings
 from aognet.nn.component import Component
 
 DROP = 10
@@ -230,32 +230,32 @@ class AOGNet(nn.Module):
         )
         return {"loss": loss}
 
-    def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
+    def joined(self, words: str, prompt: str, settings: Settings) -> str:
         """What is to be seen in a direction, and the common prompt."""
         if not self.is_published:
-            return self.backbone.conditioner.joined(words, prompt, sampler.long_prompts)
-        how = sampler.long_prompts or self.backbone.conditioner.long_prompts
+            return self.backbone.conditioner.joined(words, prompt, settings.sampler.long_prompts)
+        how = settings.sampler.long_prompts or self.backbone.conditioner.long_prompts
         return joined(self.clip_text.tokenizer, self.clip_text.length, words, prompt, how)
 
-    def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
+    def check(self, settings: Settings) -> None:
         """Raises UserError for settings that `outpaint` could not paint with."""
-        check_settings(self.backbone, plan.size, sampler, self.backbone.is_inpainting)
+        check_settings(self.backbone, settings.plan.size, settings.sampler, self.backbone.is_inpainting)
 
     @torch.no_grad()
     def outpaint(
         self,
         views: Sequence[ViewToPaint],
         seen: MaskedView,
-        sampler: SamplerConfig,
-        face_size: int,
+        settings: Settings,
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "views 3 size size"]:
         """The views, ``seen`` so far, continued from what is known; each depends on its own canvas and seed alone."""
+        sampler = settings.sampler
         check_image_guidance(sampler, self.backbone.is_inpainting)
         # One of the views of each canvas; what is told of the sphere is told in the frame of its photograph.
         first = {id(view.canvas): view for view in reversed(views)}
         numbers = {canvas: number for number, canvas in enumerate(first)}
-        faces = [view.canvas.faces(face_size, view.frame_yaw_degrees) for view in first.values()]
+        faces = [view.canvas.faces(settings.face_size, view.frame_yaw_degrees) for view in first.values()]
         cameras = [view.camera.turned(-view.frame_yaw_degrees) for view in views]
         stream_inputs = StreamInputs(
             seen.image,

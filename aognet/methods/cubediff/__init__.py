@@ -5,6 +5,6 @@ from aognet.methods.method import Method
 METHOD = Method(
     name="cubediff",
     model="aognet.methods.cubediff.model:CubeDiff",
-    settings="aognet.methods.outpainting:OutpaintSettings",
+    settings="aognet.methods.outpainter:OutpaintSettings",
     untrained={"positions": False, "clean_known": False, "synchronise_padding": True},
 )

@@ -29,8 +29,8 @@ from aognet.diffusion.saved import load_trained, save_trained
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import FACES, blend_faces, crop_faces, face_cameras, shown_alone
-from aognet.geometry.plans import PlanConfig
 from aognet.methods.cubediff.trained import Layers, Trained, WiderInput, merge_lora, open_parts
+from aognet.methods.outpainter import OutpaintSettings
 from aognet.nn.component import Component
 from aognet.nn.faces import Texts, see_all_faces
 
@@ -178,14 +178,15 @@ class CubeDiff(nn.Module):
         chosen = uniform(seeds, stream) < rate
         return chosen.repeat_interleave(COUNT)[:, None, None, None].to(like.device)
 
-    def joined(self, words: str, prompt: str, sampler: SamplerConfig) -> str:
+    def joined(self, words: str, prompt: str, settings: OutpaintSettings) -> str:
         """What is to be seen in a direction, and the common prompt."""
-        return self.backbone.conditioner.joined(words, prompt, sampler.long_prompts)
+        return self.backbone.conditioner.joined(words, prompt, settings.sampler.long_prompts)
 
-    def check(self, plan: PlanConfig, sampler: SamplerConfig) -> None:
+    def check(self, settings: OutpaintSettings) -> None:
         """Raises UserError for settings that `outpaint` could not paint with."""
-        self._check_fov(plan.fov_degrees)
-        check_settings(self.backbone, plan.size, sampler, self.backbone.is_inpainting or self._replaces)
+        self._check_fov(settings.plan.fov_degrees)
+        told = self.backbone.is_inpainting or self._replaces
+        check_settings(self.backbone, settings.plan.size, settings.sampler, told)
 
     def _check_fov(self, fov_degrees: float) -> None:
         if fov_degrees != self.config.fov_degrees:
@@ -197,8 +198,7 @@ class CubeDiff(nn.Module):
         self,
         views: Sequence[ViewToPaint],
         seen: MaskedView,
-        sampler: SamplerConfig,
-        face_size: int,
+        settings: OutpaintSettings,
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "views 3 size size"]:
         """The faces of level cubes, ``seen`` so far, continued from what is known of them, six after six.
@@ -206,11 +206,12 @@ class CubeDiff(nn.Module):
         Views that are no faces are shown what a cube that faces the first of their canvas shows them, painted with its
         prompt.
         """
+        sampler = settings.sampler
         self._check_fov(views[0].camera.fov_degrees)
         check_image_guidance(sampler, self.backbone.is_inpainting or self._replaces)
         if not self._are_cubes(views):
             each = groupby(views, key=lambda view: id(view.canvas))
-            return torch.cat([self._through_a_cube(list(of), sampler, face_size, progress) for _, of in each])
+            return torch.cat([self._through_a_cube(list(of), settings, progress) for _, of in each])
         prompts = [view.prompt for view in views]
         context = TextContext.of_prompts(self.backbone, prompts, sampler.negative, sampler.long_prompts)
         return self._paint(seen, context, sampler, generators([view.seed for view in views]), progress)

@@ -1,0 +1,136 @@
+"""What a run was asked for, as ``run.json`` notes it, and when two runs are asked for the same.
+
+Inputs and models are known by their contents; their paths are written down for people and are not compared.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from aognet.geometry.camera import Camera
+from aognet.request import Request
+
+ROLES = ("truth", "panorama", "mask", "depth")
+UNKNOWN = ("request.name", "request.method")
+"""What runs of an earlier version may not tell; there it is not compared."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model generates: a folder or hub id, and which of its backbone's weights in which precision."""
+
+    checkpoint: str
+    revision: str | None = None
+    variant: str | None = None
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request with nothing left open, and all else that decides what it gives.
+
+    ``weights``: `aognet.methods.identity.model_identity` of the model; None: not known (a run of version 1). ``files``:
+    the digests of the inputs by their paths. ``captioner``: what found the prompt, None where it was given. ``camera``:
+    of the first photograph; it follows from the rest.
+    """
+
+    request: Request
+    model: ModelConfig
+    weights: str | None
+    files: Mapping[str, str | None]
+    captioner: Mapping[str, Any] | None = None
+    camera: Camera | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(
+        cls, request: Request, model: ModelConfig, weights: str | None, captioner: Mapping[str, Any] | None = None
+    ) -> "Asked":
+        """Note a request, with the digests of its files."""
+        return cls(request, model, weights, {str(path): digest(path) for path in request.files}, captioner)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return json.loads(json.dumps(asdict(self))) | {"request": self.request.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> "Asked":
+        """Read what `to_dict` returned. Raises ValueError, KeyError or TypeError for anything else."""
+        request, camera = Request.from_dict(values["request"], source), values["camera"]
+        files = {str(path): None if value is None else str(value) for path, value in dict(values["files"]).items()}
+        captioner = values["captioner"]
+        return cls(
+            request,
+            ModelConfig(**values["model"]),
+            None if values["weights"] is None else str(values["weights"]),
+            files,
+            None if captioner is None else dict(captioner),
+            Camera(**camera) if camera else None,
+        )
+
+    @property
+    def contents(self) -> dict[str, str | None]:
+        """The digests of the inputs by their roles (``request.photos.0.image``, ``request.mask``)."""
+        told = dict(_flat({"request": self.request.to_dict()}))
+        return {key: self.files.get(value) for key, value in told.items() if _is_path(key) and value is not None}
+
+    def differences(self, here: "Asked") -> list[str]:
+        """Say where this and another do not ask for the same, as ``key: there, here``."""
+        found = []
+        values, digests = (_told(self), _told(here)), (self.contents, here.contents)
+        for key in {**values[1], **values[0]}:
+            old, new = (value.get(key) for value in values)
+            name = key.removeprefix("request.").removeprefix("model.")
+            if _is_path(key) and all(each.get(key) for each in digests):
+                if digests[0][key] != digests[1][key]:
+                    found.append(f"{name}: {old!r} there, {new!r} here, with other contents")
+            elif key == "weights":
+                if old is not None and old != new:
+                    paths = (one.model.checkpoint for one in (self, here))
+                    found.append("checkpoint: {!r} there, {!r} here, with other weights or settings".format(*paths))
+            elif key.startswith("model.") and key != "model.dtype" and self.weights is not None:
+                continue  # a model is known by its contents
+            elif key.startswith("request.settings.") and key not in values[1]:
+                continue  # a setting of an earlier version, which has none now
+            elif not (key in UNKNOWN and not old) and old != new:
+                found.append(f"{name}: {old!r} there, {new!r} here")
+        return found
+
+
+def digest(path: Path) -> str | None:
+    """Return the SHA-256 of a file's bytes; None where it cannot be read (the reader says why)."""
+    try:
+        status = path.stat()
+        return _digest(path, status.st_mtime_ns, status.st_size, status.st_ino)
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return None
+
+
+@cache
+def _digest(path: Path, *state: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _told(asked: Asked) -> dict[str, Any]:
+    told = asked.to_dict()
+    return dict(_flat({key: told[key] for key in ("request", "model", "weights", "captioner")}))
+
+
+def _is_path(key: str) -> bool:
+    first, _, last = key.removeprefix("request.").partition(".")
+    return key.startswith("request.") and (first in ROLES or (first == "photos" and last.endswith(".image")))
+
+
+def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings and lists of mappings as dotted keys and values."""
+    if isinstance(values, list) and values and all(isinstance(value, dict) for value in values):
+        values = {str(number): value for number, value in enumerate(values)}
+    if not isinstance(values, dict):
+        yield prefix, values
+        return
+    for name, inner in values.items():
+        yield from _flat(inner, f"{prefix}.{name}".strip("."))

@@ -1,0 +1,338 @@
+"""A loaded model that makes panoramas: requests in, results out, each in a folder that can be gone on with."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import nn
+
+from aognet.callbacks import Listener, Progress
+from aognet.canvas import Canvas
+from aognet.captioning.captioner import SMALL_MODEL, CaptionerConfig
+from aognet.config import LoadedConfig, build_config
+from aognet.diffusion.execution import ExecutionConfig, place
+from aognet.errors import UserError
+from aognet.generate.asked import Asked, ModelConfig
+from aognet.generate.auto_prompt import with_prompts
+from aognet.generate.journal import Journal
+from aognet.generate.names import safe_name
+from aognet.generate.outpaint import Outpaint, Run
+from aognet.generate.result_files import write_results, write_truth
+from aognet.generate.run_files import JOURNAL, LIGHT_RESULT, outputs_of, truth_file
+from aognet.generate.start import Start, read_start
+from aognet.generate.view_journal import ViewJournal, check_free, open_journal
+from aognet.geometry.cubemap import faces_of
+from aognet.io.files import made_folder
+from aognet.io.panorama_files import read_panorama
+from aognet.io.value_range import Encoding
+from aognet.locking import exclusive
+from aognet.methods.identity import model_identity
+from aognet.methods.method import Method
+from aognet.methods.pretrained import load_method, method_of
+from aognet.processes import Processes
+from aognet.provenance import provenance
+from aognet.request import AUTO, DirectedPrompt, Request
+from aognet.result import Result
+
+log = logging.getLogger(__name__)
+
+
+class UnreadableInput(UserError):
+    """An input file that cannot be used; the others of a dataset still can."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What requests leave open: rows of the panorama, and the settings of the model's method."""
+
+    height: int
+    settings: Any
+
+
+class Generator:
+    """A model, and how it is run. The model is loaded when a panorama first needs it.
+
+    Several threads may call `generate`; their panoramas are made one after the other.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        defaults: Defaults | None = None,
+        *,
+        alone: str | None = None,
+        device: str | torch.device = "auto",
+        execution: ExecutionConfig | None = None,
+        captioner: CaptionerConfig | None = None,
+    ):
+        """``alone``: the method that a backbone alone is used with (`aognet.methods.pretrained.load_method`).
+
+        :raises UserError: where the model is not there or is of no method that is known.
+        """
+        self.config, self.alone = model, alone
+        self.method: Method = method_of(model.checkpoint, model.revision, alone)
+        self.defaults = defaults or Defaults(2048, self.method.settings_class())
+        self.device = Processes.start(device).device if isinstance(device, str) else device
+        self.execution = execution or ExecutionConfig()
+        self.captioner = captioner or CaptionerConfig(model=SMALL_MODEL)
+        self._queue = Lock()
+
+    @property
+    def paints_views(self) -> bool:
+        """Whether the method continues views, so that `Outpaint` drives it; if not, it makes panoramas by itself."""
+        return hasattr(self.method.model_class, "outpaint")
+
+    @cached_property
+    def weights(self) -> str:
+        """Which model it is, by its contents."""
+        return model_identity(self.config.checkpoint, self.config.revision, self.config.variant)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The model on the device, loaded when first asked for."""
+        config, expected = self.config, self.weights
+        model = load_method(config.checkpoint, config.revision, config.dtype, self.alone, config.variant)
+        if model_identity(config.checkpoint, config.revision, config.variant) != expected:
+            raise UserError(f"{config.checkpoint}: changed while it was read; give the command again")
+        return place(model, self.execution, self.device)
+
+    # Requests
+
+    def resolved(self, request: Request) -> Request:
+        """Return a request with nothing left open: size, method and all of its settings.
+
+        :raises UserError: for another method than the model's, or settings that it does not have.
+        """
+        if request.method not in (None, self.method.name):
+            wanted = f"must be {self.method.name}, as of {self.config.checkpoint}"
+            raise UserError(wanted, key="method", value=request.method)
+        settings = asdict(self.settings_of(request))
+        sampler, negative = settings.get("sampler"), request.negative
+        if isinstance(sampler, dict) and "negative" in sampler:  # where configurations say it
+            negative, sampler["negative"] = negative or sampler["negative"], ""
+        height = self.defaults.height if request.height is None else request.height
+        return replace(request, height=height, method=self.method.name, settings=settings, negative=negative)
+
+    def settings_of(self, request: Request) -> Any:
+        """Return the settings of the method: those of the model, but where the request says otherwise."""
+        values = _merged(asdict(self.defaults.settings), request.settings)
+        return build_config(LoadedConfig(values, {"": request.name}, "settings"), self.method.settings_class)
+
+    def prompted(self, requests: Sequence[Request], folders: Sequence[Path], overwrite: bool = False) -> list[Request]:
+        """Return resolved requests with captions as prompts where these are ``auto``.
+
+        A run in one of the ``folders`` goes on with the caption it began with, if it is asked for the same otherwise.
+        """
+        places = {request.name: folder for request, folder in zip(requests, folders, strict=True)}
+
+        def earlier(request: Request) -> str | None:
+            folder = places[request.name]
+            if overwrite or not (folder / JOURNAL).is_file():
+                return None
+            asked = open_journal(folder).asked
+            same = asked.captioner and asked.contents == self._asked(request).contents
+            return asked.request.prompt if same else None
+
+        return with_prompts(requests, self.captioner, self.device, earlier)
+
+    def _asked(self, request: Request, captioned: bool = False) -> Asked:
+        return Asked.of(request, self.config, self.weights, asdict(self.captioner) if captioned else None)
+
+    # Panoramas
+
+    def generate(
+        self,
+        request: Request,
+        folder: str | Path | None = None,
+        *,
+        overwrite: bool = False,
+        faces: bool = False,
+        progress: Progress | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Result:
+        """Make the panorama of a request.
+
+        ``folder``: where everything is written down as it is made, and the result, the viewer and, with ``faces``, the
+        cubemap in the end; a run there that was interrupted goes on, one that is finished is returned; with
+        ``overwrite`` it is made anew. None: nothing is left on the disk. ``progress``: is told what is counted, how
+        many are done and how many there are. ``cancel``: is asked whether to stop.
+
+        :raises UserError: for settings, inputs or a folder that cannot be used; nothing is written then.
+        :raises aognet.callbacks.Cancelled: where ``cancel`` said so; the same call goes on.
+        """
+        told = {key: value for key, value in (("progress", progress), ("cancel", cancel)) if value is not None}
+        with self._queue, ExitStack() as held:
+            place = Path(held.enter_context(_folder(request, folder)))
+            request = self.resolved(request)
+            (prompted,) = self.prompted([request], [place], overwrite)
+            run = self.begin(prompted, place, held, overwrite, faces, captioned=request.prompt == AUTO)
+            (result,) = self.make([run], Listener(**told))
+            given = run.journal.start().known[0].cpu()
+            return replace(result, given=given, folder=None if folder is None else place)
+
+    def begin(
+        self,
+        request: Request,
+        folder: Path,
+        held: ExitStack,
+        overwrite: bool = False,
+        faces: bool = False,
+        captioned: bool = False,
+    ) -> Run:
+        """Return the run of a resolved request in its folder, new or gone on with. ``held``: holds the folder.
+
+        What a killed process left undone or half done is completed. ``captioned``: the prompt is a caption.
+
+        :raises UserError: before anything is written, where the folder holds another run or somebody else's files.
+        :raises UnreadableInput: where an input cannot be used.
+        """
+        held.enter_context(made_folder(folder))
+        held.enter_context(exclusive(folder))
+        asked, before = self._asked(request, captioned), check_free(folder)
+        journal = None if overwrite else _same(before, asked)
+        if journal is None or not journal.begun:
+            start = _read(request, self.method.encoding)
+            self._strategy(request)  # what cannot be loaded or used leaves no folder behind
+            kind = ViewJournal if self.paints_views else Journal
+            journal = kind(folder, replace(asked, camera=start.camera), self.method.encoding, self._provenance())
+            journal.begin(start.canvas, before, start.truth, faces)
+            return Run(journal, start.canvas)
+        journal.clear()
+        journal.claim(outputs_of(journal.encoding, request.truth is not None, faces))
+        if request.truth is not None and not (folder / truth_file(journal.encoding)).is_file():
+            write_truth(folder, _read(request, journal.encoding).truth)
+        return Run(journal)
+
+    def make(self, runs: Sequence[Run], listener: Listener | None = None) -> list[Result]:
+        """Make what is left of runs, side by side where the method can, and write their results; return these.
+
+        :raises Cancelled: where the ``listener`` wants it; what is made by then is recorded.
+        """
+        listener, results = listener or Listener(), []
+        for _, group in groupby(runs, key=_told_alike):
+            results += self._make_alike(list(group), listener)
+        return results
+
+    def _make_alike(self, runs: Sequence[Run], listener: Listener) -> list[Result]:
+        """`make` runs that differ in their inputs, prompts and seeds alone."""
+        if not self.paints_views:
+            return [self._make_alone(run.journal, listener) for run in runs]
+        left, made = [run for run in runs if not run.journal.finished], {}
+        if left:
+            canvases = self._strategy(left[0].journal.asked.request).paint(left, listener)
+            made = {id(run): canvas for run, canvas in zip(left, canvases, strict=True)}
+        return [show_canvas(run.journal, made.pop(id(run), None)) for run in runs]
+
+    def _make_alone(self, journal: Journal, listener: Listener) -> Result:
+        """The result of a method that makes panoramas by itself."""
+        request = journal.asked.request
+        if journal.shown:
+            return read_result(journal)
+        result = self._strategy(request).generate(request, self.settings_of(request), journal, listener)
+        if result.encoding != journal.encoding or result.panorama.shape != (3, request.height, 2 * request.height):
+            raise TypeError(
+                f"{self.method.name} made {result.encoding} of shape {tuple(result.panorama.shape)} for {request}"
+            )
+        return show(journal, replace(result, prompt=request.prompt, camera=journal.photo_camera))
+
+    def _strategy(self, request: Request) -> Any:
+        """What makes the panorama of a request. Raises UserError for settings that the model cannot be used with."""
+        settings = self.settings_of(request)
+        if not self.paints_views:
+            self.model.check(settings)
+            return self.model
+        sampler = replace(settings.sampler, negative=request.negative)
+        return Outpaint(self.model, replace(settings, sampler=sampler), self.device)
+
+    def repaint(self, journal: ViewJournal, at: DirectedPrompt, listener: Listener) -> Canvas:
+        """Paint a direction of a finished run anew; see `Outpaint.repaint`."""
+        return self._strategy(journal.asked.request).repaint(journal, at, listener)
+
+    def _provenance(self) -> dict[str, Any]:
+        """What the pixels may depend on besides the request.
+
+        No time, and not whether files of the program are changed: a repeated run writes the same bytes.
+        """
+        told = {key: value for key, value in provenance(self.device.type).items() if key not in ("time", "command")}
+        return told | {"git": {"commit": told["git"]["commit"]}}
+
+
+def show_canvas(journal: ViewJournal, canvas: Canvas | None = None) -> Result:
+    """Write the results of a run's ``canvas``, which is used up; None: of what is recorded, if they are not there."""
+    there, canvas = canvas is None and journal.shown, journal.canvas() if canvas is None else canvas
+    finished, image = canvas.unknown_pixels == 0, canvas.image[0]
+    faces = faces_of(canvas.image, canvas.height // 2)[0] if journal.has_faces else None
+    if canvas.encoding == "srgb":  # in place: at 8192 rows another copy takes gigabytes
+        for values in (image, *([] if faces is None else [faces])):
+            values.add_(1).div_(2)
+    prompt, camera = journal.asked.request.prompt, journal.photo_camera
+    result = Result(image, canvas.encoding, prompt, cubemap=faces, camera=camera)
+    return result if there else show(journal, result, finished)
+
+
+def show(journal: Journal, result: Result, finished: bool = True) -> Result:
+    """Write the results of a run, and note that they are those of what it recorded; return them."""
+    write_results(journal.folder, result, journal.has_faces)
+    journal.finished = finished
+    journal.settle()
+    log.info("wrote %s (look around in %s)", journal.folder / "result.png", journal.folder / "viewer.html")
+    return result
+
+
+def read_result(journal: Journal) -> Result:
+    """Read the result of a finished run from its file: linear light as it was made, sRGB in 256 levels."""
+    name = LIGHT_RESULT if journal.encoding == "linear" else "result.png"
+    panorama, encoding = read_panorama(journal.folder / name)
+    return Result(panorama, encoding, journal.asked.request.prompt, camera=journal.photo_camera)
+
+
+@contextmanager
+def _folder(request: Request, folder: str | Path | None) -> Iterator[str | Path]:
+    """The folder of a run; one that is gone afterwards where none is given."""
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="panorama-") as temporary:
+        yield Path(temporary) / safe_name(request.name)
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings with the values of others over theirs."""
+    merged = dict(values)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _told_alike(run: Run) -> tuple[dict[str, Any], str]:
+    """By what runs are told apart that cannot be painted side by side."""
+    request = run.journal.asked.request
+    return request.settings, request.negative
+
+
+def _read(request: Request, encoding: Encoding) -> Start:
+    try:
+        return read_start(request, request.height, encoding)
+    except UserError as error:
+        raise UnreadableInput(str(error)) from error
+
+
+def _same(journal: Journal | None, asked: Asked) -> Journal | None:
+    """The run that is there, if it can be gone on with. Raises UserError if it was asked for something else."""
+    if journal is None or (journal.version == 1 and not journal.entries):  # nothing to lose, much to note
+        return None
+    if different := journal.differences(asked):
+        raise UserError(
+            f"{journal.folder}: holds a run with other settings ({different[0]}); choose another --inference_out_dir "
+            "or --name, or add --overwrite"
+        )
+    return journal

@@ -1,0 +1,41 @@
+"""What a finished (or taken-back) run shows: the panorama as a sphere for viewers, and a page to look around in."""
+
+from pathlib import Path
+
+from aognet.canvas import Canvas
+from aognet.generate.pixels import packed, write_canvas, write_picture
+from aognet.generate.run_files import LIGHT_RESULT, SUFFIX, truth_file
+from aognet.geometry.cubemap import FACES
+from aognet.io.files import write_atomically
+from aognet.io.gpano import save_panorama
+from aognet.io.images import merged
+from aognet.io.panorama_files import display_levels, encoded, write_image
+from aognet.io.viewer import write_viewer
+from aognet.result import Result
+
+
+def write_truth(folder: Path, truth: Canvas) -> None:
+    """Write the panorama that a run's photograph was taken from, transparent where it is not known itself."""
+    path = folder / truth_file(truth.encoding)
+    if truth.unknown_pixels:
+        write_canvas(truth, path)
+    else:
+        write_picture(packed(truth.image[0], truth.encoding).cpu(), path, truth.encoding)
+
+
+def write_results(folder: Path, result: Result, faces: bool = False) -> None:
+    """Write ``result.png`` (with GPano metadata), ``viewer.html`` and ``prompt.txt``; linear light as ``result.exr``.
+
+    Of linear light ``result.png`` and the viewer show it tone-mapped. ``faces``: the six of the cubemap, too.
+    """
+    shown = encoded(result.panorama, result.encoding, "srgb")
+    image = merged(display_levels(shown))
+    save_panorama(image, folder / "result.png", description=result.prompt)
+    if result.encoding == "linear":
+        result.save(folder / LIGHT_RESULT)
+    write_viewer(image, folder / "viewer.html", title=result.prompt or folder.name, photo_camera=result.camera)
+    write_atomically(folder / "prompt.txt", result.prompt + "\n")
+    if faces:
+        (folder / "faces").mkdir(exist_ok=True)
+        for name, face in zip(FACES, result.faces(), strict=True):
+            write_image(face, folder / "faces" / f"{name}{SUFFIX[result.encoding]}")

@@ -1,0 +1,62 @@
+"""What a method offers that paints a panorama view by view, and what such a method is told."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from aognet.canvas import MaskedView
+from aognet.diffusion.inpaint import ViewToPaint
+from aognet.diffusion.sampling.sampler import SamplerConfig
+from aognet.errors import UserError
+from aognet.geometry.plans import PlanConfig
+
+
+@dataclass(frozen=True)
+class OutpaintSettings:
+    """``plan``: which views. ``sampler``: how each of them is sampled.
+
+    ``feather``: how far generated pixels are drawn towards the known ones they meet, as a share of the view's height
+    (0: they are pasted as they are). ``views_per_batch``: how many views of a wave are denoised together.
+    """
+
+    plan: PlanConfig = field(default_factory=PlanConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    feather: float = 0.1
+    views_per_batch: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.feather <= 1:
+            raise UserError("must lie in [0, 1]", key="feather", value=self.feather)
+        if self.views_per_batch < 1:
+            raise UserError("must be at least 1", key="views_per_batch", value=self.views_per_batch)
+
+
+@runtime_checkable
+class Outpainter(Protocol):
+    """A method that continues views of canvases (`aognet.methods.aognet.model.AOGNet` is one).
+
+    ``joint_waves``: the views of a panorama's wave belong together, whatever ``views_per_batch`` says.
+    """
+
+    joint_waves: bool
+
+    def joined(self, words: str, prompt: str, settings: OutpaintSettings) -> str:
+        """Return the words of a direction and the common prompt as one; neither gets lost where both are long."""
+
+    def check(self, settings: OutpaintSettings) -> None:
+        """Raise UserError for settings that `outpaint` cannot paint with."""
+
+    def outpaint(
+        self,
+        views: Sequence[ViewToPaint],
+        seen: MaskedView,
+        settings: OutpaintSettings,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Float[Tensor, "views 3 size size"]:
+        """Return the views, in the method's encoding; row i depends on ``views[i]`` and not on its batch.
+
+        ``seen``: what the views show before they are painted. ``progress``: is told ``(done, total)`` steps.
+        """

@@ -1,0 +1,168 @@
+"""What is asked for: one panorama, described so that it can be written down, sent, and made again."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aognet.config import LoadedConfig, build_config, check_text
+from aognet.errors import UserError
+from aognet.geometry.camera import Camera
+
+VERSION = 1
+MIN_HEIGHT, MAX_HEIGHT = 32, 8192
+AUTO = "auto"
+"""The prompt that stands for a caption of the inputs."""
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where a photograph looks, in degrees. ``fov`` null: from the EXIF focal length, or 90 without one."""
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    fov: float | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            self.camera(1, 1, 90.0)
+        except UserError as error:
+            raise _shorter(error) from error
+
+    def camera(self, width: int, height: int, default_fov: float) -> Camera:
+        """Return the camera of a photograph of ``width`` x ``height`` pixels."""
+        fov = default_fov if self.fov is None else self.fov
+        return Camera(self.yaw, self.pitch, self.roll, fov, width, height)
+
+
+@dataclass(frozen=True)
+class Photo(Pose):
+    """A photograph's file and its pose."""
+
+    image: str = "???"
+
+
+@dataclass(frozen=True)
+class DirectedPrompt:
+    """What to paint in a direction (degrees)."""
+
+    yaw: float
+    pitch: float
+    text: str
+
+    def __post_init__(self) -> None:
+        check_text(self.text, "text")
+        try:
+            Camera(self.yaw, self.pitch)
+        except UserError as error:
+            raise _shorter(error) from error
+
+    @classmethod
+    def parse(cls, text: str, key: str) -> "DirectedPrompt":
+        """Read ``"90,0: a red barn"``. Raises UserError naming the ``key`` that the text was given for."""
+        check_text(text, key)
+        match = re.fullmatch(r"\s*([-+]?[\d.]+)\s*,\s*([-+]?[\d.]+)\s*:\s*(\S.*)", text, re.DOTALL)
+        try:
+            return cls(float(match[1]), float(match[2]), match[3].strip())
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                'expects "yaw,pitch: text" in degrees, such as "90,0: a red barn"', key=key, value=text
+            ) from error
+
+
+@dataclass(frozen=True)
+class Request:
+    """One panorama to make: the words, the inputs, the size, and how the method shall work.
+
+    ``prompt``: what to paint; ``auto``: a caption of the inputs. ``negative``: what not to paint, for methods with
+    guidance. ``prompts_at``: words for single directions. ``seed``: of all random numbers, together with ``name``, so
+    that two panoramas of one seed differ. ``height``: rows, a panorama is twice as wide; None: the model's.
+
+    Inputs, all files, of which at most one kind is given: ``photos`` with their poses; ``panorama``, partly known: to
+    be completed where it is transparent, where its GPano metadata places nothing and where its ``mask`` is white;
+    ``truth``: a whole panorama of which only the view at ``pose`` is given to the method. ``depth``: a panorama of
+    distances, ``label``: the name of a class, for methods that take them.
+
+    ``method``: how it is made; None: as the loaded model does. ``settings``: what that method's settings differ from
+    the loaded model's, as nested mappings.
+
+    Raises UserError naming key and value for what cannot be asked for.
+    """
+
+    prompt: str = ""
+    negative: str = ""
+    prompts_at: list[DirectedPrompt] = field(default_factory=list)
+    seed: int = 0
+    height: int | None = None
+    photos: list[Photo] = field(default_factory=list)
+    panorama: str | None = None
+    mask: str | None = None
+    truth: str | None = None
+    pose: Pose = field(default_factory=Pose)
+    depth: str | None = None
+    label: str | None = None
+    name: str = "panorama"
+    method: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in ("prompt", "negative"):
+            check_text(getattr(self, key), key)
+        if self.height is not None:
+            check_height(self.height)
+        given = [key for key in ("photos", "panorama", "truth") if getattr(self, key)]
+        if len(given) > 1:
+            raise UserError(f"and {given[1]} exclude each other", key=given[0], value=getattr(self, given[0]))
+        if self.mask is not None and self.panorama is None:
+            raise UserError("is of a partly known panorama, and panorama names none", key="mask", value=self.mask)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files it starts from."""
+        named = [*(photo.image for photo in self.photos), self.truth, self.panorama, self.mask, self.depth]
+        return [Path(path) for path in named if path is not None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, with a version."""
+        return {"version": VERSION, **json.loads(json.dumps(asdict(self)))}
+
+    def to_json(self) -> str:
+        """Return the request as JSON; `from_json` reads it."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "request") -> "Request":
+        """Read what `to_dict` returned; what is left out has its default.
+
+        :raises UserError: naming ``source``, key and value: for an unknown key, a wrong type, another version.
+        """
+        if not isinstance(values, Mapping):
+            raise UserError("a request must hold keys and values", value=values, where=source)
+        version = values.get("version", VERSION)
+        if version != VERSION:
+            raise UserError(f"must be {VERSION}", key="version", value=version, where=source)
+        values = {key: value for key, value in values.items() if key != "version"}
+        return build_config(LoadedConfig(values, {"": source}), cls)
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "request") -> "Request":
+        """Read what `to_json` returned. Raises UserError as `from_dict`, and for text that is no JSON."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"is not JSON ({error})", where=source) from error
+        return cls.from_dict(values, source)
+
+
+def check_height(height: int) -> None:
+    """Raise UserError for a number of rows that no panorama here has."""
+    if not MIN_HEIGHT <= height <= MAX_HEIGHT:
+        raise UserError(f"must lie in [{MIN_HEIGHT}, {MAX_HEIGHT}]", key="height", value=height)
+
+
+def _shorter(error: UserError) -> UserError:
+    """The error of a camera, whose keys are shorter here."""
+    return UserError(*error.args, key=error.key.removesuffix("_degrees"), value=error.value)
