@@ -43,7 +43,9 @@ QUICK = TrainerConfig(
 @pytest.fixture(autouse=True)
 def clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("WANDB_MODE", "offline")
+    threads = torch.get_num_threads()
     yield from fresh_processes()
+    torch.set_num_threads(threads)
 
 
 def make(folder: Path, config: TrainerConfig = QUICK, model: ToyConfig | None = None, **data: Any) -> Trainer:
@@ -72,27 +74,36 @@ def assert_bitwise_equal(one: Trainer, other: Trainer) -> None:
 # Stopping and going on
 
 
+SHARED_BY_THREADS = 64
+"""Side of images whose batches torch divides among its threads (from 32,768 values on)."""
+
+
 @pytest.mark.parametrize(
-    "config",
+    ("config", "size"),
     [
-        QUICK,
-        replace(QUICK, gradient_accumulation=3, lr_schedule="cosine", channels_last=True, num_workers=1),
-        replace(QUICK, mixed_precision="bf16", ema_decay=0.0, max_grad_norm=0.0, validate_every=2, images_every=4),
+        (QUICK, 4),
+        (replace(QUICK, gradient_accumulation=3, lr_schedule="cosine", channels_last=True, num_workers=1), 4),
+        (replace(QUICK, mixed_precision="bf16", ema_decay=0.0, max_grad_norm=0.0, validate_every=2, images_every=4), 4),
+        (replace(QUICK, threads=2, num_workers=1, validate_every=2), SHARED_BY_THREADS),
+        (replace(QUICK, threads=2, mixed_precision="bf16", channels_last=True), SHARED_BY_THREADS),
     ],
-    ids=["plain", "accumulation", "bf16"],
+    ids=["plain", "accumulation", "bf16", "threads", "threads and bf16"],
 )
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, config: TrainerConfig) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, config: TrainerConfig, size: int) -> None:
     dropout = ToyConfig(dropout=0.3)
     config = replace(config, checkpoint_every=4)
-    whole = make(tmp_path / "whole", config, dropout)
+    whole = make(tmp_path / "whole", config, dropout, size=size)
     whole.fit()
 
-    first = make(tmp_path / "parts", config, dropout)
+    torch.set_num_threads(1)  # as a new process has it
+    first = make(tmp_path / "parts", config, dropout, size=size)
+    assert torch.get_num_threads() == config.threads
     first.train_data.on_read = partial(power_cut, 4 * config.batch_size * config.gradient_accumulation)
     with pytest.raises(RuntimeError, match="power cut|Caught RuntimeError"):
         first.fit()
     torch.rand(7), torch.manual_seed(99)  # another process starts with other random states
-    second = make(tmp_path / "parts", config, dropout)
+    torch.set_num_threads(1)
+    second = make(tmp_path / "parts", config, dropout, size=size)
     second.fit(resume=True)
     assert_bitwise_equal(whole, second)
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
@@ -149,6 +160,53 @@ def test_what_does_not_fit_a_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 # What is learned
+
+
+def by_the_formula(
+    trainer: Trainer,
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[int, float], dict[int, float]]:
+    """Weights, average, gradient norms and rates of AdamW (Loshchilov and Hutter 2019, algorithm 2), written out."""
+    config, data, names = trainer.config, trainer.train_data, trainer.parameters
+    weights = {name: value for name, value in names.items() if not name.endswith("unused")}
+    average = {name: value.detach().clone() for name, value in weights.items()}
+    first, second = ({name: torch.zeros_like(value) for name, value in weights.items()} for _ in range(2))
+    norms, rates = {}, {}
+    for step in range(1, config.max_steps + 1):
+        numbers = range((step - 1) * config.batch_size, step * config.batch_size)
+        loss = trainer.model(data.collate([data[number] for number in numbers]))["loss"]
+        gradients = dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
+        norms[step] = float(torch.cat([value.flatten() for value in gradients.values()]).norm())
+        warmup = min(1.0, step / (config.warmup_steps + 1))
+        fallen = max(0, step - 1 - config.warmup_steps) / (config.max_steps - config.warmup_steps)
+        rates[step] = config.learning_rate * warmup * (1 - fallen)
+        decay = min(config.ema_decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, value in weights.items():
+                gradient = gradients[name] * min(1.0, config.max_grad_norm / norms[step])
+                first[name] = config.betas[0] * first[name] + (1 - config.betas[0]) * gradient
+                second[name] = config.betas[1] * second[name] + (1 - config.betas[1]) * gradient.square()
+                mean = first[name] / (1 - config.betas[0] ** step)
+                size = (second[name] / (1 - config.betas[1] ** step)).sqrt() + 1e-8
+                value.copy_(value - rates[step] * (mean / size + config.weight_decay * value))
+                average[name] = decay * average[name] + (1 - decay) * value
+    return weights, average, norms, rates
+
+
+@pytest.mark.parametrize("ema_decay", [0.15, 0.999])
+def test_steps_and_averages_are_those_of_the_formulas(tmp_path: Path, ema_decay: float) -> None:
+    """Rate, schedule, warm-up, clipping, both betas, weight decay, the average's factor and its warm-up."""
+    config = replace(
+        QUICK, lr_schedule="linear", betas=(0.5, 0.7), weight_decay=3.0, max_grad_norm=0.2, ema_decay=ema_decay
+    )
+    run = make(tmp_path / "run", config)
+    run.fit()
+    weights, average, norms, rates = by_the_formula(make(tmp_path / "hand", config))
+    assert any(norm > config.max_grad_norm for norm in norms.values())
+    assert metrics(tmp_path / "run", "train/grad_norm") == pytest.approx(norms, abs=1e-5)
+    assert metrics(tmp_path / "run", "train/learning_rate") == pytest.approx(rates)
+    for name, value in weights.items():
+        assert_close(run.parameters[name], value, atol=2e-6, rtol=0)
+        assert_close(run.ema.average[name], average[name], atol=2e-6, rtol=0)
 
 
 def test_order_is_the_same_however_it_is_split() -> None:
