@@ -31,7 +31,6 @@ class CodeMutation:
 MUTATIONS = (
     CodeMutation("aognet/training/ema.py", "weights, 1 - decay", "weights, decay", TRAINER),
     CodeMutation("aognet/training/ema.py", "min(self.decay, (1 + step) / (10 + step))", "self.decay", TRAINER),
-    CodeMutation("aognet/training/ema.py", "(10 + step)", "(11 + step)", TRAINER),
     CodeMutation("aognet/training/trainer.py", "self.ema.update(step + 1)", "self.ema.update(step)", TRAINER),
     CodeMutation("aognet/training/trainer.py", "if config.threads:", "if False:", TRAINER),
     CodeMutation("aognet/training/setup.py", "config.weight_decay}", "0.0}", TRAINER),

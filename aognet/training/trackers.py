@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -16,6 +16,9 @@ from torch import Tensor
 from aognet.errors import UserError
 from aognet.io.files import write_atomically
 from aognet.training.experiment import METRICS
+
+if TYPE_CHECKING:
+    from accelerate.tracking import GeneralTracker
 
 log = logging.getLogger(__name__)
 
@@ -63,63 +66,56 @@ class MetricsFile:
         self.file.close()
 
 
-class TensorBoard:
-    """Event files in ``folder``; ``resume_step`` hides what a killed run logged later."""
+class RunTracker:
+    """A tracker of accelerate. It is started here, and what it cannot write is a UserError."""
 
-    def __init__(self, folder: Path, resume_step: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError("trainer.tracker: tensorboard is not installed: pip install tensorboard") from error
-        self.folder = folder
-        with _written(folder):
-            self.writer = SummaryWriter(str(folder), purge_step=resume_step + 1 if resume_step else None)
+    def __init__(self, tracker: "GeneralTracker", folder: Path, **image_options: str) -> None:
+        """``image_options``: what the tracker's ``log_images`` needs to read images [batch, height, width, 3]."""
+        self.tracker, self.folder, self.image_options = tracker, folder, image_options
+        with _installed(tracker.name), _written(folder):
+            tracker.start()
 
     def log(self, step: int, scalars: Mapping[str, float]) -> None:
         with _written(self.folder):
-            for name, value in scalars.items():
-                self.writer.add_scalar(name, value, step)
+            self.tracker.log(dict(scalars), step=step)
 
     def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None:
         with _written(self.folder):
-            self.writer.add_image(name, image.numpy(), step)
+            images = image.permute(1, 2, 0)[None].numpy()
+            self.tracker.log_images({name: images}, step=step, **self.image_options)
 
     def close(self) -> None:
         with _written(self.folder):
-            self.writer.close()
+            self.tracker.finish()
 
 
-class WandB:
+def tensorboard(folder: Path, resume_step: int) -> RunTracker:
+    """Event files in ``folder/tensorboard``; what a killed run logged after ``resume_step`` is hidden."""
+    from accelerate.tracking import TensorBoardTracker
+
+    purge = resume_step + 1 if resume_step else None
+    tracker = TensorBoardTracker("tensorboard", str(folder), purge_step=purge)
+    return RunTracker(tracker, folder / "tensorboard", dataformats="NHWC")
+
+
+def wandb(folder: Path, project: str, config: Mapping[str, Any]) -> RunTracker:
     """Weights & Biases; ``WANDB_MODE=offline`` needs no account. A resumed run continues the same wandb run."""
+    from accelerate.tracking import WandBTracker
 
-    def __init__(self, folder: Path, project: str, config: Mapping[str, Any]) -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise UserError("trainer.tracker: wandb is not installed: pip install wandb") from error
-        self.wandb = wandb
-        run_id_file = folder / "wandb_id.txt"
-        run_id = _content(run_id_file).decode("ascii", errors="replace").strip()
-        if not re.fullmatch(r"[\w-]{1,64}", run_id, re.ASCII):
-            if run_id:
-                log.warning("%s: is damaged; a new wandb run begins", run_id_file)
-            run_id = secrets.token_hex(4)
-            write_atomically(run_id_file, run_id)
-        try:
-            self.run = wandb.init(
-                project=project, name=folder.name, dir=str(folder), id=run_id, resume="allow", config=dict(config)
-            )
-        except wandb.errors.Error as error:
-            raise UserError(f"wandb: {error} (WANDB_MODE=offline needs no account)") from error
-
-    def log(self, step: int, scalars: Mapping[str, float]) -> None:
-        self.run.log(dict(scalars), step=step)
-
-    def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None:
-        self.run.log({name: self.wandb.Image(image.permute(1, 2, 0).numpy())}, step=step)
-
-    def close(self) -> None:
-        self.run.finish()
+    with _installed("wandb"):
+        from wandb.errors import Error
+    run_id_file = folder / "wandb_id.txt"
+    run_id = _content(run_id_file).decode("ascii", errors="replace").strip()
+    if not re.fullmatch(r"[\w-]{1,64}", run_id, re.ASCII):
+        if run_id:
+            log.warning("%s: is damaged; a new wandb run begins", run_id_file)
+        run_id = secrets.token_hex(4)
+        write_atomically(run_id_file, run_id)
+    settings = {"name": folder.name, "dir": str(folder), "id": run_id, "resume": "allow", "config": dict(config)}
+    try:
+        return RunTracker(WandBTracker(project, **settings), folder)
+    except Error as error:
+        raise UserError(f"wandb: {error} (WANDB_MODE=offline needs no account)") from error
 
 
 def open_trackers(
@@ -128,10 +124,18 @@ def open_trackers(
     """The metrics file and the chosen tracker (``none``, ``tensorboard`` or ``wandb``) of the run in ``folder``."""
     trackers: list[Tracker] = [MetricsFile(folder / METRICS, resume_step)]
     if tracker == "tensorboard":
-        trackers.append(TensorBoard(folder / "tensorboard", resume_step))
+        trackers.append(tensorboard(folder, resume_step))
     elif tracker == "wandb":
-        trackers.append(WandB(folder, project, config or {}))
+        trackers.append(wandb(folder, project, config or {}))
     return trackers
+
+
+@contextmanager
+def _installed(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(f"trainer.tracker: {name} is not installed: pip install {name}") from error
 
 
 @contextmanager

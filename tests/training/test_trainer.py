@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from PIL import Image
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
@@ -309,15 +308,6 @@ def test_what_is_not_here_is_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=message):
         make(tmp_path, config)
-
-
-@pytest.mark.parametrize("tracker", ["tensorboard", "wandb"])
-def test_trackers_need_no_account(tmp_path: Path, tracker: str) -> None:
-    pytest.importorskip("tensorboard" if tracker == "tensorboard" else "wandb")
-    make(tmp_path, replace(QUICK, max_steps=2, tracker=tracker, images_every=2)).fit()
-    assert list((tmp_path / tracker).rglob("*tfevents*" if tracker == "tensorboard" else "*.wandb"))
-    with Image.open(tmp_path / "images" / "step-00000002.png") as image:
-        assert image.size == (2 * (4 + 4), 4 * (4 + 4))
 
 
 def test_toys_are_what_the_trainer_expects() -> None:
