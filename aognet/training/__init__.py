@@ -1,1 +1,1 @@
-"""The training loop that all methods share, and what it keeps."""
+"""The training loop that all methods share, its checkpoints, data loading and trackers."""

@@ -1,4 +1,4 @@
-"""Everything a training run needs to go on, in one folder per checkpoint; safe against a kill at any moment.
+"""Checkpoints: one folder has everything a training run needs to go on. A kill at any moment does no harm.
 
     checkpoints/step-00000100/
         weights.safetensors     trained parts, keys "part.parameter"
@@ -41,24 +41,24 @@ DIFFUSERS = "diffusion_pytorch_model.safetensors"
 
 
 @dataclass(frozen=True)
-class Progress:
-    """The numbers of a checkpoint."""
+class TrainingProgress:
+    """How far a training run has come; written as ``state.json``."""
 
     step: int = 0
     samples: int = 0
-    """How many samples all steps so far consumed: the number of the next one."""
+    """Samples that all steps so far have used, which is the number of the next sample."""
     optimizer: str = ""
     grad_scaler: dict[str, float] = field(default_factory=dict)
     stream: dict[str, Any] = field(default_factory=dict)
-    """Where the readers of a streamed dataset are (`aognet.training.loader.StreamFeed`)."""
+    """Positions of the readers of a streamed dataset (`aognet.training.loader.StreamFeed`)."""
     format_version: int = FORMAT_VERSION
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What belongs to one moment of training, as plain tensors."""
+    """The state of a training run after one step, as plain tensors."""
 
-    progress: Progress
+    progress: TrainingProgress
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     random: dict[str, Tensor]
@@ -69,23 +69,23 @@ class Checkpoints:
     """The checkpoints of one experiment."""
 
     def __init__(self, folder: Path, keep: int = 0) -> None:
-        """``keep`` newest checkpoints survive a save; 0 keeps all."""
+        """``keep``: how many of the newest checkpoints to keep; 0 keeps all."""
         self.folder = folder
         self.keep = keep
 
     def complete(self) -> list[Path]:
-        """Complete checkpoints, oldest first."""
+        """Return the complete checkpoints, oldest first."""
         found = [path for path in self.folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
         return sorted((path for path in found if (path / MANIFEST).is_file()), key=lambda path: int(path.name[5:]))
 
     def latest(self) -> Path | None:
-        """The newest complete checkpoint."""
+        """Return the newest complete checkpoint, or None."""
         return next(reversed(self.complete()), None)
 
     def save(self, state: TrainingState) -> Path:
-        """Write ``state`` and remove what is no longer needed, leftovers of killed saves too.
+        """Write a checkpoint, then remove old checkpoints and what killed saves left.
 
-        :raises UserError: if the folder cannot be written; earlier checkpoints stay as they are.
+        :raises UserError: if the folder cannot be written. Earlier checkpoints stay as they are.
         """
         final = self.folder / f"step-{state.progress.step:08d}"
         unfinished = self.folder / f"{UNFINISHED}{final.name}"
@@ -148,15 +148,15 @@ class Checkpoints:
             self._prune()
 
 
-def _progress(path: Path) -> Progress:
+def _progress(path: Path) -> TrainingProgress:
     try:
         values = json.loads(path.read_bytes())
         if values.get("format_version") != FORMAT_VERSION:
             raise UserError(
                 f"{path}: checkpoint format {values.get('format_version')}, this program reads {FORMAT_VERSION}"
             )
-        progress = Progress(**values)
-        for name, default in asdict(Progress()).items():
+        progress = TrainingProgress(**values)
+        for name, default in asdict(TrainingProgress()).items():
             if type(getattr(progress, name)) is not type(default):
                 raise TypeError(f"{name} is {getattr(progress, name)!r:.80}")
     except UserError:
@@ -167,7 +167,10 @@ def _progress(path: Path) -> Progress:
 
 
 def verify(path: Path) -> None:
-    """Compare the files of a checkpoint with its manifest; any difference is a UserError naming the file."""
+    """Compare the files of a checkpoint with its manifest.
+
+    :raises UserError: naming the first file that is missing or differs.
+    """
     damaged = f"the checkpoint is damaged; delete {path} to go on from an earlier one"
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
@@ -184,10 +187,12 @@ def verify(path: Path) -> None:
 
 
 def start_from(folder: Path, parts: Mapping[str, nn.Module]) -> None:
-    """Start the trained parts of a new run from another's weights, averaged ones where there are any.
+    """Copy the weights of another run into the trained parts of a new one; the averaged weights, if there are any.
 
-    ``folder`` is a checkpoint (``checkpoints/step-...``) or a ``final/`` folder: all parts in one
-    ``model.safetensors``, or each in a folder of its own, as diffusers writes models.
+    ``folder`` is a checkpoint (``checkpoints/step-...``) or a ``final/`` folder. The latter has all parts in one
+    ``model.safetensors``, or a folder for each part, as diffusers writes models.
+
+    :raises UserError: if the folder has none of these, or its weights do not fit.
     """
     target = part_tensors(parts)
     checkpoint, final = folder / "weights.safetensors", folder / "model.safetensors"
@@ -205,7 +210,7 @@ def start_from(folder: Path, parts: Mapping[str, nn.Module]) -> None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of every parameter as tensors, keys ``parameter:state``; numbers become tensors of one value."""
+    """Return the state of every parameter as tensors with keys ``parameter:state``. Numbers become scalar tensors."""
     return {
         f"{name}:{key}": value if isinstance(value, Tensor) else torch.tensor(value)
         for name, parameter in names.items()
@@ -223,7 +228,7 @@ def check_optimizer_tensors(tensors: Iterable[str], names: Container[str], path:
 def load_optimizer(
     optimizer: torch.optim.Optimizer, names: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path
 ) -> None:
-    """Put back what :func:`optimizer_tensors` gave; rates and decays stay those of ``optimizer``.
+    """Restore the states that :func:`optimizer_tensors` returned. ``optimizer`` keeps its own rates and decays.
 
     ``tensors`` may hold the states of other optimizers too.
     """

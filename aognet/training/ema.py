@@ -10,7 +10,7 @@ from torch import Tensor
 class WeightAverage:
     """Keeps a float32 average of parameters: ``average += (1 - decay) * (weight - average)``.
 
-    The decay warms up as ``min(decay, (1 + step) / (10 + step))``, so that the untrained start is soon forgotten.
+    The decay warms up as ``min(decay, (1 + step) / (10 + step))``, so the average soon forgets the untrained start.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], decay: float) -> None:
@@ -20,14 +20,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after optimizer step ``step`` (the first is 1)."""
+        """Update the average with the weights after training step ``step`` (the first is 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         weights = [self.parameters[name].detach().float() for name in self.average]
         torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Run the body with the averages in place of the weights."""
+        """Replace the weights by their averages while the body runs."""
         kept = {name: weight.detach().clone() for name, weight in self.parameters.items()}
         self._write(self.average)
         try:

@@ -22,7 +22,10 @@ WRITTEN = (CONFIG, PROVENANCE, METRICS, "wandb_id.txt")
 
 
 def experiment_folder(root: Path, name: str, resume: bool, dry_run: bool = False) -> Path:
-    """``root/name``, refused when there is nothing to go on with."""
+    """Return ``root/name``.
+
+    :raises UserError: if the name is not that of a folder, or ``resume`` asks for an experiment that is not there.
+    """
     if dry_run:
         return root / name
     if not name:

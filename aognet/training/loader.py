@@ -1,7 +1,8 @@
 """Which samples a process sees, in which order, and the workers that load them.
 
-An indexed dataset is a function of the sample number, so the step of a run says where its data goes on. A streamed one
-is read by parts, one for every worker of every process, each of which says with every batch where it is.
+A sample of an indexed dataset is a function of its number, so a resumed run needs only its step to go on. Each worker
+of each process reads its own part of a streamed dataset and gives its position with every batch. (torchdata's
+StatefulDataLoader saves the same position, but under private keys, which a run with other workers could not read.)
 """
 
 import logging
@@ -28,8 +29,8 @@ log = logging.getLogger(__name__)
 class SampleOrder:
     """Yields the sample numbers of one process, one list per forward pass.
 
-    An optimizer step consumes the next ``batch_size * processes * accumulation`` numbers. How they are split changes
-    nothing: two processes with half the batch see in each step what one process with the whole batch sees.
+    A training step uses the next ``batch_size * processes * accumulation`` numbers, however they are split: two
+    processes with half the batch size see in each step what one process with the whole batch size sees.
     """
 
     first_sample: int
@@ -41,7 +42,7 @@ class SampleOrder:
 
     @property
     def samples_per_step(self) -> int:
-        """Samples of one optimizer step, over all processes."""
+        """Samples of one training step, over all processes."""
         return self.batch_size * self.processes * self.accumulation
 
     def __len__(self) -> int:
@@ -54,7 +55,7 @@ class SampleOrder:
 
 
 def load_batches(data: Samples | StreamedSamples, numbers: Iterable[list[int]], workers: int) -> Iterator[Batch]:
-    """The batch of each list of sample numbers, loaded ahead by ``workers`` processes (0: right here).
+    """Yield the batch of each list of sample numbers, loaded ahead by ``workers`` processes (0: in this process).
 
     Of a stream, samples are numbered as they come if one reads all of it; the numbers must rise.
     """
@@ -69,13 +70,13 @@ def is_streamed(data: Samples | StreamedSamples) -> bool:
 
 
 class StreamFeed:
-    """The batches of one process from a streamed dataset, and how far each of its workers has come.
+    """Yields the batches of one process from a streamed dataset and knows the position of each of its workers.
 
-    Iterating gives the batches. What workers have loaded ahead does not count until it was taken.
+    Batches that workers have loaded ahead do not count until they are taken.
     """
 
     def __init__(self, data: StreamedSamples, order: SampleOrder, workers: int, state: Mapping[str, Any]):
-        """``state``: what `gathered` gave in an earlier run; read from the beginning if it is empty."""
+        """``state``: what `gathered` returned in an earlier run; empty to read from the beginning."""
         self.data, self.order, self.workers = data, order, workers
         self.lanes = max(workers, 1)
         self.turn, self.positions = self._going_on(state) if state else (0, [Position()] * self.lanes)
@@ -88,11 +89,11 @@ class StreamFeed:
             yield taken.batch
 
     def table(self) -> Int64[Tensor, "1 lanes fields"]:
-        """The positions as numbers, to be gathered from all processes."""
+        """Return the positions as numbers, to be gathered from all processes."""
         return torch.tensor([[astuple(position) for position in self.positions]])
 
     def gathered(self, table: Int64[Tensor, "processes lanes fields"]) -> dict[str, Any]:
-        """What a checkpoint keeps: where every worker of every process is, as JSON takes it."""
+        """Return the positions of all workers of all processes as JSON values, for the checkpoint."""
         positions = [[asdict(Position(*row)) for row in rows] for rows in table.tolist()]
         return self._layout() | {"shards": self.data.stream.fingerprint, "turn": self.turn, "positions": positions}
 
@@ -131,7 +132,7 @@ class StreamFeed:
 
     @property
     def parts(self) -> int:
-        """How many readers share the stream: the workers of all processes."""
+        """The number of readers that share the stream: the workers of all processes."""
         return self.order.processes * self.lanes
 
 
@@ -139,12 +140,12 @@ class StreamFeed:
 class _Taken:
     batch: Batch
     lane: int
-    """Which worker it comes from, counted from the one that began an uninterrupted run."""
+    """The worker it comes from, as an uninterrupted run counts them."""
     position: Position
 
 
 class _Parts(IterableDataset):
-    """Endless batches; in a worker, those of its own part."""
+    """Yields batches without end; in a worker, those of its own part."""
 
     def __init__(self, data: StreamedSamples, order: SampleOrder, turn: int, positions: Sequence[Position]):
         self.data, self.order, self.turn, self.positions = data, order, turn, positions
@@ -163,7 +164,7 @@ class _Parts(IterableDataset):
 
 
 class _FirstSamples(IterableDataset):
-    """Chosen samples of a stream that is read from its beginning."""
+    """Yields batches of chosen samples of a stream, which is read from its beginning."""
 
     def __init__(self, data: StreamedSamples, numbers: Iterable[list[int]]):
         self.data, self.numbers = data, numbers
@@ -184,7 +185,7 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _load(data: Any, workers: int, **options: Any) -> Iterator[Any]:
-    """What torch's loader gives; a mistake of the user in a worker is raised as it would be here."""
+    """Yield what torch's loader yields. A UserError in a worker is raised here as one line."""
     loader = DataLoader(
         data,
         num_workers=workers,
@@ -204,7 +205,7 @@ def _load(data: Any, workers: int, **options: Any) -> Iterator[Any]:
 
 
 def _modules(data: Any) -> list[str]:
-    """What every worker needs to import: this module, and that of the dataset."""
+    """Return the modules that every worker imports: this one and the dataset's."""
     return [__name__, type(getattr(data, "data", data)).__module__]
 
 

@@ -1,4 +1,4 @@
-"""What a model with several losses says of its training step: which optimizer trains which parts, and when."""
+"""Several optimizers: which of them trains which parts of a model, on which loss, in which training steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,58 +9,58 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One loss of a training step: a backward pass and a step of the optimizer that it belongs to."""
+    """One loss of a training step. It has a backward pass and a step of its optimizer."""
 
     name: str
-    """What ``training_step`` is told; also the prefix of the phase's numbers in the log."""
+    """Given to ``training_step``; also the prefix of the phase's numbers in the log."""
     every: int = 1
-    """The phase comes in every so many training steps; lazy regularization has 4 or 16 (StyleGAN2, appendix B)."""
+    """The phase runs in every ``every``-th training step, e.g. 16 for lazy regularization (StyleGAN2, appendix B)."""
     start: int = 0
-    """The first training step (counted from 0) that has the phase."""
+    """The first training step with the phase, counted from 0."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.start < 0:
             raise ValueError(f"phase {self.name!r}: every must be at least 1 and start at least 0, got {self}")
 
     def is_due(self, step: int) -> bool:
-        """Whether training step ``step`` (the first is 0) has this phase."""
+        """Return whether training step ``step`` (the first is 0) has this phase."""
         return step >= self.start and (step - self.start) % self.every == 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizedParts:
-    """What one optimizer trains. No other parameters have gradients during its phases."""
+    """The parts of a model that one optimizer trains. During its phases no other parameters get gradients."""
 
     parts: tuple[str, ...]
     """Names from ``trainable_parts()``."""
     phases: tuple[Phase, ...]
-    """In this order."""
+    """They run in this order."""
     averaged: bool = True
-    """Whether the moving average of the weights (``trainer.ema_decay``) has these parts."""
+    """Whether the moving average of the weights (``trainer.ema_decay``) includes these parts."""
 
 
 @runtime_checkable
 class HasPhases(Protocol):
     """A :class:`~aognet.training.trainable.Trainable` with several optimizers.
 
-    Its ``forward`` is used by the validation alone.
+    Only validation calls its ``forward``.
     """
 
     def optimizers(self) -> Mapping[str, OptimizedParts]:
-        """Name of an optimizer -> what it trains. Every trainable part belongs to exactly one optimizer.
+        """Return the parts that each optimizer trains, by its name. Every trainable part has exactly one optimizer.
 
-        The phases of a training step run in this order, all on the same batches.
+        The phases of a training step run in this order and see the same batches.
         """
 
     def training_step(self, batch: Any, phase: str, step: int) -> dict[str, Tensor]:
-        """``loss`` of one phase (scalar, mean over the batch) and other scalars worth logging.
+        """Return the ``loss`` of one phase (scalar, mean over the batch) and other scalars to log.
 
-        ``step``: number of the training step, the first is 0.
+        ``step`` is the number of the training step; the first is 0.
         """
 
 
 def optimized_parts(model: Any) -> dict[str, OptimizedParts]:
-    """The optimizers of a model: those it names, or one without a name for all its parts.
+    """Return the optimizers of a model: those it names, or one without a name for all its parts.
 
     :raises ValueError: if a part belongs to no optimizer or to several, or a training step may be empty.
     """

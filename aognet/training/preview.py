@@ -1,4 +1,4 @@
-"""Named batches of images -> one picture to look at."""
+"""Arranges named batches of images in one image."""
 
 import io
 from collections.abc import Mapping
@@ -16,7 +16,10 @@ GAP = 2
 
 
 def image_grid(images: Mapping[str, Float[Tensor, "batch _ _ _"]]) -> UInt8[Tensor, "3 height width"]:
-    """One row per sample, one column per name, all as high as the highest; images are in [-1, 1], grey or RGB."""
+    """Return a grid with a row for each sample and a column for each name, all as high as the highest.
+
+    ``images`` are grey or RGB, in [-1, 1].
+    """
     height = max(value.shape[-2] for value in images.values())
     columns = []
     for value in images.values():
@@ -30,7 +33,7 @@ def image_grid(images: Mapping[str, Float[Tensor, "batch _ _ _"]]) -> UInt8[Tens
 
 
 def write_png(path: Path, image: UInt8[Tensor, "3 height width"]) -> None:
-    """Write an image atomically, making its folder. Raises UserError where it cannot be written."""
+    """Write an image atomically and make its folder. Raises UserError if it cannot be written."""
     content = io.BytesIO()
     Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(content, "PNG")
     with made_folder(path.parent):

@@ -1,4 +1,4 @@
-"""Saving and putting back every random generator of a process."""
+"""Saves and restores the states of all random generators of a process."""
 
 import json
 import random
@@ -13,7 +13,7 @@ JSON_BYTES = 1 << 15  # fixed, so that the states of several processes can be ga
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
-    """The states of torch (CPU and ``device``), Python and NumPy as byte tensors."""
+    """Return the states of torch (CPU and ``device``), Python and NumPy as byte tensors."""
     numpy_state = np.random.get_state(legacy=False)
     numpy_state["state"]["key"] = numpy_state["state"]["key"].tolist()
     text = json.dumps({"python": random.getstate(), "numpy": numpy_state}).encode()
@@ -24,7 +24,7 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Put back what :func:`random_state` gave; a state of a device that is not used here is left out.
+    """Restore the states that :func:`random_state` returned, but not that of a device that is not used here.
 
     :raises ValueError: if it is no such state; some generators may then be set already.
     """
@@ -50,7 +50,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def untouched_randomness(device: torch.device) -> Iterator[None]:
-    """Whatever the body draws, the generators go on as if it had not been there."""
+    """Restore all random generators after the body, whatever it draws."""
     state = random_state(device)
     try:
         yield

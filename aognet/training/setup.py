@@ -1,4 +1,4 @@
-"""Settings of a training run and what is made from them once: accelerator, trained parameters, optimizer."""
+"""The settings of a training run, and what a run makes from them: accelerator, trained parameters, optimizers."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _AT_LEAST_ONE = _COUNTS[:6]
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Settings of one of several optimizers; null takes the trainer's setting of the same name."""
+    """The settings of one of several optimizers. Null takes the trainer's setting of the same name."""
 
     learning_rate: float | None = None
     lr_schedule: Literal["constant", "linear", "cosine"] | None = None
@@ -34,7 +34,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """Settings of a training run; intervals are in training steps, 0 means never."""
+    """The settings of a training run. Intervals are in training steps; 0 means never."""
 
     max_steps: int = 100_000
     batch_size: int = 1
@@ -43,13 +43,13 @@ class TrainerConfig:
     """Forward passes per training step."""
     learning_rate: float = 1e-5
     lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """After the warm-up: stay, or fall to 0 at ``max_steps``."""
+    """After the warm-up the rate stays, or falls to 0 at ``max_steps``."""
     warmup_steps: int = 0
     optimizer: Literal["adamw", "adamw8bit"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
-    """Longer gradients are shortened to this; 0 leaves them."""
+    """Gradients with a larger norm are scaled down to this norm; 0 leaves them."""
     optimizers: dict[str, OptimizerConfig] = field(default_factory=dict)
     """Settings of single optimizers, by name, of a model that has several."""
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
@@ -60,7 +60,7 @@ class TrainerConfig:
     """Decay of the moving average of the weights; 0 keeps none."""
     checkpoint_every: int = 1000
     keep_checkpoints: int = 3
-    """How many of the newest to keep; 0 keeps all."""
+    """How many of the newest checkpoints to keep; 0 keeps all."""
     validate_every: int = 0
     validation_samples: int = 16
     images_every: int = 0
@@ -68,7 +68,7 @@ class TrainerConfig:
     log_every: int = 10
     tracker: Literal["none", "tensorboard", "wandb"] = "none"
     num_workers: int = 2
-    """Processes that load data, per training process; 0 loads in the training process."""
+    """Processes that load data for each training process; 0 loads in the training process."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
     """CPU threads per process; null leaves torch's choice."""
@@ -89,7 +89,7 @@ class TrainerConfig:
             self.of_optimizer(name)
 
     def of_optimizer(self, name: str) -> "TrainerConfig":
-        """These settings with those of the optimizer ``name`` in their place, if it has any."""
+        """Return these settings, replaced by those that the optimizer ``name`` has of its own."""
         own = asdict(self.optimizers.get(name, OptimizerConfig()))
         try:
             return replace(self, optimizers={}, **{key: value for key, value in own.items() if value is not None})
@@ -98,9 +98,9 @@ class TrainerConfig:
 
 
 def learning_rate(config: TrainerConfig, step: int, first: int = 0) -> float:
-    """The rate in training step ``step``, of an optimizer whose first is ``first``; steps are counted from 0.
+    """Return the learning rate in training step ``step`` of an optimizer that starts in step ``first``, from 0 on.
 
-    A function of the step alone, so it needs no state.
+    It depends on the step alone, so a checkpoint need not have it.
     """
     step, last = step - first, config.max_steps - first
     warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
@@ -110,7 +110,7 @@ def learning_rate(config: TrainerConfig, step: int, first: int = 0) -> float:
 
 
 def make_accelerator(config: TrainerConfig, model: Trainable) -> Any:
-    """The accelerate object for this process; under torchrun or ``accelerate launch`` it joins the others."""
+    """Return the accelerate object of this process. Under torchrun or ``accelerate launch`` it joins the others."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.utils import GradientAccumulationPlugin
 
@@ -134,7 +134,11 @@ def make_accelerator(config: TrainerConfig, model: Trainable) -> Any:
 
 
 def prepare_parameters(config: TrainerConfig, model: Trainable, device: torch.device) -> dict[str, Tensor]:
-    """Put the model on the device, freeze all but its trained parts, and name what trains: ``part.parameter``."""
+    """Move the model to the device and freeze all but its trained parts.
+
+    Returns the trained parameters by the name ``part.parameter``. Raises UserError if nothing is trained, or if weights
+    in half precision are.
+    """
     parts = model.trainable_parts()
     named: dict[int, tuple[str, Tensor]] = {}
     for part, module in parts.items():
@@ -163,7 +167,7 @@ def prepare_parameters(config: TrainerConfig, model: Trainable, device: torch.de
 
 
 def make_optimizer(config: TrainerConfig, parameters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
-    """The optimizer over the named parameters, in their order."""
+    """Return the optimizer of the named parameters, in their order."""
     options = {"lr": config.learning_rate, "betas": config.betas, "weight_decay": config.weight_decay}
     if config.optimizer == "adamw8bit":
         try:

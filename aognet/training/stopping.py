@@ -1,4 +1,4 @@
-"""Ctrl-C that lets the current step end."""
+"""Lets the current training step end before Ctrl-C stops the run."""
 
 import logging
 import signal

@@ -1,4 +1,4 @@
-"""Where the numbers and images of a run go, besides its own folder."""
+"""Write the numbers and images of a run: to its metrics file and to one of the trackers of accelerate."""
 
 import json
 import logging
@@ -35,10 +35,10 @@ class Tracker(Protocol):
 
 
 class MetricsFile:
-    """One JSON object per line; always written. Lines after ``resume_step`` (of a killed run) are dropped.
+    """Writes one JSON object per line. It drops the lines after ``resume_step``, which a killed run left.
 
-    So is what is no line of numbers: half of one, as a kill or a full disk leaves it, in silence, anything else with a
-    warning. Raises UserError where the file cannot be read or written.
+    It also drops damaged lines and warns of them, unless it is half a line at the end, as a kill or a full disk leaves.
+    Raises UserError if the file cannot be read or written.
     """
 
     def __init__(self, path: Path, resume_step: int) -> None:
@@ -60,17 +60,17 @@ class MetricsFile:
             self.file.write((json.dumps({"step": step} | finite) + "\n").encode())
 
     def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None:
-        """Images are in the run's own folder already."""
+        """Do nothing: the run's own folder has its images already."""
 
     def close(self) -> None:
         self.file.close()
 
 
 class RunTracker:
-    """A tracker of accelerate. It is started here, and what it cannot write is a UserError."""
+    """Starts and drives a tracker of accelerate. Raises UserError if it cannot write."""
 
     def __init__(self, tracker: "GeneralTracker", folder: Path, **image_options: str) -> None:
-        """``image_options``: what the tracker's ``log_images`` needs to read images [batch, height, width, 3]."""
+        """``image_options``: arguments with which ``tracker.log_images`` takes images [batch, height, width, 3]."""
         self.tracker, self.folder, self.image_options = tracker, folder, image_options
         with _installed(tracker.name), _written(folder):
             tracker.start()
@@ -90,7 +90,7 @@ class RunTracker:
 
 
 def tensorboard(folder: Path, resume_step: int) -> RunTracker:
-    """Event files in ``folder/tensorboard``; what a killed run logged after ``resume_step`` is hidden."""
+    """Write event files to ``folder/tensorboard``. They hide what a killed run logged after ``resume_step``."""
     from accelerate.tracking import TensorBoardTracker
 
     purge = resume_step + 1 if resume_step else None
@@ -99,7 +99,7 @@ def tensorboard(folder: Path, resume_step: int) -> RunTracker:
 
 
 def wandb(folder: Path, project: str, config: Mapping[str, Any]) -> RunTracker:
-    """Weights & Biases; ``WANDB_MODE=offline`` needs no account. A resumed run continues the same wandb run."""
+    """Log to Weights & Biases. A resumed run continues the same wandb run; ``WANDB_MODE=offline`` needs no account."""
     from accelerate.tracking import WandBTracker
 
     with _installed("wandb"):
@@ -121,7 +121,7 @@ def wandb(folder: Path, project: str, config: Mapping[str, Any]) -> RunTracker:
 def open_trackers(
     tracker: str, folder: Path, resume_step: int, project: str = "aognet", config: Mapping[str, Any] | None = None
 ) -> list[Tracker]:
-    """The metrics file and the chosen tracker (``none``, ``tensorboard`` or ``wandb``) of the run in ``folder``."""
+    """Open the metrics file and the tracker (``none``, ``tensorboard`` or ``wandb``) of the run in ``folder``."""
     trackers: list[Tracker] = [MetricsFile(folder / METRICS, resume_step)]
     if tracker == "tensorboard":
         trackers.append(tensorboard(folder, resume_step))
@@ -156,7 +156,7 @@ def _content(path: Path) -> bytes:
 
 
 def _step(line: bytes) -> float | None:
-    """The step of a line; None if it is none."""
+    """Return the step of a line, or None if the line is damaged."""
     try:
         step = float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError, OverflowError):

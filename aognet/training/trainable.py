@@ -1,4 +1,4 @@
-"""What a method must offer to be trained by the :class:`~aognet.training.trainer.Trainer`."""
+"""The interfaces of models and datasets for the :class:`~aognet.training.trainer.Trainer`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from aognet.data.streams import PanoramaStream
 
 @runtime_checkable
 class Batch(Protocol):
-    """A frozen dataclass of tensors and prompts; ``seeds`` holds one integer per sample."""
+    """A frozen dataclass of tensors and prompts. ``seeds`` has one integer for each sample."""
 
     seeds: Tensor
 
@@ -21,7 +21,7 @@ class Batch(Protocol):
 
 @runtime_checkable
 class Samples(Protocol):
-    """An endless dataset: sample ``n >= 0`` is a pure function of the dataset's config and ``n``."""
+    """An endless dataset. Sample ``n >= 0`` depends only on the dataset's config and ``n``."""
 
     def __getitem__(self, number: int) -> Any: ...
 
@@ -30,12 +30,12 @@ class Samples(Protocol):
 
 @runtime_checkable
 class StreamedSamples(Protocol):
-    """A dataset whose panoramas come from a stream; ``stream`` is None where it has `Samples` by number instead."""
+    """A dataset whose panoramas come from a stream. ``stream`` is None if it has `Samples` by number instead."""
 
     stream: PanoramaStream | None
 
     def draw(self, panorama: Panorama, number: int) -> Any:
-        """A sample, a pure function of its arguments and the dataset's config."""
+        """Return a sample. It depends only on the arguments and the dataset's config."""
 
     def collate(self, samples: Sequence[Any]) -> Batch: ...
 
@@ -56,16 +56,16 @@ class Trainable(Protocol):
     """
 
     def trainable_parts(self) -> dict[str, nn.Module]:
-        """Name -> module. Only their parameters are optimized, averaged and checkpointed."""
+        """Return modules by name. Only their parameters are optimized, averaged and checkpointed."""
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        """``loss`` (scalar, mean over the batch) and other scalars worth logging."""
+        """Return the ``loss`` (scalar, mean over the batch) and other scalars to log."""
 
     def preview(self, batch: Any) -> dict[str, Tensor]:
-        """Name -> images [batch, 1 or 3, height, width] in [-1, 1] to look at; may be empty."""
+        """Return images to look at by name, [batch, 1 or 3, height, width] in [-1, 1]; may be empty."""
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write config and trained weights; ``from_pretrained(folder)`` of the same class reads them."""
+        """Write config and trained weights, which ``from_pretrained(folder)`` of the same class reads."""
 
     def enable_gradient_checkpointing(self) -> None:
         """Trade computing time for memory in the backward pass."""

@@ -1,4 +1,4 @@
-"""The training loop all methods share; accelerate drives precision, processes and gradient accumulation."""
+"""The training loop of all methods. Accelerate does mixed precision, several processes and gradient accumulation."""
 
 import logging
 import math
@@ -20,7 +20,7 @@ from aognet.nn.weights import copy_tensors, part_tensors
 from aognet.provenance import provenance, record
 from aognet.training.checkpoint import (
     Checkpoints,
-    Progress,
+    TrainingProgress,
     TrainingState,
     check_optimizer_tensors,
     load_optimizer,
@@ -70,7 +70,7 @@ class Trainer:
         self.optimizers = make_optimizers(config, model, self.parameters, self.accelerator)
         self.ema = self._new_average()
         self.checkpoints = Checkpoints(folder / "checkpoints", config.keep_checkpoints)
-        self.progress = Progress(optimizer=config.optimizer)
+        self.progress = TrainingProgress(optimizer=config.optimizer)
         self.feed: StreamFeed | None = None
         self.saved_step = 0
         seed_everything(config.seed + self.accelerator.process_index)
@@ -82,7 +82,7 @@ class Trainer:
     # The run
 
     def fit(self, resume: bool = False) -> None:
-        """Train to ``max_steps``; with ``resume`` go on from the newest checkpoint, if there is one.
+        """Train to ``max_steps``. ``resume`` goes on from the newest checkpoint, if there is one.
 
         :raises KeyboardInterrupt: after Ctrl-C or SIGTERM, once the step has ended and its checkpoint is written.
         :raises UserError: if the loss is no longer a number, or something cannot be read or written.
@@ -130,7 +130,7 @@ class Trainer:
                 raise KeyboardInterrupt(f"after step {step}, wrote {path}")
 
     def _train_step(self, batches: Iterator[Batch], stop: StopRequest, meter: Meter) -> bool:
-        """All phases of one training step; returns whether any process was asked to stop."""
+        """Run all phases of one training step. Returns whether any process was asked to stop."""
         step, started = self.progress.step, time.perf_counter()
         due = [(one, phase) for one in self.optimizers for phase in one.optimized.phases if phase.is_due(step)]
         loaded: Iterable[Batch] = (next(batches) for _ in range(self.config.gradient_accumulation))
@@ -167,9 +167,9 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Means of all the model says (loss, metrics) over the first ``validation_samples`` samples.
+        """Return the means of the model's scalars (loss, metrics) over the first ``validation_samples`` samples.
 
-        With the averaged weights, if there are any.
+        The averaged weights are used, if there are any.
         """
         sums: dict[str, Tensor] = {"": torch.zeros((), device=self.device)}
         processes, rank, size = self.accelerator.num_processes, self.accelerator.process_index, self.config.batch_size
@@ -189,7 +189,7 @@ class Trainer:
 
     @torch.no_grad()
     def preview(self) -> dict[str, Tensor]:
-        """What the model shows for the first samples of the validation data (or training data, if there is none)."""
+        """Return the model's images of the first samples of the validation data, or training data if there is none."""
         batches = load_batches(self._evaluation_data(), [list(range(self.config.image_samples))], workers=0)
         batch = next(batches).to(self.device)
         with self._evaluating():
@@ -215,7 +215,7 @@ class Trainer:
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        """Evaluation mode with the averaged weights, leaving weights and random states as they were."""
+        """Run the body in evaluation mode with the averaged weights. Weights and random states stay as they were."""
         average = self.ema.applied() if self.ema else nullcontext()
         self.model.eval()
         try:
@@ -227,7 +227,7 @@ class Trainer:
     # Checkpoints
 
     def save(self) -> None:
-        """Write a checkpoint; all processes call it."""
+        """Write a checkpoint. All processes must call it."""
         state = random_state(self.device)
         gathered = {kind: self.accelerator.gather(value[None].to(self.device)) for kind, value in state.items()}
         if self.feed:
@@ -287,7 +287,7 @@ class Trainer:
         log.info("going on from %s", path)
 
     def _save_final(self) -> None:
-        """Write the trained weights (averaged, if there is an average) as ``final/``; half of it is never seen."""
+        """Write the trained weights, averaged if there is an average, as ``final/``, which is complete or not there."""
         if self.is_main:
             final, unfinished = self.folder / FINAL, self.folder / f".tmp-{FINAL}"
             self.model.to(memory_format=torch.contiguous_format)  # safetensors writes no other

@@ -1,4 +1,4 @@
-"""What the person at the terminal sees of a training run."""
+"""The progress bar and the averaged numbers of a training run."""
 
 import logging
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Meter:
         self._start()
 
     def add(self, scalars: Mapping[str, float], seconds: float) -> None:
-        """Take in one step that took so long, waiting for data included."""
+        """Add the scalars of one step, and its seconds with the time it waited for data."""
         self.last |= scalars
         self._steps += 1
         for name, value in scalars.items():
@@ -30,7 +30,10 @@ class Meter:
         self.speed = self._steps * self.samples_per_step / max(self._seconds, 1e-9)
 
     def averages(self) -> dict[str, float]:
-        """Means since the last call, with ``samples_per_second``; starts anew."""
+        """Return the means since the last call, with ``samples_per_second``, and start anew.
+
+        A scalar that is not in every step has the mean over the steps that have it.
+        """
         means = {name: sum(values) / len(values) for name, values in self._values.items()}
         self._start()
         return means | {"samples_per_second": self.speed}
@@ -42,7 +45,7 @@ class Meter:
 
 
 class TrainingBar:
-    """A progress bar on a terminal; elsewhere only the lines of :meth:`report`."""
+    """Shows a progress bar on a terminal; elsewhere only the lines of :meth:`report`."""
 
     def __init__(self, total: int, done: int, shown: bool) -> None:
         console = rich.get_console()
@@ -66,19 +69,19 @@ class TrainingBar:
         self.progress.stop()
 
     def advance(self, meter: Meter, gigabytes: float) -> None:
-        """One step done."""
+        """Show that one step is done."""
         losses = [f"{name} {value:.4f}" for name, value in meter.last.items() if name.rpartition("/")[2] == "loss"]
         status = "  ".join([*losses, f"{meter.speed:.1f} samples/s", f"{gigabytes:.1f} GB"])
         self.progress.update(self.task, advance=1, status=status)
 
     def report(self, step: int, scalars: Mapping[str, float]) -> None:
-        """A line for the log."""
+        """Log the scalars as one line."""
         if self.shown:
             log.info("step %d: %s", step, "  ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
 
 
 def used_gigabytes(device: torch.device) -> float:
-    """Most memory so far on a CUDA device; memory of this process elsewhere."""
+    """Return the peak memory on a CUDA device, or the memory of this process on another, in gigabytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     return psutil.Process().memory_info().rss / 1e9

@@ -1,4 +1,4 @@
-"""One optimizer: its parameters, the gradients of its losses, its steps."""
+"""An optimizer with its parameters: computes the gradients of its losses and updates the weights."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,7 +40,7 @@ class PartsOptimizer:
         parameters: Mapping[str, Tensor],
         accelerator: Any,
     ):
-        """``config``: with the settings of this optimizer; ``parameters``: all that are trained, ``part.parameter``."""
+        """``config``: the settings of this optimizer. ``parameters``: all trained ones, by ``part.parameter``."""
         self.name, self.config, self.optimized, self.accelerator = name, config, optimized, accelerator
         prefixes = tuple(f"{part}." for part in optimized.parts)
         self.parameters = {key: value for key, value in parameters.items() if key.startswith(prefixes)}
@@ -52,7 +52,7 @@ class PartsOptimizer:
             self._losses, self.optimizer = accelerator.prepare(_Losses(model), make_optimizer(config, self.parameters))
 
     def backward(self, phase: Phase, batches: Iterable[Batch], step: int) -> dict[str, Tensor]:
-        """Add up the gradients over the batches of one step; returns the mean of every scalar of the phase."""
+        """Accumulate the gradients of a phase over the batches of one step. Returns the mean of each of its scalars."""
         outputs: list[dict[str, Tensor]] = []
         with self._alone():
             for batch in batches:
@@ -63,12 +63,12 @@ class PartsOptimizer:
         return {name: torch.stack([output[name] for output in outputs]).mean() for name in outputs[0]}
 
     def clip(self) -> float:
-        """Shorten the gradient to ``max_grad_norm``; returns its norm as it was."""
+        """Scale the gradient down to the norm ``max_grad_norm``. Returns its norm before that."""
         limit = self.config.max_grad_norm or math.inf
         return float(self.accelerator.clip_grad_norm_(self.parameters.values(), limit))
 
     def update(self, step: int) -> float:
-        """Change the weights and forget the gradients; returns the learning rate."""
+        """Update the weights and clear the gradients. Returns the learning rate."""
         rate = learning_rate(self.config, step, self._first_step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -78,7 +78,7 @@ class PartsOptimizer:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """No parameter of another optimizer gets a gradient."""
+        """Give no gradients to parameters of other optimizers while the body runs."""
         for parameter in self._others:
             parameter.requires_grad_(False)
         try:
@@ -91,7 +91,7 @@ class PartsOptimizer:
 def make_optimizers(
     config: TrainerConfig, model: Trainable, parameters: Mapping[str, Tensor], accelerator: Any
 ) -> list[PartsOptimizer]:
-    """The optimizers of a model in the order of their phases."""
+    """Return the optimizers of a model in the order of their phases."""
     check_names(config, model)
     return [
         PartsOptimizer(name, config.of_optimizer(name), one, model, parameters, accelerator)

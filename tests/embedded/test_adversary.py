@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from aognet.embedded.autoencoder import AutoencoderTraining
-from aognet.embedded.autoencoder.adversary import PatchDiscriminator, contest
+from aognet.embedded.autoencoder.adversary import PatchDiscriminator, adversarial_losses
 from aognet.errors import UserError
 from aognet.perception.lpips import Lpips, PerceptualDistance
 
@@ -52,10 +52,10 @@ def test_one_backward_pass_gives_each_side_the_gradient_of_its_own_loss():
     torch.manual_seed(0)
     discriminator, real = PatchDiscriminator((4, 8)), torch.randn(2, 3, 16, 16)
     painted = torch.randn(2, 3, 16, 16, requires_grad=True)
-    sides = contest(discriminator, real, painted)
-    (of_picture,) = torch.autograd.grad(sides.painter, painted, retain_graph=True)
-    of_weights = torch.autograd.grad(sides.judge, list(discriminator.parameters()), retain_graph=True)
-    (sides.painter + sides.judge).backward()
+    losses = adversarial_losses(discriminator, real, painted)
+    (of_picture,) = torch.autograd.grad(losses.generator, painted, retain_graph=True)
+    of_weights = torch.autograd.grad(losses.discriminator, list(discriminator.parameters()), retain_graph=True)
+    (losses.generator + losses.discriminator).backward()
     assert_close(painted.grad, of_picture)
     assert of_picture.abs().max() > 0
     for parameter, expected in zip(discriminator.parameters(), of_weights, strict=True):
@@ -70,10 +70,10 @@ def test_each_side_wants_what_it_should():
         half.weight.fill_(1 / 3)
         half.bias.zero_()
     images = {value: torch.full((1, 3, 4, 4), float(value)) for value in (-2, 0, 2)}
-    assert contest(half, images[2], images[-2]).judge == 0
-    assert contest(half, images[-2], images[2]).judge == 3
-    assert contest(half, images[2], images[2]).painter == -2
-    assert contest(half, images[2], images[0]).painter == 0
+    assert adversarial_losses(half, images[2], images[-2]).discriminator == 0
+    assert adversarial_losses(half, images[-2], images[2]).discriminator == 3
+    assert adversarial_losses(half, images[2], images[2]).generator == -2
+    assert adversarial_losses(half, images[2], images[0]).generator == 0
 
 
 def test_the_discriminator_trains_beside_the_autoencoder(lpips: str):

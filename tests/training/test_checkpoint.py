@@ -14,12 +14,12 @@ from torch import nn
 from aognet.errors import UserError
 from aognet.nn.weights import copy_tensors
 from aognet.training import checkpoint
-from aognet.training.checkpoint import DIFFUSERS, Checkpoints, Progress, TrainingState, start_from
+from aognet.training.checkpoint import DIFFUSERS, Checkpoints, TrainingProgress, TrainingState, start_from
 
 
 def state(step: int) -> TrainingState:
     return TrainingState(
-        progress=Progress(step=step, samples=3 * step, optimizer="adamw", grad_scaler={"scale": 2.0}),
+        progress=TrainingProgress(step=step, samples=3 * step, optimizer="adamw", grad_scaler={"scale": 2.0}),
         weights={"part.weight": torch.full((2, 3, 1, 1), float(step)).to(memory_format=torch.channels_last)},
         optimizer={"part.weight:step": torch.tensor(float(step)), "part.weight:exp_avg": torch.ones(2, 3)},
         random={"0:torch": torch.arange(9, dtype=torch.uint8)},
@@ -139,7 +139,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, harm: str) -> None:
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
-    path = checkpoints.save(replace(state(1), progress=Progress(step=1, format_version=2)))
+    path = checkpoints.save(replace(state(1), progress=TrainingProgress(step=1, format_version=2)))
     with pytest.raises(UserError, match="checkpoint format 2, this program reads 1"):
         checkpoints.load(path)
 

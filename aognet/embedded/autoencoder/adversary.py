@@ -1,8 +1,9 @@
 """A discriminator of patches, and both sides' losses in one backward pass (Isola et al. 2017; Esser et al. 2021).
 
-One optimizer has both sides. They do not disturb each other: the autoencoder's loss treats the discriminator's weights
-as constants, and the discriminator's loss treats the images as constants. Adam scales gradients of any size alike, so
-the two losses need no weights against each other.
+One optimizer trains both networks, so a training step computes the autoencoder's output once; two phases
+(`aognet.training.phases`) would compute it twice. The losses do not disturb each other: the autoencoder's loss treats
+the discriminator's weights as constants, and the discriminator's loss treats the images as constants. Adam scales
+gradients of any size alike, so the two losses need no weights against each other.
 """
 
 from collections.abc import Sequence
@@ -36,21 +37,21 @@ class PatchDiscriminator(nn.Module):
 
 
 @dataclass(frozen=True)
-class Contest:
-    """The two losses: ``painter`` is that of the autoencoder, ``judge`` that of the discriminator (hinge)."""
+class AdversarialLosses:
+    """The loss of the autoencoder, which generates the images, and that of the discriminator (hinge)."""
 
-    painter: Float[Tensor, ""]
-    judge: Float[Tensor, ""]
+    generator: Float[Tensor, ""]
+    discriminator: Float[Tensor, ""]
 
 
-def contest(
+def adversarial_losses(
     discriminator: nn.Module,
     real: Float[Tensor, "batch 3 height width"],
-    painted: Float[Tensor, "batch 3 height width"],
-) -> Contest:
+    generated: Float[Tensor, "batch 3 height width"],
+) -> AdversarialLosses:
     """Return both losses (Lim and Ye 2017, hinge). Their sum may be differentiated at once."""
     frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
-    painter = -functional_call(discriminator, frozen, (painted,)).float().mean()
-    of_real, of_painted = discriminator(torch.cat([real, painted.detach()])).float().chunk(2)
-    judge = 0.5 * (functional.relu(1 - of_real).mean() + functional.relu(1 + of_painted).mean())
-    return Contest(painter, judge)
+    of_generator = -functional_call(discriminator, frozen, (generated,)).float().mean()
+    of_real, of_generated = discriminator(torch.cat([real, generated.detach()])).float().chunk(2)
+    of_discriminator = 0.5 * (functional.relu(1 - of_real).mean() + functional.relu(1 + of_generated).mean())
+    return AdversarialLosses(of_generator, of_discriminator)

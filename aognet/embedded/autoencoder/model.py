@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from aognet.diffusion.loading import load_weights
 from aognet.diffusion.sampling.noise import noise_like, uniform
-from aognet.embedded.autoencoder.adversary import PatchDiscriminator, contest
+from aognet.embedded.autoencoder.adversary import PatchDiscriminator, adversarial_losses
 from aognet.embedded.autoencoder.balance import balance
 from aognet.embedded.autoencoder.transform import block_transform
 from aognet.errors import UserError
@@ -111,9 +111,9 @@ class AutoencoderTraining(nn.Module):
             loss = loss + config.perceptual_weight * distance
             found["lpips"] = distance.detach()
         if self.discriminator is not None:
-            sides = contest(self.discriminator, images, output)
-            loss = loss + config.adversarial_weight * sides.painter + sides.judge
-            found |= {"painter": sides.painter.detach(), "judge": sides.judge.detach()}
+            losses = adversarial_losses(self.discriminator, images, output)
+            loss = loss + config.adversarial_weight * losses.generator + losses.discriminator
+            found |= {"painter": losses.generator.detach(), "judge": losses.discriminator.detach()}
         return {"loss": loss} | found
 
     def _distance(
