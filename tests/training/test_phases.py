@@ -28,7 +28,7 @@ from tests.training.toy import Toy, ToyConfig, ToySamples, ToySamplesConfig, met
 from tests.training.toy_gan import ToyGan, ToyGanConfig
 
 GAN = replace(
-    QUICK, optimizers={"discriminator": OptimizerConfig(learning_rate=3e-3, betas=(0.0, 0.99), warmup_steps=0)}
+    QUICK, optimizers={"discriminator": OptimizerConfig(learning_rate=3e-3, betas=(0.0, 0.99), warmup_steps=1)}
 )
 
 
@@ -90,9 +90,10 @@ def by_hand(folder: Path, config: TrainerConfig) -> tuple[ToyGan, WeightAverage]
 
 
 def test_what_is_learned_is_what_the_loop_written_out_learns(tmp_path: Path) -> None:
-    run = make(tmp_path / "run")
+    config = replace(GAN, lr_schedule="linear")
+    run = make(tmp_path / "run", config)
     run.fit()
-    model, average = by_hand(tmp_path / "hand", GAN)
+    model, average = by_hand(tmp_path / "hand", config)
     state = final_state(run)
     for part, module in model.trainable_parts().items():
         for key, value in module.state_dict().items():

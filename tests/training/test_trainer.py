@@ -119,7 +119,7 @@ def test_ctrl_c_ends_the_step_and_writes_a_checkpoint(tmp_path: Path) -> None:
 
     stopped = make(tmp_path / "stopped")
     stopped.train_data.on_read = interrupt
-    with pytest.raises(KeyboardInterrupt, match=r"after step 3, wrote .*step-00000003; .* --resume"):
+    with pytest.raises(KeyboardInterrupt, match=r"^after step 3, wrote .*step-00000003$"):
         stopped.fit()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert not (tmp_path / "stopped" / "final").exists()
