@@ -1,6 +1,5 @@
 """BLIP (Li et al. 2022) and BLIP-2 (Li et al. 2023) through transformers; safetensors only, never remote code."""
 
-import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +11,9 @@ from torch import Tensor
 
 from aognet.captioning.captioner import CaptionerConfig
 from aognet.diffusion.loading import DTYPES, freeze, is_hub_id, kept_commit, load_part, resolve
-from aognet.errors import Setting, UserError, first_line
+from aognet.errors import Setting, UserError
 from aognet.io.images import to_pil
+from aognet.io.text_files import read_json
 
 CLASSES = {"blip": "BlipForConditionalGeneration", "blip-2": "Blip2ForConditionalGeneration"}
 # The main branches of these hold pickled weights only; a conversion by the hub itself lies beside them. Its reference
@@ -68,11 +68,10 @@ class TransformersCaptioner:
 
 
 def _class_name(folder: Path, model: str) -> str:
-    path = folder / "config.json"
     try:
-        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(f"{model}: not a model folder, config.json cannot be read ({first_line(error)})") from error
+        kind = read_json(folder / "config.json").get("model_type")
+    except UserError as error:
+        raise UserError(f"{model}: not a model folder: {error}") from error
     if kind not in CLASSES:
         raise UserError(f"{model}: model_type {kind!r} does not describe images; use a BLIP or BLIP-2 model")
     if not any(folder.glob("*.safetensors")):

@@ -18,6 +18,7 @@ from aognet.io.files import clear_unfinished, made_folder, write_atomically
 from aognet.io.formats import LIGHT_SUFFIXES
 from aognet.io.hdr import MAX_PIXELS, read_light
 from aognet.io.listing import find_images
+from aognet.io.text_files import read_json
 from aognet.io.tonemap import ToneMap, clean, tone_map_to_levels
 from aognet.locking import exclusive
 from aognet.workers import work_through
@@ -214,10 +215,9 @@ def adopt_settings(out_dir: Path, conversion: Conversion, jobs: Sequence[FileToC
 
 def _recorded(record: Path) -> dict:
     try:
-        found = json.loads(record.read_bytes())
-    except (OSError, ValueError):
-        found = None
-    return found if isinstance(found, dict) else {}
+        return read_json(record)
+    except UserError:
+        return {}
 
 
 def _flat(settings: object) -> dict:

@@ -20,6 +20,7 @@ from aognet.data.outpainting import OutpaintingSamples
 from aognet.data.panoramas import shuffled
 from aognet.errors import UserError
 from aognet.io.digest import file_digest
+from aognet.io.text_files import read_json
 
 SETTINGS = "latents.json"
 PROMPTS = "prompts"
@@ -153,12 +154,8 @@ def check_recipe(config: LatentSamples.Config) -> bool:
     path = Path(config.folder) / SETTINGS
     if not path.is_file():
         return False
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    mine = config.recipe()
+    theirs, mine = read_json(path), config.recipe()
     if theirs != mine:
-        other = next((key for key in mine if not isinstance(theirs, dict) or theirs.get(key) != mine[key]), "recipe")
+        other = next((key for key in mine if theirs.get(key) != mine[key]), "recipe")
         raise UserError(f"{path}: the views here were encoded with other {other}; choose another folder, or delete it")
     return True

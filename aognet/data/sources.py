@@ -12,6 +12,7 @@ from aognet.io.files import is_file, is_folder
 from aognet.io.formats import KINDS
 from aognet.io.listing import NamedFiles, find_images
 from aognet.io.tables import read_table
+from aognet.io.text_files import read_text
 
 log = logging.getLogger(__name__)
 
@@ -185,11 +186,4 @@ def _prompts(path: Path) -> Iterable[CaptionedFile]:
 
 def _lines(path: Path) -> list[str]:
     """Return the lines of a text file. Only line feeds end them: other separators may be part of a text."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: a manifest may have {MAX_BYTES} bytes, this has {path.stat().st_size}")
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file in UTF-8 ({error})") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the manifest ({error.strerror})") from error
+    return [line.strip() for line in read_text(path, "manifest", MAX_BYTES).split("\n")]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from aognet.errors import UserError
-from aognet.io.files import is_file
 from aognet.io.matching import without_kind
+from aognet.io.text_files import read_text
 
 Part = Literal["all", "train", "validation", "test"]
 MAX_BYTES = 64 * 2**20
@@ -80,16 +80,7 @@ class Split:
 
 
 def _read_list(path: Path) -> set[str]:
-    if not is_file(path):
-        raise UserError(f"{path}: no such list of names")
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: a list of names may have {MAX_BYTES} bytes, this has {path.stat().st_size}")
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the list of names ({error.strerror})") from error
+    lines = read_text(path, "list of names", MAX_BYTES).split("\n")
     names = {_stem(line.strip()) for line in lines if line.strip() and not line.lstrip().startswith("#")}
     if not names:
         raise UserError(f"{path}: names no panorama")

@@ -21,12 +21,12 @@ from aognet.diffusion.conditioner import Conditioner, size_conditions
 from aognet.diffusion.denoiser import TEXT_TIME, Denoiser
 from aognet.diffusion.latent_space import LatentSpace
 from aognet.diffusion.loading import check_dtype, load_scheduler, load_tokenizer, load_weights, resolve
-from aognet.diffusion.part_configs import read_json
 from aognet.diffusion.sampling.denoise import AfterStep
 from aognet.diffusion.sampling.noise import Generators, normal
 from aognet.diffusion.sampling.sampler import LongPrompts
 from aognet.errors import UserError
 from aognet.io.store import CacheConfig
+from aognet.io.text_files import read_json
 from aognet.nn.component import Component
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")

@@ -4,7 +4,6 @@ It is looked at before the library reads it: libraries build what it says for ho
 """
 
 import inspect
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -12,28 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from aognet.errors import UserError
+from aognet.io.text_files import read_json
 
-MAX_BYTES = 2**20
 MAX_NUMBER = 2**24  # larger than any width, vocabulary or number of timesteps
 MAX_LAYERS = 200
 MAX_VALUES = 2**16
 NAMES = ("config.json", "scheduler_config.json")
 SCALARS = {"bool": bool, "int": int, "float": float | int, "str": str, "Literal": str, "None": type(None)}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """An object of a JSON file that someone else wrote. Raises UserError naming the file."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: larger than {MAX_BYTES} bytes")
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error})") from error
-    if not isinstance(described, dict):
-        raise UserError(f"{path}: expected an object, got {type(described).__name__}")
-    return described
 
 
 def check_part(part_class: type, folder: Path) -> None:

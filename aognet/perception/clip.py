@@ -2,7 +2,6 @@
 space.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder
 from aognet.diffusion.loading import load_tokenizer, load_weights, resolve
 from aognet.diffusion.texts import token_rows
 from aognet.errors import UserError
+from aognet.io.text_files import read_json
 from aognet.perception.network import NetworkConfig
 from aognet.perception.network_weights import digest, fingerprint, named
 
@@ -100,7 +100,7 @@ class ClipNetwork:
 
 def _is_whole(folder: Path) -> bool:
     """Return whether the folder has both encoders. Its config has been read before, as that of the image encoder."""
-    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == "clip"
+    return read_json(folder / "config.json").get("model_type") == "clip"
 
 
 def _centre(images: Float[Tensor, "batch 3 height width"], size: int) -> Float[Tensor, "batch 3 size size"]:

@@ -17,6 +17,7 @@ from aognet.errors import Setting, UserError
 from aognet.io.captions import CaptionRecord, fold, load_records, save_records
 from aognet.io.files import clear_unfinished, made_folder, write_atomically
 from aognet.io.hdr import write_exr
+from aognet.io.text_files import read_json
 from aognet.locking import exclusive
 from aognet.scenes import VERSION, Captions, Scene, describe_scene, make_scene
 from aognet.workers import work_through
@@ -65,7 +66,7 @@ class SceneFolder:
         path = self.out_dir / SETTINGS
         mine = {key: asdict(self)[key] for key in ("seed", "height", "kinds", "format")} | {"version": VERSION}
         mine = json.loads(json.dumps(mine))
-        theirs = _read_settings(path)
+        theirs = read_json(path) if path.exists() else None
         if theirs is not None and theirs != mine and not self.overwrite:
             other = next(key for key in mine if theirs.get(key) != mine[key])
             said = f"{path}: the scenes here have {other} {theirs.get(other)}, not {mine[other]}; "
@@ -146,14 +147,6 @@ def _fill(folder: SceneFolder, count: int, workers: int) -> int:
 
 def _records(path: Path) -> dict[str, CaptionRecord]:
     return {record.file: record for record in load_records(path)} if path.exists() else {}
-
-
-def _read_settings(path: Path) -> dict | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from error
-    return found if found is None or isinstance(found, dict) else {}
 
 
 def _save(scene: Scene, path: Path) -> None:

@@ -177,7 +177,7 @@ def test_files_that_are_not_what_they_should_be_are_refused(tree: Path) -> None:
         (folder / "config.json").write_text(text)
         assert_refused(tree, "config.json", said)
     (folder / "config.json").write_bytes(b"\xff\xfe{")
-    assert_refused(tree, "config.json", "not JSON")
+    assert_refused(tree, "config.json", "UTF-8")
     (folder / "config.json").write_text(" " * 2**21)
     assert_refused(tree, "config.json", "larger than")
     (folder / "config.json").unlink()
