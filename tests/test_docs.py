@@ -57,24 +57,40 @@ def dead_links(page: Path) -> list[str]:
     return dead
 
 
-def dead_paths(page: Path) -> list[str]:
-    """Files and folders of the repository that a page names, in backticks or commands, and that are not there."""
-    words = {word.strip("`'\",:;()[]") for word in page.read_text(encoding="utf-8").split()}
+def dead_paths(file: Path) -> set[str]:
+    """Files and folders of the repository that a text names, and that are not there."""
+    words = {word.strip("`'\",:;()[]") for word in file.read_text(encoding="utf-8").split()}
     paths = {word.rstrip(".") for word in words if re.fullmatch(rf"({'|'.join(FOLDERS)})/[\w./-]+", word)}
-    paths -= {"config/NAME.yaml"}
-    files = {path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
-    files |= {path.name for path in ROOT.glob("*.py")}
-    own = (
-        {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.py")}
-        if page.parent != ROOT
-        else files
-    )
+    return {path for path in paths - {"config/NAME.yaml"} if not (ROOT / path).exists()}
+
+
+def dead_names(page: Path) -> set[str]:
+    """Names of code files in backticks that no file has: in a room's page none of the room, else none at all."""
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")] + list(ROOT.glob("*.py"))
+    in_room = page.is_relative_to(ROOT / "aognet")
+    dead = set()
     for span in quoted(page):
         if re.fullmatch(r"[\w/-]+\.py", span):
-            near = page.is_relative_to(ROOT / "aognet") and "/" not in span
-            if not any(f"/{file}".endswith(f"/{span}") for file in (own if near else files)):
-                paths.add(span)
-    return sorted(path for path in paths if not (ROOT / path).exists())
+            near = in_room and "/" not in span and not (ROOT / span).exists()
+            named = [path for path in files if path.as_posix().endswith(f"/{span}")]
+            if not any(path.is_relative_to(page.parent) or not near for path in named):
+                dead.add(span)
+    return dead
+
+
+def dead_references(file: Path) -> set[str]:
+    """What docstrings name as `aognet.room.name` and is neither a module nor a name at the top of one."""
+    dead = set()
+    for reference in re.findall(r"`~?(aognet(?:\.\w+)+)`", file.read_text(encoding="utf-8")):
+        folder, names = ROOT, reference.split(".")
+        while names and (folder / names[0]).is_dir():
+            folder, names = folder / names[0], names[1:]
+        module = folder / f"{names[0]}.py" if names else folder / "__init__.py"
+        names = names[1:] if module.exists() else names
+        module = module if module.exists() else folder / "__init__.py"
+        if names and not re.search(rf"^(class |def )?{names[0]}\b", module.read_text(encoding="utf-8"), re.MULTILINE):
+            dead.add(reference)
+    return dead
 
 
 def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
@@ -119,6 +135,14 @@ def known_flags() -> dict[str, set[str]]:
 def test_links_and_paths_lead_somewhere(page: Path):
     assert not dead_links(page)
     assert not dead_paths(page)
+    assert not dead_names(page)
+
+
+@pytest.mark.parametrize("folder", ["aognet", "benchmarks", "config", "misc"])
+def test_code_and_configs_name_only_what_is_there(folder: str):
+    files = [path for suffix in ("*.py", "*.yaml", "*.sh") for path in (ROOT / folder).rglob(suffix)]
+    found = {name(path): dead for path in files if (dead := dead_paths(path) | dead_references(path))}
+    assert not found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
