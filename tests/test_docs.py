@@ -12,6 +12,7 @@ import pytest
 
 from aognet.config import load_config
 from aognet.errors import UserError
+from tests.test_architecture import LAYERS, imported, our_files, part_of
 from tests.test_configs import check_training, checked_inference
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,21 +79,6 @@ def dead_names(page: Path) -> set[str]:
     return dead
 
 
-def dead_references(file: Path) -> set[str]:
-    """What docstrings name as `aognet.room.name` and is neither a module nor a name at the top of one."""
-    dead = set()
-    for reference in re.findall(r"`~?(aognet(?:\.\w+)+)`", file.read_text(encoding="utf-8")):
-        folder, names = ROOT, reference.split(".")
-        while names and (folder / names[0]).is_dir():
-            folder, names = folder / names[0], names[1:]
-        module = folder / f"{names[0]}.py" if names else folder / "__init__.py"
-        names = names[1:] if module.exists() else names
-        module = module if module.exists() else folder / "__init__.py"
-        if names and not re.search(rf"^(class |def )?{names[0]}\b", module.read_text(encoding="utf-8"), re.MULTILINE):
-            dead.add(reference)
-    return dead
-
-
 def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
     """The scripts of the repository that a page runs, with their arguments."""
     blocks = [body for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == "sh"]
@@ -141,7 +127,7 @@ def test_links_and_paths_lead_somewhere(page: Path):
 @pytest.mark.parametrize("folder", ["aognet", "benchmarks", "config", "misc"])
 def test_code_and_configs_name_only_what_is_there(folder: str):
     files = [path for suffix in ("*.py", "*.yaml", "*.sh") for path in (ROOT / folder).rglob(suffix)]
-    found = {name(path): dead for path in files if (dead := dead_paths(path) | dead_references(path))}
+    found = {name(path): dead for path in files if (dead := dead_paths(path))}
     assert not found
 
 
@@ -182,3 +168,27 @@ def test_settings_are_those_of_the_configs(page: Path, tmp_path: Path, monkeypat
             trains = words[0].startswith(("model.", "data.", "trainer."))
             reasons = (accepts(config, overrides) for config in (TRAINING if trains else INFERENCE))
             assert any(not why or (not whole and "unknown key" not in why) for why in reasons), span
+
+
+def test_the_page_of_the_house_has_its_layers():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.split("| rooms |")[1].split("\n\n")[0]
+    rows = [set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in table.split("\n")[2:]]
+    assert rows == [set(layer) for layer in LAYERS]
+
+
+def test_the_picture_of_the_house_is_true():
+    """Every arrow is an import of one room by another, and every room that is no small module is in it."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = next(body for kind, body in BLOCK.findall(text) if kind == "mermaid")
+    arrows = set(re.findall(r"^ *(\w+) --> (\w+)$", picture, re.MULTILINE))
+    rooms = set(re.findall(r"^ *(\w+)\[", picture, re.MULTILINE))
+    real = {
+        (part_of(path), name.split(".")[1])
+        for path in our_files()
+        for name in imported(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1])
+        if name.startswith("aognet.")
+    }
+    assert arrows <= real
+    folders = {path.name for path in (ROOT / "aognet").iterdir() if (path / "__init__.py").exists()}
+    assert rooms == folders - {"io", "geometry"} | {"canvas"} == {room for arrow in arrows for room in arrow}
