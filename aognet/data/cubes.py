@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aognet.canvas import Canvas
 from aognet.data.augment import AugmentConfig, check_pitches, check_share, draw_prompt, light_curves
-from aognet.data.panorama import Panorama
+from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.random_views import directed_captions
 from aognet.data.viewing import view_all
@@ -90,7 +90,7 @@ class CubeSamples(PanoramaSamples[CubeSample]):
         self.cameras = face_cameras(config.size, config.fov_degrees)
         self._known: dict[tuple[float, float], Bool[Tensor, "6 1 size size"]] = {}
 
-    def draw(self, panorama: Panorama, number: int) -> CubeSample:
+    def draw(self, panorama: CaptionedPanorama, number: int) -> CubeSample:
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         columns = self.draw_turn(rng)
         mirror = config.augment.mirror and rng.random() < 0.5
@@ -101,7 +101,9 @@ class CubeSamples(PanoramaSamples[CubeSample]):
         known = self._front_face() if config.whole_face else self._known_by(*photo)
         return CubeSample(faces, known, prompts, int(rng.integers(2**62)))
 
-    def _prompts(self, panorama: Panorama, turn: float, mirror: bool, rng: np.random.Generator) -> tuple[str, ...]:
+    def _prompts(
+        self, panorama: CaptionedPanorama, turn: float, mirror: bool, rng: np.random.Generator
+    ) -> tuple[str, ...]:
         caption = draw_prompt(self.config.augment, panorama.captions, panorama.augmented, mirror, rng)
         if not self.config.directed or rng.random() >= self.config.directed:
             return (caption,) * len(self.cameras)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aognet.canvas import Canvas
 from aognet.data.augment import AugmentConfig, check_pitches, check_share, draw_prompt, light_curves
-from aognet.data.panorama import Panorama
+from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.random_views import directed_captions
 from aognet.data.viewing import view_all
@@ -122,7 +122,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
         self.steps = [self._worth_painting(which) for which in range(len(self.plans))]
         self._situations: dict[tuple[int, int], Situation] = {}
 
-    def draw(self, panorama: Panorama, number: int) -> OutpaintingSample:
+    def draw(self, panorama: CaptionedPanorama, number: int) -> OutpaintingSample:
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         which = int(rng.integers(len(self.plans)))
         situation = self._situation(which, self.steps[which][rng.integers(len(self.steps[which]))])
@@ -141,7 +141,7 @@ class OutpaintingSamples(PanoramaSamples[OutpaintingSample]):
             int(rng.integers(2**62)),
         )
 
-    def _prompt(self, panorama: Panorama, yaw_degrees: float, mirror: bool, rng: np.random.Generator) -> str:
+    def _prompt(self, panorama: CaptionedPanorama, yaw_degrees: float, mirror: bool, rng: np.random.Generator) -> str:
         config = self.config
         prompt = draw_prompt(config.augment, panorama.captions, panorama.augmented, mirror, rng)
         if not config.directed or rng.random() >= config.directed:

@@ -11,7 +11,7 @@ import torch
 
 from aognet.data.augment import AugmentConfig
 from aognet.data.cache import PanoramaCache
-from aognet.data.panorama import Panorama
+from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.sources import SourceConfig, find_entries
 from aognet.data.streams import PanoramaStream, StreamConfig
 from aognet.errors import UserError
@@ -66,15 +66,15 @@ class Panoramas:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, index: int) -> Panorama:
+    def __getitem__(self, index: int) -> CaptionedPanorama:
         """Return a panorama.
 
         :raises UserError: for a broken file.
         """
         entry = self.entries[index]
-        return Panorama(self.cache.get(entry.path), entry.captions, entry.augmented, entry.yaws)
+        return CaptionedPanorama(self.cache.get(entry.path), entry.captions, entry.augmented, entry.yaws)
 
-    def pick(self, number: int) -> Panorama:
+    def pick(self, number: int) -> CaptionedPanorama:
         """Return the panorama of global sample ``number``. A broken one is reported once, and the next good one takes
         its place.
         """
@@ -120,7 +120,7 @@ class PanoramaSamples(ABC, Generic[Sample]):
         return int(rng.integers(turns)) * width // turns if turns else int(rng.integers(width))
 
     @abstractmethod
-    def draw(self, panorama: Panorama, number: int) -> Sample:
+    def draw(self, panorama: CaptionedPanorama, number: int) -> Sample:
         """Return sample ``number`` of that panorama. It depends only on the two and on the configuration."""
 
 

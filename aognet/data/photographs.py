@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from aognet.data.panorama import Panorama
+from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.random_views import PerspectiveSamples, ViewSample
 from aognet.transfer import to_device
 
@@ -48,7 +48,7 @@ class PhotographSamples(PerspectiveSamples[PhotographSample]):
         fov_degrees: tuple[float, float] = (45.0, 75.0)
         pitch_degrees: tuple[float, float] = (-15.0, 15.0)
 
-    def draw(self, panorama: Panorama, number: int) -> PhotographSample:
+    def draw(self, panorama: CaptionedPanorama, number: int) -> PhotographSample:
         rng = np.random.default_rng([self.config.seed, number, MASK])
         return PhotographSample(self.draw_view(panorama, number), random_mask(rng, self.config.size))
 

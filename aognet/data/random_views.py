@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from aognet.data.augment import check_share, draw_prompt, light_curves
-from aognet.data.panorama import Panorama
+from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples, Sample
 from aognet.data.viewing import view_all
 from aognet.errors import UserError
@@ -69,7 +69,7 @@ class PerspectiveSamples(PanoramaSamples[Sample]):
 
     config: Config
 
-    def draw_view(self, panorama: Panorama, number: int) -> ViewSample:
+    def draw_view(self, panorama: CaptionedPanorama, number: int) -> ViewSample:
         """Return view ``number`` of that panorama."""
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         pitch, fov = rng.uniform(*config.pitch_degrees), rng.uniform(*config.fov_degrees)
@@ -87,7 +87,7 @@ class PerspectiveSamples(PanoramaSamples[Sample]):
 class ViewSamples(PerspectiveSamples[ViewSample]):
     """Infinite samples: ``self[n]`` depends only on the configuration and ``n``."""
 
-    def draw(self, panorama: Panorama, number: int) -> ViewSample:
+    def draw(self, panorama: CaptionedPanorama, number: int) -> ViewSample:
         return self.draw_view(panorama, number)
 
     def collate(self, samples: Sequence[ViewSample]) -> ViewBatch:
@@ -96,7 +96,7 @@ class ViewSamples(PerspectiveSamples[ViewSample]):
         return ViewBatch(images, [sample.prompt for sample in samples], torch.tensor([s.seed for s in samples]))
 
 
-def directed_captions(panorama: Panorama, yaw_degrees: float, mirror: bool) -> tuple[str, ...]:
+def directed_captions(panorama: CaptionedPanorama, yaw_degrees: float, mirror: bool) -> tuple[str, ...]:
     """Return the augmented captions of the direction nearest to a yaw; none if no caption has a direction."""
     if mirror:  # a mirrored panorama shows at +yaw what it has at -yaw
         yaw_degrees = -yaw_degrees

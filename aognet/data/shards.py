@@ -242,18 +242,18 @@ def _open(place: str) -> Any:
 
 def _archive(file: Any) -> tarfile.TarFile:
     try:
-        return tarfile.open(fileobj=file, mode="r:*" if file.seekable() else "r|*", tarinfo=_Header)
+        return tarfile.open(fileobj=file, mode="r:*" if file.seekable() else "r|*", tarinfo=_TarHeader)
     except tarfile.ReadError as error:  # its text is a list of all compressions that were tried
         raise tarfile.ReadError("it is no tar file, or ends too early") from error
 
 
-class _Header(tarfile.TarInfo):
+class _TarHeader(tarfile.TarInfo):
     """A tar header that must be whole unless it is an end mark: ``tarfile`` takes a broken one for the end of the
     archive.
     """
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_TarHeader":
         try:
             header = super().frombuf(buf, encoding, errors)
         except tarfile.EOFHeaderError:  # pyrefly: ignore[missing-attribute]

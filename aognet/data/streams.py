@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from aognet.data.panorama import Panorama
+from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.shards import (
     IMAGE_NAMES,
     MAX_IMAGE_BYTES,
@@ -104,7 +104,7 @@ class Streamed:
     number.
     """
 
-    panorama: Panorama
+    panorama: CaptionedPanorama
     position: Position
     number: int
 
@@ -223,7 +223,7 @@ class PanoramaStream:
                 position = replace(position, place=next_place, view=next_view, count=position.count + 1)
                 yield Streamed(panorama, position, number)
 
-    def _panorama(self, sample: Encoded) -> Panorama | None:
+    def _panorama(self, sample: Encoded) -> CaptionedPanorama | None:
         """Decode a sample. Return None, reported once, if it is broken."""
         if sample.name in self._broken:
             return None
@@ -238,7 +238,7 @@ class PanoramaStream:
             line = str(error) if sample.name in str(error) else f"{sample.name}: {error}"
             log.warning("%s; it is left out", line)
             return None
-        return Panorama(bordered(pixels), captions, augmented)
+        return CaptionedPanorama(bordered(pixels), captions, augmented)
 
     def _most_bytes(self, extension: str) -> int:
         """Return how large a member of a tar file may be to be read; 0: never."""

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from aognet.data.augment import draw_prompt, light_curves
-from aognet.data.panorama import Panorama
+from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.viewing import PLAIN, Curves, Pyramid
 from aognet.transfer import to_device
@@ -45,7 +45,7 @@ class PanoramaImages(PanoramaSamples[PanoramaSample]):
 
     Config = PanoramaConfig
 
-    def draw(self, panorama: Panorama, number: int) -> PanoramaSample:
+    def draw(self, panorama: CaptionedPanorama, number: int) -> PanoramaSample:
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         columns = self.draw_turn(rng)
         mirror = config.augment.mirror and rng.random() < 0.5

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from aognet.data.panorama import Panorama
+from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.streams import PanoramaStream
 
 
@@ -34,7 +34,7 @@ class StreamedSamples(Protocol):
 
     stream: PanoramaStream | None
 
-    def draw(self, panorama: Panorama, number: int) -> Any:
+    def draw(self, panorama: CaptionedPanorama, number: int) -> Any:
         """Return a sample. It depends only on the arguments and the dataset's config."""
 
     def collate(self, samples: Sequence[Any]) -> Batch: ...

@@ -6,7 +6,7 @@ from aognet.data.viewing import Pyramid
 
 
 @dataclass(frozen=True)
-class Panorama:
+class CaptionedPanorama:
     """A panorama's pixels and captions. ``yaws`` has the directions in degrees of each augmented caption."""
 
     pixels: Pyramid
