@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aognet import provenance as module
+from aognet import provenance
 
 
 def test_git_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,9 +15,9 @@ def test_git_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(command)
         return run(command, **options)
 
-    monkeypatch.setattr(module.subprocess, "run", counted)
-    module._git.cache_clear()
-    first = module.provenance("cpu")
+    monkeypatch.setattr(provenance.subprocess, "run", counted)
+    provenance._git.cache_clear()
+    first = provenance.provenance("cpu")
     first["git"].clear()  # what callers do with their copy does not reach the next
-    assert all(module.provenance("cpu")["git"].keys() == {"commit", "dirty"} for _ in range(5))
+    assert all(provenance.provenance("cpu")["git"].keys() == {"commit", "dirty"} for _ in range(5))
     assert sum(command[0] == "git" for command in asked) <= 2

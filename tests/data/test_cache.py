@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from aognet.data import cache as module
 from aognet.data.cache import PanoramaCache
-from aognet.data.viewing import level_heights
+from aognet.data.viewing import bordered, level_heights
 from aognet.errors import UserError
 from aognet.io.images import decode_panorama, load_panorama, save_image, to_uint8
 from aognet.io.store import ABANDONED_SECONDS, CacheConfig
@@ -55,7 +54,7 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         seen.append(Path(name))
         return decode_panorama(content, name, height)
 
-    monkeypatch.setattr(module, "decode_panorama", counted)
+    monkeypatch.setattr("aognet.data.cache.decode_panorama", counted)
     return seen
 
 
@@ -66,7 +65,7 @@ def test_what_comes_back_is_what_was_decoded_once(tmp_path: Path, image: Path, d
     assert decodings == [image]
     for pyramid in pyramids:
         assert np.array_equal(pyramid.image, decoded(image))
-        for level, expected in zip(pyramid.levels, module.bordered(decoded(image)).levels, strict=True):
+        for level, expected in zip(pyramid.levels, bordered(decoded(image)).levels, strict=True):
             assert np.array_equal(level, expected)
     assert not pyramids[1].levels[0].flags.writeable
 
