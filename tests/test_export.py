@@ -1,6 +1,7 @@
 """``aognet export`` (misc/export.py): what it writes of runs and of files, and that it takes nothing from anybody."""
 
 import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from aognet.generate.entries import Edit
 from aognet.generate.run_files import OUTPUTS
 from aognet.generate.view_journal import ViewJournal, open_views
 from aognet.geometry.cubemap import FACES, faces_of
-from aognet.io.files import write_atomically
 from aognet.io.gpano import read_gpano
 from aognet.io.hdr import read_light
 from aognet.io.images import load_image
@@ -76,6 +76,13 @@ def test_a_run_in_every_format_at_once(painted: Path, tmp_path: Path):
     assert float((read_panorama(tmp_path / "new" / "a.hdr")[0] - light).abs().max()) < 1 / 100
     for name, face in zip(FACES, faces_of(shown[None], HEIGHT // 2)[0], strict=True):
         assert float((load_image(tmp_path / "new" / "cube" / f"{name}.png") - face).abs().max()) < 1.1 / 255
+
+
+def test_a_file_that_no_run_wrote_is_not_its_result(painted: Path, light: Path, tmp_path: Path):
+    folder = shutil.copytree(painted, tmp_path / "yard")
+    (folder / "result.exr").write_bytes(light.read_bytes())
+    exported(folder, "--out", tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == (painted / "result.png").read_bytes()
 
 
 def test_the_faces_are_those_of_a_run(painted: Path, tmp_path: Path):
@@ -168,11 +175,7 @@ def test_a_runs_own_files_are_not_written(name: str, painted: Path, light: Path)
 
 def test_a_run_that_is_not_finished_is_refused(painted: Path, tmp_path: Path):
     for number, change in enumerate((lambda run: setattr(run, "finished", False), interrupt, lose)):
-        folder = tmp_path / str(number)
-        for name, held in contents(painted).items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(held, bytes):
-                write_atomically(folder / name, held)
+        folder = shutil.copytree(painted, tmp_path / str(number))
         journal = open_views(folder)
         change(journal)
         journal.write()

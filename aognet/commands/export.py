@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from aognet.geometry.camera import Camera
     from aognet.io.exports import Export
 
-RESULTS = ("result.exr", "result.hdr", "result.png")
-"""What a run may have painted, the finest first."""
-
 
 def parse(arguments: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
@@ -81,16 +78,16 @@ def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
 
     :raises UserError: for a folder that holds no finished run.
     """
+    from aognet.generate.run_files import result_file
     from aognet.generate.view_journal import open_journal
     from aognet.io.files import is_file, is_folder
     from aognet.io.gpano import read_gpano
 
     if is_folder(source):
         journal = open_journal(source)
-        result = next((source / name for name in RESULTS if (source / name).is_file()), None)
-        if result is None or not journal.shown:
+        if not journal.shown:
             raise UserError(f"{source}: this run is not finished; repeat the command that paints or changes it")
-        return result, journal.asked.request.prompt, journal.photo_camera
+        return source / result_file(journal.encoding), journal.asked.request.prompt, journal.photo_camera
     if not is_file(source):
         raise UserError(f"{source}: no such file or folder")
     known = (read_gpano(source) or {}) if source.suffix.lower() in (".png", ".jpg", ".jpeg") else {}

@@ -26,7 +26,7 @@ from aognet.generate.journal import Journal
 from aognet.generate.names import safe_name
 from aognet.generate.outpaint import Outpaint, Run
 from aognet.generate.result_files import write_results, write_truth
-from aognet.generate.run_files import JOURNAL, LIGHT_RESULT, outputs_of, truth_file
+from aognet.generate.run_files import JOURNAL, outputs_of, result_file, truth_file
 from aognet.generate.start import Start, read_start
 from aognet.generate.view_journal import ViewJournal, check_free, open_journal
 from aognet.geometry.cubemap import faces_of
@@ -289,8 +289,7 @@ def show(journal: Journal, result: Result, finished: bool = True) -> Result:
 
 def read_result(journal: Journal) -> Result:
     """Read the result of a finished run from its file: linear light as it was made, sRGB in 256 levels."""
-    name = LIGHT_RESULT if journal.encoding == "linear" else "result.png"
-    panorama, encoding = read_panorama(journal.folder / name)
+    panorama, encoding = read_panorama(journal.folder / result_file(journal.encoding))
     return Result(panorama, encoding, journal.asked.request.prompt, camera=journal.photo_camera)
 
 

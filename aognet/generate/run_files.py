@@ -32,6 +32,11 @@ def truth_file(encoding: Encoding) -> str:
     return f"gt{SUFFIX[encoding]}"
 
 
+def result_file(encoding: Encoding) -> str:
+    """Return the name of the panorama that a run painted, without rounding where it is linear light."""
+    return LIGHT_RESULT if encoding == "linear" else RESULTS[0]
+
+
 def face_files(encoding: Encoding) -> tuple[str, ...]:
     """Return the names of the faces of a run's cubemap."""
     return tuple(f"faces/{name}{SUFFIX[encoding]}" for name in FACES)
