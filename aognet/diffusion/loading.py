@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ FILE_SUFFIXES = (
     ".msgpack",
 )
 OUR_FOLDERS = ("assets", "config", "data", "logs", "outputs")
+_quieting = RLock()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -178,23 +180,27 @@ def _check_memory(part_class: type, where: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and warnings from diffusers and transformers: what went wrong is raised by who calls them."""
+    """No progress bars and warnings from diffusers and transformers: what went wrong is raised by who calls them.
+
+    Their settings are the whole process's, so one thread at a time changes them and changes them back.
+    """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    libraries = (diffusers_logging, transformers_logging)
-    levels = [library.get_verbosity() for library in libraries]
-    bars = [library.is_progress_bar_enabled() for library in libraries]
-    for library in libraries:
-        library.set_verbosity(logging.CRITICAL)
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, level, bar in zip(libraries, levels, bars, strict=True):
-            library.set_verbosity(level)
-            if bar:
-                library.enable_progress_bar()
+    with _quieting:
+        libraries = (diffusers_logging, transformers_logging)
+        levels = [library.get_verbosity() for library in libraries]
+        bars = [library.is_progress_bar_enabled() for library in libraries]
+        for library in libraries:
+            library.set_verbosity(logging.CRITICAL)
+            library.disable_progress_bar()
+        try:
+            yield
+        finally:
+            for library, level, bar in zip(libraries, levels, bars, strict=True):
+                library.set_verbosity(level)
+                if bar:
+                    library.enable_progress_bar()
 
 
 def freeze(module: Network) -> Network:

@@ -24,6 +24,7 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
 from aognet.io.store import CacheConfig
 from aognet.methods.aognet.model import AOGNet
+from aognet.methods.aognet.settings import Settings
 from aognet.methods.cubediff.model import CubeDiff
 from aognet.methods.identity import model_identity
 from benchmarks.training_memory import make_batch, make_cubes
@@ -229,7 +230,7 @@ def test_aognet_trains_and_paints_on_it(folder: str, request: Any, tmp_path: Pat
 def outpainted(model: Any, prompt: str, cameras: tuple[Camera, ...] = (VIEW.turned(50.0),)) -> Tensor:
     canvas = Canvas.empty(64).paint(torch.rand(1, 3, 32, 32, generator=seeded()) * 2 - 1, VIEW)
     views = [ViewToPaint(canvas, camera, prompt, number) for number, camera in enumerate(cameras)]
-    return model.outpaint(views, look(views), SamplerConfig(steps=3), 16)
+    return model.outpaint(views, look(views), Settings(sampler=SamplerConfig(steps=3), face_size=16))
 
 
 def test_streams_reach_every_block_at_its_resolution(sdxl_folder: Path):
