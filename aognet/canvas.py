@@ -61,14 +61,17 @@ class Canvas:
 
     @property
     def image(self) -> Float[Tensor, "batch 3 height width"]:
+        """The colours in [-1, 1]; 0 where nothing is known."""
         return self.pixels[:, :3]
 
     @property
     def known(self) -> Bool[Tensor, "batch 1 height width"]:
+        """Which pixels are known."""
         return self.pixels[:, 3:] > 0.5
 
     @property
     def height(self) -> int:
+        """Rows of the panorama."""
         return self.pixels.shape[-2]
 
     @property

@@ -62,9 +62,6 @@ class Backbone(nn.Module):
     """Conditioner, latents and denoiser of a frozen model; it stays in evaluation mode whatever its parent does."""
 
     Config = BackboneConfig
-    vae: Any
-    unet: Any
-    text_encoder: Any
 
     def __init__(self, conditioner: Conditioner, latents: LatentSpace, denoiser: Denoiser, scheduler: Any) -> None:
         """Composes parts; `of` makes them of diffusers' objects, `load` of a folder or hub id.
@@ -76,14 +73,14 @@ class Backbone(nn.Module):
         super().__init__()
         self.conditioner, self.latents, self.denoiser = conditioner, latents, denoiser
         self.scheduler = scheduler
-        self.training_scheduler = DDPMScheduler.from_config(scheduler.config)
+        self.training_scheduler: Any = DDPMScheduler.from_config(scheduler.config)
         self._check()
 
     @classmethod
     def of(
         cls,
         *,
-        vae: nn.Module,
+        vae: Any,
         unet: nn.Module,
         text_encoder: nn.Module,
         tokenizer: Any,
@@ -102,8 +99,8 @@ class Backbone(nn.Module):
         denoiser = Denoiser(unet, controlnets)
         is_sdxl = denoiser.has_added_conditions
         layer = "penultimate" if is_sdxl else "last"
-        pairs = [(text_encoder, tokenizer), (text_encoder_2, tokenizer_2)]
-        encoders = [ClipTextEncoder(*pair, encodings, layer) for pair in pairs if pair[0] is not None]
+        pairs = [(text_encoder, tokenizer)] + ([] if text_encoder_2 is None else [(text_encoder_2, tokenizer_2)])
+        encoders = [ClipTextEncoder(tower, words, encodings, layer) for tower, words in pairs]
         conditioner = Conditioner(encoders, long_prompts, is_sdxl and force_zeros_for_empty_prompt)
         half = not (is_sdxl and vae.config.force_upcast)
         return cls(conditioner, LatentSpace(vae, encodings, half), denoiser, scheduler)

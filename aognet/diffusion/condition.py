@@ -25,9 +25,9 @@ class TextCondition:
         """Several rows."""
         return TextCondition(self.tokens[rows], None if self.pooled is None else self.pooled[rows])
 
-    def to(self, *options: torch.device | torch.dtype) -> "TextCondition":
+    def to(self, where: torch.device | torch.dtype) -> "TextCondition":
         """On another device or in another precision."""
-        return TextCondition(self.tokens.to(*options), None if self.pooled is None else self.pooled.to(*options))
+        return TextCondition(self.tokens.to(where), None if self.pooled is None else self.pooled.to(where))
 
     def repeated(self, times: int) -> "TextCondition":
         """All rows, so many times one after the other."""
@@ -37,9 +37,9 @@ class TextCondition:
     def replaced(self, mask: Bool[Tensor, "batch"], other: "TextCondition") -> "TextCondition":
         """The rows of ``other`` (one, or as many) where ``mask`` is true."""
         tokens = torch.where(mask[:, None, None], other.tokens, self.tokens)
-        return TextCondition(
-            tokens, None if self.pooled is None else torch.where(mask[:, None], other.pooled, self.pooled)
-        )
+        if self.pooled is None or other.pooled is None:
+            return TextCondition(tokens)
+        return TextCondition(tokens, torch.where(mask[:, None], other.pooled, self.pooled))
 
     def constant(self) -> "TextCondition":
         """The same for many calls: what a denoiser computes of the tokens alone, it computes once."""
@@ -48,8 +48,8 @@ class TextCondition:
     @classmethod
     def cat(cls, parts: Sequence["TextCondition"]) -> "TextCondition":
         """The rows of several conditions with the same number of tokens, one below the other."""
-        pooled = None if parts[0].pooled is None else torch.cat([part.pooled for part in parts])
-        return cls(torch.cat([part.tokens for part in parts]), pooled)
+        pooled = [part.pooled for part in parts if part.pooled is not None]
+        return cls(torch.cat([part.tokens for part in parts]), torch.cat(pooled) if pooled else None)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -25,6 +26,8 @@ class Conditioner(nn.Module):
     ``empty_is_zero``: whether guidance without a negative prompt is guidance away from zeros (SDXL) and not from the
     encoding of the empty prompt. Several threads may call it at once.
     """
+
+    encoders: Any  # a list of modules, which are `ClipTextEncoder`
 
     def __init__(
         self, encoders: Sequence[ClipTextEncoder], long_prompts: LongPrompts = "cut", empty_is_zero: bool = False

@@ -21,7 +21,10 @@ TEXT_TIME = "text_time"  # what diffusers calls SDXL's added conditions: pooled 
 class Denoiser(nn.Module):
     """A ``UNet2DConditionModel`` with any number of ``ControlNetModel``; several threads may call it at once."""
 
-    def __init__(self, unet: nn.Module, controlnets: Sequence[nn.Module] = ()):
+    unet: Any
+    controlnets: Any
+
+    def __init__(self, unet: Any, controlnets: Sequence[nn.Module] = ()):
         """Raises UserError for added conditions of another kind than SDXL's."""
         super().__init__()
         self.unet = freeze(unet)
@@ -122,14 +125,14 @@ class Denoiser(nn.Module):
         if len(controls) != len(self.controlnets):
             raise ValueError(f"{len(controls)} control images for {len(self.controlnets)} ControlNets")
         given = {key: value for key, value in conditions.items() if not key.startswith("down_")}
-        total = None
+        total: list[Tensor] = []
         for network, control in zip(self.controlnets, controls, strict=True):
             shown = _rows(control.image.to(inputs), len(inputs))
             latents = inputs[:, : network.config.in_channels]
             options = {"controlnet_cond": shown, "conditioning_scale": control.scale, "return_dict": False}
             down, middle = network(latents, timesteps, **given, **options)
             found = [*down, middle]
-            total = found if total is None else [one + other for one, other in zip(total, found, strict=True)]
+            total = [one + other for one, other in zip(total, found, strict=True)] if total else found
         return {"down_block_additional_residuals": tuple(total[:-1]), "mid_block_additional_residual": total[-1]}
 
     def enable_gradient_checkpointing(self) -> None:

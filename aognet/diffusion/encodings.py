@@ -28,12 +28,13 @@ class EncodingCache:
             return encode(inputs)
         recipe = self.recipe + _precision(device.type).encode()
         keys = [_digest(row, recipe=recipe).hex() for row in inputs]
-        found = [self.store.get(key) for key in keys]
-        if new := [number for number, encoding in enumerate(found) if encoding is None]:
+        found = {number: kept for number, key in enumerate(keys) if (kept := self.store.get(key)) is not None}
+        if new := [number for number in range(len(keys)) if number not in found]:
             for number, *parts in zip(new, *encode(inputs[new]), strict=True):
                 found[number] = {str(place): part for place, part in enumerate(parts)}
                 self.store.offer(keys[number], found[number])
-        return tuple(torch.stack([row[name].to(device) for row in found]) for name in sorted(found[0]))
+        rows = [found[number] for number in range(len(keys))]
+        return tuple(torch.stack([row[name].to(device) for row in rows]) for name in sorted(rows[0]))
 
 
 def _precision(device: str) -> str:

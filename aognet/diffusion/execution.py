@@ -16,6 +16,7 @@ from torch import nn
 
 from aognet.home import default_folder, expanded
 from aognet.nn.component import Component, Components
+from aognet.transfer import to_memory_format
 
 KERNELS = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -42,13 +43,14 @@ class ExecutionConfig:
 
 def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> nn.Module:
     """A `Placeable` method in evaluation mode on a device, run as the configuration says."""
-    components = list(method.eval().to(device).components().values())
+    placed: Any = method.eval().to(device)
+    components = list(placed.components().values())
     if config.save_memory:
         save_memory(components)
         wait_on_cpu(components, device)
     for component in components:
         if config.channels_last and component.channels_last:
-            component.module.to(memory_format=torch.channels_last)
+            to_memory_format(component.module, torch.channels_last)
     if config.compile:
         keep_kernels()
         for network in (network for component in components for network in component.compiled):
@@ -98,7 +100,8 @@ def wait_on_cpu(components: Sequence[Component], device: torch.device) -> None:
         if module not in waiting:
             return None
         module.to(device)
-        return send_to_device(args, device), send_to_device(options, device)
+        moved: Any = send_to_device((args, options), device)
+        return moved
 
     for component in components:
         if component.waits:

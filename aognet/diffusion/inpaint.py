@@ -106,13 +106,13 @@ def inpaint(
     """
     predict = predict or backbone.predict
     scheduler = make_scheduler(sampler.scheduler, backbone.scheduler.config)
-    tokens = (part.to(backbone.dtype) for part in (context.positive, context.negative))
-    between, by_image = sampler.guided_between(backbone.training_steps), {}
+    text, negative = context.positive.to(backbone.dtype), context.negative.to(backbone.dtype)
+    between, image_scale = sampler.guided_between(backbone.training_steps), sampler.image_guidance or 0.0
+    seen, blind = partial(predict, condition=condition), None
     if sampler.guides_by_image:
         blind = partial(predict, condition=backbone.nothing_known(condition))
-        by_image = {"blind": blind, "image_scale": sampler.image_guidance}
     latents = denoise(
-        guided(partial(predict, condition=condition), *tokens, sampler.guidance, between, **by_image),
+        guided(seen, text, negative, sampler.guidance, between, blind, image_scale),
         scheduler,
         condition.noise,
         steps=sampler.steps,

@@ -1,5 +1,7 @@
 """Images to latents and back: the frozen VAE of a backbone."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,14 +17,17 @@ from aognet.nn.component import Component
 class LatentSpace(nn.Module):
     """A diffusers ``AutoencoderKL``; images are in [-1, 1], latents are multiplied by its ``scaling_factor``.
 
-    ``encodings``: where training keeps latents. ``half``: whether the VAE may be held in half precision; some overflow.
+    ``encodings``: where training keeps latents. ``may_be_half``: whether the VAE may be held in half precision; some
+    overflow.
     """
 
-    def __init__(self, vae: nn.Module, encodings: CacheConfig, half: bool = True):
+    vae: Any
+
+    def __init__(self, vae: Any, encodings: CacheConfig, may_be_half: bool = True):
         """Raises UserError for a VAE whose latents are shifted, too."""
         super().__init__()
         self.vae = freeze(vae)
-        self.half = half
+        self.may_be_half = may_be_half
         for name in ("latents_mean", "latents_std", "shift_factor"):
             if self.vae.config.get(name):
                 raise UserError(f"vae: {name} is set, but latents are scaled by scaling_factor alone")
@@ -98,4 +103,4 @@ class LatentSpace(nn.Module):
         def save_memory() -> None:
             self.save_memory(inseparable)
 
-        return {"vae": Component(self.vae, channels_last=True, half=self.half, save_memory=save_memory)}
+        return {"vae": Component(self.vae, channels_last=True, half=self.may_be_half, save_memory=save_memory)}

@@ -236,4 +236,4 @@ def load_scheduler(folder: Path, component: str = "scheduler") -> Any:
     scheduler = load_part(scheduler_class, folder, component)
     wanted = {"steps_offset": 1, "skip_prk_steps": True}
     mended = {key: value for key, value in wanted.items() if scheduler.config.get(key, value) != value}
-    return scheduler_class.from_config(scheduler.config, **mended) if mended else scheduler
+    return type(scheduler).from_config(scheduler.config, **mended) if mended else scheduler

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.encodings import EncodingCache
@@ -31,7 +31,7 @@ _tokenizing = Lock()
 
 @torch.no_grad()
 def encode_prompts(
-    tower: nn.Module, tokenizer: Any, length: int, prompts: Sequence[str], kept: EncodingCache, layer: Layer = "last"
+    tower: Any, tokenizer: Any, length: int, prompts: Sequence[str], kept: EncodingCache, layer: Layer = "last"
 ) -> TextCondition:
     """Hidden states of prompts, cut or padded to ``length`` tokens, in float32; equal prompts are encoded once.
 

@@ -125,10 +125,12 @@ class Score:
 
     @cached_property
     def decimals(self) -> int:
+        """Decimals that all values are shown with."""
         return decimals_of(self.values)
 
     @property
     def median(self) -> float:
+        """The middle of the values."""
         return float(np.median(self.values))
 
     @cached_property

@@ -211,6 +211,7 @@ class Candidates:
 
     @cached_property
     def seen_area(self) -> Float[Tensor, "cameras cells"]:
+        """The solid angle of what each view shows, per cell, up to a constant factor."""
         return self.seen * _areas()
 
 

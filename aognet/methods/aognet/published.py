@@ -72,10 +72,12 @@ class PublishedLocalStream(LocalStream):
 
     @staticmethod
     def channels_of(config: LocalStreamConfig) -> int:
+        """Channels of the adapter's input."""
         return 5 if config.geometry else 3
 
     @staticmethod
     def make_blocks(width: int, heads: int, depth: int) -> Sequence[nn.Module]:
+        """Blocks that remember, and normalise behind the attention."""
         return [PostNormBlock(width, heads, remembers=True) for _ in range(depth)]
 
     def _input(self, images: Tensor, known: Tensor, positions: Tensor) -> Tensor:
