@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 # Scenes have a function a landscape, whose name says what it draws.
 UNDESCRIBED = ("commands", "scenes", "training")
-API = "pdoc aognet --docformat restructuredtext --output-directory docs/api"
+API = "pdoc aognet --docformat restructuredtext --output-directory outputs/api"
 
 
 def test_hooks_run_programs_of_the_requirements():
