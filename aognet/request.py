@@ -65,9 +65,10 @@ class DirectedPrompt:
         """Read ``"90,0: a red barn"``. Raises UserError naming the ``key`` that the text was given for."""
         check_text(text, key)
         match = re.fullmatch(r"\s*([-+]?[\d.]+)\s*,\s*([-+]?[\d.]+)\s*:\s*(\S.*)", text, re.DOTALL)
+        yaw, pitch, words = match.groups() if match else ("", "", "")
         try:
-            return cls(float(match[1]), float(match[2]), match[3].strip())
-        except (TypeError, ValueError) as error:
+            return cls(float(yaw), float(pitch), words.strip())
+        except ValueError as error:
             raise UserError(
                 'expects "yaw,pitch: text" in degrees, such as "90,0: a red barn"', key=key, value=text
             ) from error

@@ -28,6 +28,7 @@ class ViewBatch:
     seeds: Int[Tensor, "batch"]
 
     def to(self, device: torch.device) -> "ViewBatch":
+        """Return the batch with its images on a device; the seeds stay on the CPU, where random numbers are drawn."""
         return replace(self, images=to_device(self.images, device))
 
 
