@@ -23,7 +23,9 @@ Opacity = Float[Tensor, "batch 1 rows columns"] | None
 
 @dataclass(frozen=True)
 class MaskedView:
-    """What a camera sees of a canvas: an ``image`` with unknown pixels 0, and the mask ``known``."""
+    """What a camera sees of a canvas: an ``image`` in the canvas's encoding, with unknown pixels 0, and the mask
+    ``known``.
+    """
 
     image: Float[Tensor, "*batch 3 rows columns"]
     known: Bool[Tensor, "*batch 1 rows columns"]
@@ -31,9 +33,10 @@ class MaskedView:
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A panorama, in the range of its ``encoding``, and which of its pixels are known; unknown pixels are 0.
+    """A panorama, in the range of its ``encoding``, and the mask of its known pixels. Unknown pixels are 0.
 
-    ``pixels``: red, green, blue, and 1 or 0 for known or not, in one tensor, so that one pass shows both to a camera.
+    ``pixels`` has red, green, blue, and 1 or 0 for known or not, in one tensor, so that one pass shows both to a
+    camera.
     """
 
     pixels: Float[Tensor, "batch 4 height width"]
@@ -164,13 +167,12 @@ def join(
     feather: float = 0.1,
     encoding: Encoding = "srgb",
 ) -> Float[Tensor, "batch 3 rows columns"]:
-    """A generated view made to meet what is known: known pixels kept, the others drawn towards them near the border.
+    """Make a generated view fit what is known: known pixels stay, and new pixels are adjusted to them near the border.
 
-    The jump of the colours across the border is carried on smoothly into the generated part and fades out over
-    ``feather`` times the view's height. Its hue alone goes on further, to whatever resembles what was generated at the
-    border: grass that came out brown turns green as far as it grows, and the sky above it stays blue.
-
-    With a ``feather`` of 0 the generated pixels are taken as they are.
+    The jump of the colours across the border is continued smoothly into the generated part, and fades out over
+    ``feather`` times the view's height. Its hue alone continues further, to whatever resembles what was generated at
+    the border: grass that came out brown turns green as far as it grows, and the sky above it stays blue. With a
+    ``feather`` of 0 the generated pixels are taken as they are.
     """
     if feather == 0:
         return torch.where(masked_view.known, masked_view.image, generated)
