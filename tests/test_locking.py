@@ -12,7 +12,7 @@ import pytest
 
 from aognet import locking
 from aognet.errors import UserError
-from aognet.locking import FolderInUseError, exclusive
+from aognet.locking import FolderInUseError, exclusive, shared
 
 HOLD = "import sys, time; from pathlib import Path; from aognet.locking import exclusive\n"
 HOLD += "with exclusive(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
@@ -42,6 +42,32 @@ def test_a_second_holder_in_the_same_process_is_refused(tmp_path: Path):
     with exclusive(tmp_path), pytest.raises(FolderInUseError), exclusive(tmp_path):
         pass
     with exclusive(tmp_path):
+        pass
+
+
+def test_many_share_a_folder_that_none_then_has_alone(tmp_path: Path):
+    with shared(tmp_path):
+        process = holder(tmp_path, HOLD.replace("exclusive", "shared"))
+        with pytest.raises(FolderInUseError, match=str(tmp_path)), exclusive(tmp_path, patience=0.0):
+            pass
+    try:
+        with pytest.raises(FolderInUseError), exclusive(tmp_path, patience=0.0):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+    with exclusive(tmp_path):
+        assert not list(tmp_path.iterdir())
+
+
+def test_whoever_shares_waits_for_an_exclusive_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    process = holder(tmp_path, HOLD.replace("time.sleep(60)", "time.sleep(0.7)"))
+    with shared(tmp_path):
+        process.wait(timeout=5)
+    monkeypatch.setattr(locking, "SHARED_PATIENCE_SECONDS", 0.05)
+    with exclusive(tmp_path), pytest.raises(FolderInUseError), shared(tmp_path):
+        pass
+    with pytest.raises(UserError, match="missing"), shared(tmp_path / "missing"):
         pass
 
 

@@ -31,6 +31,25 @@ def store_in(folder: Path, gigabytes: float = 1.0) -> Store[Mapping[str, Tensor]
     return Store(CacheConfig(str(folder), gigabytes), TENSORS)
 
 
+CROWD = """
+import random, sys
+import torch
+from aognet.io.store import TENSORS, CacheConfig, Store
+draw, store = random.Random(int(sys.argv[2])), Store(CacheConfig(sys.argv[1], 40_000 / 2**30), TENSORS)
+store.started += 1e9  # as of a later run, to which the others' values are unused ones
+hits = 0
+for _ in range(150):
+    number = draw.randrange(24)
+    found = store.get(f"{number:032x}")
+    if found is None:
+        store.offer(f"{number:032x}", {"a": torch.full((1000,), float(number))})
+    else:
+        hits += 1
+        assert found["a"].eq(number).all() and len(found["a"]) == 1000
+print(hits)
+"""
+
+
 def key_of(name: str) -> str:
     return content_digest(name.encode())
 
@@ -133,6 +152,16 @@ def test_another_process_holds_until_it_is_killed(tmp_path: Path) -> None:
         other.communicate()
     store.make_room()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_crowd_of_processes_reads_whole_values_or_none(tmp_path: Path) -> None:
+    """They write the same few values and remove each other's, since only some of them have room."""
+    commands = [[sys.executable, "-c", CROWD, str(tmp_path / "store"), str(seed)] for seed in range(3)]
+    running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for command in commands]
+    hits = [int(process.communicate(timeout=100)[0]) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0] and min(hits) > 5
+    sizes = [path.stat().st_size for path in (tmp_path / "store").iterdir()]
+    assert 1 <= len(sizes) < 20 and sum(sizes) < 2 * 40_000
 
 
 def test_an_error_removes_nothing_and_lets_go(tmp_path: Path) -> None:
