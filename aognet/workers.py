@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -28,6 +29,9 @@ from aognet.threads import ALONE, one_thread
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+UNSENDABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError)
+"""What pickling raises."""
 
 _LOG_SECONDS = 30.0  # between lines of progress where there is no terminal to draw a bar on
 _log = logging.getLogger(__name__)
@@ -185,13 +189,15 @@ def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
             done = _attempt(function, connection.recv())
             try:
                 connection.send((done.result, done.error))
-            except (TypeError, AttributeError, ValueError) as error:
+            except UNSENDABLE as error:
                 connection.send((None, _one_line(f"the result cannot be sent: {error}")))
 
 
 def _in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], count: int
 ) -> Iterator[Done[Item, Result]]:
+    # Every worker has a pipe of its own. Where they share one, as in the pools of pebble 5.2 and billiard 4.3, a worker
+    # that is killed at the wrong moment, or leaves with code 0, ends all the others or makes them wait for ever.
     waiting = iter(items)
     staff: list[_Worker] = []
     busy: dict[Connection, tuple[_Worker, Item]] = {}

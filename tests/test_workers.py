@@ -1,10 +1,12 @@
 """Every item gets its answer, whatever happens to the others; nobody is left behind."""
 
+import functools
 import os
 import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -39,7 +41,18 @@ def work(item: str) -> tuple[str, int, str | None]:
     return item.upper(), os.getpid(), os.environ.get("OMP_NUM_THREADS")
 
 
+def renamed() -> None:
+    pass
+
+
 def send_what_cannot_be_sent(item: str) -> object:
+    if item == "lock":
+        return threading.Lock()
+    if item == "renamed":
+        renamed.__qualname__ = "other"
+        return renamed
+    if item == "deep":
+        return functools.reduce(lambda inner, _: [inner], range(100_000), [])
     return lambda: item
 
 
@@ -78,8 +91,10 @@ def test_a_killed_worker_costs_its_item_alone(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_result_that_cannot_be_sent():
-    (done,) = work_through(send_what_cannot_be_sent, ["a"], 1, "Working", isolate=True)
-    assert "cannot be sent" in done.error
+    items = ["lambda", "lock", "renamed", "deep"]
+    found = list(work_through(send_what_cannot_be_sent, items, 1, "Working", isolate=True))
+    assert [done.item for done in found] == items
+    assert all(done.error.startswith("the result cannot be sent: ") for done in found)
 
 
 def test_stopping_early_ends_the_workers(monkeypatch: pytest.MonkeyPatch):

@@ -156,10 +156,10 @@ def test_another_process_holds_until_it_is_killed(tmp_path: Path) -> None:
 
 def test_a_crowd_of_processes_reads_whole_values_or_none(tmp_path: Path) -> None:
     """They write the same few values and remove each other's, since only some of them have room."""
-    commands = [[sys.executable, "-c", CROWD, str(tmp_path / "store"), str(seed)] for seed in range(3)]
+    commands = [[sys.executable, "-c", CROWD, str(tmp_path / "store"), str(seed)] for seed in range(2)]
     running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for command in commands]
     hits = [int(process.communicate(timeout=100)[0]) for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0] and min(hits) > 5
+    assert [process.returncode for process in running] == [0, 0] and min(hits) > 5
     sizes = [path.stat().st_size for path in (tmp_path / "store").iterdir()]
     assert 1 <= len(sizes) < 20 and sum(sizes) < 2 * 40_000
 
