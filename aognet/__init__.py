@@ -1,3 +1,29 @@
-"""AOG-Net: 360-degree panoramas from a photograph and a sentence."""
+"""360-degree panoramas from a photograph and a sentence.
+
+``from aognet import load, Photo, Request`` is all that a program needs; what they name is imported when it is used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aognet.generate.generator import Generator
+    from aognet.generate.load import load
+    from aognet.request import DirectedPrompt, Photo, Pose, Request
+    from aognet.result import Result
 
 __version__ = "0.1.0"
+__all__ = ["DirectedPrompt", "Generator", "Photo", "Pose", "Request", "Result", "load"]
+_PLACES = {
+    "Generator": "aognet.generate.generator",
+    "load": "aognet.generate.load",
+    **dict.fromkeys(("DirectedPrompt", "Photo", "Pose", "Request"), "aognet.request"),
+    "Result": "aognet.result",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PLACES[name]), name)

@@ -147,7 +147,8 @@ def here(model: nn.Module, config, folder: Path, device: torch.device, count: in
     """What inference.py does with a photograph, or with several side by side."""
     from aognet.callbacks import Listener
     from aognet.generate.generator import show_canvas
-    from aognet.generate.outpaint import Outpaint, Run
+    from aognet.generate.outpaint import Outpaint
+    from aognet.generate.run import Run
 
     folders = [folder / str(number) for number in range(count)]
     starts = [photograph(config) for _ in folders]

@@ -24,8 +24,9 @@ from aognet.generate.asked import Asked, ModelConfig
 from aognet.generate.auto_prompt import with_prompts
 from aognet.generate.journal import Journal
 from aognet.generate.names import safe_name
-from aognet.generate.outpaint import Outpaint, Run
+from aognet.generate.outpaint import Outpaint
 from aognet.generate.result_files import write_results, write_truth
+from aognet.generate.run import Run
 from aognet.generate.run_files import JOURNAL, outputs_of, result_file, truth_file
 from aognet.generate.start import Start, read_start
 from aognet.generate.view_journal import ViewJournal, check_free, open_journal

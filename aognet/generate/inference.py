@@ -19,7 +19,7 @@ from aognet.generate.entries import repaint_command, undo_command
 from aognet.generate.generator import Defaults, Generator, UnreadableInput, show_canvas
 from aognet.generate.inputs import InputsConfig, list_requests
 from aognet.generate.journal import VERSION
-from aognet.generate.outpaint import Run
+from aognet.generate.run import Run
 from aognet.generate.run_files import JOURNAL, check_inputs
 from aognet.generate.view_journal import ViewJournal, check_free, open_views
 from aognet.installed import installed

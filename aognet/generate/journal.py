@@ -75,7 +75,7 @@ class Journal:
         write_canvas(start, self.folder / input_file(self.encoding))
         if truth is not None:
             write_truth(self.folder, truth)
-        self.outputs, self.begun = outputs, True
+        self.outputs, self.begun = _ordered(outputs), True
         self.write()
 
     def read(self, content: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from aognet.diffusion.inpaint import ViewToPaint, frame_yaw, look
 from aognet.errors import UserError
 from aognet.generate.entries import Edit, JournalEntry, repaint_command
 from aognet.generate.recorder import Recorder
+from aognet.generate.run import Run
 from aognet.generate.run_files import SUFFIX
 from aognet.generate.view_journal import ViewJournal
 from aognet.geometry.camera import Camera
@@ -22,17 +23,6 @@ from aognet.geometry.plans import PlanConfig, make_plan
 from aognet.io.value_range import Encoding
 from aognet.methods.outpainter import Outpainter, OutpaintSettings
 from aognet.request import DirectedPrompt, Request
-
-
-@dataclass(frozen=True)
-class Run:
-    """A panorama to paint: where it is recorded.
-
-    ``start``: what the journal was begun with, to be painted into; without it the journal's file is read.
-    """
-
-    journal: ViewJournal
-    start: Canvas | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +47,7 @@ class Outpaint:
         model.check(settings)
         self.model, self.settings, self.device = model, settings, device
 
-    def paint(self, runs: Sequence[Run], listener: Listener) -> list[Canvas]:
+    def paint(self, runs: Sequence[Run[ViewJournal]], listener: Listener) -> list[Canvas]:
         """Paint what the plans of the runs have left, side by side; return the finished canvases, on the CPU.
 
         :raises Cancelled: where the ``listener`` wants it; what is painted by then is recorded.
@@ -75,7 +65,7 @@ class Outpaint:
                     recorder.paint(one.canvas, one.journal, one.wave(wave))
         return [self._with_repainted(painting) for painting in paintings]
 
-    def _begin(self, run: Run) -> Painting:
+    def _begin(self, run: Run[ViewJournal]) -> Painting:
         canvas, journal = run.journal.start() if run.start is None else run.start, run.journal
         yaw = frame_yaw(journal.photo_camera, canvas.height)
         if journal.plan is None:

@@ -24,7 +24,7 @@ class Method:
     ``name``: what configs (``target``), the ``config.json`` of trained models, and requests call it.
     ``model``: ``module:Class`` of the network. Its class has a ``Config``, what `aognet.training.trainable.Trainable`
     asks for, and ``from_pretrained``. It generates in one of two ways: it continues views
-    (`aognet.methods.outpainter.Outpainter`), or it makes panoramas as it likes (`aognet.methods.method.Generative`).
+    (`aognet.methods.outpainter.Outpainter`), or it makes whole panoramas (`aognet.methods.generative.Generative`).
     ``settings``: ``module:Class`` of a frozen dataclass: what it is told when it generates, besides the request's
     prompt, size, seed and inputs.
     ``encoding``: of what it makes, ``srgb`` in [-1, 1] or ``linear`` light in [0, inf).

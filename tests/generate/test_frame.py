@@ -12,7 +12,8 @@ from aognet.diffusion.backbone import BackboneConfig
 from aognet.diffusion.inpaint import frame_yaw
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.generate import outpaint
-from aognet.generate.outpaint import Outpaint, Run, planned
+from aognet.generate.outpaint import Outpaint, planned
+from aognet.generate.run import Run
 from aognet.generate.view_journal import ViewJournal, open_views
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import PlanConfig

@@ -15,7 +15,7 @@ from aognet.canvas import Canvas
 from aognet.errors import UserError
 from aognet.generate import pixels
 from aognet.generate.entries import JournalEntry
-from aognet.generate.outpaint import Run
+from aognet.generate.run import Run
 from aognet.generate.view_journal import ViewJournal, open_views
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import footprint

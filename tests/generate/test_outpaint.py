@@ -16,7 +16,8 @@ from aognet.canvas import Canvas
 from aognet.errors import UserError
 from aognet.generate.generator import show_canvas
 from aognet.generate.inputs import InputsConfig, list_requests
-from aognet.generate.outpaint import Run, prompt_for, view_seed
+from aognet.generate.outpaint import prompt_for, view_seed
+from aognet.generate.run import Run
 from aognet.generate.start import read_start
 from aognet.generate.view_journal import open_views
 from aognet.geometry.camera import Camera
