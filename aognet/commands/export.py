@@ -8,6 +8,7 @@ around in. Nothing that is there is written over without --overwrite.
 """
 
 import argparse
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from aognet.errors import UserError
 if TYPE_CHECKING:
     from aognet.geometry.camera import Camera
     from aognet.io.exports import Export
+
+log = logging.getLogger("aognet.export")
 
 
 def parse(arguments: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
@@ -71,6 +74,8 @@ def export(options: argparse.Namespace) -> None:
             f"{source}: --curve and --exposure show linear light in .png, .jpg or .html files; here they change nothing"
         )
     export_panorama(image, encoding, wanted)
+    for path in (*wanted.files, *([wanted.faces] if wanted.faces else [])):
+        log.info("wrote %s", path)
 
 
 def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
