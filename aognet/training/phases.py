@@ -55,7 +55,8 @@ class HasPhases(Protocol):
     def training_step(self, batch: Any, phase: str, step: int) -> dict[str, Tensor]:
         """Return the ``loss`` of one phase (scalar, mean over the batch) and other scalars to log.
 
-        ``step`` is the number of the training step; the first is 0.
+        ``step`` is the number of the training step; the first is 0. With ``trainer.mixed_precision: fp16`` the trainer
+        scales the loss only afterwards: gradients taken in here, as for a gradient penalty, are those without a scale.
         """
 
 

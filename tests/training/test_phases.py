@@ -24,7 +24,7 @@ from aognet.training.trainable import Trainable
 from aognet.training.trainer import Trainer
 from tests.training.test_main import TORCHRUN, clean_slate, newest_step, start, train, wait_for  # noqa: F401
 from tests.training.test_trainer import QUICK, assert_bitwise_equal, final_state
-from tests.training.toy import Toy, ToyConfig, ToySamples, ToySamplesConfig, metrics, power_cut
+from tests.training.toy import Toy, ToyBatch, ToyConfig, ToySamples, ToySamplesConfig, metrics, power_cut
 from tests.training.toy_gan import ToyGan, ToyGanConfig
 
 GAN = replace(
@@ -284,6 +284,35 @@ def test_a_model_that_contradicts_itself_is_refused(told: dict[str, OptimizedPar
 def test_a_phase_that_never_comes_is_refused(values: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="phase 'a'"):
         Phase(name="a", **values)
+
+
+class Annealed(Toy):
+    """One optimizer, but its loss depends on the step."""
+
+    def training_step(self, batch: ToyBatch, phase: str, step: int) -> dict[str, torch.Tensor]:
+        assert phase == ""
+        found = self(batch)
+        return {"loss": found["loss"] * 0.5**step, "factor": torch.tensor(0.5**step)}
+
+
+def test_a_model_with_one_optimizer_may_know_the_step(tmp_path: Path) -> None:
+    data = ToySamples(ToySamplesConfig())
+    run = Trainer(replace(QUICK, max_steps=3), Annealed(ToyConfig()), data, data, tmp_path)
+    run.fit()
+    assert metrics(tmp_path, "train/factor") == {1: 1.0, 2: 0.5, 3: 0.25}
+    assert run.validate().keys() == {"loss", "error"}
+
+
+def test_what_is_called_is_what_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``training_step`` calls the parts, so compiling the model's forward would compile nothing."""
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
+    gan = make(tmp_path / "gan", replace(GAN, compile=True)).model
+    assert compiled == [gan.encoder, gan.decoder, gan.discriminator]
+    compiled.clear()
+    data = ToySamples(ToySamplesConfig())
+    toy = Trainer(replace(QUICK, compile=True), Toy(ToyConfig()), data, data, tmp_path).model
+    assert compiled == [toy]
 
 
 # Half precision

@@ -179,7 +179,8 @@ def _load(config: AutoencoderTraining.Config) -> Any:
 def _gradient_loss(
     output: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batch 3 height width"]
 ) -> Tensor:
-    across, down = (functional.l1_loss(output.diff(dim=axis), target.diff(dim=axis)) for axis in (-1, -2))
+    # In this order: the other one adds up gradients differently, and changes the last bits of a training.
+    down, across = (functional.l1_loss(output.diff(dim=axis), target.diff(dim=axis)) for axis in (-2, -1))
     return down + across
 
 
