@@ -1,4 +1,4 @@
-"""How whoever asked for a panorama hears of its progress, and stops it."""
+"""How whoever asked for a panorama, or for other long work, hears of its progress, and stops it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,3 +27,7 @@ class Listener:
     def counting(self, stage: str) -> Callable[[int, int], None]:
         """Return a function of ``(done, total)`` that tells of one stage."""
         return lambda done, total: self.tell(stage, done, total)
+
+
+UNHEARD = Listener()
+"""Hears nothing and stops nothing."""

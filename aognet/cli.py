@@ -4,26 +4,36 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from errno import ENAMETOOLONG
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import rich
 from rich.logging import RichHandler
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from aognet import threads
+from aognet.callbacks import Listener
 from aognet.errors import Setting, UserError
 from aognet.installed import known_config
 from aognet.terminal import VisibleFormatter, visible
 
-if TYPE_CHECKING:
-    from aognet.callbacks import Listener
-
 MAX_CHARACTERS = 200
+LOG_SECONDS = 30.0  # between lines of progress where there is no terminal to draw a bar on
+
+log = logging.getLogger(__name__)
 
 Main = Callable[[Sequence[str] | None], int | None]
 
@@ -88,6 +98,33 @@ def flags(options: argparse.Namespace, others: Mapping[str, str] = MappingProxyT
             handler.removeFilter(translate)
 
 
+@contextmanager
+def progress_bars(title: str) -> Iterator[Listener]:
+    """Show a bar for each stage of a piece of work on a terminal. Elsewhere log lines tell of its first stage."""
+    bar, count, speed = BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}")
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    console, begin = rich.get_console(), time.monotonic()
+    tasks: dict[str, TaskID] = {}
+    said = begin
+    columns = (TextColumn("{task.description}"), bar, count, speed, *times)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+        def show(stage: str, done: int, total: int) -> None:
+            nonlocal said
+            if stage not in tasks:
+                name = stage if tasks else f"{escape(visible(title))}: {stage}"
+                tasks[stage] = progress.add_task(name, total=total, speed="")
+            now = time.monotonic()
+            rate = done / max(now - begin, 1e-9)
+            progress.update(tasks[stage], completed=done, total=total, speed=f"{rate:.2f}/s")
+            if not console.is_terminal and now - said > LOG_SECONDS and stage == next(iter(tasks)):
+                said = now
+                left = (total - done) / max(rate, 1e-9)
+                log.info("%s: %d of %d %s, %.2f/s, %.0f s left", title, done, total, stage, rate, left)
+
+        yield Listener(show)
+
+
 def configure_logging() -> None:
     """Log to stderr, on a terminal with rich, which progress bars share; processes other than the first only warn."""
     rich.reconfigure(stderr=True)
@@ -106,30 +143,3 @@ def _say(word: str, message: str, code: int) -> int:
     line = visible(" ".join(message.split()))
     rich.get_console().print(f"[bold]{word}:[/bold] {escape(line)}", soft_wrap=True, highlight=False)
     return code
-
-
-@contextmanager
-def progress_bars(name: str) -> Iterator["Listener"]:
-    """Show one bar for the views of a panorama and one for the steps of the view being painted."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from aognet.callbacks import Listener
-
-    text, bar, count = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    columns = (text, bar, count, TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=rich.get_console()) as progress:
-        tasks = {"views": progress.add_task(f"{escape(visible(name))}: views", total=None)}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=None)
-            progress.update(tasks[stage], completed=done, total=total)
-
-        yield Listener(show)

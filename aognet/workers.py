@@ -1,4 +1,4 @@
-"""Many items, several processes, one progress bar. An item that fails or kills its worker stops no other item."""
+"""Many items, several processes. An item that fails or kills its worker stops no other item."""
 
 import logging
 import multiprocessing
@@ -7,7 +7,6 @@ import pickle
 import signal
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,12 +18,7 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import rich
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from aognet.errors import UserError
-from aognet.terminal import visible
 from aognet.threads import ALONE, one_thread
 
 Item = TypeVar("Item")
@@ -33,7 +27,6 @@ Result = TypeVar("Result")
 UNSENDABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError)
 """What pickling raises."""
 
-_LOG_SECONDS = 30.0  # between lines of progress where there is no terminal to draw a bar on
 _log = logging.getLogger(__name__)
 
 
@@ -59,16 +52,14 @@ def work_through(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     workers: int,
-    title: str,
-    size: Callable[[Item], int] | None = None,
     isolate: bool = False,
 ) -> Iterator[Done[Item, Result]]:
     """Call ``function`` (importable by name, or a `functools.partial` of such) on every item, in any order.
 
     It yields one `Done` per item as soon as the item is finished. An exception becomes its ``error``. No more
     ``workers`` than usable cores or items are started. One worker is this process itself, unless ``isolate`` asks for a
-    process that a broken item may kill alone. ``size`` returns the bytes of an item, for MB/s in the progress bar.
-    Stopping early (Ctrl-C, or closing the iterator) ends all workers at once.
+    process that a broken item may kill alone. Stopping early (Ctrl-C, or closing the iterator) ends all workers at
+    once.
 
     :raises UserError: if ``workers`` is below 1.
     """
@@ -76,13 +67,9 @@ def work_through(
         raise UserError(f"the number of workers must be at least 1, got {workers}")
     workers = min(workers, usable_cores(), len(items))
     if workers > 1 or (isolate and items):
-        done = _in_processes(function, items, workers)
+        yield from _in_processes(function, items, workers)
     else:
-        done = (_attempt(function, item) for item in items)
-    with progress_bar(title, len(items)) as advance:
-        for finished in done:
-            advance(size(finished.item) if size else 0)
-            yield finished
+        yield from (_attempt(function, item) for item in items)
 
 
 def worker_context(*modules: str) -> BaseContext:
@@ -254,32 +241,3 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on a terminal, or lines in the log elsewhere. The function counts one item of that many
-    bytes.
-    """
-    begin = said = time.monotonic()
-    count = volume = 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
-    console = rich.get_console()
-    with Progress(
-        *columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
-        disable=not console.is_terminal,
-    ) as progress:  # fmt: skip
-        task = progress.add_task(escape(visible(title)), total=total, speed="")
-
-        def advance(size: int) -> None:
-            nonlocal count, volume, said
-            count, volume, now = count + 1, volume + size, time.monotonic()
-            seconds = max(now - begin, 1e-9)
-            speed = f"{count / seconds:.2f}/s" + (f" {volume / seconds / 1e6:.1f} MB/s" if volume else "")
-            progress.update(task, advance=1, speed=speed)
-            if not console.is_terminal and (now - said > _LOG_SECONDS):
-                said = now
-                left = (total - count) * seconds / count
-                _log.info("%s: %d of %d, %s, %.0f s left", title, count, total, speed, left)
-
-        yield advance

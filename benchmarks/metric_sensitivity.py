@@ -186,6 +186,7 @@ class Bench:
     def _values(self, units: "list[Unit]", captions: "dict[str, PanoramaCaptions]") -> "Row":
         import torch
 
+        from aognet.callbacks import UNHEARD
         from aognet.evaluation.aggregate import Aggregator
         from aognet.evaluation.measure import Measurer, measure_units
         from aognet.io.store import TENSORS, CacheConfig, Store
@@ -195,7 +196,7 @@ class Bench:
         store = Store(CacheConfig(str(self.folder / "cache")), TENSORS)
         measurer = Measurer(self.protocol, self.height, self.networks.features, {}, store, 64, device)
         digests = measure_units(measurer, units, 1, Processes(0, 1, device))
-        aggregate = Aggregator(measurer, self.networks, units, digests, captions).aggregate(lambda _: None)
+        aggregate = Aggregator(measurer, self.networks, units, digests, captions).aggregate(UNHEARD)
         return {value.key: value.value for value in aggregate.values}
 
 

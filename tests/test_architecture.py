@@ -229,3 +229,16 @@ def test_only_command_lines_speak_of_flags(path: Path):
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     found = [text for text in texts if re.search(r"(?<![\w-])--[a-z]", text)]
     assert not found, f"{found[0][:80]!r} names a flag"
+
+
+# A training shows its own.
+SHOW_PROGRESS = {"aognet/training/ui.py", "aognet/training/experiment.py"}
+
+
+@pytest.mark.parametrize("path", our_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_command_lines_draw(path: Path):
+    """Library code tells an `aognet.callbacks.Listener` how far it is: a service has no terminal to draw a bar on."""
+    if part_of(path) in ("cli", "commands") or path.relative_to(ROOT).as_posix() in SHOW_PROGRESS:
+        return
+    drawing = [name for name in imported(path.read_text(encoding="utf-8")) if name.split(".")[0] in ("rich", "tqdm")]
+    assert not drawing, f"imports {drawing[0]}"

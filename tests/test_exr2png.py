@@ -46,7 +46,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pool has its own tests; most of these do not need one."""
 
-    def one_by_one(function, items, workers, title, size=None, isolate=False):
+    def one_by_one(function, items, workers, isolate=False):
         assert isolate, "a file may crash the decoder"
         for item in items:
             try:

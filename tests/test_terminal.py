@@ -81,13 +81,8 @@ def test_errors_and_log_lines_on_a_terminal(shown: io.StringIO):
 
 
 def test_progress_bars(shown: io.StringIO):
-    from aognet.cli import progress_bars
-    from aognet.workers import progress_bar
-
-    with progress_bars(f"{EVIL}[/red]") as listener:
+    with cli.progress_bars(f"{EVIL}[/red]") as listener:
         listener.tell("views", 1, 2)
-    with progress_bar(f"{EVIL}[/red]", 2) as advance:
-        advance(1)
     moved = re.sub("\x1b\\[[\\d;?]*[A-Za-z]|\r", "", shown.getvalue())  # how bars are drawn anew
     assert_harmless(moved)
     assert "[/red]" in moved

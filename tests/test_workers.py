@@ -61,13 +61,13 @@ def workers_left() -> list[psutil.Process]:
 
 
 def through(items: list[str], workers: int, **options: object) -> dict[str, Done]:
-    return {done.item: done for done in work_through(work, items, workers, "Working", **options)}
+    return {done.item: done for done in work_through(work, items, workers, **options)}
 
 
 @pytest.mark.parametrize(("workers", "isolate"), [(1, False), (1, True), (60, False)])
 def test_every_item_is_answered(workers: int, isolate: bool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("aognet.workers.usable_cores", lambda: 2)
-    done = through(["a", "b", "mistake", "bug", "c"], workers, isolate=isolate, size=len)
+    done = through(["a", "b", "mistake", "bug", "c"], workers, isolate=isolate)
     assert {item: (entry.result or "?")[0] for item, entry in done.items() if not entry.error} == {
         "a": "A",
         "b": "B",
@@ -92,23 +92,23 @@ def test_a_killed_worker_costs_its_item_alone(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_result_that_cannot_be_sent():
     items = ["lambda", "lock", "renamed", "deep"]
-    found = list(work_through(send_what_cannot_be_sent, items, 1, "Working", isolate=True))
+    found = list(work_through(send_what_cannot_be_sent, items, 1, isolate=True))
     assert [done.item for done in found] == items
     assert all(done.error.startswith("the result cannot be sent: ") for done in found)
 
 
 def test_stopping_early_ends_the_workers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("aognet.workers.usable_cores", lambda: 2)
-    answers = work_through(work, ["a"] * 50, 2, "Working")
+    answers = work_through(work, ["a"] * 50, 2)
     next(answers)
     answers.close()
     assert workers_left() == []
 
 
 def test_no_items_and_no_workers():
-    assert list(work_through(work, [], 4, "Working")) == []
+    assert list(work_through(work, [], 4)) == []
     with pytest.raises(UserError, match="at least 1, got 0"):
-        list(work_through(work, ["a"], 0, "Working"))
+        list(work_through(work, ["a"], 0))
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
 
 
@@ -120,7 +120,7 @@ def sleep(item):
     time.sleep(60)
 if __name__ == "__main__":
     try:
-        list(work_through(sleep, [1, 2, 3], 1, "Sleeping", isolate=True))
+        list(work_through(sleep, [1, 2, 3], 1, isolate=True))
     except KeyboardInterrupt:
         print("stopped", flush=True)
         sys.exit(130)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from aognet.callbacks import UNHEARD, Cancelled, Listener
 from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
 from aognet.captioning.parts import CaptionsFile
 from aognet.errors import Setting, UserError
@@ -126,7 +127,9 @@ Picture = tuple[Task, Tensor]
 """An image [3, rows, columns] in [-1, 1] and the task that wants its caption."""
 
 
-def caption_folder(config: FolderCaptionsConfig, captioner: CaptionerConfig, processes: Processes) -> int:
+def caption_folder(
+    config: FolderCaptionsConfig, captioner: CaptionerConfig, processes: Processes, listener: Listener = UNHEARD
+) -> int:
     """Describe the images that have no captions yet. Return how many images could not be used, in all processes.
 
     The captioner is loaded only if there is something to do.
@@ -138,7 +141,7 @@ def caption_folder(config: FolderCaptionsConfig, captioner: CaptionerConfig, pro
     with ExitStack() as stack:
         if processes.first:
             stack.enter_context(_held(config))
-        return _caption_missing(config, captioner, processes, every)
+        return _caption_missing(config, captioner, processes, every, listener)
 
 
 @contextmanager
@@ -153,7 +156,11 @@ def _held(config: FolderCaptionsConfig) -> Iterator[None]:
 
 
 def _caption_missing(
-    config: FolderCaptionsConfig, captioner: CaptionerConfig, processes: Processes, every: Sequence[str]
+    config: FolderCaptionsConfig,
+    captioner: CaptionerConfig,
+    processes: Processes,
+    every: Sequence[str],
+    listener: Listener,
 ) -> int:
     names = every[: config.limit or None]
     if processes.first:
@@ -169,8 +176,8 @@ def _caption_missing(
         processes.wait()
         ours = images[processes.number :: processes.count]
         try:
-            failures = processes.total(_caption_all(config, ours, loaded, processes))
-        except KeyboardInterrupt:
+            failures = processes.total(_caption_all(config, ours, loaded, processes, listener))
+        except (KeyboardInterrupt, Cancelled):
             if processes.count == 1:
                 _merge(config, names)
             raise
@@ -232,28 +239,32 @@ def _made_otherwise(record: CaptionRecord, model: str, yaws: Sequence[float]) ->
 
 
 def _caption_all(
-    config: FolderCaptionsConfig, images: Sequence[Sequence[Task]], captioner: Captioner, processes: Processes
+    config: FolderCaptionsConfig,
+    images: Sequence[Sequence[Task]],
+    captioner: Captioner,
+    processes: Processes,
+    listener: Listener,
 ) -> int:
     """Describe images in full batches, which may mix views of several images. Return how many cannot be used."""
-    from rich import get_console
-    from rich.progress import Progress
-
     failed: list[str] = []
     waiting: list[Picture] = []
-    with Progress(console=get_console(), disable=not processes.first) as progress:
-        bar = progress.add_task("Captioning", total=sum(task.pictures for tasks in images for task in tasks))
+    total = sum(task.pictures for tasks in images for task in tasks)
+    described = 0
 
-        def describe(count: int) -> None:
-            batch, waiting[:] = waiting[:count], waiting[count:]
-            _describe(batch, captioner, processes.number)
-            progress.advance(bar, len(batch))
+    def describe(count: int) -> None:
+        nonlocal described
+        batch, waiting[:] = waiting[:count], waiting[count:]
+        _describe(batch, captioner, processes.number)
+        described += len(batch)
+        if processes.first:
+            listener.tell("pictures", described, total)
 
-        for pictures in ahead(_all_pictures(config, images, failed)):
-            waiting += pictures
-            while len(waiting) >= config.batch_size:
-                describe(config.batch_size)
-        if waiting:
-            describe(len(waiting))
+    for pictures in ahead(_all_pictures(config, images, failed)):
+        waiting += pictures
+        while len(waiting) >= config.batch_size:
+            describe(config.batch_size)
+    if waiting:
+        describe(len(waiting))
     return len(failed)
 
 

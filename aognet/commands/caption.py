@@ -54,5 +54,5 @@ def caption(options: argparse.Namespace) -> int:
     flags = {**vars(options), "stride_degrees": options.stride}
     captioner = CaptionerConfig(**{one.name: flags[one.name] for one in fields(CaptionerConfig)})
     config = FolderCaptionsConfig(**{one.name: flags[one.name] for one in fields(FolderCaptionsConfig)})
-    with Processes.start(options.device) as processes:
-        return 1 if caption_folder(config, captioner, processes) else 0
+    with Processes.start(options.device) as processes, cli.progress_bars("Captioning") as listener:
+        return 1 if caption_folder(config, captioner, processes, listener) else 0

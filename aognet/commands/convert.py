@@ -52,9 +52,9 @@ def convert(arguments: argparse.Namespace) -> int:
     tone = ToneMap(arguments.curve, exposure=arguments.exposure, **given)
     conversion = Conversion(tone, size_of(arguments.size), arguments.format)
     begin = time.monotonic()
-    outcome = convert_folder(
-        arguments.image_dir, arguments.out_dir, conversion, arguments.num_workers or usable_cores(), arguments.overwrite
-    )
+    folders, workers = (arguments.image_dir, arguments.out_dir), arguments.num_workers or usable_cores()
+    with cli.progress_bars("Converting") as listener:
+        outcome = convert_folder(*folders, conversion, workers, arguments.overwrite, listener)
     summary = f"{outcome.made} made, {outcome.skipped} already there, {len(outcome.failed)} failed"
     logging.getLogger("aognet").info("%s, in %.1f s", summary, time.monotonic() - begin)
     if outcome.failed:

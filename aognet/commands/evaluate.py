@@ -70,6 +70,6 @@ def evaluate_folders(options: argparse.Namespace) -> int:
     models = {kind: flags[kind] for kind in NETWORK_KINDS}
     protocol = load_protocol(options.protocol, overrides, models, options.embedded)
     config = EvaluationConfig(**{one.name: flags[one.name] for one in fields(EvaluationConfig)})
-    with Processes.start(options.device) as processes:
-        evaluate(config, protocol, processes)
+    with Processes.start(options.device) as processes, cli.progress_bars("Evaluating") as listener:
+        evaluate(config, protocol, processes, listener)
     return 0

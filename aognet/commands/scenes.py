@@ -71,6 +71,7 @@ def make_scenes(arguments: argparse.Namespace) -> int:
         arguments.depth_dir,
         arguments.overwrite,
     )
-    failed = fill(folder, arguments.count, arguments.num_workers or usable_cores())
+    with cli.progress_bars("Making") as listener:
+        failed = fill(folder, arguments.count, arguments.num_workers or usable_cores(), listener)
     logging.getLogger("aognet").info("%d scenes in %s", arguments.count - failed, arguments.out_dir)
     return 1 if failed else 0

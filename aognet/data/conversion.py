@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Integer
 
+from aognet.callbacks import UNHEARD, Listener
 from aognet.errors import Setting, UserError
 from aognet.io.files import clear_unfinished, made_folder, write_atomically
 from aognet.io.formats import LIGHT_SUFFIXES
@@ -73,7 +74,12 @@ class Outcome:
 
 
 def convert_folder(
-    image_dir: Path, out_dir: Path, conversion: Conversion, workers: int, overwrite: bool = False
+    image_dir: Path,
+    out_dir: Path,
+    conversion: Conversion,
+    workers: int,
+    overwrite: bool = False,
+    listener: Listener = UNHEARD,
 ) -> Outcome:
     """Make an image of every EXR and HDR file below ``image_dir``, at the same place below ``out_dir``.
 
@@ -94,7 +100,7 @@ def convert_folder(
         waiting = [job for job in jobs if not job.target.is_file() or job.target.stat().st_mtime_ns < since]
         failed: list[Failure] = []
         try:
-            convert_all(image_dir, waiting, conversion, workers, failed)
+            convert_all(image_dir, waiting, conversion, workers, failed, listener)
         finally:
             done = sum(job.target.is_file() and job.target.stat().st_mtime_ns >= since for job in waiting)
             failed.sort(key=lambda failure: failure.file)
@@ -104,17 +110,23 @@ def convert_folder(
 
 
 def convert_all(
-    image_dir: Path, jobs: Sequence[FileToConvert], conversion: Conversion, workers: int, failed: list[Failure]
+    image_dir: Path,
+    jobs: Sequence[FileToConvert],
+    conversion: Conversion,
+    workers: int,
+    failed: list[Failure],
+    listener: Listener = UNHEARD,
 ) -> None:
     """Convert in several processes. Failures are logged and added to ``failed``."""
     # The largest first: a core that gets one last would work alone at the end.
     jobs = sorted(jobs, key=_bytes_of, reverse=True)
     function = partial(_convert_job, conversion=conversion)
-    for done in work_through(function, jobs, workers, "Converting", size=_bytes_of, isolate=True):
+    for number, done in enumerate(work_through(function, jobs, workers, isolate=True), start=1):
         if done.error is not None:
             name = done.item.source.relative_to(image_dir).as_posix()
             failed.append(Failure(name, done.error.removeprefix(f"{done.item.source}: ")))
             _log.warning("%s: %s", name, failed[-1].reason)
+        listener.tell("images", number, len(jobs))
 
 
 def convert(source: Path, target: Path, conversion: Conversion) -> None:

@@ -1,13 +1,14 @@
 """Turns what was measured of every panorama into the numbers of the report."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, pstdev
 
 import torch
 from torch import Tensor
 
+from aognet.callbacks import Listener
 from aognet.errors import UserError
 from aognet.evaluation.measure import Measurer, UnitDigests
 from aognet.evaluation.networks import LoadedNetworks
@@ -110,8 +111,8 @@ class Aggregator:
         self._scarce: list[str] = []
         self._texts: dict[tuple[str, str], Tensor] = {}
 
-    def aggregate(self, done: Callable[[int], None]) -> Aggregate:
-        """Make one value for each measure of the protocol, in its order, and call ``done`` after each."""
+    def aggregate(self, listener: Listener) -> Aggregate:
+        """Make one value for each measure of the protocol, in its order, and tell the ``listener`` after each."""
         aggregators = {
             "frechet": self._frechet,
             "kernel": self._kernel,
@@ -121,13 +122,13 @@ class Aggregator:
             "image_similarity": self._image_similarity,
         }
         values, seen = [], set()
-        for measure in self.protocol.measures:
+        for number, measure in enumerate(self.protocol.measures, start=1):
             same = self._identity(measure)
             if same not in seen:
                 seen.add(same)
                 otherwise = self._shape if measure.section == SHAPE else self._pair
                 values.append(self._absent(measure) or aggregators.get(measure.kind, otherwise)(measure))
-            done(0)
+            listener.tell("measures", number, len(self.protocol.measures))
         if self._scarce:
             self._warnings.append(
                 "fewer pictures than features make a covariance singular and its Fréchet distance too high; compare "

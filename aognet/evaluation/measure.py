@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from aognet.callbacks import UNHEARD, Listener
 from aognet.data.viewing import Pyramid, bordered, view_all
 from aognet.data.whole import turned
 from aognet.errors import UserError
@@ -31,7 +32,7 @@ from aognet.metrics.unknown import unknown_share
 from aognet.perception.lpips import PerceptualDistance
 from aognet.perception.network import FeatureNetwork
 from aognet.processes import Processes
-from aognet.workers import in_threads, progress_bar, usable_cores
+from aognet.workers import in_threads, usable_cores
 
 RECIPE = 1  # counts the changes after which the same panorama gets other numbers
 Pictures = dict[str, Float[Tensor, "pictures 3 rows columns"]]
@@ -231,7 +232,9 @@ class Measurer:
         return tensors
 
 
-def measure_units(measurer: Measurer, units: Sequence[Unit], threads: int, processes: Processes) -> list[UnitDigests]:
+def measure_units(
+    measurer: Measurer, units: Sequence[Unit], threads: int, processes: Processes, listener: Listener = UNHEARD
+) -> list[UnitDigests]:
     """Measure what is new, each process its share, and return the digests of all units in every process.
 
     ``threads`` decode files beside the networks; 0: as many as this process has cores.
@@ -239,11 +242,10 @@ def measure_units(measurer: Measurer, units: Sequence[Unit], threads: int, proce
     ours = range(processes.number, len(units), processes.count)
     mine = [units[number] for number in ours]
     found: list[tuple[int, UnitDigests]] = []
-    with progress_bar("Measuring", len(mine)) as done:
-        prepared = in_threads(measurer.prepare, mine, threads or max(usable_cores() // processes.count, 1))
-        for number, unit in zip(ours, prepared, strict=True):
-            found.append((number, measurer.finish(unit)))
-            done(0)
+    prepared = in_threads(measurer.prepare, mine, threads or max(usable_cores() // processes.count, 1))
+    for number, unit in zip(ours, prepared, strict=True):
+        found.append((number, measurer.finish(unit)))
+        listener.tell("panoramas", len(found), len(mine))
     processes.wait()
     return [digests for _, digests in sorted(processes.gathered(found), key=lambda pair: pair[0])]
 

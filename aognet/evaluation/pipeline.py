@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from aognet.callbacks import UNHEARD, Listener
 from aognet.diffusion.loading import check_dtype
 from aognet.errors import UserError
 from aognet.evaluation.aggregate import Aggregate, Aggregator
@@ -21,7 +22,6 @@ from aognet.io.store import TENSORS, CacheConfig, Store
 from aognet.locking import exclusive
 from aognet.processes import Processes
 from aognet.provenance import provenance
-from aognet.workers import progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,9 @@ class EvaluationConfig:
             raise UserError("must be more than 0 and less than 180 degrees", key="photo_fov", value=self.photo_fov)
 
 
-def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes) -> Report | None:
+def evaluate(
+    config: EvaluationConfig, protocol: Protocol, processes: Processes, listener: Listener = UNHEARD
+) -> Report | None:
     """Measure, write the report and return it in the first process; return None in the others.
 
     All that the files' headers tell is checked before a network is loaded.
@@ -84,7 +86,7 @@ def evaluate(config: EvaluationConfig, protocol: Protocol, processes: Processes)
         stack.enter_context(made_folder(cache, "cache"))
         store = Store(CacheConfig(str(cache), config.cache_gigabytes), TENSORS)
         stack.enter_context(store.held())
-        report = _measured_report(config, protocol, sets, networks, store, processes)
+        report = _measured_report(config, protocol, sets, networks, store, processes, listener)
         if report:
             _write(report, config)
         processes.wait()
@@ -107,16 +109,16 @@ def _measured_report(
     networks: LoadedNetworks,
     store: Store,
     processes: Processes,
+    listener: Listener,
 ) -> Report | None:
     """Measure with all processes; the first makes the report."""
     measurer = Measurer(
         protocol, sets.height, networks.features, networks.perceptual, store, config.batch_size, processes.device
     )
-    digests = measure_units(measurer, sets.units, config.threads, processes)
+    digests = measure_units(measurer, sets.units, config.threads, processes, listener)
     if not processes.first:
         return None
-    with progress_bar("Comparing", len(protocol.measures)) as done:
-        aggregate = Aggregator(measurer, networks, sets.units, digests, sets.captions).aggregate(done)
+    aggregate = Aggregator(measurer, networks, sets.units, digests, sets.captions).aggregate(listener)
     return Report(
         protocol=protocol.name,
         notes=protocol.notes,

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from aognet.callbacks import UNHEARD, Listener
 from aognet.errors import Setting, UserError
 from aognet.io.captions import CaptionRecord, fold, load_records, save_records
 from aognet.io.files import clear_unfinished, made_folder, write_atomically
@@ -111,14 +112,14 @@ class SceneFolder:
         return self.kinds[number % len(self.kinds)] if self.kinds else None
 
 
-def fill(folder: SceneFolder, count: int, workers: int) -> int:
+def fill(folder: SceneFolder, count: int, workers: int, listener: Listener = UNHEARD) -> int:
     """Make the first ``count`` scenes of a folder and its captions files. Return how many failed."""
     with folder.held():
         folder.claim()
-        return _fill(folder, count, workers)
+        return _fill(folder, count, workers, listener)
 
 
-def _fill(folder: SceneFolder, count: int, workers: int) -> int:
+def _fill(folder: SceneFolder, count: int, workers: int, listener: Listener) -> int:
     files = [folder.image(number).name for number in range(count)]
     paths = folder.out_dir / "captions.jsonl", folder.out_dir / "captions_aug.jsonl"
     whole, views = (_records(path) for path in paths)
@@ -130,14 +131,15 @@ def _fill(folder: SceneFolder, count: int, workers: int) -> int:
     failed = 0
     try:
         wanted = [number for number in range(count) if number not in known]
-        for done in work_through(folder.make_or_describe, wanted, workers, "Making scenes"):
+        for number, done in enumerate(work_through(folder.make_or_describe, wanted, workers), start=1):
+            file = files[done.item]
             if done.result is None:
                 failed += 1
-                log.error("%s: %s", files[done.item], done.error)
-                continue
-            file = files[done.item]
-            whole[file] = CaptionRecord(file, (done.result.whole,))
-            views[file] = CaptionRecord(file, *fold(list(done.result.at.values()), list(done.result.at)))
+                log.error("%s: %s", file, done.error)
+            else:
+                whole[file] = CaptionRecord(file, (done.result.whole,))
+                views[file] = CaptionRecord(file, *fold(list(done.result.at.values()), list(done.result.at)))
+            listener.tell("scenes", number, len(wanted))
     finally:
         # Also when stopped: what is finished keeps its captions.
         for path, records in zip(paths, (whole, views), strict=True):
