@@ -1,1 +1,1 @@
-"""The frozen diffusion model in parts, and how it is conditioned, trained against and sampled."""
+"""The frozen diffusion model in parts: conditioning, training objective and sampling."""

@@ -38,11 +38,10 @@ NO_CACHE = CacheConfig(folder=None)
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """Which diffusers model, and in which precision its weights are held.
+    """Which diffusers model is loaded, and in which precision its weights are held.
 
-    ``encodings``: where training keeps what the VAE makes of images and the text encoders of texts, if they come again
-    (a folder of null: nowhere). ``long_prompts``: whether prompts that are longer than the text encoders read are
-    ``cut`` or read in ``chunks``.
+    ``encodings``: where training stores encoded images and texts that come again (a folder of null: nowhere).
+    ``long_prompts``: whether prompts that are too long for the text encoders are ``cut`` or read in ``chunks``.
     """
 
     model: str  # hub id or local folder
@@ -59,14 +58,14 @@ class BackboneConfig:
 
 
 class Backbone(nn.Module):
-    """Conditioner, latents and denoiser of a frozen model; it stays in evaluation mode whatever its parent does."""
+    """The conditioner, latents and denoiser of a frozen model. It stays in evaluation mode whatever its parent does."""
 
     Config = BackboneConfig
 
     def __init__(self, conditioner: Conditioner, latents: LatentSpace, denoiser: Denoiser, scheduler: Any) -> None:
-        """Composes parts; `of` makes them of diffusers' objects, `load` of a folder or hub id.
+        """Compose the parts. `of` makes them from diffusers' objects, `load` from a folder or hub id.
 
-        Raises UserError where they do not fit together.
+        :raises UserError: if they do not fit together.
         """
         from diffusers import DDPMScheduler
 
@@ -92,9 +91,10 @@ class Backbone(nn.Module):
         encodings: CacheConfig = NO_CACHE,
         long_prompts: LongPrompts = "cut",
     ) -> "Backbone":
-        """The backbone of diffusers' and transformers' objects, under the names that a diffusers pipeline gives them.
+        """Return the backbone of diffusers' and transformers' objects, under the names that a diffusers pipeline gives
+        them.
 
-        A UNet that takes a pooled text makes it SDXL: its encoders give their penultimate layers.
+        A UNet that takes a pooled text makes it SDXL: its encoders return their penultimate layers.
         """
         denoiser = Denoiser(unet, controlnets)
         is_sdxl = denoiser.has_added_conditions
@@ -107,7 +107,10 @@ class Backbone(nn.Module):
 
     @classmethod
     def load(cls, config: BackboneConfig) -> "Backbone":
-        """The model that ``config`` names. Raises UserError when it cannot be had or does not fit together."""
+        """Load the model that ``config`` names.
+
+        :raises UserError: if it cannot be loaded or does not fit together.
+        """
         folder = resolve(config.model, COMPONENTS, config.revision, config.variant, (*SECOND, PIPELINE))
         from diffusers import AutoencoderKL, UNet2DConditionModel
         from transformers import CLIPTextModel, CLIPTextModelWithProjection
@@ -151,7 +154,7 @@ class Backbone(nn.Module):
             )
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @property
@@ -161,22 +164,22 @@ class Backbone(nn.Module):
 
     @property
     def training_steps(self) -> int:
-        """Timesteps of the noise schedule (1000 in Stable Diffusion)."""
+        """The number of timesteps of the noise schedule (1000 in Stable Diffusion)."""
         return self.scheduler.config.num_train_timesteps
 
     @property
     def is_inpainting(self) -> bool:
-        """Whether the UNet sees the mask and the masked image; if not, the known area is blended in after each step."""
+        """Whether the UNet sees the mask and the masked image. If not, the known area is put back after each step."""
         return self.denoiser.in_channels == 2 * self.latents.channels + 1
 
     @property
     def device(self) -> torch.device:
-        """Where the denoiser's weights are."""
+        """The device of the denoiser's weights."""
         return self.denoiser.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the denoiser's weights. Latents, text and images come out in float32 whatever it is."""
+        """The precision of the denoiser's weights. Latents, texts and images are always returned in float32."""
         return self.denoiser.dtype
 
     def prepare_condition(
@@ -185,11 +188,12 @@ class Backbone(nn.Module):
         known: Bool[Tensor, "batch 1 height width"],
         source: Generators,
     ) -> InpaintCondition:
-        """Condition and starting noise, drawn from ``source`` in the order of `StableDiffusionInpaintPipeline`.
+        """Return the condition and the starting noise, drawn from ``source`` in the order of
+        `StableDiffusionInpaintPipeline`.
 
-        What is not ``known`` of an image changes nothing, in training as in painting. A 9-channel UNet is told the
-        image with zeros there. A 4-channel UNet is given clean latents in place of noisy ones: the image is continued
-        smoothly before it is encoded, and a latent pixel is known only if all its image pixels are.
+        Pixels that are not ``known`` change nothing, in training as in painting. A 9-channel UNet gets the image with
+        zeros there. A 4-channel UNet gets clean latents in place of noisy ones: the image is continued smoothly before
+        it is encoded, and a latent pixel is known only if all its image pixels are.
         """
         self.latents.check_size(*images.shape[-2:])
         size = [side // self.latents.scale for side in images.shape[-2:]]
@@ -209,7 +213,7 @@ class Backbone(nn.Module):
         return InpaintCondition(mask=mask, image=latents, noise=noise)
 
     def nothing_known(self, condition: InpaintCondition) -> InpaintCondition:
-        """The condition of images of the same size and with the same noise of which nothing is known."""
+        """Return the condition of images of the same size and with the same noise of which nothing is known."""
         size = [side * self.latents.scale for side in condition.image.shape[-2:]]
         empty = self.latents.encode(torch.zeros(self.latents.together, 3, *size, device=self.device))
         times = len(condition.mask) // len(empty)
@@ -224,11 +228,12 @@ class Backbone(nn.Module):
         residuals: Sequence[Tensor] | None = None,
         controls: Sequence[ControlImage] = (),
     ) -> Float[Tensor, "batch channels rows columns"]:
-        """What the denoiser predicts (`prediction_type`) for noisy latents at ``timesteps`` (one, or one per row).
+        """Return what the denoiser predicts (`prediction_type`) for noisy latents at ``timesteps`` (one, or one per
+        row).
 
-        ``residuals`` are added inside the encoder, one map per down block; ``controls``: what each ControlNet is shown.
-        ``latents`` may hold the rows of ``condition``, ``residuals`` and ``controls`` several times over, as the
-        branches of guidance do.
+        ``residuals`` are added inside the encoder, one map per down block. ``controls`` has an image for each
+        ControlNet. ``latents`` may repeat the rows of ``condition``, ``residuals`` and ``controls``, as the branches of
+        guidance do.
         """
         blocks = len(self.denoiser.down_channels)
         if residuals is not None and len(residuals) != blocks:
@@ -247,7 +252,7 @@ class Backbone(nn.Module):
         residuals: Sequence[Tensor] | None = None,
         controls: Sequence[ControlImage] = (),
     ) -> Tensor:
-        """The denoiser on its whole input, in its own precision; SDXL is told the size of what it paints."""
+        """Run the denoiser on its whole input, in its own precision. SDXL is given the size of the picture."""
         sizes = None
         if self.denoiser.has_added_conditions:
             height, width = (side * self.latents.scale for side in inputs.shape[-2:])
@@ -255,10 +260,10 @@ class Backbone(nn.Module):
         return self.denoiser(inputs, timesteps, text, sizes, residuals, controls)
 
     def repaint_known(self, condition: InpaintCondition, scheduler: Any) -> AfterStep | None:
-        """What `denoise` must do after each step: nothing (None) if the UNet sees the mask itself.
+        """Return what `denoise` must do after each step: nothing (None) if the UNet sees the mask itself.
 
-        Otherwise the known area is put back at the noise level of the step that follows (as the diffusers pipeline
-        does, after RePaint, Lugmayr et al. 2022, eq. 8).
+        Otherwise the known area is put back at the noise level of the next step (as the diffusers pipeline does, after
+        RePaint, Lugmayr et al. 2022, eq. 8).
         """
         if self.is_inpainting:
             return None
@@ -277,7 +282,7 @@ class Backbone(nn.Module):
         noise: Float[Tensor, "batch channels rows columns"],
         timesteps: Int64[Tensor, "batch"],
     ) -> Float[Tensor, "batch channels rows columns"]:
-        """Training: latents at the noise level of ``timesteps``."""
+        """Return latents at the noise level of ``timesteps``, for training."""
         return self.training_scheduler.add_noise(latents, noise, timesteps)
 
     def target(
@@ -286,13 +291,15 @@ class Backbone(nn.Module):
         noise: Float[Tensor, "batch channels rows columns"],
         timesteps: Int64[Tensor, "batch"],
     ) -> Float[Tensor, "batch channels rows columns"]:
-        """Training: what `predict` should return, the noise or the velocity (Salimans and Ho 2022, appendix D)."""
+        """Return what `predict` should return, for training: the noise or the velocity (Salimans and Ho 2022, appendix
+        D).
+        """
         if self.prediction_type == "epsilon":
             return noise
         return self.training_scheduler.get_velocity(latents, noise, timesteps)
 
     def components(self, inseparable: int = 1) -> dict[str, Component]:
-        """Its networks, for placement. ``inseparable``: how many images the VAE always decodes together."""
+        """Return its networks, for placement. ``inseparable`` is how many images the VAE always decodes together."""
         return self.conditioner.components() | self.latents.components(inseparable) | self.denoiser.components()
 
 
@@ -302,9 +309,9 @@ def _pipeline(folder: Path) -> dict[str, Any]:
 
 
 def _overflows(folder: Path) -> bool:
-    """Whether the VAE of a folder must not be held in float16: SDXL's own, unless its config says otherwise.
+    """Return whether the VAE of a folder must not be held in float16: SDXL's own, unless its config says otherwise.
 
-    The pipelines of Stable Diffusion take no notice of ``force_upcast``, which is true where nothing is said.
+    The pipelines of Stable Diffusion ignore ``force_upcast``, which is true by default.
     """
     unet, vae = (read_json(folder / part / "config.json") for part in ("unet", "vae"))
     return unet.get("addition_embed_type") == TEXT_TIME and bool(vae.get("force_upcast", True))

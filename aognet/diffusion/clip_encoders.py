@@ -1,4 +1,4 @@
-"""CLIP's frozen towers: float images to one vector each, prompts to one vector per token."""
+"""CLIP's frozen encoders: images to one vector each, prompts to one vector per token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,11 +23,13 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """``model``: hub id or folder of a CLIP; ``subfolder`` and ``processor``: where in it the image tower and its
+    """Which CLIP is used.
+
+    ``model``: hub id or folder of a CLIP. ``subfolder`` and ``processor``: where in it the image encoder and its
     preprocessing lie (``image_encoder`` and ``feature_extractor`` in a diffusers folder). ``text``: whether prompts are
-    read by this CLIP's text tower (which then lies beside the image tower), not by the backbone's text encoder.
-    ``encodings``: where training keeps what the towers make of images and texts that come again (a folder of null:
-    nowhere)."""
+    read by this CLIP's text encoder (which then lies beside the image encoder) and not by the backbone's.
+    ``encodings``: where training stores encoded images and texts that come again (a folder of null: nowhere).
+    """
 
     model: str
     revision: str | None = None
@@ -42,7 +44,7 @@ class ClipConfig:
 
 
 class ClipImageEncoder(nn.Module):
-    """CLIP's image tower with projection (Radford et al. 2021); stays frozen and in evaluation mode."""
+    """CLIP's image encoder with projection (Radford et al. 2021). It stays frozen and in evaluation mode."""
 
     tower: Any
     mean: Tensor
@@ -63,7 +65,7 @@ class ClipImageEncoder(nn.Module):
 
     @classmethod
     def load(cls, config: ClipConfig) -> "ClipImageEncoder":
-        """The encoder a config names; a whole CLIP model works too, its text tower is left out."""
+        """Load the encoder that a config names. A whole CLIP model works too; its text encoder is left out."""
         from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
         parts = [part for part in (config.subfolder, config.processor) if part]
@@ -77,17 +79,17 @@ class ClipImageEncoder(nn.Module):
         return cls(tower, tuple(processor.image_mean), tuple(processor.image_std), config.encodings)
 
     def train(self, mode: bool = True) -> "ClipImageEncoder":
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @property
     def dim(self) -> int:
-        """Length of the vectors."""
+        """The length of the vectors."""
         return self.tower.config.projection_dim
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """Unit-less CLIP embeddings (not normalised) of square images in [-1, 1] of any size."""
+        """Return CLIP embeddings (not normalised) of square images in [-1, 1] of any size."""
         return self._kept.encoded(images, self._embed, self.tower.device)[0]
 
     def _embed(self, images: Tensor) -> tuple[Tensor]:
@@ -99,7 +101,7 @@ class ClipImageEncoder(nn.Module):
 
 
 class ClipTextEncoder(nn.Module):
-    """CLIP's text tower; stays frozen and in evaluation mode. ``layer``: whose hidden states it gives."""
+    """CLIP's text encoder. It stays frozen and in evaluation mode. ``layer`` says whose hidden states it returns."""
 
     tower: Any
 
@@ -118,7 +120,7 @@ class ClipTextEncoder(nn.Module):
 
     @classmethod
     def load(cls, config: ClipConfig) -> "ClipTextEncoder":
-        """The text tower and tokenizer of the CLIP that a config names."""
+        """Load the text encoder and tokenizer of the CLIP that a config names."""
         from transformers import CLIPTextModel
 
         folder = resolve(config.model, (), config.revision)
@@ -126,25 +128,25 @@ class ClipTextEncoder(nn.Module):
         return cls(tower, load_tokenizer(folder, ""), config.encodings)
 
     def train(self, mode: bool = True) -> "ClipTextEncoder":
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @property
     def dim(self) -> int:
-        """Length of the vectors."""
+        """The length of the vectors."""
         return self.tower.config.hidden_size
 
     @property
     def pooled_dim(self) -> int:
-        """Length of the pooled vector; 0 where there is none."""
+        """The length of the pooled vector; 0 without one."""
         projects = self.layer == "penultimate" and hasattr(self.tower, "text_projection")
         return self.tower.config.projection_dim if projects else 0
 
     @property
     def length(self) -> int:
-        """Tokens of every prompt."""
+        """The number of tokens of every prompt."""
         return min(self.tokenizer.model_max_length, self.tower.config.max_position_embeddings)
 
     def forward(self, prompts: Sequence[str]) -> TextCondition:
-        """What the tower makes of prompts, cut or padded to ``length`` tokens."""
+        """Encode prompts, cut or padded to ``length`` tokens."""
         return encode_prompts(self.tower, self.tokenizer, self.length, prompts, self._kept, self.layer)

@@ -1,4 +1,4 @@
-"""What a denoiser is told about the picture it makes: in words, and of the image it continues."""
+"""The conditions of a denoiser: texts, and the image that it continues."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from aognet.nn.constant_context import constant
 
 @dataclass(frozen=True)
 class TextCondition:
-    """What text encoders make of prompts: tokens for the cross-attention and, in the SDXL family, one pooled vector."""
+    """Encoded prompts: tokens for the cross-attention and, in the SDXL family, one pooled vector."""
 
     tokens: Float[Tensor, "batch tokens dim"]
     pooled: Float[Tensor, "batch pooled_dim"] | None = None
@@ -22,39 +22,39 @@ class TextCondition:
         return len(self.tokens)
 
     def __getitem__(self, rows: slice | Sequence[int] | Tensor) -> "TextCondition":
-        """Several rows."""
+        """Return several rows."""
         return TextCondition(self.tokens[rows], None if self.pooled is None else self.pooled[rows])
 
     def to(self, where: torch.device | torch.dtype) -> "TextCondition":
-        """On another device or in another precision."""
+        """Return it on another device or in another precision."""
         return TextCondition(self.tokens.to(where), None if self.pooled is None else self.pooled.to(where))
 
     def repeated(self, times: int) -> "TextCondition":
-        """All rows, so many times one after the other."""
+        """Return all rows, so many times one after the other."""
         pooled = None if self.pooled is None else self.pooled.repeat(times, 1)
         return TextCondition(self.tokens.repeat(times, 1, 1), pooled)
 
     def replaced(self, mask: Bool[Tensor, "batch"], other: "TextCondition") -> "TextCondition":
-        """The rows of ``other`` (one, or as many) where ``mask`` is true."""
+        """Return the rows of ``other`` (one, or as many) where ``mask`` is true."""
         tokens = torch.where(mask[:, None, None], other.tokens, self.tokens)
         if self.pooled is None or other.pooled is None:
             return TextCondition(tokens)
         return TextCondition(tokens, torch.where(mask[:, None], other.pooled, self.pooled))
 
     def constant(self) -> "TextCondition":
-        """The same for many calls: what a denoiser computes of the tokens alone, it computes once."""
+        """Return the same for many calls: what a denoiser computes from the tokens alone, it computes once."""
         return TextCondition(constant(self.tokens), self.pooled)
 
     @classmethod
     def cat(cls, parts: Sequence["TextCondition"]) -> "TextCondition":
-        """The rows of several conditions with the same number of tokens, one below the other."""
+        """Return the rows of several conditions with the same number of tokens, one below the other."""
         pooled = [part.pooled for part in parts if part.pooled is not None]
         return cls(torch.cat([part.tokens for part in parts]), torch.cat(pooled) if pooled else None)
 
 
 @dataclass(frozen=True)
 class ControlImage:
-    """What a ControlNet is shown: an image of the size of the picture, in [0, 1], and how much it counts (0: nothing).
+    """The input of a ControlNet: an image of the size of the picture, in [0, 1], and its weight (0: none).
 
     The image may have one row for all pictures.
     """
@@ -65,14 +65,14 @@ class ControlImage:
 
 @dataclass(frozen=True)
 class InpaintCondition:
-    """What a UNet needs to know about the image to continue, in latents. Made by `Backbone.prepare_condition`."""
+    """What a UNet needs to know about the image to continue, in latents. `Backbone.prepare_condition` makes it."""
 
     mask: Float[Tensor, "batch 1 height width"]  # 1 = to paint, 0 = known
     image: Float[Tensor, "batch channels height width"]  # scaled; of the masked image, or of the filled one
     noise: Float[Tensor, "batch channels height width"]  # standard normal, where sampling starts
 
     def repeated(self, rows: int) -> "InpaintCondition":
-        """The batch over and over until it has so many rows, as the branches of guidance need it; made once."""
+        """Repeat the batch until it has so many rows, as the branches of guidance need it. It is made once."""
         if rows == len(self.mask):
             return self
         if rows not in self._repeated:

@@ -1,4 +1,4 @@
-"""What a denoiser is told in words: frozen text encoders side by side, one in Stable Diffusion, two in SDXL."""
+"""The texts of a denoiser: frozen text encoders side by side, one in Stable Diffusion, two in SDXL."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -21,10 +21,11 @@ MAX_TEXTS = 256
 
 
 class Conditioner(nn.Module):
-    """Prompts to a `TextCondition`: the encoders' hidden states joined channel by channel, and a pooled vector if any.
+    """Encodes prompts to a `TextCondition`: the encoders' hidden states joined channel by channel, and a pooled vector
+    if there is one.
 
-    ``empty_is_zero``: whether guidance without a negative prompt is guidance away from zeros (SDXL) and not from the
-    encoding of the empty prompt. Several threads may call it at once.
+    ``empty_is_zero``: whether guidance without a negative prompt leads away from zeros (SDXL) and not from the encoded
+    empty prompt. Several threads may call it at once.
     """
 
     encoders: Any  # a list of modules, which are `ClipTextEncoder`
@@ -32,7 +33,10 @@ class Conditioner(nn.Module):
     def __init__(
         self, encoders: Sequence[ClipTextEncoder], long_prompts: LongPrompts = "cut", empty_is_zero: bool = False
     ) -> None:
-        """Raises UserError where an encoder does not know its tokenizer's tokens or the encoders differ in length."""
+        """Compose the encoders.
+
+        :raises UserError: if an encoder does not know its tokenizer's tokens, or the encoders differ in length.
+        """
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.long_prompts: LongPrompts = long_prompts
@@ -51,27 +55,29 @@ class Conditioner(nn.Module):
 
     @property
     def dim(self) -> int:
-        """Size of a token."""
+        """The size of a token."""
         return sum(encoder.dim for encoder in self.encoders)
 
     @property
     def pooled_dim(self) -> int:
-        """Size of the pooled vector; 0 where there is none."""
+        """The size of the pooled vector; 0 without one."""
         dims = [encoder.pooled_dim for encoder in self.encoders if encoder.pooled_dim]
         return dims[0] if dims else 0
 
     @property
     def length(self) -> int:
-        """Tokens of a prompt that the encoders read (77 in CLIP)."""
+        """The number of tokens of a prompt that the encoders read (77 in CLIP)."""
         return self.encoders[0].length
 
     def chunks(self, prompts: Sequence[str], how: LongPrompts | None = None) -> list[list[str]]:
-        """Each prompt as texts for the encoders: one that is cut if it is too long, or as many as hold it all."""
+        """Return each prompt as texts for the encoders: one text that is cut if it is too long, or as many as hold it
+        all.
+        """
         tokenizer, how = self.encoders[0].tokenizer, how or self.long_prompts
         return [chunks(tokenizer, self.length, prompt, how) for prompt in prompts]
 
     def forward(self, prompts: Sequence[str], how: LongPrompts | None = None) -> TextCondition:
-        """What the encoders make of prompts: `length` tokens of each, or a multiple for several chunks."""
+        """Encode prompts: `length` tokens of each, or a multiple for several chunks."""
         rows = self.chunks(prompts, how)
         texts = self._encode([text for row in rows for text in row])
         return side_by_side(texts, [len(row) for row in rows])
@@ -84,7 +90,7 @@ class Conditioner(nn.Module):
         return TextCondition(torch.cat([one.tokens for one in found], dim=-1), pooled)
 
     def known(self, prompts: Sequence[str], how: LongPrompts | None = None) -> TextCondition:
-        """The same for generation, where the same few prompts come again and again: each is encoded once."""
+        """Encode prompts for generation, where the same few prompts come again and again: each is encoded once."""
         rows = self.chunks(prompts, how)
         found = [self._once(text) for row in rows for text in row]
         return side_by_side(TextCondition.cat(found), [len(row) for row in rows])
@@ -103,16 +109,18 @@ class Conditioner(nn.Module):
         return encoded
 
     def forget(self) -> None:
-        """Encodes every prompt anew from here on."""
+        """Encode every prompt anew from here on."""
         with self._lock:
             self._known.clear()
 
     def negative(self, prompt: str, rows: int, how: LongPrompts | None = None) -> TextCondition:
-        """What guidance leads away from, ``rows`` times. No ``prompt``: the empty one, or zeros (`empty_is_zero`)."""
+        """Return what guidance leads away from, ``rows`` times. Without a ``prompt``: the empty prompt, or zeros
+        (`empty_is_zero`).
+        """
         return self._silenced(self.known([prompt] * rows, how), prompt)
 
     def with_unconditional(self, prompts: Sequence[str]) -> tuple[TextCondition, TextCondition]:
-        """What the encoders make of prompts and, as one row, what takes their place where nothing is said."""
+        """Return the encoded prompts and, as one row, what takes their place where nothing is said."""
         text = self([*prompts, ""])
         return text[:-1], self._silenced(text[-1:], "")
 
@@ -123,20 +131,21 @@ class Conditioner(nn.Module):
         return TextCondition(torch.zeros_like(text.tokens), pooled)
 
     def joined(self, words: str, prompt: str, how: LongPrompts | None = None) -> str:
-        """The words of a direction before the common prompt, so short that neither is pushed out."""
+        """Return the words of a direction before the common prompt, so short that neither is pushed out."""
         return joined(self.encoders[0].tokenizer, self.length, words, prompt, how or self.long_prompts)
 
     def components(self) -> dict[str, Component]:
-        """The encoders by the names that diffusers gives them."""
+        """Return the encoders by the names that diffusers gives them."""
         names = ["text_encoder", *(f"text_encoder_{number}" for number in range(2, len(self.encoders) + 1))]
         towers = [encoder.tower for encoder in self.encoders]
         return {name: Component(tower, waits=True, half=True) for name, tower in zip(names, towers, strict=True)}
 
 
 def size_conditions(rows: int, height: int, width: int, device: torch.device | str = "cpu") -> Float[Tensor, "rows 6"]:
-    """SDXL's micro-conditioning (Podell et al. 2023, sec. 2.2), in pixels: a whole picture of that size.
+    """Return SDXL's micro-conditioning (Podell et al. 2023, sec. 2.2), in pixels, for a whole picture of that size.
 
-    Original height and width, how much is cropped at the top and at the left, target height and width.
+    It has the original height and width, how much is cropped at the top and at the left, and the target height and
+    width.
     """
     sizes = torch.tensor([float(value) for value in (height, width, 0, 0, height, width)])
     return to_device(sizes, device).expand(rows, 6)

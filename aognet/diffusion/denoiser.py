@@ -19,13 +19,16 @@ TEXT_TIME = "text_time"  # what diffusers calls SDXL's added conditions: pooled 
 
 
 class Denoiser(nn.Module):
-    """A ``UNet2DConditionModel`` with any number of ``ControlNetModel``; several threads may call it at once."""
+    """A ``UNet2DConditionModel`` with any number of ``ControlNetModel``. Several threads may call it at once."""
 
     unet: Any
     controlnets: Any
 
     def __init__(self, unet: Any, controlnets: Sequence[nn.Module] = ()):
-        """Raises UserError for added conditions of another kind than SDXL's."""
+        """Compose the networks.
+
+        :raises UserError: for added conditions of another kind than SDXL's.
+        """
         super().__init__()
         self.unet = freeze(unet)
         self.controlnets = nn.ModuleList(freeze(network) for network in controlnets)
@@ -38,22 +41,22 @@ class Denoiser(nn.Module):
 
     @property
     def in_channels(self) -> int:
-        """Channels of the UNet's input."""
+        """The channels of the UNet's input."""
         return self.unet.config.in_channels
 
     @property
     def context_dim(self) -> int:
-        """Size of a cross-attention token."""
+        """The size of a cross-attention token."""
         return self.unet.config.cross_attention_dim
 
     @property
     def has_added_conditions(self) -> bool:
-        """Whether the UNet is told a pooled text and sizes besides the tokens, as SDXL's is."""
+        """Whether the UNet takes a pooled text and sizes besides the tokens, as SDXL's does."""
         return self.unet.config.addition_embed_type == TEXT_TIME
 
     @property
     def pooled_dim(self) -> int:
-        """Size of the pooled text that the UNet takes; 0 without added conditions."""
+        """The size of the pooled text that the UNet takes; 0 without added conditions."""
         config = self.unet.config
         if not self.has_added_conditions:
             return 0
@@ -61,12 +64,12 @@ class Denoiser(nn.Module):
 
     @property
     def down_channels(self) -> Sequence[int]:
-        """Channels of the down blocks, finest first: of the maps that ``residuals`` adds."""
+        """The channels of the down blocks, finest first: those of the maps in ``residuals``."""
         return self.unet.config.block_out_channels
 
     @property
     def halves_first(self) -> list[bool]:
-        """Which down blocks take their map after they halved the resolution.
+        """Which down blocks get their map after they halved the resolution.
 
         diffusers adds the map of a block with attention before that, of others after.
         """
@@ -74,12 +77,12 @@ class Denoiser(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.unet.parameters()).device  # `unet.device` looks through all modules each time
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the weights."""
+        """The precision of the weights."""
         return next(self.unet.parameters()).dtype
 
     def forward(
@@ -91,10 +94,10 @@ class Denoiser(nn.Module):
         residuals: Sequence[Tensor] | None = None,
         controls: Sequence[ControlImage] = (),
     ) -> Float[Tensor, "batch channels rows columns"]:
-        """What the UNet predicts, in its own precision, at ``timesteps`` (one, or one per row).
+        """Return what the UNet predicts, in its own precision, at ``timesteps`` (one, or one per row).
 
-        ``sizes``: SDXL's size conditions. ``residuals``: one map per down block, added inside the encoder.
-        ``controls``: one image for each ControlNet, or none at all.
+        ``sizes`` are SDXL's size conditions. ``residuals`` has one map per down block, added inside the encoder.
+        ``controls`` has one image for each ControlNet, or none at all.
         """
         rows, timesteps = len(inputs), to_device(timesteps, self.device)
         inputs, options = inputs.to(self.dtype), self._conditions(text, sizes)
@@ -118,9 +121,9 @@ class Denoiser(nn.Module):
     def _controlled(
         self, inputs: Tensor, timesteps: Tensor, conditions: dict[str, Any], controls: Sequence[ControlImage]
     ) -> dict[str, Any]:
-        """The sum of the residuals of all ControlNets (Zhang et al. 2023), for the UNet's skips and its middle.
+        """Return the sum of the residuals of all ControlNets (Zhang et al. 2023), for the UNet's skips and its middle.
 
-        A ControlNet sees the noisy latents alone, which an inpainting UNet's input begins with.
+        A ControlNet sees only the noisy latents, with which an inpainting UNet's input begins.
         """
         if len(controls) != len(self.controlnets):
             raise ValueError(f"{len(controls)} control images for {len(self.controlnets)} ControlNets")
@@ -136,14 +139,14 @@ class Denoiser(nn.Module):
         return {"down_block_additional_residuals": tuple(total[:-1]), "mid_block_additional_residual": total[-1]}
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recomputes activations in the backward pass: less memory, about a third more time."""
+        """Recompute activations in the backward pass: less memory, about a third more time."""
         self.unet.enable_gradient_checkpointing()
 
     def components(self) -> dict[str, Component]:
-        """The networks as one: they run together, many times per picture."""
+        """Return the networks as one: they run together, many times per picture."""
         return {"denoiser": Component(self, compiled=(self.unet,), channels_last=True, half=True)}
 
 
 def _rows(values: Tensor, rows: int) -> Tensor:
-    """The batch over and over until it has so many rows, as the branches of guidance need it."""
+    """Repeat the batch until it has so many rows, as the branches of guidance need it."""
     return values if len(values) == rows else values.repeat(rows // len(values), 1, 1, 1)

@@ -1,7 +1,7 @@
-"""Encode once: what frozen encoders make of images and texts, kept on disk.
+"""Encodings that are computed once: what frozen encoders make of images and texts is stored on disk.
 
-A file is named by what it was made of, a digest of the image's pixels (or the text's tokens), of the encoder's weights
-and of the precision. Texts come again in every epoch; images without random light and with a limited number of turns.
+A file's name is a digest of the image's pixels (or the text's tokens), the encoder's weights and the precision. Texts
+come again in every epoch; images only without random light and with a limited number of turns.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ class EncodingCache:
         self.recipe = b"" if self.store.folder is None else _digest(*encoder.parameters(), *encoder.buffers())
 
     def encoded(self, inputs: Tensor, encode: Encode, device: torch.device) -> tuple[Tensor, ...]:
-        """``encode(inputs)``, tensors on ``device`` with as many rows, of which only new rows are encoded."""
+        """Return ``encode(inputs)``, tensors on ``device`` with as many rows. Only new rows are encoded."""
         if self.store.folder is None:
             return encode(inputs)
         recipe = self.recipe + _precision(device.type).encode()
@@ -38,7 +38,7 @@ class EncodingCache:
 
 
 def _precision(device: str) -> str:
-    """What autocast computes in there."""
+    """Return the precision in which autocast computes there."""
     return str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else ""
 
 

@@ -1,7 +1,7 @@
-"""How a method's networks are run when it generates: where they are, memory layout, precision, compilation.
+"""How a method's networks run when it generates: device, memory layout, precision, compilation.
 
-All of it follows from the method's ``components()``, whatever networks these are; but for rounding, none of it changes
-what is generated.
+All of it follows from the method's ``components()``, whatever networks these are. Except for rounding, none of it
+changes what is generated.
 """
 
 import os
@@ -26,15 +26,18 @@ class Placeable(Protocol):
     """A method that says which networks it runs."""
 
     def components(self) -> Components:
-        """Its networks by name."""
+        """Return its networks by name."""
 
 
 @dataclass(frozen=True)
 class ExecutionConfig:
-    """``channels_last``: convolutions on interleaved channels, as the fast kernels want them. ``compile``: the UNet
-    through ``torch.compile``, on CUDA as a graph that is replayed; the first panorama waits for it, the kernels are
-    kept on disk. ``save_memory``: text and image encoders wait on the CPU while another network works, and the VAE
-    takes one image at a time, large ones in tiles (CubeDiff's decoder: the six faces of a cube)."""
+    """How networks run.
+
+    ``channels_last``: convolutions on interleaved channels, which fast kernels need. ``compile``: the UNet through
+    ``torch.compile``, on CUDA as a graph that is replayed; the first panorama waits for it, and the kernels are kept on
+    disk. ``save_memory``: text and image encoders wait on the CPU while another network works, and the VAE takes one
+    image at a time, large ones in tiles (CubeDiff's decoder: the six faces of a cube).
+    """
 
     channels_last: bool = True
     compile: bool = False
@@ -42,7 +45,7 @@ class ExecutionConfig:
 
 
 def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> nn.Module:
-    """A `Placeable` method in evaluation mode on a device, run as the configuration says."""
+    """Return a `Placeable` method in evaluation mode on a device, run as the configuration says."""
     placed: Any = method.eval().to(device)
     components = list(placed.components().values())
     if config.save_memory:
@@ -59,21 +62,21 @@ def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> n
 
 
 def cast(method: Placeable, dtype: torch.dtype) -> None:
-    """Holds a method's weights in another precision, but for those that must stay in float32."""
+    """Hold a method's weights in another precision, except those that must stay in float32."""
     for component in method.components().values():
         if component.half:
             component.module.to(dtype)
 
 
 def save_memory(components: Sequence[Component]) -> None:
-    """Lets networks that can do with less memory do so."""
+    """Let networks that can do with less memory do so."""
     for component in components:
         if component.save_memory is not None:
             component.save_memory()
 
 
 def keep_kernels() -> None:
-    """Lets compiled kernels outlive a restart of the machine, unless the user says where they are to be kept."""
+    """Let compiled kernels survive a restart of the machine, unless the user says where they are to be kept."""
     chosen = os.environ.get(KERNELS)
     # Torch has written down its own choice by now, a folder of this name among the temporary ones.
     if chosen is None or Path(chosen).name.startswith("torchinductor_"):
@@ -81,9 +84,9 @@ def keep_kernels() -> None:
 
 
 def wait_on_cpu(components: Sequence[Component], device: torch.device) -> None:
-    """Lets the components that can wait come to the device when they are called, and leave it when another one is.
+    """Let the components that can wait move to the device when they are called, and back when another one is called.
 
-    One component runs at a time, so that one thread does not send away what another one computes with.
+    One component runs at a time, so that one thread does not move what another one computes with.
     """
     from accelerate.utils import send_to_device
 

@@ -1,4 +1,4 @@
-"""Checkpoints that people have, and that are no folder of safetensors: what they are, and how they become one."""
+"""Checkpoints that are no folder of safetensors: what they are, and how to convert them."""
 
 import json
 import re
@@ -21,7 +21,9 @@ WEIGHTS = re.compile(
 
 
 def what_it_is(path: Path) -> str | None:
-    """What a file or folder is, if it is a checkpoint of a known kind that cannot be used as it is; else None."""
+    """Return what a file or folder is, if it is a checkpoint of a known kind that cannot be used as it is; else
+    None.
+    """
     if path.is_file():
         return _what_file(path)
     if any((path / name).is_file() for name in ("adapter_config.json", "pytorch_lora_weights.safetensors")):
@@ -68,7 +70,7 @@ def _lora(path: Path) -> str:
 
 
 def tensor_names(path: Path) -> list[str]:
-    """The names in the header of a safetensors file; none where it cannot be read."""
+    """Return the names in the header of a safetensors file; none if it cannot be read."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -81,7 +83,9 @@ def tensor_names(path: Path) -> list[str]:
 
 
 def missing_weights(folder: Path, variant: str | None) -> Sequence[str | Setting]:
-    """Why the weights of a part are not found in its folder, if what is there tells it, as parts of a `UserError`."""
+    """Return why the weights of a part are not found in its folder, if the files there tell it, as parts of a
+    `UserError`.
+    """
     found = [match for path in sorted(folder.glob("*")) if (match := WEIGHTS.fullmatch(path.name))]
     variants = {match["variant"] or match["old_variant"] for match in found if match["suffix"] == SUFFIX}
     if variant in variants:

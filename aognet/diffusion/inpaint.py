@@ -1,4 +1,4 @@
-"""How the latent methods paint: the backbone's guided denoising of images that are known in part."""
+"""How the latent methods paint: guided denoising, by the backbone, of images that are partly known."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from aognet.geometry.camera import Camera
 
 @dataclass(frozen=True)
 class ViewToPaint:
-    """A view to paint: of which canvas, from where, with which words and which random numbers.
+    """A view to paint: its canvas, camera, prompts and random numbers.
 
-    ``frame_yaw_degrees``: the yaw that counts as straight ahead, see `frame_yaw`.
+    ``frame_yaw_degrees`` is the yaw that counts as straight ahead, see `frame_yaw`.
     """
 
     canvas: Canvas
@@ -35,10 +35,11 @@ class ViewToPaint:
 
 
 def frame_yaw(photo: Camera | None, height: int) -> float:
-    """Yaw of the frame in which a canvas of ``height`` rows is painted: its first photograph's (0 without one).
+    """Return the yaw of the frame in which a canvas of ``height`` rows is painted: that of its first photograph, or 0.
 
-    Methods are trained with the photograph straight ahead; in its frame it is there wherever it lies on the canvas. A
-    whole number of columns, in [-180, 180). Gravity tells up from down, so pitch and roll stay what they are.
+    Methods are trained with the photograph straight ahead. In its frame it is there, wherever it lies on the canvas.
+    The yaw is a whole number of columns, in [-180, 180). Gravity tells up from down, so pitch and roll stay what they
+    are.
     """
     if photo is None:
         return 0.0
@@ -47,14 +48,14 @@ def frame_yaw(photo: Camera | None, height: int) -> float:
 
 
 def look(views: Sequence[ViewToPaint]) -> MaskedView:
-    """What the views, all of one size, show before they are painted: [views, ...]."""
+    """Return what the views, all of one size, show before they are painted: [views, ...]."""
     seen = [view.canvas.look(view.camera) for view in views]
     return MaskedView(torch.cat([one.image for one in seen]), torch.cat([one.known for one in seen]))
 
 
 @dataclass(frozen=True)
 class TextContext:
-    """What a denoiser is told in words, and what guidance leads away from."""
+    """The encoded texts for a denoiser, and those that guidance leads away from."""
 
     positive: TextCondition
     negative: TextCondition
@@ -63,17 +64,17 @@ class TextContext:
     def of_prompts(
         cls, backbone: Backbone, prompts: Sequence[str], negative: str = "", long_prompts: LongPrompts | None = None
     ) -> "TextContext":
-        """The prompts alone: how the backbone is used without a method around it."""
+        """Return the context of prompts alone, as the backbone is used without a method around it."""
         conditioner = backbone.conditioner
         without = conditioner.negative(negative, len(prompts), long_prompts)
         return cls(*same_length(conditioner.known(prompts, long_prompts), without))
 
 
 def check_settings(backbone: Backbone, size: int, sampler: SamplerConfig, is_told: bool) -> None:
-    """What would fail once views of ``size`` x ``size`` pixels are painted fails here, before anything is written.
+    """Raise now, before anything is written, what would fail when views of ``size`` x ``size`` pixels are painted.
 
-    :raises UserError: where the size does not fit the VAE, the scheduler not the noise schedule or the steps, or
-        guidance by the image not the UNet (``is_told``: whether it sees what is known).
+    :raises UserError: if the size does not fit the VAE, the scheduler does not fit the noise schedule or the steps, or
+        guidance by the image does not fit the UNet (``is_told``: whether it sees what is known).
     """
     backbone.latents.check_size(size, size)
     start(make_scheduler(sampler.scheduler, backbone.scheduler.config), sampler.steps)
@@ -81,7 +82,7 @@ def check_settings(backbone: Backbone, size: int, sampler: SamplerConfig, is_tol
 
 
 def check_image_guidance(sampler: SamplerConfig, is_told: bool) -> None:
-    """Raises UserError where a sampler guides by the image and the UNet is not told what is known of it."""
+    """Raise UserError if a sampler guides by the image and the UNet does not see what is known of it."""
     if sampler.guides_by_image and not is_told:
         raise UserError(
             "needs a UNet that is told what is known; with this one it is put back after each step",
@@ -100,7 +101,7 @@ def inpaint(
     progress: Callable[[int, int], None] | None = None,
     predict: Predict | None = None,
 ) -> Float[Tensor, "batch 3 height width"]:
-    """Images in [-1, 1] that continue what ``condition`` knows; for ``source`` and ``progress`` see `denoise`.
+    """Return images in [-1, 1] that continue what ``condition`` knows. For ``source`` and ``progress`` see `denoise`.
 
     ``predict`` takes the place of `Backbone.predict`.
     """

@@ -24,7 +24,10 @@ class LatentSpace(nn.Module):
     vae: Any
 
     def __init__(self, vae: Any, encodings: CacheConfig, may_be_half: bool = True):
-        """Raises UserError for a VAE whose latents are shifted, too."""
+        """Take a VAE.
+
+        :raises UserError: also for a VAE whose latents are shifted.
+        """
         super().__init__()
         self.vae = freeze(vae)
         self.may_be_half = may_be_half
@@ -37,26 +40,26 @@ class LatentSpace(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Channels of a latent (4 in Stable Diffusion)."""
+        """The channels of a latent (4 in Stable Diffusion)."""
         return self.vae.config.latent_channels
 
     @property
     def scale(self) -> int:
-        """Image pixels per latent pixel (8 in Stable Diffusion)."""
+        """The image pixels per latent pixel (8 in Stable Diffusion)."""
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.vae.parameters()).device  # `vae.device` looks through all modules each time
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the weights. Latents and images come out in float32 whatever it is."""
+        """The precision of the weights. Latents and images are always returned in float32."""
         return next(self.vae.parameters()).dtype
 
     def check_size(self, height: int, width: int) -> None:
-        """Raises UserError where the VAE cannot take images of that size."""
+        """Raise UserError if the VAE cannot take images of that size."""
         if height % self.scale or width % self.scale:
             raise UserError(f"image sides must be multiples of {self.scale}, got {height}x{width}")
 
@@ -64,7 +67,7 @@ class LatentSpace(nn.Module):
     def encode(
         self, images: Float[Tensor, "batch 3 height width"], source: Generators | None = None
     ) -> Float[Tensor, "batch channels rows columns"]:
-        """Scaled latents of images in [-1, 1]: a sample drawn from ``source``, or the mode without one."""
+        """Return scaled latents of images in [-1, 1]: a sample drawn from ``source``, or the mode without one."""
         self.check_size(*images.shape[-2:])
         together = self.together
         rows = images if together == 1 else images.unflatten(0, (-1, together))
@@ -76,7 +79,7 @@ class LatentSpace(nn.Module):
         return latents * self.vae.config.scaling_factor
 
     def _moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of rows of images, or of rows of several that belong together."""
+        """Return the mean and deviation of rows of images, or of rows of several images that belong together."""
         single = images.flatten(0, -4)
         parts = single.to(self.device, self.dtype).split(self._encoded or len(single))
         posteriors = [self.vae.encode(part).latent_dist for part in parts]
@@ -86,19 +89,19 @@ class LatentSpace(nn.Module):
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch 3 height width"]:
-        """Images in [-1, 1] of scaled latents."""
+        """Return the images in [-1, 1] of scaled latents."""
         scaled = latents.to(self.device, self.dtype) / self.vae.config.scaling_factor
         parts = scaled.split(self._decoded or len(scaled))
         return torch.cat([self.vae.decode(part).sample.float().clamp(-1, 1) for part in parts])
 
     def save_memory(self, inseparable: int = 1) -> None:
-        """Encodes few images at a time; decodes ``inseparable`` ones together, or large ones in tiles if that is 1."""
+        """Encode few images at a time; decode ``inseparable`` images together, or large ones in tiles if that is 1."""
         self._encoded, self._decoded = self.together, inseparable
         if inseparable == 1:
             self.vae.enable_tiling()
 
     def components(self, inseparable: int = 1) -> dict[str, Component]:
-        """The VAE. ``inseparable``: how many images are decoded together even where memory is scarce."""
+        """Return the VAE. ``inseparable`` is how many images are decoded together even if memory is scarce."""
 
         def save_memory() -> None:
             self.save_memory(inseparable)

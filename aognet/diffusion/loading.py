@@ -1,6 +1,6 @@
-"""Pretrained parts from a local folder or the Hugging Face hub, with one clear line when that fails.
+"""Loading of pretrained parts from a local folder or the Hugging Face hub, with one clear line if it fails.
 
-Weights are read from safetensors only. A part whose weights are missing or of another shape is refused.
+Weights are read from safetensors only. A part whose weights are missing or have another shape is refused.
 """
 
 import logging
@@ -52,11 +52,13 @@ def resolve(
     variant: str | None = None,
     optional: Sequence[str] = (),
 ) -> Path:
-    """Local folder of ``model``, a folder or a hub id ("owner/name"), with the subfolders ``components`` in it.
+    """Return the local folder of ``model``, a folder or a hub id ("owner/name"), with the subfolders ``components`` in
+    it.
 
-    From the hub only those subfolders are fetched (the top folder when there are none), in safetensors of ``variant``,
-    and of the ``optional`` subfolders and files those that are there.
-    Raises UserError for a folder that is not there or lacks a component and for a hub id that cannot be fetched.
+    From the hub only these subfolders are fetched (the top folder if there are none), in safetensors of ``variant``,
+    and of the ``optional`` subfolders and files those that exist.
+
+    :raises UserError: for a folder that does not exist or lacks a component, and for a hub id that cannot be fetched.
     """
     folder = expanded(model)
     if not folder.exists():
@@ -74,10 +76,11 @@ def resolve(
 
 
 def is_hub_id(model: str) -> bool:
-    """Whether ``model`` reads as "owner/name" and not as a path.
+    """Return whether ``model`` reads as "owner/name" and not as a path.
 
     What looks like a path is never asked of the hub, where a stranger may own that name: anything but two names of
-    letters, digits, ``-``, ``_`` and ``.``; a file's suffix; a first folder that is here, or that this project makes.
+    letters, digits, ``-``, ``_`` and ``.``; a name with a file's suffix; a first folder that exists here or that this
+    project makes.
     """
     owner, _, name = model.partition("/")
     plain = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model, re.ASCII) is not None
@@ -87,7 +90,7 @@ def is_hub_id(model: str) -> bool:
 def download(
     model: str, components: Sequence[str], revision: str | None, variant: str | None, optional: Sequence[str] = ()
 ) -> Path:
-    """Folder of the hub's local cache that holds what `resolve` asks for, fetched where it is not there yet."""
+    """Return the folder of the hub's local cache with what `resolve` asks for, fetched if it is not there yet."""
     check_hub_folder()
     from huggingface_hub import snapshot_download
 
@@ -112,9 +115,10 @@ def download(
 
 
 def kept_commit(model: str, reference: str) -> str:
-    """The commit that a hub id's branch or pull request meant when it was first fetched here; itself before that.
+    """Return the commit that a hub id's branch or pull request meant when it was first fetched here; itself before
+    that.
 
-    A reference may be moved by whoever owns it. What was once fetched is not given up for what it points to later.
+    A reference may be moved by its owner. What was once fetched is not given up for what it points to later.
     """
     from huggingface_hub import snapshot_download
 
@@ -125,9 +129,9 @@ def kept_commit(model: str, reference: str) -> str:
 
 
 def load_part(part_class: type, folder: Path, component: str = "", **options: Any) -> Any:
-    """``part_class.from_pretrained`` of a subfolder (or of ``folder`` itself): a tokenizer, a scheduler, ...
+    """Return ``part_class.from_pretrained`` of a subfolder (or of ``folder`` itself): a tokenizer, a scheduler, ...
 
-    Raises UserError naming the folder when it cannot be read.
+    :raises UserError: naming the folder, if it cannot be read.
     """
     where = folder / component
     check_part(part_class, where)
@@ -141,7 +145,7 @@ def load_part(part_class: type, folder: Path, component: str = "", **options: An
 def load_weights(
     part_class: type, folder: Path, component: str = "", dtype: str = "float32", variant: str | None = None
 ) -> Any:
-    """A frozen diffusers or transformers model in evaluation mode, with every weight from the file."""
+    """Return a frozen diffusers or transformers model in evaluation mode, with every weight from the file."""
     where = folder / component
     if why := missing_weights(where, variant):
         raise UserError(f"{where}: ", *why)
@@ -166,7 +170,9 @@ def load_weights(
 
 
 def _check_memory(part_class: type, where: Path) -> None:
-    """Refuse a config of more weights than its files have bytes: transformers makes all of them before it compares."""
+    """Refuse a config with more weights than its files have bytes: transformers makes all of them before it
+    compares.
+    """
     config = load_part(part_class.config_class, where)
     try:
         with torch.device("meta"), quiet():
@@ -204,12 +210,15 @@ def quiet() -> Iterator[None]:
 
 
 def freeze(module: Network) -> Network:
-    """The module itself, without gradients and in evaluation mode."""
+    """Return the module itself, without gradients and in evaluation mode."""
     return module.requires_grad_(False).eval()
 
 
 def load_tokenizer(folder: Path, component: str = "tokenizer") -> Any:
-    """The CLIP tokenizer of ``folder``. Raises UserError without its files: transformers makes an empty one."""
+    """Return the CLIP tokenizer of ``folder``.
+
+    :raises UserError: without its files, from which transformers would make an empty one.
+    """
     from transformers import CLIPTokenizer
 
     where = folder / component
@@ -219,7 +228,7 @@ def load_tokenizer(folder: Path, component: str = "tokenizer") -> Any:
 
 
 def load_scheduler(folder: Path, component: str = "scheduler") -> Any:
-    """The scheduler that the folder names, mended like the pipelines mend old configs.
+    """Return the scheduler that the folder names, with old configs mended as the pipelines do.
 
     `StableDiffusionInpaintPipeline` sets ``steps_offset`` to 1 and ``skip_prk_steps`` to true where they differ.
     """

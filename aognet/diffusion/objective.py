@@ -20,13 +20,13 @@ DRAW = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Emphasis:
-    """Which noise levels count more than others; as it stands, all timesteps alike.
+    """Which noise levels count more than others. By default all timesteps count alike.
 
     ``timestep_shift``: uniform timesteps are moved as ``shift t / (1 + (shift - 1) t)`` moves t in [0, 1) (Esser et al.
-    2024, eq. 23): more than 1 towards noise, where the layout is decided. ``snr_limit``: the weight of the error in
-    what was clean is at most this (0: no limit), so that hardly noised views, of which only texture can be learned, do
-    not outweigh the others (Hang et al. 2023, sec. 3.4). Where a velocity is predicted that weight is SNR + 1, which
-    leaves pure noise its 1.
+    2024, eq. 23); more than 1 moves them towards noise, where the layout is decided. ``snr_limit``: the weight of the
+    error in the clean latents is at most this (0: no limit), so that hardly noised views, from which only texture can
+    be learned, do not outweigh the others (Hang et al. 2023, sec. 3.4). With velocity prediction that weight is SNR +
+    1, which leaves pure noise its 1.
     """
 
     timestep_shift: float = 1.0
@@ -41,14 +41,14 @@ class Emphasis:
     def timesteps(
         self, seeds: Int[Tensor, "batch"], count: int, device: torch.device | str, stream: int
     ) -> Int[Tensor, "batch"]:
-        """One timestep in 0..count-1 per row."""
+        """Return one timestep in 0..count-1 per row."""
         if self.timestep_shift == 1:
             return uniform_timesteps(seeds, count, device, stream)
         part, shift = uniform(seeds, stream).to(device), self.timestep_shift
         return (count * shift * part / (1 + (shift - 1) * part)).long().clamp(max=count - 1)
 
     def weights(self, kept: Float[Tensor, "batch"], prediction_type: str) -> Float[Tensor, "batch"]:
-        """What the squared error of a prediction is multiplied by where ``kept`` is the share of signal (alpha bar)."""
+        """Return the factor of a prediction's squared error where ``kept`` is the share of signal (alpha bar)."""
         if not self.snr_limit:
             return torch.ones_like(kept)
         whole = torch.ones_like(kept) if prediction_type == "v_prediction" else kept
@@ -68,15 +68,16 @@ def diffusion_loss(
     sampled: bool = False,
     emphasis: Emphasis = Emphasis(),  # noqa: B008 (frozen)
 ) -> Float[Tensor, ""]:
-    """Mean squared error of what the backbone predicts for noised views (Ho et al. 2020, eq. 14), with offset noise.
+    """Return the mean squared error of the backbone's prediction for noised views (Ho et al. 2020, eq. 14), with offset
+    noise.
 
-    ``text`` may hold the rows of ``views`` several times over (`drawn`): each time they are noised anew, with a
-    timestep and noise of their own, while they are encoded only once. All randomness comes from ``seeds``: the order
-    of samples in batches and processes changes nothing. ``known_weight`` is the weight of known pixels (1: as
-    published); they are put back afterwards, so less may be asked of them. What is not known of a view is seen by the
-    target alone, and by the noised latents that are to be painted. ``predict`` takes the place of
-    `Backbone.predict`. Of every ``together`` rows the first one's seed gives all their timestep and offset.
-    ``sampled``: the latents to be learned are drawn from the VAE's posterior; if not they are its mode.
+    ``text`` may repeat the rows of ``views`` (`drawn`): each time they are noised anew, with a timestep and noise of
+    their own, while they are encoded only once. All randomness comes from ``seeds``: the order of samples in batches
+    and processes changes nothing. ``known_weight`` is the weight of known pixels (1: as published); they are put back
+    afterwards, so they may count less. Unknown pixels of a view appear only in the target and in the noised latents
+    that are to be painted. ``predict`` takes the place of `Backbone.predict`. Of every ``together`` rows, the first
+    one's seed gives all of them their timestep and offset. ``sampled``: the target latents are drawn from the VAE's
+    posterior; if not they are its mode.
     """
     condition = backbone.prepare_condition(views, known, generators(seeds, NOISE))
     latents = backbone.latents.encode(views, generators(seeds, TARGET) if sampled else None)
@@ -99,7 +100,9 @@ def noised_loss(
     together: int = 1,
     emphasis: Emphasis = Emphasis(),  # noqa: B008 (frozen)
 ) -> Float[Tensor, ""]:
-    """`diffusion_loss` of views that are encoded already: their scaled ``latents`` and what is known of them."""
+    """Return the `diffusion_loss` of views that are already encoded: their scaled ``latents`` and what is known of
+    them.
+    """
     predict, leaders = predict or backbone.predict, seeds[::together]
     draws, device = len(text) // len(latents), latents.device
     count = backbone.training_steps
@@ -122,11 +125,11 @@ def noised_loss(
 
 
 def drawn(draws: int, draw: Callable[[int], Tensor], stream: int) -> Tensor:
-    """``draw(stream)`` for each draw of a batch, with a stream of its own, one below the other."""
+    """Return ``draw(stream)`` for each draw of a batch, with a stream of its own, one below the other."""
     return torch.cat([draw(DRAW * number + stream) for number in range(draws)])
 
 
 def check_draws(draws: int) -> None:
-    """Raises UserError unless a view is learned from at least once."""
+    """Raise UserError unless a view is learned from at least once."""
     if draws < 1:
         raise UserError("must be at least 1", key="draws", value=draws)

@@ -1,6 +1,6 @@
-"""The JSON beside pretrained weights: a stranger's file that says how large a network its library builds.
+"""The JSON beside pretrained weights, a stranger's file that decides how large a network the library builds.
 
-It is looked at before the library reads it: libraries build what it says for hours, or fail with a traceback.
+It is checked before the library reads it. Otherwise libraries may build for hours, or fail with a traceback.
 """
 
 import inspect
@@ -21,9 +21,11 @@ SCALARS = {"bool": bool, "int": int, "float": float | int, "str": str, "Literal"
 
 
 def check_part(part_class: type, folder: Path) -> None:
-    """Refuse a config that is of another class, has a value of another type or is beyond all bounds.
+    """Refuse a config of another class, with a value of another type, or beyond all bounds.
 
-    A folder without a config is left to the library. Raises UserError naming file and key.
+    A folder without a config is left to the library.
+
+    :raises UserError: naming file and key.
     """
     path = next((folder / name for name in NAMES if (folder / name).is_file()), None)
     if path is None:
@@ -71,7 +73,7 @@ def _scalars(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _fits(value: Any, parameter: inspect.Parameter) -> bool:
-    """Whether a value is one, or a list of some, of the plain types that an annotation names."""
+    """Return whether a value is one, or a list of some, of the plain types that an annotation names."""
     text = inspect.formatannotation(parameter.annotation)
     lists = re.findall(r"(?:tuple|list|List|Tuple)\[(.*)\]", text)
     alone = re.sub(r"(?:tuple|list|List|Tuple)\[.*\]", "", text)

@@ -1,6 +1,6 @@
-"""Saving what was trained with a reference to what was not, and reading both again.
+"""Saving of trained parts with a reference to the parts that were not trained, and loading of both.
 
-A folder holds ``config.json`` (the method, its configuration) and ``model.safetensors`` (the trained parts alone).
+A folder has ``config.json`` (the method and its configuration) and ``model.safetensors`` (the trained parts only).
 """
 
 import json
@@ -22,7 +22,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method: str) -> None:
-    """Writes a method's configuration and trained parts; local backbones are referenced relative to the folder."""
+    """Write a method's configuration and trained parts. A local backbone is referenced relative to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     described = asdict(config)
     for name in ("backbone", "clip"):
@@ -42,9 +42,11 @@ def load_trained(
     dtype: str | None = None,
     variant: str | None = None,
 ) -> Any:
-    """Builds a method from the folder or hub id ``save_trained`` filled. Raises UserError naming file and key.
+    """Build a method from the folder or hub id that ``save_trained`` filled.
 
-    ``dtype`` and ``variant``: of the frozen parts, if not those it was trained with.
+    ``dtype`` and ``variant`` are those of the frozen parts, if not those of the training.
+
+    :raises UserError: naming file and key.
     """
     folder = resolve(model, (), revision)
     path = folder / CONFIG
@@ -67,7 +69,7 @@ def load_trained(
 
 
 def _referenced(path: Path, name: str, model: str) -> str:
-    """The hub id or the absolute folder that a saved config refers to, relative to its own folder."""
+    """Return the hub id or the absolute folder that a saved config refers to, relative to its own folder."""
     local = (path.parent / expanded(model)).resolve()
     if local.is_dir():
         return str(local)
@@ -77,7 +79,10 @@ def _referenced(path: Path, name: str, model: str) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The configuration that `save_trained` wrote. Raises UserError naming the file."""
+    """Return the configuration that `save_trained` wrote.
+
+    :raises UserError: naming the file.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file; a trained model is a folder with {CONFIG} and {WEIGHTS}")
     return read_json(path)

@@ -1,7 +1,7 @@
-"""Prompts through a frozen text tower, which reads so many tokens and no more (77 in CLIP, with start and end).
+"""Prompts for a frozen text encoder, which reads a fixed number of tokens (77 in CLIP, with start and end).
 
-A longer prompt is cut, and the log says what is lost; or it is read in chunks, each as a prompt of its own, whose
-tokens stand one behind the other in the UNet's cross-attention.
+A longer prompt is cut, and the log says what is lost. Or it is read in chunks, each as a prompt of its own, whose
+tokens are joined in the UNet's cross-attention.
 """
 
 import logging
@@ -33,10 +33,10 @@ _tokenizing = Lock()
 def encode_prompts(
     tower: Any, tokenizer: Any, length: int, prompts: Sequence[str], kept: EncodingCache, layer: Layer = "last"
 ) -> TextCondition:
-    """Hidden states of prompts, cut or padded to ``length`` tokens, in float32; equal prompts are encoded once.
+    """Return hidden states of prompts, cut or padded to ``length`` tokens, in float32. Equal prompts are encoded once.
 
-    The ``last`` layer's, normalised, are what Stable Diffusion reads. The ``penultimate`` one's, and the pooled vector
-    of a tower that projects, are what SDXL reads (Podell et al. 2023, sec. 2.1).
+    Stable Diffusion reads those of the ``last`` layer, normalised. SDXL reads those of the ``penultimate`` layer, and
+    the pooled vector of an encoder that projects (Podell et al. 2023, sec. 2.1).
     """
     distinct = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
     tokens = token_rows(tokenizer, length, list(distinct), _hint(length))
@@ -63,7 +63,9 @@ def encode_prompts(
 def token_rows(
     tokenizer: Any, length: int, prompts: Sequence[str], hint: str = ""
 ) -> dict[str, Int[Tensor, "batch tokens"]]:
-    """``input_ids`` and ``attention_mask`` of prompts, [batch, length]; says once of each prompt what was cut off."""
+    """Return ``input_ids`` and ``attention_mask`` of prompts, [batch, length]. The log says once of each prompt what
+    was cut.
+    """
     # Lists: what stands in them can be asked where tensors have no values (benchmarks/training_memory.py).
     with _tokenizing:
         tokens = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True)
@@ -76,9 +78,10 @@ def token_rows(
 
 
 def chunks(tokenizer: Any, length: int, prompt: str, how: LongPrompts) -> list[str]:
-    """A prompt as texts that a tower of ``length`` tokens reads one by one: itself, or up to `MAX_CHUNKS` chunks.
+    """Return a prompt as texts that an encoder of ``length`` tokens reads one by one: itself, or up to `MAX_CHUNKS`
+    chunks.
 
-    Chunks end between words where they can. What the last one has too much is cut when it is read.
+    Chunks end between words if possible. If the last one is too long, its end is cut when it is read.
     """
     parts, rest = [], prompt
     while how == "chunks" and len(parts) < MAX_CHUNKS - 1:
@@ -91,11 +94,12 @@ def chunks(tokenizer: Any, length: int, prompt: str, how: LongPrompts) -> list[s
 
 
 def side_by_side(chunks: TextCondition, counts: Sequence[int]) -> TextCondition:
-    """The chunks of each prompt, of which it has ``counts``, as one row; all rows have the same number of tokens.
+    """Return the chunks of each prompt, of which it has ``counts``, as one row. All rows have the same number of
+    tokens.
 
-    The tokens of a prompt's chunks stand one behind the other. A shorter row is repeated as a whole: attention to keys
-    that are all there k times is attention to them once, so what a prompt does never depends on the others of its
-    batch. The pooled vector is that of the first chunk.
+    The tokens of a prompt's chunks are joined. A shorter row is repeated as a whole. Attention to keys that are all
+    there k times is attention to them once, so the effect of a prompt never depends on the others of its batch. The
+    pooled vector is that of the first chunk.
     """
     if all(count == 1 for count in counts):
         return chunks
@@ -108,15 +112,15 @@ def side_by_side(chunks: TextCondition, counts: Sequence[int]) -> TextCondition:
 
 
 def same_length(*conditions: TextCondition) -> list[TextCondition]:
-    """Conditions of several prompts, the tokens of each repeated as a whole until all have the same number."""
+    """Return conditions of several prompts, the tokens of each repeated as a whole until all have the same number."""
     most = math.lcm(*(condition.tokens.shape[1] for condition in conditions))
     return [TextCondition(one.tokens.repeat(1, most // one.tokens.shape[1], 1), one.pooled) for one in conditions]
 
 
 def joined(tokenizer: Any, length: int, words: str, prompt: str, how: LongPrompts) -> str:
-    """What is to be seen in a direction, followed by the common prompt, neither of which pushes the other out.
+    """Return the words of a direction, followed by the common prompt. Neither pushes the other out.
 
-    Where both are too long for one tower, each may have half of its tokens and what the other leaves free.
+    If both are too long for one encoder, each may have half of its tokens and what the other leaves free.
     """
     both = f"{words}, {prompt}"
     room = length - 2
@@ -139,7 +143,7 @@ def _shortened(tokenizer: Any, length: int, text: str, most: int) -> str:
 
 
 def _starts(tokenizer: Any, text: str) -> list[int]:
-    """Where in the text each of its tokens starts."""
+    """Return where in the text each of its tokens starts."""
     # The tokenizer's own warning about the length says nothing of what becomes of the rest.
     options = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
     with _tokenizing:
@@ -147,7 +151,9 @@ def _starts(tokenizer: Any, text: str) -> list[int]:
 
 
 def _beginning(tokenizer: Any, most: int, text: str) -> str:
-    """A beginning of at most ``most`` tokens, the longest that ends between words, or between tokens of long ones."""
+    """Return a beginning of at most ``most`` tokens, the longest that ends between words, or between tokens of long
+    words.
+    """
     starts = _starts(tokenizer, text)
     if len(starts) <= most:
         return text
@@ -162,7 +168,7 @@ def _hint(length: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _say_cut(prompt: str, kept: int, length: int, hint: str) -> None:
-    """Once of each prompt, and of no more than so many."""
+    """Log once for each prompt, and for no more than so many prompts."""
     if _say_cut.cache_info().misses > MAX_WARNINGS:
         return
     last = "; more of them are not named" if _say_cut.cache_info().misses == MAX_WARNINGS else ""

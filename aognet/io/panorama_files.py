@@ -42,7 +42,7 @@ AS_READ = ToneMap()
 
 
 def encoding_of(path: Path) -> Encoding:
-    """What a file holds, by its suffix: EXR and HDR hold linear light, all others sRGB."""
+    """Return the encoding of a file by its suffix: EXR and HDR hold linear light, all others sRGB."""
     return "linear" if path.suffix.lower() in LIGHT_SUFFIXES else "srgb"
 
 
@@ -142,7 +142,7 @@ def write_image(image: Float[Tensor, "3 height width"], path: Path) -> None:
 
 
 def picture(image: Float[Tensor, "3 height width"], encoding: Encoding, tone: ToneMap = AS_READ) -> Image.Image:
-    """An image as a Pillow image of 8 bits a channel, in sRGB."""
+    """Return an image as a Pillow image of 8 bits a channel, in sRGB."""
     return merged(display_levels(encoded(image, encoding, "srgb", tone)))
 
 

@@ -17,5 +17,5 @@ def bounded(image: Float[Tensor, "*shape"], encoding: Encoding) -> Float[Tensor,
 
 
 def bounded_(image: Float[Tensor, "*shape"], encoding: Encoding) -> Float[Tensor, "*shape"]:
-    """`bounded` in place."""
+    """Do what `bounded` does in place."""
     return image.clamp_(*RANGE[encoding])

@@ -1,1 +1,1 @@
-"""Noise, schedulers and the denoising loop; knows no model."""
+"""Noise, schedulers and the denoising loop. They know no model."""

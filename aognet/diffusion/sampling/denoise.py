@@ -27,14 +27,15 @@ def guided(
     blind: PredictWithText | None = None,
     image_scale: float = 1.0,
 ) -> Predict:
-    """Classifier-free guidance (Ho and Salimans 2022, eq. 6) with both branches in one batch, the negative one first.
+    """Return a prediction with classifier-free guidance (Ho and Salimans 2022, eq. 6), both branches in one batch, the
+    negative one first.
 
-    ``predict(latents, timestep, text)`` is called with twice the rows, or twice where the branches have not the same
-    number of tokens. At ``scale`` <= 1, and at timesteps that are not ``between`` these two (Kynkäänniemi et al. 2024),
-    the negative branch is skipped and the plain prediction returned, as the diffusers pipelines do.
+    ``predict(latents, timestep, text)`` is called with twice the rows, or twice if the branches differ in their number
+    of tokens. At ``scale`` <= 1, and at timesteps that are not ``between`` these two (Kynkäänniemi et al. 2024), the
+    negative branch is skipped and the plain prediction returned, as the diffusers pipelines do.
 
-    ``blind`` predicts without what is known of the image. With it text and image have scales of their own (Brooks et
-    al. 2023, InstructPix2Pix, eq. 3): blind + image_scale * (negative - blind) + scale * (text - negative).
+    ``blind`` predicts without what is known of the image. With it, text and image have separate scales (Brooks et al.
+    2023, InstructPix2Pix, eq. 3): blind + image_scale * (negative - blind) + scale * (text - negative).
     """
     text, negative = text.constant(), negative.constant()
     if scale <= 1 and blind is None:
@@ -67,12 +68,13 @@ def denoise(
     after_step: AfterStep | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Float[Tensor, "batch channels height width"]:
-    """Latents from standard normal ``noise`` in ``steps`` steps of a diffusers scheduler.
+    """Return latents from standard normal ``noise`` in ``steps`` steps of a diffusers scheduler.
 
-    ``generators`` (one, or one per row) feed the schedulers that add noise while they go; with one per row a sample
-    comes out the same whichever batch it is in. ``after_step(latents, next_timestep)`` may replace the latents;
-    ``next_timestep`` is None after the last step. ``progress(done, total)`` counts model calls (PNDM makes one more
-    than ``steps``). Raises UserError when the scheduler cannot take that many steps.
+    ``generators`` (one, or one per row) feed the schedulers that add noise in every step. With one per row, a sample is
+    the same in every batch. ``after_step(latents, next_timestep)`` may replace the latents; ``next_timestep`` is None
+    after the last step. ``progress(done, total)`` counts model calls (PNDM makes one more than ``steps``).
+
+    :raises UserError: if the scheduler cannot take that many steps.
     """
     start(scheduler, steps)
     latents = noise * scheduler.init_noise_sigma
@@ -90,8 +92,10 @@ def denoise(
 
 
 def start(scheduler: Any, steps: int) -> None:
-    """Put a scheduler before the first of ``steps`` steps. Its timesteps stay on the CPU: to read one there must not
-    make the CPU wait for the device."""
+    """Put a scheduler before the first of ``steps`` steps.
+
+    Its timesteps stay on the CPU: reading one there must not make the CPU wait for the device.
+    """
     if steps < 1:
         raise UserError(f"steps must be at least 1, got {steps}")
     try:
@@ -104,7 +108,7 @@ def start(scheduler: Any, steps: int) -> None:
 
 
 def random_options(scheduler: Any, generators: Generators | None) -> dict[str, Any]:
-    """Keyword arguments that hand the generators to the schedulers that take them (as a list or alone)."""
+    """Return keyword arguments that give the generators to the schedulers that take them (as a list or alone)."""
     if generators is None or "generator" not in inspect.signature(scheduler.step).parameters:
         return {}
     return {"generator": generators if isinstance(generators, torch.Generator) else list(generators)}

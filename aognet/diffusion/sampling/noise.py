@@ -1,7 +1,7 @@
 """Random numbers that belong to a sample, not to a batch or a device.
 
-Every row of a batch has its own seed. What is drawn for a row depends on that seed and on a stream number (one per
-use: noise, timesteps, dropout, ...), so two processes with half the batch each draw what one process draws.
+Every row of a batch has its own seed. What is drawn for a row depends on that seed and on a stream number (one per use:
+noise, timesteps, dropout, ...). So two processes with half the batch each draw what one process draws.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ Generators = torch.Generator | Sequence[torch.Generator]
 
 
 def generators(seeds: Int64[Tensor, "batch"] | Iterable[int], stream: int = 0) -> list[torch.Generator]:
-    """One CPU generator per seed. Different streams of one seed are independent of each other."""
+    """Return one CPU generator per seed. Different streams of one seed are independent of each other."""
     rows = seeds.tolist() if isinstance(seeds, Tensor) else seeds
     states = (np.random.SeedSequence([int(seed) % 2**64, stream]).generate_state(1, np.uint64) for seed in rows)
     return [torch.Generator().manual_seed(int(state[0])) for state in states]
@@ -27,9 +27,9 @@ def normal(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Standard normal numbers: row i from ``source[i]``, or the whole batch from a single generator.
+    """Return standard normal numbers: row i from ``source[i]``, or the whole batch from a single generator.
 
-    Drawn in float32 on the generator's own device, so the numbers do not depend on ``device`` and ``dtype``.
+    They are drawn in float32 on the generator's own device, so they do not depend on ``device`` and ``dtype``.
     """
     if isinstance(source, torch.Generator):
         drawn = torch.randn(tuple(shape), generator=source, device=source.device)
@@ -43,18 +43,20 @@ def normal(
 def noise_like(
     latents: Float[Tensor, "batch *rest"], seeds: Int64[Tensor, "batch"], stream: int
 ) -> Float[Tensor, "batch *rest"]:
-    """Standard normal noise of the shape, device and dtype of ``latents``; row i depends on ``seeds[i]`` alone."""
+    """Return standard normal noise with the shape, device and dtype of ``latents``. Row i depends only on
+    ``seeds[i]``.
+    """
     return normal(latents.shape, generators(seeds, stream), latents.device, latents.dtype)
 
 
 def uniform(seeds: Int64[Tensor, "batch"], stream: int) -> Float[Tensor, "batch"]:
-    """One number in [0, 1) per row, on the device of ``seeds``."""
+    """Return one number in [0, 1) per row, on the device of ``seeds``."""
     return torch.cat([torch.rand(1, generator=row) for row in generators(seeds, stream)]).to(seeds.device)
 
 
 def uniform_timesteps(
     seeds: Int64[Tensor, "batch"], count: int, device: torch.device | str, stream: int
 ) -> Int64[Tensor, "batch"]:
-    """One training timestep in 0..count-1 per row."""
+    """Return one training timestep in 0..count-1 per row."""
     drawn = [torch.randint(count, (1,), generator=row) for row in generators(seeds, stream)]
     return torch.cat(drawn).to(device)

@@ -1,4 +1,4 @@
-"""How a view is sampled: which scheduler, how many steps, how strongly guided."""
+"""How a view is sampled: the scheduler, the number of steps and the strength of guidance."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,12 +12,15 @@ LongPrompts = Literal["cut", "chunks"]
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """``guidance``: scale of classifier-free guidance (1 or less: none); ``guided_from`` and ``guided_until``: the part
-    of the noise schedule that is guided, 0 its noisy beginning, 1 its end; ``negative``: prompt of the negative branch,
-    for models without an unconditional embedding of their own; ``long_prompts``: what becomes of a prompt that is
-    longer than the text encoder reads, ``cut`` or read in ``chunks`` (None: as in training). ``image_guidance``: how
-    much what is known counts, as `guided` has it (null: 1, as it is), for models that were trained to do without it at
-    times, as CubeDiff is; it costs a third branch."""
+    """How a view is sampled.
+
+    ``guidance``: scale of classifier-free guidance (1 or less: none). ``guided_from`` and ``guided_until``: the part of
+    the noise schedule that is guided; 0 is its noisy beginning, 1 its end. ``negative``: prompt of the negative branch,
+    for models without an unconditional embedding of their own. ``long_prompts``: whether a prompt that is too long for
+    the text encoder is ``cut`` or read in ``chunks`` (None: as in training). ``image_guidance``: the weight of what is
+    known, as in `guided` (null: 1), for models that were trained with and without it, as CubeDiff is; it costs a third
+    branch.
+    """
 
     scheduler: str = "ddim"
     steps: int = 50
@@ -30,11 +33,11 @@ class SamplerConfig:
 
     @property
     def guides_by_image(self) -> bool:
-        """Whether there is a branch of which nothing is known."""
+        """Whether there is a branch in which nothing is known."""
         return self.image_guidance is not None and self.image_guidance != 1
 
     def guided_between(self, training_steps: int) -> tuple[float, float]:
-        """The least and the greatest timestep that is guided."""
+        """Return the least and the greatest timestep that is guided."""
         least, greatest = ((1 - share) * training_steps for share in (self.guided_until, self.guided_from))
         return round(least, 6), round(greatest, 6)
 

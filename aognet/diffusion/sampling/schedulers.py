@@ -29,10 +29,10 @@ NOISE_KEYS = (
 
 
 def make_scheduler(name: str, config: Mapping[str, Any]) -> "SchedulerMixin":
-    """A new scheduler that keeps the noise schedule, prediction type and timestep spacing of ``config``.
+    """Return a new scheduler that keeps the noise schedule, prediction type and timestep spacing of ``config``.
 
-    ``config`` is the scheduler config of the backbone (`Backbone.scheduler.config`). A scheduler remembers where it is:
-    make one per run of `denoise` that is in flight.
+    ``config`` is the scheduler config of the backbone (`Backbone.scheduler.config`). A scheduler remembers its
+    position: make one for each run of `denoise`.
 
     :raises UserError: for an unknown name, and for a scheduler that cannot follow the noise schedule.
     """
@@ -55,6 +55,6 @@ def make_scheduler(name: str, config: Mapping[str, Any]) -> "SchedulerMixin":
 
 
 def ignored_noise(scheduler: type, config: Mapping[str, Any]) -> list[str]:
-    """What ``config`` says of its noise schedule and a scheduler class would leave out without a word."""
+    """Return what ``config`` says about its noise schedule that a scheduler class would silently ignore."""
     read = signature(scheduler.__init__).parameters
     return [f"{key} {config[key]}" for key in NOISE_KEYS if config.get(key) and key not in read]
