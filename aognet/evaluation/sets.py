@@ -5,7 +5,7 @@ A folder holds image files, or the runs of `inference.py`; a run counts as one p
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ from aognet.io.listing import files_below, images_among
 from aognet.io.matching import match, normal
 from aognet.io.pillow_warnings import as_log_lines
 
-RESULT, TRUTH, RUN = "result.png", "gt.png", "run.json"
+RUN = "run.json"
+# A run's panoramas, by the encoding that its run.json notes; earlier versions note none.
+RESULT = {"srgb": "result.png", "linear": "result.exr"}
+TRUTH = {"srgb": "gt.png", "linear": "gt.exr"}
 MAX_RUN_BYTES = 2**24
 
 
@@ -119,18 +122,19 @@ def find_sets(
     return Sets(units, find_captions(generated, captions), rows, warnings)
 
 
-def find_panoramas(folder: Path, key: str, wanted: str = RESULT) -> list[PanoramaFile]:
-    """Find all panoramas below a folder; a run of `inference.py` gives its ``wanted`` file.
+def find_panoramas(folder: Path, key: str, wanted: Mapping[str, str] = RESULT) -> list[PanoramaFile]:
+    """Find all panoramas below a folder; a run of `inference.py` gives its ``wanted`` file (encoding -> name).
 
     :raises UserError: naming the setting ``key``, if there are none, or two of one name.
     """
     files = files_below(folder, key)
-    runs = sorted(path.parent for path in files if path.name == RUN)
-    items = [PanoramaFile(_relative(run, folder), run / wanted, run) for run in runs if (run / wanted).is_file()]
-    if missing := [str(run) for run in runs if not (run / wanted).is_file()]:
-        raise UserError(f"{folder}: {len(missing)} run(s) without {wanted}: {a_few(missing)}", key=key)
-    of_runs = set(runs)
-    others = (path for path in files if of_runs.isdisjoint(path.parents))
+    folders = sorted(path.parent for path in files if path.name == RUN)
+    runs = {run: run / wanted[_encoding(run)] for run in folders}
+    if missing := {run: path for run, path in runs.items() if not path.is_file()}:
+        names = " or ".join(sorted({path.name for path in missing.values()}))
+        raise UserError(f"{folder}: {len(missing)} run(s) without {names}: {a_few([*map(str, missing)])}", key=key)
+    items = [PanoramaFile(_relative(run, folder), path, run) for run, path in runs.items()]
+    others = (path for path in files if runs.keys().isdisjoint(path.parents))
     items += [PanoramaFile(path.relative_to(folder).as_posix(), path) for path in images_among(others, folder)]
     if not items:
         raise UserError(f"{folder}: no panorama ({KINDS}) in it", key=key)
@@ -268,13 +272,27 @@ def source_of(item: PanoramaFile) -> Path | None:
 
 def _request(folder: Path) -> dict[str, Any]:
     """Read what a run was asked for; raises OSError, ValueError or RecursionError."""
-    path = folder / RUN
-    if path.stat().st_size > MAX_RUN_BYTES:
-        raise ValueError(f"the file is larger than {MAX_RUN_BYTES} bytes")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = _noted(folder)
     # Version 3 notes the camera beside the request, earlier ones within.
     request = content["request"]
     return {"camera": content.get("camera")} | request
+
+
+def _encoding(folder: Path) -> str:
+    """Read the encoding of a run's panoramas; srgb where it cannot be read, which `photo_camera` tells."""
+    try:
+        encoding = _noted(folder).get("encoding")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        encoding = None
+    return encoding if isinstance(encoding, str) and encoding in RESULT else "srgb"
+
+
+def _noted(folder: Path) -> Any:
+    """Read a run's ``run.json``; raises OSError, ValueError or RecursionError."""
+    path = folder / RUN
+    if path.stat().st_size > MAX_RUN_BYTES:
+        raise ValueError(f"the file is larger than {MAX_RUN_BYTES} bytes")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def find_captions(items: Sequence[PanoramaFile], files: Sequence[Path]) -> dict[str, PanoramaCaptions]:

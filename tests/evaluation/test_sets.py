@@ -15,11 +15,13 @@ from torch.testing import assert_close
 from aognet.errors import UserError
 from aognet.evaluation.measure import decode
 from aognet.evaluation.sets import (
+    TRUTH,
     PanoramaCaptions,
     PanoramaFile,
     check_sizes,
     find_captions,
     find_panoramas,
+    find_sets,
     pair,
     photo_camera,
 )
@@ -79,7 +81,7 @@ def test_a_run_is_one_panorama_and_its_other_images_are_none(folder: Path) -> No
     items = {item.name: item for item in find_panoramas(folder, "generated")}
     assert set(items) == {"more/a.b", "p0.png", "p1.png", "p2.png"}
     assert items["more/a.b"].path == run / "result.png" and items["more/a.b"].stem == "more/a.b"
-    truth = {item.name: item.path for item in find_panoramas(folder, "reference", "gt.png")}
+    truth = {item.name: item.path for item in find_panoramas(folder, "reference", TRUTH)}
     assert truth["more/a.b"] == run / "gt.png"
 
 
@@ -94,7 +96,20 @@ def test_unfinished_runs_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"generated .*: 1 run\(s\) without result.png: .*half$"):
         find_panoramas(tmp_path, "generated")
     with pytest.raises(UserError, match=r"reference .*: 1 run\(s\) without gt.png: .*done$"):
-        find_panoramas(tmp_path, "reference", "gt.png")
+        find_panoramas(tmp_path, "reference", TRUTH)
+
+
+def test_a_run_of_linear_light_gives_its_light(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "hall", {}, "result.png", "gt.png")
+    (run / "run.json").write_text(json.dumps({"request": {}, "encoding": "linear"}))
+    light = {letter: np.full((HEIGHT, WIDTH), 0.5, np.float32) for letter in "RGB"}
+    write_exr(light, run / "result.exr")
+    assert [item.path.name for item in find_panoramas(tmp_path, "generated")] == ["result.exr"]
+    with pytest.raises(UserError, match=r"1 run\(s\) without gt.exr: .*hall$"):
+        find_panoramas(tmp_path, "reference", TRUTH)
+    write_exr(light, run / "gt.exr")
+    assert [item.path.name for item in find_panoramas(tmp_path, "reference", TRUTH)] == ["gt.exr"]
+    assert find_sets(tmp_path, tmp_path).height == HEIGHT
 
 
 def test_folders_without_panoramas_are_refused(tmp_path: Path) -> None:
