@@ -35,10 +35,10 @@ LOG_SECONDS = 30.0  # between lines of progress where there is no terminal to dr
 
 log = logging.getLogger(__name__)
 
-Main = Callable[[Sequence[str] | None], int | None]
+Main = Callable[[list[str] | None], int | None]
 
 
-def run(main: Main, arguments: Sequence[str] | None = None) -> None:
+def run(main: Main, arguments: list[str] | None = None) -> None:
     """Call ``main`` and leave with its exit code: 0 done, 2 a user's mistake (one line, no traceback), 130 stopped.
 
     ``main`` takes the arguments (``None``: those of the process), returns an exit code or None, and is what imports

@@ -54,7 +54,7 @@ class LoadedConfig:
 
     def to_container(self) -> dict[str, Any]:
         """A plain dictionary, without interpolations."""
-        return OmegaConf.to_container(OmegaConf.create(dict(self.values)))
+        return _plain(OmegaConf.create(dict(self.values)))
 
     def source(self, name: str = "") -> str:
         """The file that set ``name`` (dotted, relative to this section), or the nearest section around it."""
@@ -128,12 +128,17 @@ def _with_installed(value: Any) -> Any:
     return installed(value) if isinstance(value, str) else value
 
 
+def _plain(merged: Any, **options: Any) -> Any:
+    """A mapping of OmegaConf's as dictionaries and lists."""
+    return OmegaConf.to_container(merged, **options)
+
+
 def _resolve(merged: Any, sources: Mapping[str, str]) -> dict[str, Any]:
     """The plain values, every reference filled in."""
-    unresolved = LoadedConfig(OmegaConf.to_container(merged, resolve=False), sources)
+    unresolved = LoadedConfig(_plain(merged, resolve=False), sources)
     try:
         with environment(lambda key: sources.get(key) == COMMAND_LINE):
-            return OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+            return _plain(merged, resolve=True, throw_on_missing=True)
     except UserError as error:
         raise unresolved.refused(error) from error
     except MissingMandatoryValue as error:
@@ -162,7 +167,7 @@ def _defaults(schema: type) -> dict[str, Any]:
     return plain | made
 
 
-def _instance(schema: type[T], section: LoadedConfig, defaults: Mapping[str, Any]) -> T:
+def _instance(schema: Any, section: LoadedConfig, defaults: Mapping[str, Any]) -> Any:
     """A dataclass with the section's values, and ``defaults`` for the other fields."""
     kinds, names = get_type_hints(schema), [one.name for one in fields(schema) if one.init]
     section.check_keys(names)
@@ -190,7 +195,8 @@ def _checked(kind: Any, section: LoadedConfig, name: str, default: Any) -> Any:
         return list(_sections(items[0], section, name, enumerate(value)).values())
     try:
         one = OmegaConf.structured(make_dataclass("One", [("value", kind)]))
-        return OmegaConf.to_object(OmegaConf.merge(one, {"value": literal(value)})).value
+        made: Any = OmegaConf.to_object(OmegaConf.merge(one, {"value": literal(value)}))
+        return made.value
     except (OmegaConfBaseException, TypeError, ValueError) as error:
         raise section.error(f"must be {_named(kind)}", name, value) from error
 

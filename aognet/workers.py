@@ -92,14 +92,14 @@ def worker_context(*modules: str) -> BaseContext:
 
 def end_with_parent() -> None:
     """End this worker when the process that asked for it is gone, however it ended. A server would keep it alive."""
-    parent = multiprocessing.parent_process()
+    if (parent := multiprocessing.parent_process()) is None:
+        return
 
     def watch() -> None:
         parent.join()
         os._exit(1)
 
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Iterator[Result]:
@@ -202,7 +202,8 @@ def _in_processes(
         for _ in range(count):
             give(None)
         while busy:
-            for connection in wait(list(busy)):
+            ready = set(wait(list(busy)))
+            for connection in [one for one in busy if one in ready]:
                 worker, item = busy.pop(connection)
                 try:
                     result, error = connection.recv()

@@ -62,7 +62,7 @@ def make_sheet(arguments: argparse.Namespace) -> None:
         x, y = number % columns * wide, number // columns * step
         sheet.paste(small, (x, y))
         if arguments.labels:
-            text = label_of(item, captions.get(key, []))
+            text = label_of(item, [] if key is None else captions[key])
             room = wide // 5
             short = text if len(text) <= room else f"{text[: room - 3]}..."
             ImageDraw.Draw(sheet).text((x + 3, y + high + 2), short, fill="black", font_size=9)

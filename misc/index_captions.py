@@ -35,7 +35,7 @@ def write_captions(arguments: argparse.Namespace) -> None:
     from aognet.io.files import made_folder
     from aognet.io.tables import read_table
 
-    splits: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    splits: defaultdict[str | None, dict[str, list[str]]] = defaultdict(dict)
     for number, row in read_table(arguments.index, ("slug", "split", "caption")):
         split = part_named(row["split"], f"{arguments.index}, line {number}")
         splits[split].setdefault(row["slug"] + arguments.suffix, []).append(row["caption"])

@@ -62,5 +62,5 @@ def _backbone_alone(
     model: str, revision: str | None, dtype: str | None, method: Method, variant: str | None
 ) -> nn.Module:
     backbone = {"model": model, "revision": revision, "variant": variant, "dtype": dtype or "float32"}
-    section = LoadedConfig({"backbone": backbone, **method.untrained}, {"": model})
+    section = LoadedConfig({"backbone": backbone, **(method.untrained or {})}, {"": model})
     return method.model_class(build_config(section, method.model_class.Config))

@@ -234,7 +234,9 @@ def load_optimizer(
     """
     state: dict[int, dict[str, Any]] = {}
     for index, (name, parameter) in enumerate(names.items()):
-        entries = {key.rpartition(":")[2]: value for key, value in tensors.items() if key.startswith(f"{name}:")}
+        entries: dict[str, Any] = {
+            key.rpartition(":")[2]: value for key, value in tensors.items() if key.startswith(f"{name}:")
+        }
         for key, value in entries.items():
             if key.startswith("exp_avg"):
                 if value.shape != parameter.shape:

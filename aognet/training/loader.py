@@ -10,14 +10,14 @@ import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from traceback import clear_frames
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from aognet.data.streams import Position
+from aognet.data.streams import PanoramaStream, Position
 from aognet.errors import Setting, UserError
 from aognet.training.trainable import Batch, Samples, StreamedSamples
 from aognet.workers import end_with_parent, worker_context
@@ -64,9 +64,14 @@ def load_batches(data: Samples | StreamedSamples, numbers: Iterable[list[int]], 
     return _load(data, workers, batch_sampler=numbers, collate_fn=data.collate)
 
 
-def is_streamed(data: Samples | StreamedSamples) -> bool:
+def is_streamed(data: Samples | StreamedSamples) -> TypeGuard[StreamedSamples]:
     """Whether a dataset is read as a stream."""
     return getattr(data, "stream", None) is not None
+
+
+def _stream_of(data: StreamedSamples) -> PanoramaStream:
+    assert data.stream is not None, "`is_streamed` has been asked"
+    return data.stream
 
 
 class StreamFeed:
@@ -95,10 +100,10 @@ class StreamFeed:
     def gathered(self, table: Int64[Tensor, "processes lanes fields"]) -> dict[str, Any]:
         """Return the positions of all workers of all processes as JSON values, for the checkpoint."""
         positions = [[asdict(Position(*row)) for row in rows] for rows in table.tolist()]
-        return self._layout() | {"shards": self.data.stream.fingerprint, "turn": self.turn, "positions": positions}
+        return self._layout() | {"shards": _stream_of(self.data).fingerprint, "turn": self.turn, "positions": positions}
 
     def _layout(self) -> dict[str, Any]:
-        return {"processes": self.order.processes, "workers": self.lanes, "data": self.data.stream.layout}
+        return {"processes": self.order.processes, "workers": self.lanes, "data": _stream_of(self.data).layout}
 
     def _going_on(self, state: Mapping[str, Any]) -> tuple[int, list[Position]]:
         layout = self._layout()
@@ -113,7 +118,7 @@ class StreamFeed:
             newest, most = (max(getattr(position, name) for position in everyone) for name in ("epoch", "count"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"the checkpoint does not say where the readers of the stream are ({error})") from error
-        stream = self.data.stream
+        stream = _stream_of(self.data)
         as_many = was["data"].startswith(f"{len(stream.shards)} shards,")
         if as_many and fingerprint not in (None, stream.fingerprint):
             said = f"stream: these are other shards than those of the checkpoint, though as many ({len(stream.shards)})"
@@ -156,7 +161,7 @@ class _Parts(IterableDataset):
         lane = (self.turn + (worker.id if worker else 0)) % lanes
         part, parts = self.order.rank * lanes + lane, self.order.processes * lanes
         samples = []
-        for streamed in self.data.stream.read(part, parts, self.positions[lane]):
+        for streamed in _stream_of(self.data).read(part, parts, self.positions[lane]):
             samples.append(self.data.draw(streamed.panorama, streamed.number))
             if len(samples) == self.order.batch_size:
                 yield _Taken(self.data.collate(samples), lane, streamed.position)
@@ -170,7 +175,7 @@ class _FirstSamples(IterableDataset):
         self.data, self.numbers = data, numbers
 
     def __iter__(self) -> Iterator[Batch]:
-        stream = self.data.stream.read(0, 1)
+        stream = _stream_of(self.data).read(0, 1)
         for chosen in self.numbers:
             samples = []
             while len(samples) < len(chosen):

@@ -37,7 +37,7 @@ def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
         np.random.set_state(values["numpy"])
         if device.type != "cpu" and "device" in state:
             torch.get_device_module(device).set_rng_state(state["device"].contiguous())
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, RecursionError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
         raise ValueError("these are no random states") from error
 
 

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self._since = 0.0
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():

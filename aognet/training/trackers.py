@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -17,9 +17,6 @@ from aognet.errors import UserError
 from aognet.io.files import write_atomically
 from aognet.training.experiment import METRICS
 
-if TYPE_CHECKING:
-    from accelerate.tracking import GeneralTracker
-
 log = logging.getLogger(__name__)
 
 
@@ -27,11 +24,14 @@ log = logging.getLogger(__name__)
 class Tracker(Protocol):
     """Receives scalars and image grids of one run."""
 
-    def log(self, step: int, scalars: Mapping[str, float]) -> None: ...
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Take numbers by name."""
 
-    def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None: ...
+    def image(self, step: int, name: str, image: UInt8[Tensor, "3 height width"]) -> None:
+        """Take a grid of images."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Write what is not written yet."""
 
 
 class MetricsFile:
@@ -49,7 +49,7 @@ class MetricsFile:
             log.warning("%s: %d of %d lines are damaged and are left out", path, damaged, len(lines))
         if half and _step(half) is not None:
             lines, steps = [*lines, half], steps | {half: _step(half)}
-        kept = [line for line in lines if steps[line] is not None and steps[line] <= resume_step]
+        kept = [line for line in lines if (step := steps[line]) is not None and step <= resume_step]
         write_atomically(path, b"".join(line + b"\n" for line in kept))
         with _written(path):
             self.file = path.open("ab", buffering=0)  # whatever could not be written must not come again at the end
@@ -69,7 +69,7 @@ class MetricsFile:
 class RunTracker:
     """Starts and drives a tracker of accelerate. Raises UserError if it cannot write."""
 
-    def __init__(self, tracker: "GeneralTracker", folder: Path, **image_options: str) -> None:
+    def __init__(self, tracker: Any, folder: Path, **image_options: str) -> None:
         """``image_options``: arguments with which ``tracker.log_images`` takes images [batch, height, width, 3]."""
         self.tracker, self.folder, self.image_options = tracker, folder, image_options
         with _installed(tracker.name), _written(folder):

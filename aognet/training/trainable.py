@@ -1,6 +1,6 @@
 """The interfaces of models and datasets for the :class:`~aognet.training.trainer.Trainer`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,7 +16,8 @@ class Batch(Protocol):
 
     seeds: Tensor
 
-    def to(self, device: Any) -> "Batch": ...
+    def to(self, device: Any) -> "Batch":
+        """Return the batch with its tensors on a device."""
 
 
 @runtime_checkable
@@ -25,7 +26,8 @@ class Samples(Protocol):
 
     def __getitem__(self, number: int) -> Any: ...
 
-    def collate(self, samples: Sequence[Any]) -> Batch: ...
+    def collate(self, samples: Sequence[Any]) -> Batch:
+        """Return samples as a batch."""
 
 
 @runtime_checkable
@@ -37,7 +39,8 @@ class StreamedSamples(Protocol):
     def draw(self, panorama: CaptionedPanorama, number: int) -> Any:
         """Return a sample. It depends only on the arguments and the dataset's config."""
 
-    def collate(self, samples: Sequence[Any]) -> Batch: ...
+    def collate(self, samples: Sequence[Any]) -> Batch:
+        """Return samples as a batch."""
 
 
 @runtime_checkable
@@ -69,3 +72,11 @@ class Trainable(Protocol):
 
     def enable_gradient_checkpointing(self) -> None:
         """Trade computing time for memory in the backward pass."""
+
+    # What every nn.Module has
+    def __call__(self, batch: Any) -> dict[str, Tensor]: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def to(self, *where: Any, **options: Any) -> Any: ...
+    def train(self, mode: bool = True) -> Any: ...
+    def eval(self) -> Any: ...
+    def compile(self) -> Any: ...

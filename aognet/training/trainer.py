@@ -177,7 +177,7 @@ class Trainer:
         # A process without samples learns the names from one that counts for nothing.
         numbers = [mine[start : start + size] for start in range(0, len(mine), size)] or [[0]]
         with self._evaluating():
-            batches = load_batches(self.validation_data, numbers, self.config.num_workers)
+            batches = load_batches(self._evaluation_data(), numbers, self.config.num_workers)
             for chunk, batch in zip(numbers, batches, strict=True):
                 weight = len(chunk) if mine else 0
                 sums[""] += weight

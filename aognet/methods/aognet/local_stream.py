@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -35,6 +36,8 @@ class LocalStream(nn.Module):
     The last layers start at zero: an untrained stream changes nothing.
     """
 
+    adapter: Any
+
     def __init__(self, config: LocalStreamConfig, channels: Sequence[int], scale: int, halved: Sequence[bool] = ()):
         """``channels``: of the UNet's down blocks; ``scale``: image pixels per latent pixel.
 
@@ -56,9 +59,8 @@ class LocalStream(nn.Module):
         )
         self.attention = nn.ModuleList(self.make_blocks(channels[-1], config.heads, config.depth))
         self.last = nn.ModuleList(nn.Conv2d(width, width, 1) for width in channels)
-        for layer in self.last:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for weight in self.last.parameters():
+            nn.init.zeros_(weight)
 
     @staticmethod
     def channels_of(config: LocalStreamConfig) -> int:

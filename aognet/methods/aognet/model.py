@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -65,6 +65,12 @@ class AOGNet(nn.Module):
     """A frozen backbone and two trained streams; with both switched off it is the backbone's own inpainting."""
 
     joint_waves = False
+    # What the configuration leaves out is None; the streams have two variants.
+    clip: Any
+    clip_text: Any
+    global_stream: Any
+    unconditional: Any
+    local_stream: Any
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -115,10 +121,10 @@ class AOGNet(nn.Module):
                 key="variant",
                 value=config.variant,
             )
-        if self.is_published or config.global_stream.enabled:
+        if config.clip is not None and (self.is_published or config.global_stream.enabled):
             self.clip_text = (clip_text or ClipTextEncoder.load(config.clip)) if config.clip.text else None
             self.unconditional = self._unconditional()
-        if config.global_stream.enabled:
+        if config.clip is not None and config.global_stream.enabled:
             self.clip = clip or ClipImageEncoder.load(config.clip)
             context_dim, length = self.backbone.denoiser.context_dim, self.backbone.conditioner.length
             words = (self.clip_text.dim, self.clip_text.length) if self.clip_text else (context_dim, length)
@@ -179,7 +185,8 @@ class AOGNet(nn.Module):
         counts, texts = [len(row) for row in rows], [text for row in rows for text in row]
         conditioner = self.backbone.conditioner
         words = self.clip_text(texts) if self.clip_text else None
-        text = words if self.is_published else (conditioner if self.training else conditioner.known)(texts, "cut")
+        read = conditioner if self.training else conditioner.known
+        text = words if self.is_published and words is not None else read(texts, "cut")
         if self.global_stream is not None:
             owners = torch.tensor([number for number, row in enumerate(rows) for _ in row], device=seen.view.device)
             first = self._global_tokens(seen, (text if words is None else words).tokens, owners)

@@ -1,7 +1,7 @@
 """Which weights of a UNet CubeDiff trains, and how a UNet is told more than it was made for."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -22,8 +22,9 @@ class WiderInput(nn.Module):
         super().__init__()
         self.plain = plain
         self.channels = [plain.in_channels, count]
-        place = {"device": plain.weight.device, "dtype": plain.weight.dtype}
-        self.added = nn.Conv2d(count, plain.out_channels, plain.kernel_size, padding=plain.padding, bias=False, **place)
+        same: dict[str, Any] = {"kernel_size": plain.kernel_size, "padding": plain.padding}
+        same |= {"device": plain.weight.device, "dtype": plain.weight.dtype}
+        self.added = nn.Conv2d(count, plain.out_channels, bias=False, **same)
         nn.init.zeros_(self.added.weight)
 
     def forward(self, inputs: Float[Tensor, "rows channels height width"]) -> Tensor:
@@ -31,7 +32,7 @@ class WiderInput(nn.Module):
         return self.plain(known) + self.added(added)
 
 
-def open_parts(unet: nn.Module, train: Trained, lora_rank: int, lora_layers: Layers) -> dict[str, nn.Module]:
+def open_parts(unet: Any, train: Trained, lora_rank: int, lora_layers: Layers) -> dict[str, nn.Module]:
     """Lets the chosen weights of a frozen UNet learn; returns them as a part under the UNet's own names."""
     from diffusers.models.attention_processor import Attention
 
@@ -40,7 +41,7 @@ def open_parts(unet: nn.Module, train: Trained, lora_rank: int, lora_layers: Lay
         return {"unet": unet}
     if train == "lora":
         _add_lora(unet, lora_rank, lora_layers)
-        chosen = {name: weight for name, weight in unet.named_parameters() if "lora_" in name}
+        chosen: dict[str, Any] = {name: weight for name, weight in unet.named_parameters() if "lora_" in name}
     else:
         chosen = {
             f"{name}.{key}": weight
@@ -55,7 +56,7 @@ def open_parts(unet: nn.Module, train: Trained, lora_rank: int, lora_layers: Lay
     return {"unet": _tree(chosen)}
 
 
-def _add_lora(unet: nn.Module, rank: int, layers: Layers) -> None:
+def _add_lora(unet: Any, rank: int, layers: Layers) -> None:
     try:
         from peft import LoraConfig
     except ImportError as error:
@@ -110,8 +111,8 @@ def _tree(weights: Mapping[str, nn.Parameter]) -> nn.Module:
         *path, last = name.split(".")
         module = root
         for step in path:
-            if step not in module._modules:
+            if step not in dict(module.named_children()):
                 module.add_module(step, nn.Module())
-            module = module._modules[step]
+            module = module.get_submodule(step)
         module.register_parameter(last, weight)
     return root
