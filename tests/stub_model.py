@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.generate import generator
 from aognet.io.images import save_image
 from aognet.methods.method import Method
@@ -44,7 +44,7 @@ def make_inputs(folder: Path) -> Path:
 
 def run(*arguments: Any) -> None:
     """The command line, which is expected to end well."""
-    assert inference.main([*map(str, arguments)]) == 0
+    assert generate.main([*map(str, arguments)]) == 0
 
 
 def contents(folder: Path) -> dict[str, bytes | str | None]:

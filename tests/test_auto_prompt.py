@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.errors import UserError
 from aognet.generate import auto_prompt
 from aognet.generate.generator import Generator
@@ -54,8 +54,8 @@ def paint(streams_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }  # fmt: skip
     monkeypatch.setattr(AOGNet, "outpaint", lambda model, views, seen, *_, **__: torch.zeros_like(seen.image))
     (tmp_path / "tiny.yaml").write_text(json.dumps(settings))
-    monkeypatch.setattr(inference, "DEFAULT_CONFIG", tmp_path / "tiny.yaml")
-    return lambda *arguments: inference.main(list(map(str, arguments)))
+    monkeypatch.setattr(generate, "DEFAULT_CONFIG", tmp_path / "tiny.yaml")
+    return lambda *arguments: generate.main(list(map(str, arguments)))
 
 
 def photo(path: Path, level: float = 0.25) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import main
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.generate.view_journal import open_views
 from aognet.io.captions import save_captions
 from aognet.io.images import save_image
@@ -72,7 +72,7 @@ def trained(settings: Path) -> Path:
 def paint(settings: Path, trained: Path, tmp_path: Path):
     def run(*arguments: Any) -> int:
         checkpoint = ["-b", str(settings / "infer.yaml"), "--checkpoint", str(trained)]
-        return inference.main([*checkpoint, "--inference_out_dir", str(tmp_path / "out"), *map(str, arguments)])
+        return generate.main([*checkpoint, "--inference_out_dir", str(tmp_path / "out"), *map(str, arguments)])
 
     return run
 
@@ -120,7 +120,7 @@ def test_faces_of_a_finished_run_and_of_a_changed_one(paint, tmp_path: Path):
     assert not (folder / "faces").exists()
     assert paint("--prompt", "a hall", "--name", "hall", "--save_faces") == 0
     before = pixels(folder / "faces" / "right.png")
-    assert inference.main(["--inference_out_dir", str(folder), "--repaint", "90,0: a door"]) == 0
+    assert generate.main(["--inference_out_dir", str(folder), "--repaint", "90,0: a door"]) == 0
     assert (pixels(folder / "faces" / "right.png") != before).any()
 
 
@@ -156,8 +156,8 @@ def test_a_plan_with_other_faces_is_refused_in_one_line(paint, photo: Path, caps
 def test_a_backbone_alone_paints_a_cube_without_training(settings: Path, sd2_folder: Path, photo: Path, tmp_path: Path):
     command = ["-b", str(settings / "infer.yaml"), "--checkpoint", str(sd2_folder), "method=cubediff"]
     command += ["--image", str(photo), "--prompt", "a yard", "--fov", "70", "--inference_out_dir", str(tmp_path)]
-    assert inference.main(command) == 0
+    assert generate.main(command) == 0
     journal = open_views(tmp_path / "yard")
     assert journal.asked.request.method == "cubediff" and len(journal.entries) == 6
-    assert inference.main(["--inference_out_dir", str(tmp_path / "yard"), "--repaint", "180,0: a door"]) == 0
+    assert generate.main(["--inference_out_dir", str(tmp_path / "yard"), "--repaint", "180,0: a door"]) == 0
     assert len(open_views(tmp_path / "yard").entries) == 7

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aognet.canvas import Canvas, MaskedView
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.diffusion.inpaint import ViewToPaint
 from aognet.diffusion.inpaint import look as look_at
 from aognet.diffusion.sampling.sampler import SamplerConfig
@@ -84,7 +84,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = [f"--image={ROOT / 'assets' / 'demo' / 'beach.jpg'}", f"--checkpoint={EMBEDDED / 'aognet'}"]
     size = ["--size", "256x512", "--num_inference_step", "8"]
     assert (
-        inference.main([*settings, *size, "--prompt", "A wide beach under a blue sky.", f"--inference_out_dir={out}"])
+        generate.main([*settings, *size, "--prompt", "A wide beach under a blue sky.", f"--inference_out_dir={out}"])
         == 0
     )
     return out / "beach"

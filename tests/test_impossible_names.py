@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import main as training
 from aognet import cli
-from aognet.commands import generate as inference
+from aognet.commands import generate, train
 from aognet.errors import UserError
 from aognet.io.captions import save_captions
 from aognet.io.hdr import write_exr
@@ -33,18 +32,18 @@ LAVAL = b"\x80\x04}\x94\x8c\x05a.png\x94\x8c\x06a hall\x94s."
 
 # In place of {bad} stands the name; all else is there and right.
 COMMANDS: dict[str, tuple[Callable, list[str]]] = {
-    "photo": (inference.main, ["--image", "{bad}", "--prompt", "x"]),
-    "photo in a place": (inference.main, ["--image", "{tmp}/{bad}.png", "--prompt", "x"]),
-    "panorama": (inference.main, ["--panorama", "{bad}", "--mask", "{tmp}/a.png"]),
-    "mask": (inference.main, ["--panorama", "{tmp}/a.png", "--mask", "{bad}"]),
-    "poses": (inference.main, ["--image", "{tmp}/a.png", "--image", "{tmp}/b.png", "--poses", "{bad}"]),
-    "checkpoint": (inference.main, ["--image", "{tmp}/a.png", "--checkpoint", "{bad}"]),
-    "painted": (inference.main, ["--image", "{tmp}/a.png", "--inference_out_dir", "{bad}"]),
-    "undo": (inference.main, ["--undo", "1", "--inference_out_dir", "{bad}"]),
-    "config": (inference.main, ["-b", "{bad}", "--prompt", "x"]),
-    "captions": (inference.main, ["inputs.photos=[{tmp}/a.png]", "inputs.captions=['{bad}']"]),
-    "experiment": (training.main, ["-b", str(ROOT / "config" / "train_config.yaml"), "-n", "{bad}", "--dry-run"]),
-    "trained config": (training.main, ["-b", "{bad}"]),
+    "photo": (generate.main, ["--image", "{bad}", "--prompt", "x"]),
+    "photo in a place": (generate.main, ["--image", "{tmp}/{bad}.png", "--prompt", "x"]),
+    "panorama": (generate.main, ["--panorama", "{bad}", "--mask", "{tmp}/a.png"]),
+    "mask": (generate.main, ["--panorama", "{tmp}/a.png", "--mask", "{bad}"]),
+    "poses": (generate.main, ["--image", "{tmp}/a.png", "--image", "{tmp}/b.png", "--poses", "{bad}"]),
+    "checkpoint": (generate.main, ["--image", "{tmp}/a.png", "--checkpoint", "{bad}"]),
+    "painted": (generate.main, ["--image", "{tmp}/a.png", "--inference_out_dir", "{bad}"]),
+    "undo": (generate.main, ["--undo", "1", "--inference_out_dir", "{bad}"]),
+    "config": (generate.main, ["-b", "{bad}", "--prompt", "x"]),
+    "captions": (generate.main, ["inputs.photos=[{tmp}/a.png]", "inputs.captions=['{bad}']"]),
+    "experiment": (train.main, ["-b", str(ROOT / "config" / "train_config.yaml"), "-n", "{bad}", "--dry-run"]),
+    "trained config": (train.main, ["-b", "{bad}"]),
     "captioned": (captioning.main, ["--image_dir", "{bad}", "--out_dir", "{tmp}/out"]),
     "captioner": (captioning.main, ["--image_dir", "{tmp}", "--out_dir", "{tmp}/out", "--model", "./{bad}"]),
     "captions out": (captioning.main, ["--image_dir", "{tmp}", "--out_dir", "{bad}"]),
@@ -131,4 +130,4 @@ def test_what_no_argument_can_hold_is_refused_in_files(key: str, name: str, tmp_
         value = [value] if part == "0" else {part: value}
     (tmp_path / "a.yaml").write_text(json.dumps(value))
     with pytest.raises(UserError, match="a.yaml: line 1: holds .* which no name and no text can"):
-        inference.main(["-b", str(tmp_path / "a.yaml")])
+        generate.main(["-b", str(tmp_path / "a.yaml")])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.errors import UserError
 from aognet.geometry.cubemap import FACES
 from aognet.io.captions import save_captions
@@ -54,10 +54,10 @@ def settings(streams_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def paint(settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paint:
     """The command line with tiny sizes as its default; it writes to ``tmp_path / "out"`` unless told otherwise."""
-    monkeypatch.setattr(inference, "DEFAULT_CONFIG", settings)
+    monkeypatch.setattr(generate, "DEFAULT_CONFIG", settings)
 
     def run(*arguments: Any, out: Path = tmp_path / "out") -> int:
-        return inference.main([*map(str, arguments), "--inference_out_dir", str(out)])
+        return generate.main([*map(str, arguments), "--inference_out_dir", str(out)])
 
     return run
 
@@ -66,7 +66,7 @@ def paint(settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 def whole(photo: Path, settings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of `COMMAND`, run without a stop. Do not write in it."""
     out = tmp_path_factory.mktemp("whole")
-    assert inference.main(["-b", str(settings), *COMMAND, str(photo), "--inference_out_dir", str(out)]) == 0
+    assert generate.main(["-b", str(settings), *COMMAND, str(photo), "--inference_out_dir", str(out)]) == 0
     return out / "yard"
 
 
@@ -176,7 +176,7 @@ def test_stopped_while_it_writes_the_results_it_writes_them_again(
         paint(*COMMAND, photo)
     monkeypatch.undo()
     assert (
-        inference.main([*COMMAND, str(photo), "-b", str(settings_of(run)), "--inference_out_dir", str(run.parent)]) == 0
+        generate.main([*COMMAND, str(photo), "-b", str(settings_of(run)), "--inference_out_dir", str(run.parent)]) == 0
     )
     assert stop.painted == 1
     assert contents(run) == contents(whole)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from aognet import home
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.config import load_config
 from aognet.data.cache import PanoramaCache
 from aognet.diffusion import loading
@@ -54,8 +54,8 @@ def test_paths_of_users_are_relative_to_the_working_directory(monkeypatch, tmp_p
     mine = tmp_path / "mine.yaml"
     mine.write_text("checkpoint: assets/mine\n")
     assert load_config([mine]).values["checkpoint"] == "assets/mine"
-    options = inference.parse(["--image", "assets/demo/beach.jpg", "--checkpoint", "assets/mine"])
-    config = inference.read_config(options)
+    options = generate.parse(["--image", "assets/demo/beach.jpg", "--checkpoint", "assets/mine"])
+    config = generate.read_config(options)
     assert config.values["checkpoint"] == "assets/mine"
     assert config.values["inputs"]["photos"] == ["assets/demo/beach.jpg"]
     assert InferenceConfig().checkpoint == str(ROOT / "assets/embedded/aognet")

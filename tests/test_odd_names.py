@@ -12,7 +12,7 @@ import pytest
 from jaxtyping import Float
 from torch import Tensor
 
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.config import build_config
 from aognet.data.panoramas import PanoramaConfig, Panoramas
 from aognet.data.streams import PanoramaStream, StreamConfig
@@ -147,13 +147,13 @@ def test_photographs_are_painted_by_flags_and_folders(images: Path, tmp_path: Pa
         json.dumps({"inputs": {"photos": ["."], "captions": [str(tmp_path / "all.jsonl")]}})
     )
     base = ["-b", str(ROOT / "config" / "inference_config.yaml"), str(tmp_path / "own.yaml")]
-    config, _, common = read_inference(inference.read_config(inference.parse(base)))
+    config, _, common = read_inference(generate.read_config(generate.parse(base)))
     jobs = list_requests(config.inputs, common)
     assert {Path(job.photos[0].image).name: [job.prompt] for job in jobs} == texts
     assert len({job.name for job in jobs}) == len(STEMS)
     for stem in STEMS:
-        options = inference.parse([f"--image={stem}.png", "--prompt=a\u2028hall", f"--inference_out_dir={stem}"])
-        config = build_config(inference.read_config(options), InferenceConfig)
+        options = generate.parse([f"--image={stem}.png", "--prompt=a\u2028hall", f"--inference_out_dir={stem}"])
+        config = build_config(generate.read_config(options), InferenceConfig)
         (job,) = list_requests(config.inputs, common)
         assert (job.photos[0].image, job.prompt, config.out_dir) == (f"{stem}.png", "a\u2028hall", stem)
         (tmp_path / "out" / job.name / "steps").mkdir(parents=True)
@@ -163,7 +163,7 @@ def test_poses_by_odd_names(images: Path, tmp_path: Path):
     poses = tmp_path / "poses.yaml"
     stems = [stem for stem in STEMS if "\udce9" not in stem]
     poses.write_text(json.dumps({f"{stem}.png": {"yaw": number} for number, stem in enumerate(stems)}))
-    found = inference.posed_images([str(images / f"{stem}.png") for stem in stems], str(poses))
+    found = generate.posed_images([str(images / f"{stem}.png") for stem in stems], str(poses))
     assert [pose["yaw"] for pose in found] == list(range(len(stems)))
 
 
@@ -191,9 +191,9 @@ def test_a_locale_without_accents_changes_nothing(settings: dict[str, str], tmp_
 def test_words_that_are_no_text_are_refused(arguments: list[str], images: Path):
     """Names of files may be any bytes, but no encoder reads such words."""
     arguments = [argument.replace("\\udce9", '"\\udce9"') for argument in arguments]
-    options = inference.parse(["--image", str(images / f"{STEMS[0]}.png"), *arguments])
+    options = generate.parse(["--image", str(images / f"{STEMS[0]}.png"), *arguments])
     with pytest.raises(UserError, match="must be a text in UTF-8, got .*udce9"):
-        read_inference(inference.read_config(options))
+        read_inference(generate.read_config(options))
 
 
 def test_half_characters_in_shards_leave_their_sample_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aognet.canvas import Canvas
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.errors import UserError
 from aognet.generate import generator
 from aognet.generate.run_files import OUTPUTS
@@ -39,7 +39,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it; panoramas are painted in no time."""
     stub_model.install(monkeypatch)
-    monkeypatch.setattr(inference, "DEFAULT_CONFIG", painted / "tiny.yaml")
+    monkeypatch.setattr(generate, "DEFAULT_CONFIG", painted / "tiny.yaml")
     return shutil.copytree(painted, tmp_path, dirs_exist_ok=True)
 
 
@@ -51,7 +51,7 @@ def refused(place: Path, *arguments: Any, said: str) -> None:
     """The command is refused in one line, and nothing is another than before."""
     before = contents(place)
     with pytest.raises(UserError) as caught:
-        inference.main([*map(str, arguments)])
+        generate.main([*map(str, arguments)])
     assert said in str(caught.value) and "\n" not in str(caught.value)
     assert contents(place) == before
 
@@ -217,7 +217,7 @@ def test_what_cannot_be_read_among_others_leaves_no_folder(place: Path) -> None:
     shutil.copy(place / "yard.png", place / "photos" / "yard.png")
     (place / "photos" / "noise.png").write_bytes(os.urandom(3000))
     command = ("--image", place / "photos", "--prompt", "x", "--inference_out_dir", place / "new")
-    assert inference.main([*map(str, command), "panoramas_per_batch=2"]) == 1
+    assert generate.main([*map(str, command), "panoramas_per_batch=2"]) == 1
     assert [path.name for path in (place / "new").iterdir()] == ["yard"]
 
 

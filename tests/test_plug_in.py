@@ -18,8 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from aognet.commands import evaluate, export, train
-from aognet.commands import generate as inference
+from aognet.commands import evaluate, export, generate, train
 from aognet.errors import UserError
 from aognet.generate.journal import Journal
 from aognet.io.hdr import read_radiance
@@ -90,8 +89,8 @@ def place(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
 
 
-def generate(out: str, *arguments: Any) -> None:
-    assert inference.main([*ASKED, "--inference_out_dir", out, *map(str, arguments)]) == 0
+def generated(out: str, *arguments: Any) -> None:
+    assert generate.main([*ASKED, "--inference_out_dir", out, *map(str, arguments)]) == 0
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -109,7 +108,7 @@ def test_it_is_trained_and_resumed_bit_for_bit(place: Path) -> None:
 
 
 def test_it_generates_linear_light_beyond_white(place: Path) -> None:
-    generate("out")
+    generated("out")
     folder = place / "out" / "sky"
     light = read_radiance(folder / "result.exr", 10**6)
     assert light.shape == (64, 128, 3) and light.max() > 100 and light.dtype == np.float32
@@ -127,7 +126,7 @@ def test_it_generates_linear_light_beyond_white(place: Path) -> None:
 @pytest.mark.parametrize("made", range(5))
 def test_stopped_it_goes_on_where_its_journal_ends(place: Path, made: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However far it came: what is recorded is not made again, and the bytes are those of an uninterrupted run."""
-    generate("whole")
+    generated("whole")
 
     def stop(journal: Journal, *given: Any) -> None:
         raise KeyboardInterrupt
@@ -141,15 +140,15 @@ def test_stopped_it_goes_on_where_its_journal_ends(place: Path, made: int, monke
         if made == 4:  # after the last step, before its results are noted
             patch.setattr(Journal, "settle", stop)
         with pytest.raises(KeyboardInterrupt):
-            generate("out")
+            generated("out")
     steps = sorted((place / "out/sky/steps").iterdir())
     before = {path: path.stat().st_mtime_ns for path in steps}
     assert len(before) == made
-    generate("out")
+    generated("out")
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert files(place / "out") == files(place / "whole")
     (place / "out/sky/result.exr").unlink()
-    generate("out")
+    generated("out")
     assert files(place / "out") == files(place / "whole")
 
 
@@ -157,7 +156,7 @@ def test_what_is_given_stays_as_bright_as_it_is(place: Path) -> None:
     mask = torch.full((3, 32, 64), -1.0)
     mask[:, :, 40:] = 1.0  # white: there it is made
     save_image(mask, place / "mask.png")
-    generate("given", "--panorama", "light/noon.exr", "--mask", "mask.png", "--save_faces", "generator.height=32")
+    generated("given", "--panorama", "light/noon.exr", "--mask", "mask.png", "--save_faces", "generator.height=32")
     light, truth = (read_radiance(path, 10**6) for path in (place / "given/sky/result.exr", place / "light/noon.exr"))
     assert np.array_equal(light[:, :38], truth[:, :38]) and light.max() == SUN
     assert not np.array_equal(light[:, 42:], truth[:, 42:])
@@ -167,7 +166,7 @@ def test_what_is_given_stays_as_bright_as_it_is(place: Path) -> None:
 
 
 def test_it_is_measured_and_exported(place: Path) -> None:
-    generate("out")
+    generated("out")
     export.main(["out/sky", "--out", "sky.hdr", "--out", "sky.jpg", "--faces", "cube"])
     assert read_radiance(place / "sky.hdr", 10**6).max() > 100
     assert load_image(place / "sky.jpg").shape == (3, 64, 128) and (place / "cube" / "up.png").is_file()
@@ -188,10 +187,10 @@ def test_it_is_measured_and_exported(place: Path) -> None:
     ],
 )
 def test_mistakes_are_told_in_one_line(place: Path, arguments: tuple[str, ...], said: str) -> None:
-    generate("out")
+    generated("out")
     before = files(place / "out")
     with pytest.raises(UserError) as caught:
-        generate("out", *arguments)
+        generated("out", *arguments)
     assert said in str(caught.value) and "\n" not in str(caught.value)
     assert files(place / "out") == before
 
@@ -213,7 +212,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.mark.slow
 def test_processes_find_it_by_its_entry_point(place: Path, installed: Path) -> None:
     """Killed by the system in the middle, the same command goes on."""
-    generate("whole")
+    generated("whole")
     (place / "killing.py").write_text(KILLER)
     environment = os.environ | {"PYTHONPATH": f"{installed}:{ROOT}", "OMP_NUM_THREADS": "1"}
     words = [str(ROOT / "inference.py"), *ASKED, "--inference_out_dir", "out"]

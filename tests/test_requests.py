@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.errors import UserError
 from aognet.generate import generator, outpaint
 from aognet.generate.view_journal import open_views
@@ -21,7 +21,7 @@ from tests.stub_model import contents, run
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with inputs and a run of the photograph (``out/yard``); panoramas are painted in no time."""
     stub_model.install(monkeypatch)
-    monkeypatch.setattr(inference, "DEFAULT_CONFIG", stub_model.make_inputs(tmp_path) / "tiny.yaml")
+    monkeypatch.setattr(generate, "DEFAULT_CONFIG", stub_model.make_inputs(tmp_path) / "tiny.yaml")
     monkeypatch.chdir(tmp_path)
     run(*PHOTO)
     return tmp_path
@@ -43,13 +43,13 @@ def stopped(monkeypatch: pytest.MonkeyPatch, *arguments: Any, before: int = 3) -
     with monkeypatch.context() as patch:
         patch.setattr(Painter, "outpaint", count)
         with pytest.raises(KeyboardInterrupt):
-            inference.main([*map(str, arguments)])
+            generate.main([*map(str, arguments)])
 
 
 def refused(place: Path, *arguments: Any, said: str) -> None:
     before = contents(place)
     with pytest.raises(UserError) as caught:
-        inference.main([*map(str, arguments)])
+        generate.main([*map(str, arguments)])
     assert said in str(caught.value) and "\n" not in str(caught.value)
     assert contents(place) == before
 

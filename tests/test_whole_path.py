@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import main
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.io.captions import load_records
 from misc import captioning, exr2png, make_scenes, take_photo
 from tests.tiny import tiny_streams
@@ -102,4 +102,4 @@ def paint(folder: Path, photo: Path, captioner: Path) -> None:
     sizes += ["generator.face_size=16", "generator.sampler.steps=2", "generator.sampler.scheduler=ddim"]
     given = ["--image", photo, "--prompt", "auto", f"captioner.model={captioner}", "device=cpu"]
     trained = ["--checkpoint", folder / "logs" / "whole", "-b", "config/inference_sd2.yaml"]
-    call(inference, *trained, *given, *sizes, "--inference_out_dir", folder / "out")
+    call(generate, *trained, *given, *sizes, "--inference_out_dir", folder / "out")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from aognet.commands import generate as inference
+from aognet.commands import generate
 from aognet.diffusion import loading
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.foreign import missing_weights, what_it_is
@@ -108,7 +108,7 @@ def test_a_folder_of_one_variant_says_which_flag_reads_it(folder: Path):
     model = load_method(str(folder), variant="fp16")
     assert model.config.backbone.variant == "fp16"
     assert "leave variant out" not in refused(folder, variant="bf16")
-    config = inference.read_config(inference.parse(["--checkpoint", str(folder), "--variant", "fp16"]))
+    config = generate.read_config(generate.parse(["--checkpoint", str(folder), "--variant", "fp16"]))
     assert config.values["variant"] == "fp16"
 
 
