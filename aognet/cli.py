@@ -80,9 +80,14 @@ def flags(options: argparse.Namespace, others: Mapping[str, str] = MappingProxyT
     """
     names = {key: f"--{key}" for key in vars(options)} | dict(others)
 
+    def told(value: object) -> object:
+        if isinstance(value, UserError):
+            value.names = names
+        return names.get(value.key, value) if isinstance(value, Setting) else value
+
     def translate(record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
-            record.args = tuple(names.get(one.key, one) if isinstance(one, Setting) else one for one in record.args)
+            record.args = tuple(map(told, record.args))
         return True
 
     handlers = list(logging.getLogger().handlers)

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 MAX_VALUE = 300
 """Characters of a wrong value that a message repeats."""
 _NONE_GIVEN = object()
+
+Kind = TypeVar("Kind", bound="UserError")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ class UserError(ValueError):
         moved.key = f"{section}.{self.key}".strip(".") if self.key else ""
         moved.where = where
         return moved
+
+    def as_kind(self, kind: type[Kind]) -> Kind:
+        """The same error as one of another class."""
+        other = kind(*self.args)
+        other.__dict__.update(self.__dict__)
+        return other
 
 
 def shown(value: Any) -> str:

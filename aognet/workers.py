@@ -1,6 +1,5 @@
 """Many items, several processes. An item that fails or kills its worker stops no other item."""
 
-import logging
 import multiprocessing
 import os
 import pickle
@@ -26,8 +25,6 @@ Result = TypeVar("Result")
 
 UNSENDABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError)
 """What pickling raises."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,7 @@ from aognet.plain_yaml import quoted
 
 log = logging.getLogger("aognet.inference")
 
-FLAGS = {
-    "out_dir": "--inference_out_dir",
-    "inputs.name": "--name",
-    "inputs.partial": "--panorama",
-    "inputs.mask": "--mask",
-    "inputs.pose.fov": "--fov",
-    "inputs.photos": "--image",
-    "inputs.prompt": "--prompt",
-}
+FLAGS = {"out_dir": "--inference_out_dir", "photos": "--image"}
 """What settings are called here, see `cli.flags`."""
 DEFAULT_CONFIG = CONFIGS / "inference_config.yaml"
 

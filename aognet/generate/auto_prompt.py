@@ -1,4 +1,4 @@
-"""``--prompt auto``: what an image shows becomes the words for what surrounds it."""
+"""The prompt ``auto``: what an image shows becomes the words for what surrounds it."""
 
 import gc
 import logging

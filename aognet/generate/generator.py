@@ -19,7 +19,7 @@ from aognet.canvas import Canvas
 from aognet.captioning.captioner import SMALL_MODEL, CaptionerConfig
 from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.execution import ExecutionConfig, place
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.generate.asked import Asked, ModelConfig
 from aognet.generate.auto_prompt import with_prompts
 from aognet.generate.journal import Journal
@@ -323,7 +323,7 @@ def _read(request: Request, encoding: Encoding) -> Start:
     try:
         return read_start(request, request.height, encoding)
     except UserError as error:
-        raise UnreadableInput(str(error)) from error
+        raise error.as_kind(UnreadableInput) from error
 
 
 def _same(journal: Journal | None, asked: Asked) -> Journal | None:
@@ -331,8 +331,6 @@ def _same(journal: Journal | None, asked: Asked) -> Journal | None:
     if journal is None or (journal.version == 1 and not journal.entries):  # nothing to lose, much to note
         return None
     if different := journal.differences(asked):
-        raise UserError(
-            f"{journal.folder}: holds a run with other settings ({different[0]}); choose another --inference_out_dir "
-            "or --name, or add --overwrite"
-        )
+        said = f"{journal.folder}: holds a run with other settings ({different[0]}); choose another "
+        raise UserError(said, Setting("out_dir"), " or ", Setting("name"), ", or add ", Setting("overwrite"))
     return journal

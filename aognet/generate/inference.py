@@ -13,7 +13,7 @@ from aognet.captioning.captioner import SMALL_MODEL, CaptionerConfig
 from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.execution import ExecutionConfig
 from aognet.diffusion.loading import check_dtype
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.generate.asked import ModelConfig
 from aognet.generate.entries import repaint_command, undo_command
 from aognet.generate.generator import Defaults, Generator, UnreadableInput, show_canvas
@@ -203,7 +203,8 @@ class Batches:
         """The run of a request; none where all is painted and shown."""
         run = self.generator.begin(request, folder, held, self.overwrite, self.config.save_faces, captioned)
         if run.journal.shown:
-            log.info("%s: painted already with these settings (--overwrite paints it again)", folder / "result.png")
+            said = "%s: painted already with these settings (%s paints it again)"
+            log.info(said, folder / "result.png", Setting("overwrite"))
             return []
         if run.start is None and not run.journal.finished:
             log.info("%s: going on after %d %s", folder, len(run.journal.entries), run.journal.kind)
@@ -221,7 +222,7 @@ def edit_run(folder: Path, undo: int | None, repaint: str | None, bars: Bars = s
 
     What a killed process began with the same words is completed, not done twice.
     """
-    at = None if repaint is None else DirectedPrompt.parse(repaint, "--repaint")
+    at = None if repaint is None else DirectedPrompt.parse(repaint, "repaint")
     folder = find_run(folder)
     with exclusive(folder):
         journal = open_views(folder)
@@ -258,10 +259,8 @@ def _generator_of(journal: ViewJournal) -> Generator:
     section = LoadedConfig(journal.asked.request.settings, {"": str(path)}, "settings")
     build_config(section, generator.method.settings_class)
     if asked.weights not in (None, generator.weights):
-        raise UserError(
-            f"{path}: {asked.model.checkpoint} has other weights or settings than when this run was painted; "
-            "--repaint needs the same model"
-        )
+        said = f"{path}: {asked.model.checkpoint} has other weights or settings than when this run was painted; "
+        raise UserError(said, Setting("repaint"), " needs the same model")
     return generator
 
 
@@ -276,7 +275,7 @@ def find_run(folder: Path) -> Path:
             if runs
             else "holds no run"
         )
-        raise UserError(f"--inference_out_dir {folder}: {found}")
+        raise UserError(f"{folder}: {found}", key="out_dir")
     return runs[0]
 
 
@@ -286,4 +285,4 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             return
     except OSError as error:
-        raise UserError(f"out_dir: cannot write to {folder} ({error.strerror})") from error
+        raise UserError(f"{folder}: cannot be written to ({error.strerror})", key="out_dir") from error

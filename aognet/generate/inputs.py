@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aognet.config import check_text
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.generate.names import safe_name, unique_names
 from aognet.io.captions import a_few, check_captions, load_captions
 from aognet.io.files import is_file, is_folder
@@ -80,9 +80,12 @@ def list_requests(config: InputsConfig, common: Request) -> list[Request]:
         for (path, _, parts), prompt in zip(starts, prompts, strict=True)
     ]
     if not requests and not config.prompt:
-        raise UserError("inputs: nothing to paint from: give photos, panoramas, a partial panorama or a prompt")
+        raise UserError(
+            "has nothing to paint from: give photos, panoramas, a partial panorama or a prompt", key="inputs"
+        )
     if not requests and config.prompt == AUTO:
-        raise UserError("--prompt auto describes an image, and there is none: give --image, or say what to paint")
+        said = f"{AUTO} describes an image, and there is none: give "
+        raise UserError(said, Setting("photos"), ", or say what to paint", key="prompt")
     requests = requests or [replace(common, name="text", prompt=config.prompt)]
     requests = requests[: config.limit or None]
     names = [one.name for one in requests]
@@ -115,10 +118,10 @@ def _images(places: Sequence[str], key: str) -> list[tuple[Path, str]]:
         if is_folder(place):
             found = find_images(place, f"inputs.{key}")
             if not found:
-                raise UserError(f"inputs.{key}: no image ({KINDS}) in {place}")
+                raise UserError(f"{place}: no image ({KINDS}) in it", key=f"inputs.{key}")
             images += [(path, path.relative_to(place).as_posix()) for path in found]
         elif is_file(place):
             images.append((place, place.name))
         else:
-            raise UserError(f"inputs.{key}: no such file or folder: {place}")
+            raise UserError(f"{place}: no such file or folder", key=f"inputs.{key}")
     return images

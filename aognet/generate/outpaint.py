@@ -12,7 +12,7 @@ from torch import Tensor
 from aognet.callbacks import Listener
 from aognet.canvas import Canvas, join
 from aognet.diffusion.inpaint import ViewToPaint, frame_yaw, look
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.generate.entries import Edit, JournalEntry, repaint_command
 from aognet.generate.recorder import Recorder
 from aognet.generate.run import Run
@@ -108,7 +108,8 @@ class Outpaint:
     def repaint(self, journal: ViewJournal, at: DirectedPrompt, listener: Listener) -> Canvas:
         """Clear the view in a direction (never the input's own pixels) and paint it anew with another prompt."""
         if not journal.finished:
-            raise UserError(f"{journal.folder}: --repaint needs a finished run; give the command that began it again")
+            said = f"{journal.folder}: a run must be finished; give the command that began it again, then "
+            raise UserError(said, Setting("repaint"))
         plan, request = self.settings.plan, journal.asked.request
         camera = Camera(at.yaw, at.pitch, 0.0, plan.fov_degrees, plan.size, plan.size)
         number = len(journal.entries)
@@ -120,9 +121,8 @@ class Outpaint:
         entry = JournalEntry(step_file(number, journal.encoding), camera, wave, text, seed, erased)
         canvas = journal.canvas().erase(erased, keep=journal.start().known)
         if canvas.unknown_pixels == 0:
-            raise UserError(
-                f"--repaint {at.yaw:g},{at.pitch:g}: the input covers this direction wholly; nothing to paint"
-            )
+            said = f"{at.yaw:g},{at.pitch:g}: the input covers this direction wholly; nothing to paint"
+            raise UserError(said, key="repaint")
         listener.tell("views", 0, 1)
         yaw = frame_yaw(journal.photo_camera, canvas.height)
         view = self._views([ViewToPaint(canvas.to(self.device), camera, text, entry.seed, yaw)], listener)[0]

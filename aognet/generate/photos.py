@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.geometry.camera import Camera
 from aognet.io.exif import Exif
 from aognet.io.images import load
@@ -31,8 +31,8 @@ def read_photo(
     path = Path(photo.image)
     loaded = load(path, encoding)
     if loaded.area is not None:
-        how = "inputs.panoramas or --panorama" if loaded.area.whole else "--panorama"
-        raise UserError(f"{path}: is {loaded.area}, as its GPano metadata says, and no photograph: give it with {how}")
+        said = f"{path}: is {loaded.area}, as its GPano metadata says, and no photograph: give it with "
+        raise UserError(said, "inputs.panoramas or " if loaded.area.whole else "", Setting("panorama"))
     image, opacity = loaded.image[None], None if loaded.weight is None else loaded.weight[None]
     if opacity is not None and not (opacity > 0.5).any():
         raise UserError(f"{path}: is transparent throughout, so nothing of it is known")
@@ -40,7 +40,7 @@ def read_photo(
     try:
         camera = photo.camera(columns, rows, 90.0 if photo.fov else exif_fov(loaded.exif, columns, rows, path))
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise error.at(str(path)) from error
     shrink = height / math.pi * MAX_PHOTO_DENSITY / camera.focal_pixels
     if shrink < 1:
         size = (max(round(rows * shrink), 1), max(round(columns * shrink), 1))
@@ -66,7 +66,8 @@ def exif_fov(exif: Exif, columns: int, rows: int, path: Path) -> float:
     """Horizontal field of view in degrees as a photograph's camera tells it, or 90; says which."""
     found = exif.fov_degrees(columns, rows)
     if found is None:
-        log.info("%s: its EXIF data tells no field of view; 90 degrees are assumed (--fov says another)", path)
+        said = "%s: its EXIF data tells no field of view; 90 degrees are assumed (%s says another)"
+        log.info(said, path, Setting("fov"))
         return 90.0
     log.info("%s: field of view %.1f degrees, from its %s", path, *found)
     return found[0]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.geometry.cubemap import FACES
 from aognet.io.files import clear_unfinished
 from aognet.io.value_range import Encoding
@@ -82,9 +82,8 @@ def check_foreign(folder: Path, owns: Owns) -> None:
 
 
 def _foreign(path: Path) -> UserError:
-    return UserError(
-        f"{path}: is there already, and no run wrote it; choose another --inference_out_dir or --name, or move it away"
-    )
+    said = f"{path}: is there already, and no run wrote it; choose another "
+    return UserError(said, Setting("out_dir"), " or ", Setting("name"), ", or move it away")
 
 
 def check_inputs(folders: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -94,10 +93,8 @@ def check_inputs(folders: Iterable[Path], inputs: Iterable[Path]) -> None:
         for name in files_there(folder):
             found = _identity(folder / name)
             if found is not None and found in read:
-                raise UserError(
-                    f"{read[found]}: is an input, and painting into {folder} would write over it ({folder / name}); "
-                    "choose another --inference_out_dir or --name"
-                )
+                said = f"{read[found]}: is an input, and painting into {folder} would write over it ({folder / name})"
+                raise UserError(said, "; choose another ", Setting("out_dir"), " or ", Setting("name"))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from aognet.canvas import Canvas
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.geometry import sphere
 from aognet.geometry.sphere import rotation, sample
 from aognet.io.images import Loaded, check_shape, check_whole, load, resize_panorama
@@ -47,7 +47,8 @@ def read_partial(path: Path, mask_path: Path | None, height: int, encoding: Enco
         raise UserError(f"{path}: is transparent throughout, so nothing of it is known")
     if mask_path is None:
         if known.all():
-            raise UserError(f"{path}: is known throughout, so nothing is to be painted: --mask says where (white)")
+            said = f"{path}: is known throughout, so nothing is to be painted: "
+            raise UserError(said, Setting("mask"), " says where (white)")
         return canvas
     known = known & ~_mask(mask_path, shown, area, height)
     if known.all():

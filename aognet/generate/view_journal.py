@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.generate.entries import Edit, JournalEntry, read_entry, undo_command
 from aognet.generate.journal import Journal, not_a_run, read_content
 from aognet.generate.pixels import read_picture, write_picture
@@ -76,9 +76,11 @@ class ViewJournal(Journal):
         try:
             self._check_plan()
         except ValueError as error:
-            raise UserError(
+            said = (
                 f"{self.folder}: an earlier version of this program began this run, and it cannot go on ({error}); add "
-                "--overwrite to paint it anew, or choose another --name"
+            )
+            raise UserError(
+                said, Setting("overwrite"), " to paint it anew, or choose another ", Setting("name")
             ) from error
         self.write()
 
@@ -109,9 +111,8 @@ class ViewJournal(Journal):
     def undo(self, count: int) -> Canvas:
         """Take the last ``count`` views back; return what is left. `settle` when the results show it."""
         if not 1 <= count <= len(self.entries):
-            raise UserError(
-                f"{self.folder}: --undo must lie in [1, {len(self.entries)}], the views painted; got {count}"
-            )
+            said = f"must lie in [1, {len(self.entries)}], the views painted in {self.folder}"
+            raise UserError(said, key="undo", value=count)
         canvas, gone = self._painted(self.entries[:-count]), self.entries[-count:]
         self.entries, self.finished = self.entries[:-count], canvas.unknown_pixels == 0
         self.edit = Edit(undo_command(count), tuple(entry.file for entry in gone))

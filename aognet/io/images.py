@@ -143,7 +143,7 @@ def check_whole(area: SphereArea | None, name: str) -> None:
     """Raise UserError for an image that says it is a part of a panorama, which must not be stretched."""
     if area is not None and not area.whole:
         said = f"{name}: is {area}, as its GPano metadata says: "
-        raise UserError(said, Setting("inputs.partial"), " places it, it is not stretched")
+        raise UserError(said, Setting("panorama"), " places it, it is not stretched")
 
 
 def _sized(image: Float[Tensor, "3 rows columns"], height: int, name: str) -> Tensor:

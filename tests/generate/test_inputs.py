@@ -129,7 +129,9 @@ def test_an_assumed_field_of_view_is_said(tmp_path: Path, caplog: pytest.LogCapt
     caplog.set_level(logging.INFO, "aognet")
     one = with_tags(tmp_path / "a.jpg", tags, (60, 40))
     assert read_photo(one, 64)[1].fov_degrees == 90
-    assert f"{one.image}: its EXIF data tells no field of view; 90 degrees are assumed (--fov" in caplog.text
+    assert (
+        f"{one.image}: its EXIF data tells no field of view; 90 degrees are assumed (fov says another)" in caplog.text
+    )
     caplog.clear()
     assert read_photo(Photo(image=one.image, fov=70.0), 64)[1].fov_degrees == 70
     assert "assumed" not in caplog.text
@@ -299,31 +301,31 @@ def test_the_nearest_direction_within_reach_wins(yaw: float, pitch: float, expec
     ],
 )
 def test_prompts_with_a_direction_are_read(text: str, expected: tuple[float, float, str]) -> None:
-    assert DirectedPrompt.parse(text, "--prompt-at") == DirectedPrompt(*expected)
+    assert DirectedPrompt.parse(text, "prompt_at") == DirectedPrompt(*expected)
 
 
 @pytest.mark.parametrize(
     "text", ["", "a barn", "90: a barn", "90,0", "90,0:", "90,0: ", "90,95: x", "1.2.3,0: x", "x,0: y"]
 )
 def test_prompts_without_a_direction_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match='--prompt-at expects "yaw,pitch: text" in degrees, such as'):
-        DirectedPrompt.parse(text, "--prompt-at")
+    with pytest.raises(UserError, match='prompt_at expects "yaw,pitch: text" in degrees, such as'):
+        DirectedPrompt.parse(text, "prompt_at")
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"photos": ["{tmp}/nowhere.png"]}, "inputs.photos: no such file or folder: {tmp}/nowhere.png"),
+        ({"photos": ["{tmp}/nowhere.png"]}, "inputs.photos {tmp}/nowhere.png: no such file or folder"),
         (
             {"photos": ["{tmp}/empty"]},
-            "inputs.photos: no image (PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC, EXR or HDR) in {tmp}/empty",
+            "inputs.photos {tmp}/empty: no image (PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC, EXR or HDR)",
         ),
         (
             {"panoramas": ["{tmp}/empty"]},
-            "inputs.panoramas: no image (PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC, EXR or HDR) in {tmp}/empty",
+            "inputs.panoramas {tmp}/empty: no image (PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC, EXR or HDR)",
         ),
         ({"captions": ["{tmp}/none.jsonl"], "prompt": "x"}, "{tmp}/none.jsonl: no such captions file"),
-        ({}, "inputs: nothing to paint from"),
+        ({}, "inputs has nothing to paint from"),
         ({"mask": "m.png"}, "mask is of a partial panorama, and partial names none, got 'm.png'"),
         ({"name": "../x"}, "name must be a plain folder name, such as '_x', got '../x'"),
         ({"name": ".."}, "name must be a plain folder name, such as 'panorama', got '..'"),

@@ -139,7 +139,7 @@ def test_views_taken_back_come_again(run: Path, whole: Path) -> None:
 
 @pytest.mark.parametrize("count", [0, -1, 1000])
 def test_only_painted_views_can_be_taken_back(whole: Path, count: int) -> None:
-    with pytest.raises(UserError, match=rf"--undo must lie in \[1, \d+\], the views painted; got {count}"):
+    with pytest.raises(UserError, match=rf"undo must lie in \[1, \d+\], the views painted in .*, got {count}"):
         open_views(whole).undo(count)
 
 
@@ -186,12 +186,12 @@ def test_the_plan_goes_on_after_a_repainted_run_lost_views(run: Path, whole: Pat
 
 def test_only_a_finished_run_is_repainted_and_not_what_the_input_shows(run: Path, tmp_path: Path) -> None:
     paint(tmp_path / "part", 2)
-    with pytest.raises(UserError, match="--repaint needs a finished run"):
+    with pytest.raises(UserError, match="a run must be finished"):
         repaint(tmp_path / "part")
     journal = painter.begin(tmp_path / "full", open_views(run).canvas())
     journal.finished = True
     journal.settle()
-    with pytest.raises(UserError, match="--repaint 150,10: the input covers this direction wholly"):
+    with pytest.raises(UserError, match="repaint 150,10: the input covers this direction wholly"):
         repaint(tmp_path / "full")
 
 

@@ -294,7 +294,7 @@ def test_a_part_is_never_stretched(tmp_path: Path, world: Tensor) -> None:
         decode_panorama(path.read_bytes(), "a.png", 16)
     with pytest.raises(UserError, match=said):
         read_start(list_requests(InputsConfig(panoramas=[str(path)]), Request())[0], HEIGHT)
-    with pytest.raises(UserError, match=said + ", and no photograph: give it with --panorama"):
+    with pytest.raises(UserError, match=said + ", and no photograph: give it with .*panorama"):
         read_start(Request(photos=[Photo(image=str(path))]), HEIGHT)
 
 
@@ -304,7 +304,9 @@ def test_a_whole_panorama_is_no_photograph(tmp_path: Path, world: Tensor, suffix
     image, chunks = Image.fromarray(pixels_of(world[0])), PngImagePlugin.PngInfo()
     chunks.add_itxt("XML:com.adobe.xmp", packet)
     image.save(tmp_path / f"a{suffix}", **({"pnginfo": chunks} if suffix == ".png" else {"xmp": packet.encode()}))
-    with pytest.raises(UserError, match="is a whole panorama, .* no photograph: give it with inputs.panoramas or -"):
+    with pytest.raises(
+        UserError, match="is a whole panorama, .* no photograph: give it with inputs.panoramas or panorama"
+    ):
         read_start(Request(photos=[Photo(image=str(tmp_path / f"a{suffix}"))]), HEIGHT)
 
 
