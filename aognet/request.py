@@ -42,7 +42,7 @@ class Pose:
 class Photo(Pose):
     """A photograph's file and its pose."""
 
-    image: str = "???"
+    image: str = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Request:
         return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], source: str = "request") -> "Request":
+    def from_dict(cls, values: Any, source: str = "request") -> "Request":
         """Read what `to_dict` returned; what is left out has its default.
 
         :raises UserError: naming ``source``, key and value: for an unknown key, a wrong type, another version.

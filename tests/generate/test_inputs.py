@@ -173,8 +173,8 @@ def test_an_impossible_pose_is_refused(pose: dict[str, Any], said: str) -> None:
 
 def test_photos_are_put_where_their_poses_say(tmp_path: Path) -> None:
     photos = [
-        Photo(0.0, 0.0, 0.0, 90.0, str(photo(tmp_path / "front.png"))),
-        Photo(120.0, 10.0, 5.0, 70.0, str(photo(tmp_path / "right.png", 60, 80))),
+        Photo(0.0, 0.0, 0.0, 90.0, image=str(photo(tmp_path / "front.png"))),
+        Photo(120.0, 10.0, 5.0, 70.0, image=str(photo(tmp_path / "right.png", 60, 80))),
     ]
     jobs = listed(InputsConfig(together=photos, prompt="a yard"))
     assert [(job.name, job.prompt) for job in jobs] == [("front", "a yard")]

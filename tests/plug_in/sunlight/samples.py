@@ -1,7 +1,7 @@
 """Panoramas of linear light in the size that the model learns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,9 @@ class SunlightBatch:
 
 @dataclass(frozen=True)
 class SunlightSamplesConfig:
-    folder: str = "???"
+    folder: str
     height: int = 16
     seed: int = 0
-    unused: list[str] = field(default_factory=list)
 
 
 class SunlightSamples:
