@@ -3,15 +3,14 @@
 Inputs and models are known by their contents; their paths are written down for people and are not compared.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from aognet.geometry.camera import Camera
+from aognet.io.digest import file_digest
 from aognet.request import Request
 
 ROLES = ("truth", "panorama", "mask", "depth")
@@ -103,16 +102,9 @@ class Asked:
 def digest(path: Path) -> str | None:
     """Return the SHA-256 of a file's bytes; None where it cannot be read (the reader says why)."""
     try:
-        status = path.stat()
-        return _digest(path, status.st_mtime_ns, status.st_size, status.st_ino)
+        return file_digest(path)
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
-
-
-@cache
-def _digest(path: Path, *state: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _told(asked: Asked) -> dict[str, Any]:
