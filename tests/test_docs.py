@@ -79,6 +79,21 @@ def dead_names(page: Path) -> set[str]:
     return dead
 
 
+def dead_references(file: Path) -> set[str]:
+    """What docstrings name as `aognet.room.name` and is neither a module nor a name at the top of one."""
+    dead = set()
+    for reference in re.findall(r"`~?(aognet(?:\.\w+)+)`", file.read_text(encoding="utf-8")):
+        folder, names = ROOT, reference.split(".")
+        while names and (folder / names[0]).is_dir():
+            folder, names = folder / names[0], names[1:]
+        module = folder / f"{names[0]}.py" if names else folder / "__init__.py"
+        names = names[1:] if module.exists() else names
+        module = module if module.exists() else folder / "__init__.py"
+        if names and not re.search(rf"^(class |def )?{names[0]}\b", module.read_text(encoding="utf-8"), re.MULTILINE):
+            dead.add(reference)
+    return dead
+
+
 def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
     """The scripts of the repository that a page runs, with their arguments."""
     blocks = [body for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == "sh"]
@@ -127,7 +142,7 @@ def test_links_and_paths_lead_somewhere(page: Path):
 @pytest.mark.parametrize("folder", ["aognet", "benchmarks", "config", "misc"])
 def test_code_and_configs_name_only_what_is_there(folder: str):
     files = [path for suffix in ("*.py", "*.yaml", "*.sh") for path in (ROOT / folder).rglob(suffix)]
-    found = {name(path): dead for path in files if (dead := dead_paths(path))}
+    found = {name(path): dead for path in files if (dead := dead_paths(path) | dead_references(path))}
     assert not found
 
 

@@ -1,4 +1,4 @@
-"""Which model it is, by its weights and settings: the same in another folder, another one after more training."""
+"""The identity of a model, by its weights and settings: the same in another folder, another one after more training."""
 
 import hashlib
 import json
@@ -20,11 +20,12 @@ OTHER_WEIGHTS = ("*.fp16*.safetensors", "*.bf16*.safetensors", "*.non_ema*.safet
 
 
 def model_identity(model: str, revision: str | None = None, variant: str | None = None) -> str:
-    """A hash of all that `aognet.methods.pretrained.load_method` reads for ``model``, a folder or hub id.
+    """Return a hash of all that `aognet.methods.pretrained.load_method` reads for ``model``, a folder or hub id.
 
-    ``variant``: of the frozen backbone's weights, if not that of the model's configuration. Of what comes from the hub
-    the commit counts. Files are read once as long as they do not change.
-    Raises UserError where the model is not there.
+    ``variant`` is that of the frozen backbone's weights, if not that of the model's configuration. For models from the
+    hub the commit counts. Files are read once as long as they do not change.
+
+    :raises UserError: if the model does not exist.
     """
     folder = locate(model, revision)
     if not (folder / CONFIG).is_file() and (folder / PIPELINE).is_file():
@@ -39,7 +40,7 @@ def model_identity(model: str, revision: str | None = None, variant: str | None 
 
 
 def _part(folder: Path, name: str, part: dict[str, Any]) -> Any:
-    """What a trained model's configuration refers to."""
+    """Return what a trained model's configuration refers to."""
     local = (folder / expanded(part["model"])).resolve()
     found = local if local.is_dir() else resolve(part["model"], (), part.get("revision"))
     if name == "backbone":
@@ -49,7 +50,7 @@ def _part(folder: Path, name: str, part: dict[str, Any]) -> Any:
 
 
 def _contents(folder: Path, subfolders: Sequence[str], variant: str | None = None) -> Any:
-    """The commit of a folder of the hub's cache, or the hashes of the files that are read in a folder."""
+    """Return the commit of a folder of the hub's cache, or the hashes of the files that are read in a folder."""
     if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
         return {"commit": folder.name}
     files = [path for name in subfolders for path in sorted((folder / name).glob("*")) if _is_read(path, variant)]

@@ -1,4 +1,4 @@
-"""What a method offers that paints a panorama view by view, and what such a method is told."""
+"""The interface of methods that paint a panorama view by view, and their settings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ from aognet.geometry.plans import PlanConfig
 
 @dataclass(frozen=True)
 class OutpaintSettings:
-    """``plan``: which views. ``sampler``: how each of them is sampled.
+    """How a panorama is painted view by view. ``plan``: which views. ``sampler``: how each of them is sampled.
 
-    ``feather``: how far generated pixels are drawn towards the known ones they meet, as a share of the view's height
+    ``feather``: how far generated pixels are adjusted to the known ones that they meet, as a share of the view's height
     (0: they are pasted as they are). ``views_per_batch``: how many views of a wave are denoised together.
     """
 

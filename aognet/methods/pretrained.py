@@ -53,7 +53,7 @@ def locate(model: str, revision: str | None = None) -> Path:
 
 
 def _final(model: str) -> str:
-    """An experiment's ``final``; any other model as it is."""
+    """Return an experiment's ``final``, or any other model as it is."""
     here = expanded(model)
     return str(here / "final") if not (here / CONFIG).is_file() and (here / "final" / CONFIG).is_file() else model
 

@@ -1,4 +1,6 @@
-"""AOG-Net: a frozen inpainting backbone that two small streams tell about the rest of the sphere (Lu et al., 2024)."""
+"""AOG-Net: a frozen inpainting backbone, and two small streams that tell it about the rest of the sphere (Lu et al.,
+2024).
+"""
 
 from aognet.methods.method import Method
 

@@ -12,7 +12,9 @@ from aognet.nn.attention import SelfAttentionBlock, feed_forward
 
 @dataclass(frozen=True)
 class GlobalStreamConfig:
-    """``tokens``: how many are put before the text; ``text``: whether the stream reads the text; transformer size."""
+    """``tokens``: how many tokens are put before the text. ``text``: whether the stream reads the text. The rest is the
+    transformer's size.
+    """
 
     enabled: bool = True
     text: bool = True
@@ -27,7 +29,9 @@ class GlobalStreamConfig:
 
 
 class GlobalStream(nn.Module):
-    """Learned queries, each joined with the CLIP embedding of the view, gather from the faces' embeddings and text."""
+    """Learned queries, each joined with the CLIP embedding of the view, gather from the faces' embeddings and the
+    text.
+    """
 
     def __init__(
         self, config: GlobalStreamConfig, context_dim: int, image_dim: int, text_dim: int, text_length: int
@@ -54,7 +58,7 @@ class GlobalStream(nn.Module):
         view_embedding: Float[Tensor, "batch image_dim"],
         text: Float[Tensor, "batch text_length text_dim"],
     ) -> Float[Tensor, "batch tokens context_dim"]:
-        """The tokens to put before the text in the UNet's cross-attention."""
+        """Return the tokens to put before the text in the UNet's cross-attention."""
         batch = len(text)
         queries = self.queries.expand(batch, -1, -1)
         views = view_embedding[:, None].expand(-1, self.config.tokens, -1)

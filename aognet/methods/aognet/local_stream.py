@@ -1,4 +1,4 @@
-"""The local stream: pixels and where they lie on the sphere, as maps added inside the UNet's encoder."""
+"""The local stream: pixels and their positions on the sphere, as maps that are added inside the UNet's encoder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ from aognet.nn.attention import CrossAttentionBlock
 
 @dataclass(frozen=True)
 class LocalStreamConfig:
-    """``geometry``: whether the stream knows where on the sphere each pixel lies; adapter and transformer size."""
+    """``geometry``: whether the stream knows where on the sphere each pixel lies. The rest is the size of adapter and
+    transformer.
+    """
 
     enabled: bool = True
     geometry: bool = True
@@ -30,18 +32,18 @@ class LocalStreamConfig:
 
 
 class LocalStream(nn.Module):
-    """A T2I-Adapter (Mou et al. 2023) shared by view and faces; at its coarsest scale the view attends to the faces.
+    """A T2I-Adapter (Mou et al. 2023) shared by view and faces. At its coarsest scale the view attends to the faces.
 
-    Its input is RGB, the mask of what is known (so that black and unknown differ) and the position on the sphere.
-    The last layers start at zero: an untrained stream changes nothing.
+    Its input is RGB, the mask of what is known (so that black and unknown differ) and the position on the sphere. The
+    last layers start at zero: an untrained stream changes nothing.
     """
 
     adapter: Any
 
     def __init__(self, config: LocalStreamConfig, channels: Sequence[int], scale: int, halved: Sequence[bool] = ()):
-        """``channels``: of the UNet's down blocks; ``scale``: image pixels per latent pixel.
+        """Make the layers for ``channels`` of the UNet's down blocks and ``scale`` image pixels per latent pixel.
 
-        ``halved``: which blocks take their map at half their size (default: none).
+        ``halved`` says which blocks take their map at half their size (default: none).
         """
         from diffusers import T2IAdapter
 
@@ -64,12 +66,12 @@ class LocalStream(nn.Module):
 
     @staticmethod
     def channels_of(config: LocalStreamConfig) -> int:
-        """Channels of the adapter's input."""
+        """Return the channels of the adapter's input."""
         return 7 if config.geometry else 4
 
     @staticmethod
     def make_blocks(width: int, heads: int, depth: int) -> Sequence[nn.Module]:
-        """Through which the view's tokens, of ``width`` channels, attend to the faces'."""
+        """Return the blocks through which the view's tokens, of ``width`` channels, attend to the faces'."""
         return [CrossAttentionBlock(width, heads) for _ in range(depth)]
 
     def forward(
@@ -82,7 +84,9 @@ class LocalStream(nn.Module):
         faces_positions: Float[Tensor, "6 3 face face"],
         panorama: Int[Tensor, "batch"],
     ) -> list[Float[Tensor, "batch width rows columns"]]:
-        """One map for each down block of the UNet, finest first. ``panorama``: which faces surround each view."""
+        """Return one map for each down block of the UNet, finest first. ``panorama`` says which faces surround each
+        view.
+        """
         maps = self.adapter(self._input(view, known, positions))
         faces_positions = faces_positions.expand(len(faces), -1, -1, -1, -1).flatten(0, 1)
         face_maps = self.adapter(self._input(faces.flatten(0, 1), faces_known.flatten(0, 1), faces_positions))

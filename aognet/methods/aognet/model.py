@@ -1,7 +1,7 @@
-"""AOG-Net (Lu et al., AAAI 2024, sec. 3): its parts, how they condition the backbone, how they are trained.
+"""AOG-Net (Lu et al., AAAI 2024, sec. 3): its parts, how they condition the backbone, and how they are trained.
 
-In two variants: ``published`` follows the paper's code, ``revised`` mends what stood in the way; docs/deviations.md
-tells them apart.
+There are two variants: ``published`` follows the paper's code, ``revised`` has changes that this project found better.
+docs/deviations.md lists the differences.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,9 +40,10 @@ Variant = Literal["revised", "published"]
 
 @dataclass(frozen=True)
 class StreamInputs:
-    """What the streams see of painting steps besides the prompts: the views, and the faces of unfinished panoramas.
+    """The input of the streams besides the prompts: the views, and the faces of the unfinished panoramas.
 
-    Images in [-1, 1], unknown pixels 0; positions are unit vectors. ``panorama``: which one each view belongs to.
+    Images are in [-1, 1], unknown pixels are 0, positions are unit vectors. ``panorama`` says to which panorama each
+    view belongs.
     """
 
     view: Float[Tensor, "batch 3 size size"]
@@ -55,14 +56,14 @@ class StreamInputs:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the streams tell the UNet: cross-attention tokens, and maps for its encoder."""
+    """The output of the streams for the UNet: cross-attention tokens, and maps for its encoder."""
 
     context: TextContext
     residuals: list[Tensor] | None
 
 
 class AOGNet(nn.Module):
-    """A frozen backbone and two trained streams; with both switched off it is the backbone's own inpainting."""
+    """A frozen backbone and two trained streams. With both switched off it is the backbone's own inpainting."""
 
     joint_waves = False
     # What the configuration leaves out is None; the streams have two variants.
@@ -78,7 +79,7 @@ class AOGNet(nn.Module):
 
         ``drop_condition``: how often training replaces the context by the learned unconditional embedding.
         ``noise_offset``: strength of the noise shared by a whole channel. ``draws``: how many times an encoded view is
-        noised and learned from; more than once costs less than as many views.
+        noised and learned from; this costs less than as many views.
         """
 
         backbone: BackboneConfig
@@ -110,7 +111,7 @@ class AOGNet(nn.Module):
         clip: ClipImageEncoder | None = None,
         clip_text: ClipTextEncoder | None = None,
     ):
-        """Loads the frozen parts that ``config`` names, unless they are given."""
+        """Load the frozen parts that ``config`` names, unless they are given."""
         super().__init__()
         self.config = config
         self.backbone = backbone or Backbone.load(config.backbone)
@@ -141,7 +142,7 @@ class AOGNet(nn.Module):
         return self.config.variant == "published"
 
     def _unconditional(self) -> nn.Module:
-        """The learned tokens of the negative branch."""
+        """Return the learned tokens of the negative branch."""
         part, count, dim = nn.Module(), self.config.global_stream.tokens, self.backbone.denoiser.context_dim
         if self.is_published:  # alone: no words come after them
             part.embedding = nn.Parameter(torch.randn(count, dim))
@@ -156,7 +157,7 @@ class AOGNet(nn.Module):
         return {name: part for name, part in parts.items() if part is not None}
 
     def components(self) -> dict[str, Component]:
-        """Its networks, for placement."""
+        """Return its networks, for placement."""
         towers = {name: part.tower for name in ("clip", "clip_text") if (part := getattr(self, name)) is not None}
         found = self.backbone.components()
         found |= {name: Component(tower, waits=True, half=True) for name, tower in towers.items()}
@@ -169,9 +170,10 @@ class AOGNet(nn.Module):
         negative: str = "",
         long_prompts: LongPrompts | None = None,
     ) -> Conditioning:
-        """What the UNet is told about one step. ``negative`` counts only without learned unconditional tokens.
+        """Return the conditions of the UNet for one step. ``negative`` counts only without learned unconditional
+        tokens.
 
-        Each chunk of a long prompt has tokens of the global stream of its own before it, as a prompt has.
+        Each chunk of a long prompt has its own tokens of the global stream before it, as a prompt has.
         """
         residuals, seen = None, stream_inputs
         if self.local_stream is not None:
@@ -195,7 +197,7 @@ class AOGNet(nn.Module):
         return Conditioning(TextContext(*same_length(positive, self._without(positive))), residuals)
 
     def _without(self, positive: TextCondition) -> TextCondition:
-        """The learned tokens of the negative branch; a pooled vector, where there is one, is that of no words."""
+        """Return the learned tokens of the negative branch. A pooled vector, if there is one, is that of no words."""
         pools = positive.pooled is not None
         tokens = self.unconditional.embedding.to(positive.tokens.dtype).expand(len(positive), -1, -1)
         return TextCondition(tokens, self.backbone.conditioner.negative("", len(positive)).pooled if pools else None)
@@ -203,7 +205,7 @@ class AOGNet(nn.Module):
     def _global_tokens(
         self, seen: StreamInputs, words: Tensor, owners: Int[Tensor, "texts"]
     ) -> Float[Tensor, "texts tokens context_dim"]:
-        """The global stream's tokens for texts, of which ``owners`` says to which view each belongs."""
+        """Return the global stream's tokens for texts. ``owners`` says to which view each text belongs."""
         faces, view = seen.faces, seen.view * seen.known
         if self.is_published:
             faces, view = faces.where(seen.faces_known, UNKNOWN), view.where(seen.known, UNKNOWN)
@@ -211,14 +213,16 @@ class AOGNet(nn.Module):
         return self.global_stream(faces[owners], view[owners], words)
 
     def _chunks(self, prompts: Sequence[str], how: LongPrompts | None) -> list[list[str]]:
-        """Each prompt as texts for the tower that reads it for the UNet."""
+        """Return each prompt as texts for the encoder that reads it for the UNet."""
         if not self.is_published:
             return self.backbone.conditioner.chunks(prompts, how)
         reader, how = self.clip_text, how or self.backbone.conditioner.long_prompts
         return [chunks(reader.tokenizer, reader.length, prompt, how) for prompt in prompts]
 
     def forward(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
-        """The diffusion loss of the view under the streams' conditioning (eq. 2 of Ho et al. with offset noise)."""
+        """Return the diffusion loss of the view with the streams' conditioning (eq. 2 of Ho et al. with offset
+        noise).
+        """
         given = self.conditioning(stream_inputs_of(batch), batch.prompts)
         draws, offset = self.config.draws, self.config.noise_offset
         dropped = drawn(draws, lambda stream: uniform(batch.seeds, stream) < self.config.drop_condition, DROP)
@@ -238,14 +242,14 @@ class AOGNet(nn.Module):
         return {"loss": loss}
 
     def joined(self, words: str, prompt: str, settings: Settings) -> str:
-        """What is to be seen in a direction, and the common prompt."""
+        """Return the words of a direction with the common prompt."""
         if not self.is_published:
             return self.backbone.conditioner.joined(words, prompt, settings.sampler.long_prompts)
         how = settings.sampler.long_prompts or self.backbone.conditioner.long_prompts
         return joined(self.clip_text.tokenizer, self.clip_text.length, words, prompt, how)
 
     def check(self, settings: Settings) -> None:
-        """Raises UserError for settings that `outpaint` could not paint with."""
+        """Raise UserError for settings that `outpaint` cannot paint with."""
         check_settings(self.backbone, settings.plan.size, settings.sampler, self.backbone.is_inpainting)
 
     @torch.no_grad()
@@ -256,7 +260,9 @@ class AOGNet(nn.Module):
         settings: Settings,
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "views 3 size size"]:
-        """The views, ``seen`` so far, continued from what is known; each depends on its own canvas and seed alone."""
+        """Return the views, ``seen`` so far, continued from what is known. Each depends only on its own canvas and
+        seed.
+        """
         sampler = settings.sampler
         check_image_guidance(sampler, self.backbone.is_inpainting)
         # One of the views of each canvas; what is told of the sphere is told in the frame of its photograph.
@@ -295,7 +301,9 @@ class AOGNet(nn.Module):
 
     @torch.no_grad()
     def preview(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
-        """Input, mask, target and output of the batch's painting steps, and the panorama with the output painted in."""
+        """Return input, mask, target and output of the batch's painting steps, and the panorama with the output painted
+        in.
+        """
         source = generators(batch.seeds, DROP + 1)
         given = self.conditioning(stream_inputs_of(batch), batch.prompts)
         output = self._inpaint(batch.view * batch.known, batch.known, given, SamplerConfig(steps=20), source)
@@ -313,26 +321,26 @@ class AOGNet(nn.Module):
         self.backbone.denoiser.enable_gradient_checkpointing()
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes the streams and a reference to the backbone (config.json, model.safetensors)."""
+        """Write the streams and a reference to the backbone (config.json, model.safetensors)."""
         save_trained(Path(folder), self.config, self.trainable_parts(), "aognet")
 
     @classmethod
     def from_pretrained(
         cls, folder: str | Path, revision: str | None = None, dtype: str | None = None, variant: str | None = None
     ) -> "AOGNet":
-        """Reads what ``save_pretrained`` wrote, from a folder or the hub, and the backbone it refers to."""
+        """Load what ``save_pretrained`` wrote, from a folder or the hub, and the backbone that it refers to."""
         return load_trained(cls, str(folder), "aognet", revision, dtype, variant)
 
 
 def stream_inputs_of(batch: OutpaintingBatch) -> StreamInputs:
-    """What the streams may see of a training batch: the known pixels only."""
+    """Return what the streams may see of a training batch: the known pixels only."""
     positions = torch.stack([positions_of(camera) for camera in batch.cameras]).to(batch.view)
     every = torch.arange(len(batch.view), device=batch.view.device)
     return StreamInputs(batch.view * batch.known, batch.known, positions, batch.faces, batch.faces_known, every)
 
 
 def _painted(batch: OutpaintingBatch, output: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 _ _"]:
-    """The unfinished panoramas of a batch, as their faces show them, with the output in its place."""
+    """Return the unfinished panoramas of a batch, as their faces show them, with the output in its place."""
     height = 2 * batch.faces.shape[-1]
     known = panorama_of(batch.faces_known.float(), height) > 0.999
     images = panorama_of(batch.faces, height) * known
@@ -346,5 +354,5 @@ def _painted(batch: OutpaintingBatch, output: Float[Tensor, "batch 3 size size"]
 
 @lru_cache(maxsize=4)
 def face_positions(size: int, device: torch.device) -> Float[Tensor, "6 3 size size"]:
-    """`positions_of` the faces of the cubemap."""
+    """Return `positions_of` the faces of the cubemap."""
     return torch.stack([positions_of(camera) for camera in face_cameras(size)]).to(device)

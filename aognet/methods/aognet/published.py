@@ -1,6 +1,6 @@
 """The two streams as in AOG-Net's published code, whose layers differ from the paper's drawing and from ours.
 
-docs/deviations.md has the differences, what each is for and what was measured of it.
+docs/deviations.md lists the differences, their reasons and what was measured.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ UNKNOWN = -1.0  # the colour of what is not known: black
 
 
 class PublishedGlobalStream(nn.Module):
-    """Queries and view joined by four narrow blocks; nothing is projected, so all embeddings have one size."""
+    """Queries and view are joined by four narrow blocks. Nothing is projected, so all embeddings have one size."""
 
     def __init__(
         self, config: GlobalStreamConfig, context_dim: int, image_dim: int, text_dim: int, text_length: int
@@ -48,7 +48,7 @@ class PublishedGlobalStream(nn.Module):
         view_embedding: Float[Tensor, "batch image_dim"],
         text: Float[Tensor, "batch text_length text_dim"],
     ) -> Float[Tensor, "batch tokens context_dim"]:
-        """The tokens to put before the text in the UNet's cross-attention."""
+        """Return the tokens to put before the text in the UNet's cross-attention."""
         queries = self.queries.expand(len(text), -1, -1)
         views = view_embedding[:, None].expand(-1, self.config.tokens, -1)
         sequence = [self.join(torch.cat([queries, views], dim=-1)), face_embeddings + self.vision]
@@ -58,7 +58,7 @@ class PublishedGlobalStream(nn.Module):
 
 
 def _narrow(dim: int) -> nn.Sequential:
-    """To 512 channels and back, with dropout; nothing goes around it."""
+    """Return layers to 512 channels and back, with dropout and without a residual path."""
     down, up = nn.Linear(dim, JOINED, bias=False), nn.Linear(JOINED, dim, bias=False)
     return nn.Sequential(down, nn.GELU(), nn.Dropout(DROPOUT), up, nn.Dropout(DROPOUT))
 
@@ -66,18 +66,17 @@ def _narrow(dim: int) -> nn.Sequential:
 class PublishedLocalStream(LocalStream):
     """Its input is RGB, black where nothing is known, and latitude and longitude in radians.
 
-    The last layers start at zero here too (there are none in the published code), so that an untrained stream changes
-    nothing.
+    The last layers start at zero here too (the published code has none), so that an untrained stream changes nothing.
     """
 
     @staticmethod
     def channels_of(config: LocalStreamConfig) -> int:
-        """Channels of the adapter's input."""
+        """Return the channels of the adapter's input."""
         return 5 if config.geometry else 3
 
     @staticmethod
     def make_blocks(width: int, heads: int, depth: int) -> Sequence[nn.Module]:
-        """Blocks that remember, and normalise behind the attention."""
+        """Return blocks that attend to a memory and normalise after the attention."""
         return [PostNormBlock(width, heads, remembers=True) for _ in range(depth)]
 
     def _input(self, images: Tensor, known: Tensor, positions: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What AOG-Net is told when it paints."""
+"""The settings with which AOG-Net paints."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from aognet.methods.outpainter import OutpaintSettings
 
 @dataclass(frozen=True)
 class Settings(OutpaintSettings):
-    """``face_size``: pixels of a side of the cubemap's faces that the streams see."""
+    """``face_size`` is the side, in pixels, of the cubemap's faces that the streams see."""
 
     face_size: int = 512
 

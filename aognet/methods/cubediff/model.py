@@ -1,7 +1,7 @@
 """CubeDiff (Kalischek et al., arXiv 2501.17162): six faces of a cube, painted at once by a latent diffusion model.
 
-In two variants: ``published`` is the paper's, ``revised`` takes photographs of any field of view and pose and blends
-faces; docs/deviations.md tells them apart.
+There are two variants: ``published`` is the paper's, ``revised`` takes photographs of any field of view and pose and
+blends faces. docs/deviations.md lists the differences.
 """
 
 import logging
@@ -43,26 +43,27 @@ log = logging.getLogger(__name__)
 
 
 class CubeDiff(nn.Module):
-    """Any Stable Diffusion backbone, made to see six faces; what of it is trained, the configuration says.
+    """Any Stable Diffusion backbone, made to see six faces. The configuration says which of its weights are trained.
 
-    An inpainting UNet is told the known pixels as ever. A text-to-image UNet gets their clean latents in place of noisy
-    ones, and a channel that says where (sec. 3.2); without ``clean_known`` they are put back after each step instead,
-    which a UNet that was never trained for faces takes better.
+    An inpainting UNet gets the known pixels through its usual channels. A text-to-image UNet gets their clean latents
+    in place of noisy ones, and a channel that says where (sec. 3.2). Without ``clean_known`` they are put back after
+    each step instead, which suits a UNet that was never trained for faces.
     """
 
     joint_waves = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """``variant``: ``published`` tells positions as (u, v), synchronises the encoder's norms too, knows whole faces
-        alone and crops faces. ``fov_degrees``: of the faces, more than 90 so that neighbours overlap. ``overlap``: what
-        becomes of what two faces show (null: as the variant has it). ``train``: what learns.
+        """The faces, the changes of the UNet, and what is trained.
 
-        ``positions``: whether the UNet is told where on the cube each latent pixel lies. ``clean_known``: whether a
-        text-to-image UNet sees clean latents where something is known. ``synchronise_norms`` and
-        ``synchronise_padding``: whether group norms take all faces together, and whether convolutions are padded with
-        what neighbours show. ``texts``: whose text a face attends to. ``drop_text`` and ``drop_known``: how often
-        training leaves out the texts and what is known. ``noise_offset``, ``known_weight``, ``draws``: see AOG-Net's.
+        ``variant``: ``published`` uses positions (u, v), synchronises the encoder's norms too, knows whole faces alone
+        and crops faces. ``fov_degrees``: that of the faces, more than 90 so that neighbours overlap. ``overlap``: how
+        faces are joined where two show the same (null: as the variant has it). ``train``: what learns. ``positions``:
+        whether the UNet gets the place of each latent pixel on the cube. ``clean_known``: whether a text-to-image UNet
+        gets clean latents where something is known. ``synchronise_norms`` and ``synchronise_padding``: whether group
+        norms take all faces together, and whether convolutions are padded with what neighbours show. ``texts``: whose
+        text a face attends to. ``drop_text`` and ``drop_known``: how often training leaves out the texts and what is
+        known. ``noise_offset``, ``known_weight``, ``draws``: see AOG-Net's.
         """
 
         backbone: BackboneConfig
@@ -94,7 +95,7 @@ class CubeDiff(nn.Module):
             check_draws(self.draws)
 
     def __init__(self, config: Config, backbone: Backbone | None = None):
-        """Loads the backbone that ``config`` names, unless it is given, and changes it in place."""
+        """Load the backbone that ``config`` names, unless it is given, and change it in place."""
         super().__init__()
         self.config = config
         self.backbone = backbone or Backbone.load(config.backbone)
@@ -117,7 +118,7 @@ class CubeDiff(nn.Module):
         return self._parts
 
     def components(self) -> dict[str, Component]:
-        """Its networks, for placement. The decoder sees all faces of a cube."""
+        """Return its networks, for placement. The decoder sees all faces of a cube."""
         return self.backbone.components(COUNT)
 
     @property
@@ -131,13 +132,13 @@ class CubeDiff(nn.Module):
 
     @property
     def _replaces(self) -> bool:
-        """Whether the UNet sees clean latents in place of noisy ones where something is known."""
+        """Whether the UNet gets clean latents in place of noisy ones where something is known."""
         return self.config.clean_known and not self.backbone.is_inpainting
 
     def predict(
         self, latents: Tensor, timesteps: Tensor, text: TextCondition, condition: InpaintCondition
     ) -> Float[Tensor, "rows channels size size"]:
-        """What the UNet predicts for the six faces of each panorama, which lie one after the other."""
+        """Return what the UNet predicts for the six faces of each panorama, which lie one after the other."""
         backbone, condition = self.backbone, condition.repeated(len(latents))
         inputs = [latents]
         if backbone.is_inpainting:
@@ -151,7 +152,7 @@ class CubeDiff(nn.Module):
         return backbone.run_unet(joined, timesteps, text).to(latents.dtype)
 
     def forward(self, batch: CubeBatch) -> dict[str, Tensor]:
-        """The diffusion loss of all faces, which share a timestep."""
+        """Return the diffusion loss of all faces, which share a timestep."""
         config, backbone = self.config, self.backbone
         known = batch.known & ~self._chosen(batch.seeds, config.drop_known, HIDE, batch.known)
         text, nothing = backbone.conditioner.with_unconditional(batch.prompts)
@@ -174,16 +175,16 @@ class CubeDiff(nn.Module):
 
     @staticmethod
     def _chosen(seeds: Int[Tensor, "batch"], rate: float, stream: int, like: Tensor) -> Bool[Tensor, "rows 1 1 1"]:
-        """Which panoramas something happens to, for each of their faces."""
+        """Return to which panoramas something happens, for each of their faces."""
         chosen = uniform(seeds, stream) < rate
         return chosen.repeat_interleave(COUNT)[:, None, None, None].to(like.device)
 
     def joined(self, words: str, prompt: str, settings: OutpaintSettings) -> str:
-        """What is to be seen in a direction, and the common prompt."""
+        """Return the words of a direction with the common prompt."""
         return self.backbone.conditioner.joined(words, prompt, settings.sampler.long_prompts)
 
     def check(self, settings: OutpaintSettings) -> None:
-        """Raises UserError for settings that `outpaint` could not paint with."""
+        """Raise UserError for settings that `outpaint` cannot paint with."""
         self._check_fov(settings.plan.fov_degrees)
         told = self.backbone.is_inpainting or self._replaces
         check_settings(self.backbone, settings.plan.size, settings.sampler, told)
@@ -201,10 +202,9 @@ class CubeDiff(nn.Module):
         settings: OutpaintSettings,
         progress: Callable[[int, int], None] | None = None,
     ) -> Float[Tensor, "views 3 size size"]:
-        """The faces of level cubes, ``seen`` so far, continued from what is known of them, six after six.
+        """Return the faces of level cubes, ``seen`` so far, continued from what is known of them, six after six.
 
-        Views that are no faces are shown what a cube that faces the first of their canvas shows them, painted with its
-        prompt.
+        Views that are no faces are cut out of a cube that faces the first of their canvas, painted with its prompt.
         """
         sampler = settings.sampler
         self._check_fov(views[0].camera.fov_degrees)
@@ -255,7 +255,7 @@ class CubeDiff(nn.Module):
 
     @torch.no_grad()
     def preview(self, batch: CubeBatch) -> dict[str, Tensor]:
-        """What is known, the target and the output in 20 steps, as panoramas."""
+        """Return what is known, the target, and the output in 20 steps, as panoramas."""
         masked_view = MaskedView(batch.faces * batch.known, batch.known)
         context = TextContext.of_prompts(self.backbone, batch.prompts)
         source = generators(face_seeds(batch.seeds), PREVIEW)
@@ -275,14 +275,14 @@ class CubeDiff(nn.Module):
         self.backbone.denoiser.enable_gradient_checkpointing()
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes what was trained and a reference to the backbone (config.json, model.safetensors)."""
+        """Write what was trained and a reference to the backbone (config.json, model.safetensors)."""
         save_trained(Path(folder), self.config, self.trainable_parts(), "cubediff")
 
     @classmethod
     def from_pretrained(
         cls, folder: str | Path, revision: str | None = None, dtype: str | None = None, variant: str | None = None
     ) -> "CubeDiff":
-        """Reads what ``save_pretrained`` wrote, from a folder or the hub, and the backbone it refers to."""
+        """Load what ``save_pretrained`` wrote, from a folder or the hub, and the backbone that it refers to."""
         model = load_trained(cls, str(folder), "cubediff", revision, dtype, variant)
         if model.config.train == "lora":
             merge_lora(model.backbone.denoiser.unet)
@@ -290,21 +290,21 @@ class CubeDiff(nn.Module):
 
 
 def _alike(camera: Camera, other: Camera) -> bool:
-    """Whether two cameras are the same but for rounding of their yaws."""
+    """Return whether two cameras are the same except for rounding of their yaws."""
     apart = (camera.yaw_degrees - other.yaw_degrees + 180) % 360 - 180
     return abs(apart) < 1e-6 and replace(camera, yaw_degrees=other.yaw_degrees) == other
 
 
 def face_seeds(seeds: Int[Tensor, "batch"]) -> Int[Tensor, "rows"]:
-    """A seed for every face of every panorama."""
+    """Return a seed for every face of every panorama."""
     return (seeds[:, None] + torch.arange(COUNT)).flatten()
 
 
 def whole_faces(masked_view: MaskedView, fov_degrees: float) -> MaskedView:
-    """Faces of cubes, known wholly or not at all, as in the paper: one clean face.
+    """Return faces of cubes that are known wholly or not at all, as in the paper: one clean face.
 
-    A face is known if all of it that no neighbour shows is; its edges are continued. Where this leaves nothing of a
-    cube that was known in part, that cube is told pixel by pixel, with a warning: it was not trained for this.
+    A face is known if all of it that no neighbour shows is known; its edges are continued. If this leaves nothing of a
+    cube that was partly known, that cube keeps its pixels and mask, with a warning: the model was not trained for this.
     """
     own = shown_alone(masked_view.known.shape[-1], fov_degrees).to(masked_view.known.device)
     whole = masked_view.known[..., own].all(-1)[..., None, None].expand_as(masked_view.known).unflatten(0, (-1, COUNT))
@@ -318,9 +318,9 @@ def whole_faces(masked_view: MaskedView, fov_degrees: float) -> MaskedView:
 
 @lru_cache(maxsize=16)
 def cube_positions(size: int, fov_degrees: float, as_angles: bool = False) -> Float[Tensor, "6 axes size size"]:
-    """Where on the cube of half-width 1 each pixel of its faces lies, in 3D.
+    """Return the position of each pixel of the faces on the cube of half-width 1, in 3D.
 
-    ``as_angles``: longitude and latitude instead, each from -1 to 1 (the paper's u and v, eq. 1).
+    With ``as_angles``, return longitude and latitude instead, each from -1 to 1 (the paper's u and v, eq. 1).
     """
     places = torch.stack([camera.pixel_directions() for camera in face_cameras(size, fov_degrees)]).permute(0, 3, 1, 2)
     if not as_angles:

@@ -1,4 +1,4 @@
-"""Which weights of a UNet CubeDiff trains, and how a UNet is told more than it was made for."""
+"""Which weights of a UNet CubeDiff trains, and how a UNet gets more input channels."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -16,7 +16,7 @@ PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
 class WiderInput(nn.Module):
-    """A convolution that takes ``count`` more channels; their weights start at 0, so that at first nothing changes."""
+    """A convolution that takes ``count`` more channels. Their weights start at 0, so that at first nothing changes."""
 
     def __init__(self, plain: nn.Conv2d, count: int):
         super().__init__()
@@ -33,7 +33,7 @@ class WiderInput(nn.Module):
 
 
 def open_parts(unet: Any, train: Trained, lora_rank: int, lora_layers: Layers) -> dict[str, nn.Module]:
-    """Lets the chosen weights of a frozen UNet learn; returns them as a part under the UNet's own names."""
+    """Let the chosen weights of a frozen UNet learn. Return them as a part under the UNet's own names."""
     from diffusers.models.attention_processor import Attention
 
     if train == "all":
@@ -69,7 +69,7 @@ def _add_lora(unet: Any, rank: int, layers: Layers) -> None:
 
 
 def merge_lora(unet: nn.Module) -> None:
-    """Adds low-rank additions into the layers they belong to: painting with them costs nothing more."""
+    """Add low-rank additions to the layers that they belong to, so that painting with them costs nothing more."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for module in unet.modules():
@@ -78,7 +78,7 @@ def merge_lora(unet: nn.Module) -> None:
 
 
 def cut_rank(weights: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
-    """Trained weights with low-rank additions of ``rank``: of each product the best approximation (SVD)."""
+    """Return trained weights with low-rank additions of ``rank``: the best approximation of each product (SVD)."""
     cut = dict(weights)
     for name, first in weights.items():
         if "lora_A" not in name:
@@ -99,13 +99,13 @@ def cut_rank(weights: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
 
 
 def _matrices(unet: nn.Module) -> list[str]:
-    """The names of all linear layers and convolutions of which something is left to learn."""
+    """Return the names of all linear layers and convolutions that have something left to learn."""
     names = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     return [name for name in names if name != "conv_in.added"]
 
 
 def _tree(weights: Mapping[str, nn.Parameter]) -> nn.Module:
-    """A module that holds the weights themselves, not copies, under their dotted names."""
+    """Return a module that holds the weights themselves, not copies, under their dotted names."""
     root = nn.Module()
     for name, weight in weights.items():
         *path, last = name.split(".")
