@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import nn
+from torch.testing import assert_close
 
 from aognet.errors import UserError
 from aognet.training import trainer as trainer_module
@@ -155,6 +156,22 @@ def test_two_killed_processes_go_on_with_the_same_bits(tmp_path: Path, train: Ca
         )
         assert whole.keys() == parts.keys()
         assert all(torch.equal(whole[key], parts[key]) for key in whole if not key.endswith(":json")), file
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(tmp_path: Path, train: Callable[..., int]) -> None:  # noqa: F811
+    options = ["model={target: toy_gan, dropout: 0.0, adaptive: false}", "trainer.max_steps=6", "trainer.ema_decay=0.9"]
+    with start(tmp_path, "--name", "two", *options, launcher=tuple(TORCHRUN)) as process:
+        train("-n", "one", *options, "trainer.batch_size=4")
+        _, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    for phase in ("generator", "path", "discriminator", "r1"):
+        for number in ("loss", "grad_norm"):
+            one, two = (metrics(tmp_path / name, f"train/{phase}/{number}") for name in ("one", "two"))
+            assert one and two == pytest.approx(one, abs=1e-6), f"{phase} {number}"
+    one, two = (load_file(tmp_path / name / "checkpoints/step-00000006/weights.safetensors") for name in ("one", "two"))
+    del one["discriminator.mean_score"], two["discriminator.mean_score"]  # each process has a mean of its own samples
+    assert_close(two, one, atol=1e-6, rtol=0)
 
 
 def test_the_log_names_the_numbers_of_every_phase(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
