@@ -43,7 +43,7 @@ class OptimizedParts:
 class HasPhases(Protocol):
     """A :class:`~aognet.training.trainable.Trainable` with several optimizers.
 
-    Only validation calls its ``forward``.
+    Only validation calls its ``forward``. ``find_unused_parameters`` is True unless the model says otherwise.
     """
 
     def optimizers(self) -> Mapping[str, OptimizedParts]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aognet.diffusion.execution import keep_kernels
 from aognet.errors import UserError
+from aognet.training.phases import HasPhases
 from aognet.training.trainable import Trainable
 
 _COUNTS = (
@@ -121,7 +122,8 @@ def make_accelerator(config: TrainerConfig, model: Trainable) -> Any:
     if cpu and config.mixed_precision == "fp16":
         raise UserError("trainer.mixed_precision: fp16 needs a GPU; use bf16 or no on the CPU")
     ddp = DistributedDataParallelKwargs(
-        find_unused_parameters=getattr(model, "find_unused_parameters", False),
+        # Phases leave parameters unused as a rule: a gradient penalty does not depend on the last bias.
+        find_unused_parameters=getattr(model, "find_unused_parameters", isinstance(model, HasPhases)),
         gradient_as_bucket_view=True,
     )
     accumulation = GradientAccumulationPlugin(num_steps=config.gradient_accumulation, sync_with_dataloader=False)

@@ -29,7 +29,6 @@ class ToyGan(nn.Module):
     """An autoencoder that a discriminator judges (Esser et al. 2021), with lazy regularization (Karras et al. 2020)."""
 
     Config = ToyGanConfig
-    find_unused_parameters = True  # the gradient penalty of the decoder leaves the encoder out
 
     def __init__(self, config: ToyGanConfig) -> None:
         super().__init__()
