@@ -13,13 +13,14 @@ from torch.testing import assert_close
 from aognet.canvas import Canvas
 from aognet.data.cubes import CubeBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
+from aognet.diffusion.condition import InpaintCondition, TextCondition
 from aognet.diffusion.execution import ExecutionConfig, place
 from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.noise import uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
-from aognet.geometry.cubemap import face_cameras
+from aognet.geometry.cubemap import blend_faces, crop_faces, face_cameras
 from aognet.geometry.plans import PlanConfig, make_plan
 from aognet.methods.cubediff.model import HIDE, SILENCE, CubeDiff, cube_positions, face_seeds
 from aognet.methods.cubediff.trained import cut_rank
@@ -223,6 +224,37 @@ def test_without_clean_latents_and_positions_nothing_is_added_and_the_known_is_p
     assert 0 < known.float().mean() < 0.2
     assert torch.equal(latents[known], condition.image[known])
     assert not torch.equal(latents[~known], condition.image[~known])
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "counts"),
+    [(4, {}, False), (4, {"known_weight": 0.5}, False), (4, {"clean_known": False}, True), (9, {}, True)]
+    + [(9, {"known_weight": 0.0}, False)],
+)
+def test_the_loss_asks_nothing_of_cells_that_the_unet_sees_clean(
+    make: Make, channels: int, options: dict[str, Any], counts: bool, monkeypatch: pytest.MonkeyPatch
+):
+    model, batch = make(channels, drop_known=0.0, **options), batch_of(1)
+    expected, predict = model(batch)["loss"], model.predict
+
+    def elsewhere(latents: Tensor, timesteps: Tensor, text: TextCondition, condition: InpaintCondition) -> Tensor:
+        assert 0 < condition.mask.mean() < 1
+        return predict(latents, timesteps, text, condition) + 3 * (1 - condition.mask)
+
+    monkeypatch.setattr(model, "predict", elsewhere)
+    assert torch.equal(model(batch)["loss"], expected) is not counts
+
+
+@pytest.mark.parametrize(("overlap", "joined"), [(None, blend_faces), ("blend", blend_faces), ("crop", crop_faces)])
+def test_painted_faces_agree_where_two_show_the_same(
+    make: Make, overlap: Any, joined: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    model, decoded = make(overlap=overlap), []
+    decode = model.backbone.latents.decode
+    monkeypatch.setattr(model.backbone.latents, "decode", lambda latents: decoded.append(decode(latents)) or decoded[0])
+    painted = paint(model, photo_canvas())
+    assert torch.equal(painted, joined(decoded[0][None], FOV)[0])
+    assert not torch.allclose(painted, decoded[0], atol=0.01)
 
 
 def test_positions_lie_on_the_cube():
