@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from aognet.diffusion.loading import quiet
 from aognet.home import default_folder, expanded
 from aognet.nn.component import Component, Components
 from aognet.transfer import to_memory_format
@@ -63,9 +64,10 @@ def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> n
 
 def cast(method: Placeable, dtype: torch.dtype) -> None:
     """Hold a method's weights in another precision, except those that must stay in float32."""
-    for component in method.components().values():
-        if component.half:
-            component.module.to(dtype)
+    with quiet():
+        for component in method.components().values():
+            if component.half:
+                component.module.to(dtype)
 
 
 def save_memory(components: Sequence[Component]) -> None:

@@ -5,6 +5,7 @@ docs/deviations.md lists the differences.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -280,8 +281,8 @@ class AOGNet(nn.Module):
         )
         source, dtype = generators([view.seed for view in views]), self.backbone.dtype
         # With a backbone in half precision the streams compute in it too, as they do in training.
-        half = torch.autocast(seen.image.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
-        with half:
+        kind, full = seen.image.device.type, dtype == torch.float32
+        with nullcontext() if full else torch.autocast(kind, dtype, cache_enabled=False):
             prompts = [view.prompt for view in views]
             given = self.conditioning(stream_inputs, prompts, sampler.negative, sampler.long_prompts)
         return self._inpaint(seen.image, seen.known, given, sampler, source, progress)
