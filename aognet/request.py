@@ -121,6 +121,12 @@ class Request:
             raise UserError("is of a partly known panorama, and panorama names none", key="mask", value=self.mask)
 
     @property
+    def rows(self) -> int:
+        """The height of a request that was resolved: what it left to the model is filled in."""
+        assert self.height is not None, "only resolved requests are painted"
+        return self.height
+
+    @property
     def files(self) -> list[Path]:
         """The files it starts from."""
         named = [*(photo.image for photo in self.photos), self.truth, self.panorama, self.mask, self.depth]

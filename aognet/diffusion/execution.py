@@ -17,7 +17,7 @@ from torch import nn
 from aognet.diffusion.loading import quiet
 from aognet.home import default_folder, expanded
 from aognet.nn.component import Component, Components
-from aognet.transfer import to_memory_format
+from aognet.transfer import Network, to_memory_format
 
 KERNELS = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -45,7 +45,7 @@ class ExecutionConfig:
     save_memory: bool = False
 
 
-def place(method: nn.Module, config: ExecutionConfig, device: torch.device) -> nn.Module:
+def place(method: Network, config: ExecutionConfig, device: torch.device) -> Network:
     """Return a `Placeable` method in evaluation mode on a device, run as the configuration says."""
     placed: Any = method.eval().to(device)
     components = list(placed.components().values())

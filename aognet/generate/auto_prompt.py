@@ -59,8 +59,10 @@ def shown(request: Request) -> list[Float[Tensor, "3 _ _"]]:
     """Return what a request may be told from, in [-1, 1]: its photographs, the view that is given, what is known."""
     if request.photos:
         return [shrunk(_opaque(load(Path(photo.image)))) for photo in request.photos]
-    start = read_start(request, request.height)
-    image = start.canvas.image if start.truth is None else look(start.truth.image, start.camera)
+    start = read_start(request, request.rows)
+    image = start.canvas.image
+    if start.truth is not None and start.camera is not None:
+        image = look(start.truth.image, start.camera)
     return [shrunk(image[0])]
 
 

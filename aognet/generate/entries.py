@@ -57,12 +57,12 @@ def read_entry(step: dict[str, Any]) -> JournalEntry:
     read_step_name(step["file"])
     if type(step["wave"]) is not int:
         raise ValueError(f"wave must be a whole number, got {step['wave']!r}")
-    erased = step["erased"]
-    cameras = {"camera": Camera(**step["camera"]), "erased": Camera(**erased) if erased else None}
-    for camera in filter(None, cameras.values()):
-        if max(camera.width, camera.height) > MAX_SIZE:
-            raise ValueError(f"a view has at most {MAX_SIZE} pixels a side, got {camera.width}x{camera.height}")
-    return JournalEntry(**{**step, **cameras})
+    camera, erased = Camera(**step["camera"]), Camera(**step["erased"]) if step["erased"] else None
+    for one in filter(None, (camera, erased)):
+        if max(one.width, one.height) > MAX_SIZE:
+            raise ValueError(f"a view has at most {MAX_SIZE} pixels a side, got {one.width}x{one.height}")
+    values: dict[str, Any] = {**step, "camera": camera, "erased": erased}
+    return JournalEntry(**values)
 
 
 def read_step(step: dict[str, Any]) -> StepEntry:

@@ -12,9 +12,8 @@ from threading import Lock
 from typing import Any
 
 import torch
-from torch import nn
 
-from aognet.callbacks import Listener, Progress
+from aognet.callbacks import UNHEARD, Listener, Progress
 from aognet.canvas import Canvas
 from aognet.captioning.captioner import SMALL_MODEL, CaptionerConfig
 from aognet.config import LoadedConfig, build_config
@@ -97,7 +96,7 @@ class Generator:
         return model_identity(self.config.checkpoint, self.config.revision, self.config.variant)
 
     @cached_property
-    def model(self) -> nn.Module:
+    def model(self) -> Any:
         """The model on the device, loaded when first asked for."""
         config, expected = self.config, self.weights
         model = load_method(config.checkpoint, config.revision, config.dtype, self.alone, config.variant)
@@ -169,13 +168,13 @@ class Generator:
         :raises UserError: for settings, inputs or a folder that cannot be used; nothing is written then.
         :raises aognet.callbacks.Cancelled: where ``cancel`` said so; the same call goes on.
         """
-        told = {key: value for key, value in (("progress", progress), ("cancel", cancel)) if value is not None}
+        listener = Listener(progress or UNHEARD.progress, cancel or UNHEARD.cancel)
         with self._queue, ExitStack() as held:
             place = Path(held.enter_context(_folder(request, folder)))
             request = self.resolved(request)
             (prompted,) = self.prompted([request], [place], overwrite)
             run = self.begin(prompted, place, held, overwrite, faces, captioned=request.prompt == AUTO)
-            (result,) = self.make([run], Listener(**told))
+            (result,) = self.make([run], listener)
             given = run.journal.start().known[0].cpu()
             return replace(result, given=given, folder=None if folder is None else place)
 
@@ -209,7 +208,9 @@ class Generator:
         journal.clear()
         journal.claim(outputs_of(journal.encoding, request.truth is not None, faces))
         if request.truth is not None and not (folder / truth_file(journal.encoding)).is_file():
-            write_truth(folder, _read(request, journal.encoding).truth)
+            truth = _read(request, journal.encoding).truth
+            assert truth is not None, "the request names one"
+            write_truth(folder, truth)
         return Run(journal)
 
     def make(self, runs: Sequence[Run], listener: Listener | None = None) -> list[Result]:
@@ -238,7 +239,7 @@ class Generator:
         if journal.shown:
             return read_result(journal)
         result = self._strategy(request).generate(request, self.settings_of(request), journal, listener)
-        if result.encoding != journal.encoding or result.panorama.shape != (3, request.height, 2 * request.height):
+        if result.encoding != journal.encoding or result.panorama.shape != (3, request.rows, 2 * request.rows):
             raise TypeError(
                 f"{self.method.name} made {result.encoding} of shape {tuple(result.panorama.shape)} for {request}"
             )
@@ -321,7 +322,7 @@ def _told_alike(run: Run) -> tuple[dict[str, Any], str]:
 
 def _read(request: Request, encoding: Encoding) -> Start:
     try:
-        return read_start(request, request.height, encoding)
+        return read_start(request, request.rows, encoding)
     except UserError as error:
         raise error.as_kind(UnreadableInput) from error
 

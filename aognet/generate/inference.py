@@ -222,17 +222,17 @@ def edit_run(folder: Path, undo: int | None, repaint: str | None, bars: Bars = s
 
     What a killed process began with the same words is completed, not done twice.
     """
-    at = None if repaint is None else DirectedPrompt.parse(repaint, "repaint")
+    at, count = None if repaint is None else DirectedPrompt.parse(repaint, "repaint"), undo or 0
     folder = find_run(folder)
     with exclusive(folder):
         journal = open_views(folder)
         if not journal.begun:
             raise UserError(f"{folder}: this run has not begun yet; give the command that paints it again")
         journal.clear()
-        if _under_way(journal, undo_command(undo) if at is None else repaint_command(at)):
+        if _under_way(journal, undo_command(count) if at is None else repaint_command(at)):
             canvas = journal.canvas()
         elif at is None:
-            canvas = journal.undo(undo)
+            canvas = journal.undo(count)
         else:
             with bars(folder.name) as listener:
                 canvas = _generator_of(journal).repaint(journal, at, listener)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from aognet.config import check_text
 from aognet.errors import Setting, UserError
@@ -66,7 +67,9 @@ def list_requests(config: InputsConfig, common: Request) -> list[Request]:
     common = replace(common, prompts_at=directed, negative=config.negative or common.negative)
     photos, panoramas = (_images(getattr(config, key), key) for key in ("photos", "panoramas"))
     pose = vars(config.pose)
-    starts = [(path, name, {"photos": [Photo(**pose, image=str(path))]}) for path, name in photos]
+    starts: list[tuple[Path, str, dict[str, Any]]] = [
+        (path, name, {"photos": [Photo(**pose, image=str(path))]}) for path, name in photos
+    ]
     if config.together:
         path = Path(config.together[0].image)
         starts.append((path, path.name, {"photos": config.together}))
@@ -102,7 +105,8 @@ def _prompts(config: InputsConfig, names: Sequence[str], paths: Sequence[Path]) 
     if not config.captions:
         return [config.prompt] * len(names)
     keys = check_captions(captions, names, ", ".join(config.captions), paths=paths)
-    texts = [next((text for text in captions.get(key, ()) if text.strip()), config.prompt) for key in keys]
+    own = [() if key is None else captions[key] for key in keys]
+    texts = [next((text for text in found if text.strip()), config.prompt) for found in own]
     if empty := [name for name, text in zip(names, texts, strict=True) if not text.strip()]:
         log.warning(
             "%d of %d panoramas have no caption, nor inputs.prompt, and are painted with an empty prompt (%s)",

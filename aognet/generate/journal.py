@@ -172,7 +172,9 @@ class Journal:
 
     def record(self, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> None:
         """Record a step: it is on the disk whole, or not at all. ``note``: plain values for JSON."""
-        entry = StepEntry(self.next_file(), json.loads(json.dumps(dict(note or {}))))
+        file = self.next_file()
+        assert file is not None, "views are recorded by their plan"
+        entry = StepEntry(file, json.loads(json.dumps(dict(note or {}))))
         kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         write_atomically(self.folder / "steps" / entry.file, save(kept))
         self.entries = [*self.entries, entry]

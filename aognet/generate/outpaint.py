@@ -72,7 +72,9 @@ class Outpaint:
             known, request = canvas.known[0, 0], journal.asked.request
             plan = planned(self.settings.plan, request, known, yaw, self._joined, journal.encoding)
             journal.begin_plan(plan)
-        return Painting(journal, canvas.to(self.device), journal.plan, yaw)
+        else:
+            plan = journal.plan
+        return Painting(journal, canvas.to(self.device), plan, yaw)
 
     def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, JournalEntry]]]:
         """The views of a wave, as many together as may be."""

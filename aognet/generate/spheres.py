@@ -61,10 +61,10 @@ def read_partial(path: Path, mask_path: Path | None, height: int, encoding: Enco
 def _canvas(loaded: Loaded, path: Path, height: int, encoding: Encoding) -> Canvas:
     area, size = loaded.area or WHOLE, loaded.image.shape[-2:]
     if loaded.opacity is None and area.whole:
-        check_shape(*size, str(path))
+        check_shape(*size, name=str(path))
         return Canvas.of(_level(resize_panorama(loaded.image[None], height), area), encoding=encoding)
     if area.whole:
-        check_shape(*size, str(path))
+        check_shape(*size, name=str(path))
     opacity = torch.ones(1, *size) if loaded.weight is None else loaded.weight
     # One after the other and in place: together they would take twice the memory.
     colours, opacity = (

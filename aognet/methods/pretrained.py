@@ -1,8 +1,7 @@
 """The trained model of a folder or hub id, whichever method it is."""
 
 from pathlib import Path
-
-from torch import nn
+from typing import Any
 
 from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.loading import resolve
@@ -22,7 +21,7 @@ def load_method(
     dtype: str | None = None,
     alone: str | None = None,
     variant: str | None = None,
-) -> nn.Module:
+) -> Any:
     """Load the trained model of a folder or hub id, whichever method it is; an experiment's folder means its ``final``.
 
     A diffusers model (a folder with ``model_index.json``) is a backbone alone: the method ``alone`` uses it untrained.
@@ -58,9 +57,7 @@ def _final(model: str) -> str:
     return str(here / "final") if not (here / CONFIG).is_file() and (here / "final" / CONFIG).is_file() else model
 
 
-def _backbone_alone(
-    model: str, revision: str | None, dtype: str | None, method: Method, variant: str | None
-) -> nn.Module:
+def _backbone_alone(model: str, revision: str | None, dtype: str | None, method: Method, variant: str | None) -> Any:
     backbone = {"model": model, "revision": revision, "variant": variant, "dtype": dtype or "float32"}
     section = LoadedConfig({"backbone": backbone, **(method.untrained or {})}, {"": model})
     return method.model_class(build_config(section, method.model_class.Config))
