@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from aognet import cli  # noqa: E402
+
 TRAINER, PHASES = "tests/training/test_trainer.py", "tests/training/test_phases.py"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("aognet.code_mutations")
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,10 @@ def survives(mutation: CodeMutation, folder: Path) -> bool:
     return ran.returncode == 0
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", metavar="TEXT", help="mutations whose file or text has this in it")
-    only = parser.parse_args().only
+    only = parser.parse_args(arguments).only
     chosen = [one for one in MUTATIONS if only in f"{one.file} {one.before}"]
     survivors = 0
     for mutation in chosen:
@@ -85,5 +89,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sys.exit(main())
+    cli.run(main)
