@@ -1,4 +1,4 @@
-"""What is asked for: one panorama, described so that it can be written down, sent, and made again."""
+"""A request: one panorama, described so that it can be written down, sent, and made again."""
 
 import json
 import re
@@ -76,19 +76,19 @@ class DirectedPrompt:
 
 @dataclass(frozen=True)
 class Request:
-    """One panorama to make: the words, the inputs, the size, and how the method shall work.
+    """One panorama to make: the words, the inputs, the size, and how the method works.
 
     ``prompt``: what to paint; ``auto``: a caption of the inputs. ``negative``: what not to paint, for methods with
-    guidance. ``prompts_at``: words for single directions. ``seed``: of all random numbers, together with ``name``, so
-    that two panoramas of one seed differ. ``height``: rows, a panorama is twice as wide; None: the model's.
+    guidance. ``prompts_at``: words for single directions. ``seed``: decides all random numbers, together with ``name``,
+    so that two panoramas with one seed differ. ``height``: rows, a panorama is twice as wide; None: the model's.
 
-    Inputs, all files, of which at most one kind is given: ``photos`` with their poses; ``panorama``, partly known: to
-    be completed where it is transparent, where its GPano metadata places nothing and where its ``mask`` is white;
-    ``truth``: a whole panorama of which only the view at ``pose`` is given to the method. ``depth``: a panorama of
-    distances, ``label``: the name of a class, for methods that take them.
+    Inputs are files, and at most one kind is given. ``photos`` have poses. ``panorama`` is partly known: it is
+    completed where it is transparent, where its GPano metadata places nothing and where its ``mask`` is white.
+    ``truth`` is a whole panorama of which the method gets only the view at ``pose``. ``depth`` (a panorama of
+    distances) and ``label`` (the name of a class) are for methods that take them.
 
-    ``method``: how it is made; None: as the loaded model does. ``settings``: what that method's settings differ from
-    the loaded model's, as nested mappings.
+    ``method``: how it is made; None: as the loaded model does. ``settings``: how the method's settings differ from the
+    loaded model's, as nested mappings.
 
     Raises UserError naming key and value for what cannot be asked for.
     """

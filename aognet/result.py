@@ -1,4 +1,4 @@
-"""What comes out: a panorama in floats, and what is known of it."""
+"""A result: a panorama in floats, and what is known of it."""
 
 from dataclasses import dataclass
 from pathlib import Path

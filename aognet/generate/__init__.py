@@ -1,1 +1,1 @@
-"""From what is asked for to a painted panorama: inputs, plan, journal, results."""
+"""From a request to a finished panorama: inputs, plan, journal, results."""

@@ -1,6 +1,6 @@
-"""What a run was asked for, as ``run.json`` notes it, and when two runs are asked for the same.
+"""What a run was asked for, as ``run.json`` records it, and whether two runs were asked for the same.
 
-Inputs and models are known by their contents; their paths are written down for people and are not compared.
+Inputs and models are identified by their content. Their paths are recorded for people and are not compared.
 """
 
 import json
@@ -30,11 +30,11 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request with nothing left open, and all else that decides what it gives.
+    """A complete request, and everything else that decides its result.
 
     ``weights``: `aognet.methods.identity.model_identity` of the model; None: not known (a run of version 1). ``files``:
-    the digests of the inputs by their paths. ``captioner``: what found the prompt, None where it was given. ``camera``:
-    of the first photograph; it follows from the rest.
+    the digests of the inputs by their paths. ``captioner``: what wrote the prompt, None if it was given. ``camera``:
+    that of the first photograph; it follows from the rest.
     """
 
     request: Request
@@ -48,7 +48,7 @@ class Asked:
     def of(
         cls, request: Request, model: ModelConfig, weights: str | None, captioner: Mapping[str, Any] | None = None
     ) -> "Asked":
-        """Note a request, with the digests of its files."""
+        """Return a request with the digests of its files."""
         return cls(request, model, weights, {str(path): digest(path) for path in request.files}, captioner)
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Asked:
         return {key: self.files.get(value) for key, value in told.items() if _is_path(key) and value is not None}
 
     def differences(self, here: "Asked") -> list[str]:
-        """Say where this and another do not ask for the same, as ``key: there, here``."""
+        """Return where this and another do not ask for the same, as ``key: there, here``."""
         found = []
         values, digests = (_told(self), _told(here)), (self.contents, here.contents)
         for key in {**values[1], **values[0]}:
@@ -118,7 +118,7 @@ def _is_path(key: str) -> bool:
 
 
 def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested mappings and lists of mappings as dotted keys and values."""
+    """Yield nested mappings and lists of mappings as dotted keys and values."""
     if isinstance(values, list) and values and all(isinstance(value, dict) for value in values):
         values = {str(number): value for number, value in enumerate(values)}
     if not isinstance(values, dict):

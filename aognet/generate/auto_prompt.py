@@ -1,4 +1,4 @@
-"""The prompt ``auto``: what an image shows becomes the words for what surrounds it."""
+"""The prompt ``auto``: a caption of the image becomes the prompt for its surroundings."""
 
 import gc
 import logging
@@ -28,10 +28,10 @@ def with_prompts(
     device: torch.device,
     earlier: Callable[[Request], str | None],
 ) -> list[Request]:
-    """Return the requests, each with a caption of its images where its prompt is ``auto``.
+    """Return the requests, each with a caption of its images if its prompt is ``auto``.
 
     ``earlier``: the caption that a run of the request was begun with, if there is one. A request whose files cannot be
-    read stays as it is. The captioner is loaded if need be, and freed at the end.
+    read stays as it is. The captioner is loaded only if it is needed, and freed at the end.
     """
     captioner: Captioner | None = None
     prompted: list[Request] = []
@@ -56,7 +56,7 @@ def with_prompts(
 
 
 def shown(request: Request) -> list[Float[Tensor, "3 _ _"]]:
-    """Return what a request may be told from, in [-1, 1]: its photographs, the view that is given, what is known."""
+    """Return the images that describe a request, in [-1, 1]: its photographs, the given view, or what is known."""
     if request.photos:
         return [shrunk(_opaque(load(Path(photo.image)))) for photo in request.photos]
     start = read_start(request, request.rows)
@@ -67,5 +67,5 @@ def shown(request: Request) -> list[Float[Tensor, "3 _ _"]]:
 
 
 def _opaque(loaded: Loaded) -> Float[Tensor, "3 _ _"]:
-    """A photograph, grey where it is transparent: what lies hidden there is not part of it."""
+    """Return a photograph that is grey where it is transparent: what lies hidden there is not part of it."""
     return loaded.image if loaded.opacity is None else loaded.image * loaded.opacity

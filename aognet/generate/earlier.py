@@ -1,4 +1,4 @@
-"""The ``run.json`` of earlier versions of this program as today's, so that their runs can be gone on with."""
+"""Conversion of the ``run.json`` of earlier versions to today's, so that their runs can be continued."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a run's journal lists: views, planned or painted, other steps, and a change under way."""
+"""The entries of a run's journal: views, planned or painted, other steps, and a change under way."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,9 +32,9 @@ class StepEntry:
 
 @dataclass(frozen=True)
 class Edit:
-    """A change to a run that its results do not show yet: the ``command``, what it took back, the view it paints.
+    """A change to a run that its results do not show yet: the ``command``, what it took back, and the view it paints.
 
-    The same command, given again, completes it; once it is complete, the same command is another edit.
+    The same command, given again, completes it. Once it is complete, the same command is another edit.
     """
 
     command: str
@@ -43,17 +43,19 @@ class Edit:
 
 
 def undo_command(count: int) -> str:
-    """By what an undo is known."""
+    """Return the text that identifies an undo."""
     return f"--undo {count}"
 
 
 def repaint_command(at: DirectedPrompt) -> str:
-    """By what a repainting is known."""
+    """Return the text that identifies a repainting."""
     return f"--repaint {at.yaw!r},{at.pitch!r}: {at.text}"
 
 
 def read_entry(step: dict[str, Any]) -> JournalEntry:
-    """A view as `dataclasses.asdict` gave it. Raises ValueError, TypeError or KeyError for anything else."""
+    """Read a view from what `dataclasses.asdict` returned. Raises ValueError, TypeError or KeyError for anything
+    else.
+    """
     read_step_name(step["file"])
     if type(step["wave"]) is not int:
         raise ValueError(f"wave must be a whole number, got {step['wave']!r}")
@@ -66,18 +68,22 @@ def read_entry(step: dict[str, Any]) -> JournalEntry:
 
 
 def read_step(step: dict[str, Any]) -> StepEntry:
-    """A step as `dataclasses.asdict` gave it. Raises ValueError, TypeError or KeyError for anything else."""
+    """Read a step from what `dataclasses.asdict` returned. Raises ValueError, TypeError or KeyError for anything
+    else.
+    """
     return StepEntry(read_step_name(step["file"]), dict(step["note"]))
 
 
 def read_edit(edit: dict[str, Any]) -> Edit:
-    """A change as `dataclasses.asdict` gave it. Raises ValueError, TypeError or KeyError for anything else."""
+    """Read a change from what `dataclasses.asdict` returned. Raises ValueError, TypeError or KeyError for anything
+    else.
+    """
     view = read_entry(edit["view"]) if edit["view"] else None
     return Edit(str(edit["command"]), tuple(read_step_name(name) for name in edit["gone"]), view)
 
 
 def read_step_name(name: str) -> str:
-    """The name of a view's file, which is a number: a journal may be a stranger's."""
+    """Check the name of a view's file, which is a number: a journal may come from a stranger. Return the name."""
     if not STEP.fullmatch(name):
         raise ValueError(f"a step's file must be a number with .png, .exr or .safetensors, got {name!r}")
     return name

@@ -1,4 +1,4 @@
-"""A loaded model that makes panoramas: requests in, results out, each in a folder that can be gone on with."""
+"""A loaded model that makes panoramas: requests in, results out, each in a folder that can be continued."""
 
 import logging
 import tempfile
@@ -46,21 +46,21 @@ log = logging.getLogger(__name__)
 
 
 class UnreadableInput(UserError):
-    """An input file that cannot be used; the others of a dataset still can."""
+    """An input file cannot be used. The others of a dataset still can."""
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What requests leave open: rows of the panorama, and the settings of the model's method."""
+    """What requests leave open: the rows of the panorama, and the settings of the model's method."""
 
     height: int
     settings: Any
 
 
 class Generator:
-    """A model, and how it is run. The model is loaded when a panorama first needs it.
+    """A model, and how it runs. The model is loaded when a panorama first needs it.
 
-    Several threads may call `generate`; their panoramas are made one after the other.
+    Several threads may call `generate`. Their panoramas are made one after the other.
     """
 
     def __init__(
@@ -73,9 +73,10 @@ class Generator:
         execution: ExecutionConfig | None = None,
         captioner: CaptionerConfig | None = None,
     ):
-        """``alone``: the method that a backbone alone is used with (`aognet.methods.pretrained.load_method`).
+        """Find out the method of the model. ``alone`` is the method for a backbone alone
+        (`aognet.methods.pretrained.load_method`).
 
-        :raises UserError: where the model is not there or is of no method that is known.
+        :raises UserError: if the model does not exist or is of no known method.
         """
         self.config, self.alone = model, alone
         self.method: Method = method_of(model.checkpoint, model.revision, alone)
@@ -87,17 +88,17 @@ class Generator:
 
     @property
     def paints_views(self) -> bool:
-        """Whether the method continues views, so that `Outpaint` drives it; if not, it makes panoramas by itself."""
+        """Whether the method continues views, so that `Outpaint` drives it. If not, it makes panoramas by itself."""
         return hasattr(self.method.model_class, "outpaint")
 
     @cached_property
     def weights(self) -> str:
-        """Which model it is, by its contents."""
+        """The identity of the model, by its content."""
         return model_identity(self.config.checkpoint, self.config.revision, self.config.variant)
 
     @cached_property
     def model(self) -> Any:
-        """The model on the device, loaded when first asked for."""
+        """The model on the device. It is loaded when it is first asked for."""
         config, expected = self.config, self.weights
         model = load_method(config.checkpoint, config.revision, config.dtype, self.alone, config.variant)
         if model_identity(config.checkpoint, config.revision, config.variant) != expected:
@@ -107,7 +108,7 @@ class Generator:
     # Requests
 
     def resolved(self, request: Request) -> Request:
-        """Return a request with nothing left open: size, method and all of its settings.
+        """Return a complete request: with size, method and all of the method's settings.
 
         :raises UserError: for another method than the model's, or settings that it does not have.
         """
@@ -122,14 +123,14 @@ class Generator:
         return replace(request, height=height, method=self.method.name, settings=settings, negative=negative)
 
     def settings_of(self, request: Request) -> Any:
-        """Return the settings of the method: those of the model, but where the request says otherwise."""
+        """Return the settings of the method: those of the model, changed as the request says."""
         values = _merged(asdict(self.defaults.settings), request.settings)
         return build_config(LoadedConfig(values, {"": request.name}, "settings"), self.method.settings_class)
 
     def prompted(self, requests: Sequence[Request], folders: Sequence[Path], overwrite: bool = False) -> list[Request]:
         """Return resolved requests with captions as prompts where these are ``auto``.
 
-        A run in one of the ``folders`` goes on with the caption it began with, if it is asked for the same otherwise.
+        A run in one of the ``folders`` keeps the caption that it began with, if the request is otherwise the same.
         """
         places = {request.name: folder for request, folder in zip(requests, folders, strict=True)}
 
@@ -160,13 +161,13 @@ class Generator:
     ) -> Result:
         """Make the panorama of a request.
 
-        ``folder``: where everything is written down as it is made, and the result, the viewer and, with ``faces``, the
-        cubemap in the end; a run there that was interrupted goes on, one that is finished is returned; with
-        ``overwrite`` it is made anew. None: nothing is left on the disk. ``progress``: is told what is counted, how
-        many are done and how many there are. ``cancel``: is asked whether to stop.
+        ``folder``: everything is recorded there while it is made, and in the end the result, the viewer and, with
+        ``faces``, the cubemap. An interrupted run there is continued; a finished run is returned; ``overwrite`` makes
+        it anew. None: nothing is left on the disk. ``progress`` is called with what is counted, how many are done and
+        how many there are. ``cancel`` is asked whether to stop.
 
         :raises UserError: for settings, inputs or a folder that cannot be used; nothing is written then.
-        :raises aognet.callbacks.Cancelled: where ``cancel`` said so; the same call goes on.
+        :raises aognet.callbacks.Cancelled: if ``cancel`` said so; the same call continues.
         """
         listener = Listener(progress or UNHEARD.progress, cancel or UNHEARD.cancel)
         with self._queue, ExitStack() as held:
@@ -187,12 +188,12 @@ class Generator:
         faces: bool = False,
         captioned: bool = False,
     ) -> Run:
-        """Return the run of a resolved request in its folder, new or gone on with. ``held``: holds the folder.
+        """Return the run of a resolved request in its folder, new or continued. ``held`` holds the folder.
 
-        What a killed process left undone or half done is completed. ``captioned``: the prompt is a caption.
+        What a killed process left half done is completed. ``captioned``: the prompt is a caption.
 
-        :raises UserError: before anything is written, where the folder holds another run or somebody else's files.
-        :raises UnreadableInput: where an input cannot be used.
+        :raises UserError: before anything is written, if the folder has another run or somebody else's files.
+        :raises UnreadableInput: if an input cannot be used.
         """
         held.enter_context(made_folder(folder))
         held.enter_context(exclusive(folder))
@@ -214,9 +215,9 @@ class Generator:
         return Run(journal)
 
     def make(self, runs: Sequence[Run], listener: Listener | None = None) -> list[Result]:
-        """Make what is left of runs, side by side where the method can, and write their results; return these.
+        """Make what is left of runs, side by side if the method can, and write their results. Return these.
 
-        :raises Cancelled: where the ``listener`` wants it; what is made by then is recorded.
+        :raises Cancelled: if the ``listener`` wants it; what is made by then is recorded.
         """
         listener, results = listener or Listener(), []
         for _, group in groupby(runs, key=_told_alike):
@@ -224,7 +225,7 @@ class Generator:
         return results
 
     def _make_alike(self, runs: Sequence[Run], listener: Listener) -> list[Result]:
-        """`make` runs that differ in their inputs, prompts and seeds alone."""
+        """Do what `make` does, for runs that differ only in their inputs, prompts and seeds."""
         if not self.paints_views:
             return [self._make_alone(run.journal, listener) for run in runs]
         left, made = [run for run in runs if not run.journal.finished], {}
@@ -234,7 +235,7 @@ class Generator:
         return [show_canvas(run.journal, made.pop(id(run), None)) for run in runs]
 
     def _make_alone(self, journal: Journal, listener: Listener) -> Result:
-        """The result of a method that makes panoramas by itself."""
+        """Return the result of a method that makes panoramas by itself."""
         request = journal.asked.request
         if journal.shown:
             return read_result(journal)
@@ -246,7 +247,7 @@ class Generator:
         return show(journal, replace(result, prompt=request.prompt, camera=journal.photo_camera))
 
     def _strategy(self, request: Request) -> Any:
-        """What makes the panorama of a request. Raises UserError for settings that the model cannot be used with."""
+        """Return what makes the panorama of a request. Raises UserError for settings that do not fit the model."""
         settings = self.settings_of(request)
         if not self.paints_views:
             self.model.check(settings)
@@ -259,16 +260,18 @@ class Generator:
         return self._strategy(journal.asked.request).repaint(journal, at, listener)
 
     def _provenance(self) -> dict[str, Any]:
-        """What the pixels may depend on besides the request.
+        """Return what the pixels may depend on besides the request.
 
-        No time, and not whether files of the program are changed: a repeated run writes the same bytes.
+        It has no time, and not whether files of the program are changed: a repeated run writes the same bytes.
         """
         told = {key: value for key, value in provenance(self.device.type).items() if key not in ("time", "command")}
         return told | {"git": {"commit": told["git"]["commit"]}}
 
 
 def show_canvas(journal: ViewJournal, canvas: Canvas | None = None) -> Result:
-    """Write the results of a run's ``canvas``, which is used up; None: of what is recorded, if they are not there."""
+    """Write the results of a run's ``canvas``, which is used up. None: those of what is recorded, if they are
+    missing.
+    """
     there, canvas = canvas is None and journal.shown, journal.canvas() if canvas is None else canvas
     finished, image = canvas.unknown_pixels == 0, canvas.image[0]
     faces = faces_of(canvas.image, canvas.height // 2)[0] if journal.has_faces else None
@@ -281,7 +284,7 @@ def show_canvas(journal: ViewJournal, canvas: Canvas | None = None) -> Result:
 
 
 def show(journal: Journal, result: Result, finished: bool = True) -> Result:
-    """Write the results of a run, and note that they are those of what it recorded; return them."""
+    """Write the results of a run, and record that they belong to its steps. Return them."""
     write_results(journal.folder, result, journal.has_faces)
     journal.finished = finished
     journal.settle()
@@ -297,7 +300,7 @@ def read_result(journal: Journal) -> Result:
 
 @contextmanager
 def _folder(request: Request, folder: str | Path | None) -> Iterator[str | Path]:
-    """The folder of a run; one that is gone afterwards where none is given."""
+    """Yield the folder of a run. If none is given, it is temporary."""
     if folder is not None:
         yield folder
         return
@@ -306,7 +309,7 @@ def _folder(request: Request, folder: str | Path | None) -> Iterator[str | Path]
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings with the values of others over theirs."""
+    """Return nested mappings with the values of others over theirs."""
     merged = dict(values)
     for key, value in changes.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -315,7 +318,7 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 
 
 def _told_alike(run: Run) -> tuple[dict[str, Any], str]:
-    """By what runs are told apart that cannot be painted side by side."""
+    """Return what tells apart runs that cannot be painted side by side."""
     request = run.journal.asked.request
     return request.settings, request.negative
 
@@ -328,7 +331,7 @@ def _read(request: Request, encoding: Encoding) -> Start:
 
 
 def _same(journal: Journal | None, asked: Asked) -> Journal | None:
-    """The run that is there, if it can be gone on with. Raises UserError if it was asked for something else."""
+    """Return the existing run if it can be continued. Raises UserError if it was asked for something else."""
     if journal is None or (journal.version == 1 and not journal.entries):  # nothing to lose, much to note
         return None
     if different := journal.differences(asked):

@@ -1,4 +1,4 @@
-"""A whole inference run: configuration, model, one folder for each panorama."""
+"""A whole inference run: the configuration, the model, and one folder for each panorama."""
 
 import logging
 import tempfile
@@ -36,21 +36,20 @@ Bars = Callable[[str], AbstractContextManager[Listener]]
 
 
 def silent(name: str) -> AbstractContextManager[Listener]:
-    """Shows nothing."""
+    """Show nothing."""
     return nullcontext(Listener())
 
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """Everything ``inference.py`` reads from YAML. ``variant`` and ``dtype``: which of the frozen backbone's weights
-    are read (``fp16``: the files of that name), and in which precision they are held.
+    """Everything that ``inference.py`` reads from YAML.
 
-    ``method``: how a checkpoint paints that is a backbone alone (null: as AOG-Net). ``save_faces``: write each
-    panorama's cubemap, too. ``panoramas_per_batch``: how many are painted side by side; their views share batches of
-    ``generator.views_per_batch``.
-
-    ``generator``: ``height`` (rows of the panorama), ``seed``, and the settings of the checkpoint's method
-    (`aognet.methods.method.Method.settings`). ``captioner``: what finds the words where ``inputs.prompt`` is ``auto``.
+    ``variant`` and ``dtype``: which of the frozen backbone's weights are read (``fp16``: the files of that name), and
+    in which precision they are held. ``method``: how a checkpoint paints that is a backbone alone (null: as AOG-Net).
+    ``save_faces``: also write each panorama's cubemap. ``panoramas_per_batch``: how many are painted side by side;
+    their views share batches of ``generator.views_per_batch``. ``generator``: ``height`` (rows of the panorama),
+    ``seed``, and the settings of the checkpoint's method (`aognet.methods.method.Method.settings`). ``captioner``: the
+    model that writes the prompt if ``inputs.prompt`` is ``auto``.
     """
 
     checkpoint: str = field(default_factory=lambda: installed("assets/embedded/aognet"))
@@ -118,7 +117,7 @@ def read_defaults(loaded: LoadedConfig, method: Method) -> tuple[Defaults, int]:
 
 
 def _without_others(section: LoadedConfig, method: Method) -> LoadedConfig:
-    """The section without settings that only other methods have: one file may serve several."""
+    """Return the section without settings that only other methods have: one file may serve several."""
     own = {one.name for one in fields(settings_with_size(method.settings_class))}
     others = {one.name: other.name for other in methods().values() for one in fields(other.settings_class)}
     for name in section.values:
@@ -200,7 +199,7 @@ class Batches:
         return skipped
 
     def _begun(self, request: Request, folder: Path, captioned: bool, held: ExitStack) -> list[Run]:
-        """The run of a request; none where all is painted and shown."""
+        """Return the run of a request; none if everything is painted and shown."""
         run = self.generator.begin(request, folder, held, self.overwrite, self.config.save_faces, captioned)
         if run.journal.shown:
             said = "%s: painted already with these settings (%s paints it again)"
@@ -218,7 +217,7 @@ class Batches:
 
 
 def edit_run(folder: Path, undo: int | None, repaint: str | None, bars: Bars = silent) -> int:
-    """Take views of a run back, or paint a direction anew, with the settings in its journal.
+    """Take views of a run back, or paint a direction again, with the settings in its journal.
 
     What a killed process began with the same words is completed, not done twice.
     """
@@ -243,13 +242,13 @@ def edit_run(folder: Path, undo: int | None, repaint: str | None, bars: Bars = s
 
 
 def _under_way(journal: ViewJournal, command: str) -> bool:
-    """Whether a change by the same command is recorded, and its results may not be written yet."""
+    """Return whether a change by the same command is recorded whose results may not be written yet."""
     edit = journal.edit
     return edit is not None and edit.command == command and (edit.view is None or journal.has(edit.view))
 
 
 def _generator_of(journal: ViewJournal) -> Generator:
-    """The generator that made a run. Raises UserError where the model is another one now."""
+    """Return the generator that made a run. Raises UserError if the model is another one now."""
     asked, path = journal.asked, journal.folder / JOURNAL
     generator = Generator(asked.model, alone=asked.request.method)
     if journal.version < VERSION:  # its settings are of all methods
@@ -280,7 +279,7 @@ def find_run(folder: Path) -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise UserError where nothing can be written."""
+    """Raise UserError if nothing can be written."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return

@@ -1,4 +1,4 @@
-"""What a configuration says to paint from: lists of photographs, panoramas and words, as requests."""
+"""The inputs of a configuration (lists of photographs, panoramas and words) as requests."""
 
 import logging
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class InputsConfig:
-    """What to paint panoramas from; every photo file, panorama and prompt becomes one.
+    """What panoramas are painted from. Every photo file, panorama and prompt becomes one.
 
     ``photos``: files and folders of photographs, each a panorama of its own, at ``pose``. ``together``: photographs
-    with poses that belong to one panorama. ``panoramas``: files and folders of whole panoramas of which only the view
-    at ``pose`` (90 degrees without a fov) is given to the model; the rest is the ground truth. ``partial``: a
-    panorama to complete where it is transparent, where its GPano metadata places nothing, and where its ``mask`` is
-    white. ``captions``: JSONL files with prompts by file name; ``prompt`` is for the others; ``auto``: a caption of the
-    image. ``negative``: what not to paint. ``prompts_at``: ``"yaw,pitch: text"``. ``limit``: at most so many (0: all).
+    with poses that belong to one panorama. ``panoramas``: files and folders of whole panoramas; the model gets only the
+    view at ``pose`` (90 degrees without a fov), and the rest is the ground truth. ``partial``: a panorama to complete
+    where it is transparent, where its GPano metadata places nothing, and where its ``mask`` is white. ``captions``:
+    JSONL files with prompts by file name; ``prompt`` is for the others; ``auto``: a caption of the image. ``negative``:
+    what not to paint. ``prompts_at``: ``"yaw,pitch: text"``. ``limit``: at most so many (0: all).
     """
 
     photos: list[str] = field(default_factory=list)
@@ -59,9 +59,9 @@ class InputsConfig:
 
 
 def list_requests(config: InputsConfig, common: Request) -> list[Request]:
-    """The panoramas to make, each as ``common`` is but for its inputs, words and name.
+    """Return the panoramas to make. Each is like ``common`` except for its inputs, words and name.
 
-    Raises UserError for a folder that is not there or has no image.
+    :raises UserError: for a folder that does not exist or has no image.
     """
     directed = [DirectedPrompt.parse(text, "prompts_at") for text in config.prompts_at]
     common = replace(common, prompts_at=directed, negative=config.negative or common.negative)
@@ -98,7 +98,7 @@ def list_requests(config: InputsConfig, common: Request) -> list[Request]:
 
 
 def _prompts(config: InputsConfig, names: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """The caption of each image that a panorama starts from, or ``config.prompt``; what has neither is named."""
+    """Return the caption of each image that a panorama starts from, or ``config.prompt``. What has neither is named."""
     captions: dict[str, list[str]] = {}
     for file in config.captions:
         captions |= load_captions(Path(file))
@@ -116,7 +116,7 @@ def _prompts(config: InputsConfig, names: Sequence[str], paths: Sequence[Path]) 
 
 
 def _images(places: Sequence[str], key: str) -> list[tuple[Path, str]]:
-    """Images and their names, relative to the folder that they were found in."""
+    """Return images and their names, relative to the folder in which they were found."""
     images: list[tuple[Path, str]] = []
     for place in map(Path, places):
         if is_folder(place):

@@ -1,8 +1,7 @@
-"""The folder of one panorama: what it started from, every step on the way, and what to do again to get the same.
+"""The folder of one panorama: what it started from, every step, and what is needed to repeat it.
 
-The steps on disk are the state: a run that was killed goes on where its journal ends. Everything is written atomically,
-and what is about to be written or removed is noted first: whatever a kill leaves, the same command brings to the same
-end.
+The steps on disk are the state: a killed run continues where its journal ends. Everything is written atomically, and
+what is about to be written or removed is recorded first. So after any kill, the same command comes to the same end.
 """
 
 import json
@@ -44,7 +43,9 @@ class Journal:
         encoding: Encoding = "srgb",
         provenance: Mapping[str, Any] | None = None,
     ):
-        """``asked``: what the run is for; ``encoding``: of its panorama; ``provenance``: what it is made with."""
+        """Make a journal of what the run is ``asked`` for, in the ``encoding`` of its panorama. ``provenance``: what it
+        is made with.
+        """
         self.folder, self.asked, self.encoding = folder, asked, encoding
         self.provenance = dict(provenance or {})
         self.entries: list[Any] = []
@@ -56,12 +57,12 @@ class Journal:
         self.edit: Edit | None = None
 
     def begin(self, start: Canvas, before: "Journal | None", truth: Canvas | None = None, faces: bool = False) -> None:
-        """Write what is known at the beginning, and the ground ``truth`` where there is one.
+        """Write what is known at the beginning, and the ground ``truth`` if there is one.
 
         ``before``: the run in the folder, which is replaced, as `check_free` returns it. ``faces``: whether those of
         the cubemap will be written.
 
-        :raises UserError: where the folder cannot be made.
+        :raises UserError: if the folder cannot be made.
         """
         outputs = outputs_of(self.encoding, truth is not None, faces)
         self.outputs = _ordered({*outputs, *(before.outputs if before else ())})
@@ -119,7 +120,7 @@ class Journal:
         write_atomically(self.folder / JOURNAL, text)
 
     def owns(self, name: str) -> bool:
-        """Whether a file (``steps/003.png``) is this run's: written by it or about to be."""
+        """Return whether a file (``steps/003.png``) belongs to this run: it wrote it or is about to."""
         folder, _, step = name.rpartition("/")
         if folder != "steps":
             return name == JOURNAL or name in self.outputs
@@ -129,7 +130,7 @@ class Journal:
         return any(step == one.file for one in expected) or step == self.next_file()
 
     def next_file(self) -> str | None:
-        """The name of the step that comes next; None where the plan tells."""
+        """Return the name of the next step; None if the plan has it."""
         return f"{len(self.entries):03d}.safetensors"
 
     def claim(self, outputs: Iterable[str]) -> None:
@@ -167,11 +168,11 @@ class Journal:
         return read_canvas(self.folder / input_file(self.encoding), self.encoding)
 
     def has(self, entry: JournalEntry | StepEntry) -> bool:
-        """Whether a step of this name is recorded."""
+        """Return whether a step of this name is recorded."""
         return any(recorded.file == entry.file for recorded in self.entries)
 
     def record(self, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> None:
-        """Record a step: it is on the disk whole, or not at all. ``note``: plain values for JSON."""
+        """Record a step: it is on the disk completely or not at all. ``note`` has plain values for JSON."""
         file = self.next_file()
         assert file is not None, "views are recorded by their plan"
         entry = StepEntry(file, json.loads(json.dumps(dict(note or {}))))
@@ -193,12 +194,12 @@ class Journal:
             raise UserError(f"{path}: not readable ({error})") from error
 
     def settle(self) -> None:
-        """Note that the results show what is recorded."""
+        """Record that the results show what is recorded."""
         self.edit = None
         self.write()
 
     def differences(self, asked: Asked) -> list[str]:
-        """Say where another run and this one are not asked for the same, as ``key: there, here``."""
+        """Return where another run and this one are not asked for the same, as ``key: there, here``."""
         return self.asked.differences(asked)
 
 
@@ -223,7 +224,7 @@ def read_content(folder: Path) -> dict[str, Any]:
 
 
 def not_a_run(path: Path, error: Exception) -> UserError:
-    """What is said of a ``run.json`` that makes no sense."""
+    """Return the error for a ``run.json`` that makes no sense."""
     return UserError(f"{path}: not a run that can be continued ({error})")
 
 

@@ -1,4 +1,4 @@
-"""Names of panoramas' folders: safe wherever the folder may go, and no two alike on any file system."""
+"""Names of panoramas' folders: safe wherever the folder may go, and no two equal on any file system."""
 
 import hashlib
 import re
@@ -12,10 +12,10 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])
 
 
 def safe_name(name: str) -> str:
-    """``name`` as a plain, visible folder name on Linux, macOS and Windows; a safe name stays as it is.
+    """Return ``name`` as a plain, visible folder name on Linux, macOS and Windows. A safe name stays as it is.
 
-    What no name may hold (separators, control characters, bytes that are no UTF-8) becomes ``_``; dots and blanks at
-    its ends go; a long name is cut and ends with a hash of the whole.
+    What no name may have (separators, control characters, bytes that are no UTF-8) becomes ``_``. Dots and blanks at
+    its ends are removed. A long name is cut and ends with a hash of the whole.
     """
     name = "".join("_" if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter for letter in name)
     name = _FORBIDDEN.sub("_", name).lstrip(". ").rstrip(". ") or FALLBACK
@@ -28,7 +28,7 @@ def safe_name(name: str) -> str:
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """The names, each made safe and those that some file system cannot tell apart numbered, in order: a, a-2, a-3.
+    """Return safe names, numbered where some file system cannot tell them apart, in order: a, a-2, a-3.
 
     Upper and lower case, and the ways to write an accent, do not tell names apart.
     """

@@ -1,4 +1,4 @@
-"""The strategy of methods that paint views: the plan walked wave by wave, each view recorded as it is painted."""
+"""The strategy of methods that paint views: it walks the plan wave by wave and records each view as it is painted."""
 
 import hashlib
 import math
@@ -27,7 +27,7 @@ from aognet.request import DirectedPrompt, Request
 
 @dataclass(frozen=True)
 class Painting:
-    """A run being painted: its canvas, which is painted into, all views of its plan, and its frame (`frame_yaw`)."""
+    """A run that is being painted: its canvas, all views of its plan, and its frame (`frame_yaw`)."""
 
     journal: ViewJournal
     canvas: Canvas
@@ -35,7 +35,7 @@ class Painting:
     frame_yaw_degrees: float
 
     def wave(self, number: int) -> list[JournalEntry]:
-        """The views of a wave."""
+        """Return the views of a wave."""
         return [entry for entry in self.entries if entry.wave == number]
 
 
@@ -43,14 +43,14 @@ class Outpaint:
     """Paints panoramas with one model, in folders that can be continued, undone and repainted."""
 
     def __init__(self, model: Outpainter, settings: OutpaintSettings, device: torch.device):
-        """Raises UserError for settings that the model cannot paint with."""
+        """Check the settings. Raises UserError for settings that the model cannot paint with."""
         model.check(settings)
         self.model, self.settings, self.device = model, settings, device
 
     def paint(self, runs: Sequence[Run[ViewJournal]], listener: Listener) -> list[Canvas]:
-        """Paint what the plans of the runs have left, side by side; return the finished canvases, on the CPU.
+        """Paint what is left of the runs' plans, side by side. Return the finished canvases, on the CPU.
 
-        :raises Cancelled: where the ``listener`` wants it; what is painted by then is recorded.
+        :raises Cancelled: if the ``listener`` wants it; what is painted by then is recorded.
         """
         paintings = [self._begin(run) for run in runs]
         total = sum(len(painting.entries) for painting in paintings)
@@ -77,7 +77,7 @@ class Outpaint:
         return Painting(journal, canvas.to(self.device), plan, yaw)
 
     def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, JournalEntry]]]:
-        """The views of a wave, as many together as may be."""
+        """Yield the views of a wave, as many together as allowed."""
         waves = [[(painting, entry) for entry in painting.wave(wave)] for painting in paintings]
         inseparable = waves if self.model.joint_waves else [[view] for views in waves for view in views]
         batch: list[tuple[Painting, JournalEntry]] = []
@@ -92,7 +92,7 @@ class Outpaint:
     def _paint_batch(
         self, batch: Sequence[tuple[Painting, JournalEntry]], recorder: Recorder, listener: Listener
     ) -> int:
-        """Records what is left of a batch; returns how many views that is. Their canvases stay as they are."""
+        """Record what is left of a batch, and return how many views that is. Their canvases stay as they are."""
         new = [i for i, (painting, entry) in enumerate(batch) if not painting.journal.has(entry)]
         if new:
             # Views of a batch that are recorded already are painted again with it: the others come out as before.
@@ -108,7 +108,7 @@ class Outpaint:
         return canvas
 
     def repaint(self, journal: ViewJournal, at: DirectedPrompt, listener: Listener) -> Canvas:
-        """Clear the view in a direction (never the input's own pixels) and paint it anew with another prompt."""
+        """Clear the view in a direction (never the input's own pixels) and paint it again with another prompt."""
         if not journal.finished:
             said = f"{journal.folder}: a run must be finished; give the command that began it again, then "
             raise UserError(said, Setting("repaint"))
@@ -152,9 +152,10 @@ def planned(
     join: Callable[[str, str], str] | None = None,
     encoding: Encoding = "srgb",
 ) -> list[JournalEntry]:
-    """Return the views that paint what is not known, each with the prompt of its direction and a seed of its own.
+    """Return the views that paint what is unknown, each with the prompt of its direction and a seed of its own.
 
-    ``yaw_degrees``: of the frame they are planned in. ``join``: makes one of the words of a direction and the prompt.
+    ``yaw_degrees``: that of the frame in which they are planned. ``join`` makes one prompt of the words of a direction
+    and the common prompt.
     """
     steps = make_plan(plan, known, yaw_degrees).steps
     prompts = [prompt_for(step.camera, request.prompt, request.prompts_at, join or plainly) for step in steps]
@@ -172,16 +173,16 @@ def step_file(number: int, encoding: Encoding) -> str:
 
 
 def view_seed(seed: int, name: str, number: int) -> int:
-    """Return the seed, of 63 bits, of a panorama's view: its own for every seed, name and number.
+    """Return the 63-bit seed of a panorama's view. Every seed, name and number gives another.
 
-    What is painted together with a view, where and when does not change it.
+    It does not depend on what else is painted with the view, where and when.
     """
     words = f"{seed} {number} {name}".encode(errors="surrogatepass")
     return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest()) >> 1
 
 
 def plainly(words: str, prompt: str) -> str:
-    """The words of a direction, followed by the common prompt."""
+    """Return the words of a direction, followed by the common prompt."""
     return f"{words}, {prompt}"
 
 
@@ -192,7 +193,7 @@ def prompt_for(
     join: Callable[[str, str], str] = plainly,
     reach_degrees: float = 45.0,
 ) -> str:
-    """The prompt of a view: that of the nearest direction within reach, joined with the common one."""
+    """Return the prompt of a view: that of the nearest direction within reach, joined with the common one."""
     near = [(float(camera.forward @ Camera(at.yaw, at.pitch).forward), at) for at in directed]
     near = [(cosine, at) for cosine, at in near if cosine >= math.cos(math.radians(reach_degrees)) - 1e-9]
     if not near:

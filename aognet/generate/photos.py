@@ -1,4 +1,4 @@
-"""Photographs of files as images with cameras."""
+"""Photographs in files as images with cameras."""
 
 import logging
 import math
@@ -24,9 +24,9 @@ MAX_PHOTO_DENSITY = 2.0
 def read_photo(
     photo: Photo, height: int, encoding: Encoding = "srgb"
 ) -> tuple[Float[Tensor, "1 3 rows columns"], Camera, Float[Tensor, "1 1 rows columns"] | None]:
-    """A photograph, no finer than a panorama of ``height`` rows can show, its camera, and how opaque it is.
+    """Return a photograph (no finer than a panorama of ``height`` rows can show), its camera, and its opacity.
 
-    Opacity in [0, 1], None where all is opaque. Raises UserError naming the file: also for a panorama.
+    Opacity is in [0, 1], or None if all is opaque. Raises UserError naming the file, also for a panorama.
     """
     path = Path(photo.image)
     loaded = load(path, encoding)
@@ -52,7 +52,7 @@ def read_photo(
 def _shrunk(
     image: Tensor, opacity: Tensor | None, size: tuple[int, int], encoding: Encoding
 ) -> tuple[Tensor, Tensor | None]:
-    """Both in another size, colours weighed by opacity: those of transparent pixels show nowhere."""
+    """Return both in another size, with colours weighted by opacity: those of transparent pixels show nowhere."""
     if opacity is None:
         return bounded_(functional.interpolate(image, size=size, mode="bicubic", antialias=True), encoding), None
     colours, opacity = (
@@ -63,7 +63,7 @@ def _shrunk(
 
 
 def exif_fov(exif: Exif, columns: int, rows: int, path: Path) -> float:
-    """Horizontal field of view in degrees as a photograph's camera tells it, or 90; says which."""
+    """Return the horizontal field of view in degrees from a photograph's EXIF data, or 90. The log says which."""
     found = exif.fov_degrees(columns, rows)
     if found is None:
         said = "%s: its EXIF data tells no field of view; 90 degrees are assumed (%s says another)"

@@ -1,6 +1,6 @@
-"""Pictures in the files of a run, so that what is read again is bit for bit what was kept in memory.
+"""Pictures in the files of a run: what is read again is bit for bit what was in memory.
 
-sRGB is kept in 256 levels, as PNG files; linear light as it is, in float32, as EXR files.
+sRGB is stored in 256 levels, as PNG files, linear light in float32, as EXR files.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ ROWS = 32
 
 
 def packed(images: Float[Tensor, "*batch 3 rows columns"], encoding: Encoding) -> Tensor:
-    """Return images as their files keep them: bytes of sRGB, floats of linear light."""
+    """Return images as their files store them: bytes of sRGB, floats of linear light."""
     return to_uint8(images) if encoding == "srgb" else images.float()
 
 
@@ -48,7 +48,7 @@ def read_picture(path: Path, encoding: Encoding) -> Float[Tensor, "3 rows column
 
 
 def round_(canvas: Canvas) -> None:
-    """Bring a canvas, in place, to the values that `write_canvas` keeps."""
+    """Round a canvas, in place, to the values that `write_canvas` stores."""
     if canvas.encoding == "linear":
         return
     # A few rows at a time: fresh memory for whole panoramas takes longer than the arithmetic.

@@ -1,4 +1,4 @@
-"""Painted views on their way to the disk: written in the background, in order, while the next ones are painted."""
+"""The recorder writes painted views to the disk in the background, in order, while the next ones are painted."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +20,7 @@ Painted = tuple[ViewJournal, JournalEntry, Float[Tensor, "3 rows columns"]]
 
 
 class Recorder:
-    """Records views in their journals. What was handed over is written when the ``with`` ends, even by an error."""
+    """Records views in their journals. Everything handed over is written when the ``with`` ends, even by an error."""
 
     def __init__(self) -> None:
         self._pool, self._broken = ThreadPoolExecutor(1), False
@@ -36,7 +36,7 @@ class Recorder:
             self._wait(0)
 
     def add(self, painted: Sequence[Painted]) -> None:
-        """Records views painted together, of each journal all or none. Raises what went wrong with earlier ones."""
+        """Record views painted together, of each journal all or none. Raises errors of earlier ones."""
         self._wait(MAX_PENDING - 1)
         kept = packed(torch.stack([view for _, _, view in painted]), painted[0][0].encoding)
         for (journal, entry, _), view in zip(painted, kept, strict=True):
@@ -44,7 +44,7 @@ class Recorder:
         self._pending.append(self._pool.submit(self._write, [(journal, entry) for journal, entry, _ in painted], kept))
 
     def paint(self, canvas: Canvas, journal: ViewJournal, entries: Sequence[JournalEntry]) -> None:
-        """Paint views into a canvas, with the values that their files keep, recorded by now or earlier."""
+        """Paint views into a canvas, with the values that their files store, recorded by now or earlier."""
         for entry in entries:
             view = self._views.pop((id(journal), entry.file), None)
             values = journal.view(entry).to(canvas.pixels) if view is None else unpacked(view, canvas.encoding)[None]

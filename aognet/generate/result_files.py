@@ -1,4 +1,4 @@
-"""What a finished (or taken-back) run shows: the panorama as a sphere for viewers, and a page to look around in."""
+"""The results of a finished (or taken-back) run: the panorama as a sphere for viewers, and a page to look around in."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from aognet.result import Result
 
 
 def write_truth(folder: Path, truth: Canvas) -> None:
-    """Write the panorama that a run's photograph was taken from, transparent where it is not known itself."""
+    """Write the panorama that a run's photograph was taken from, transparent where it is unknown."""
     path = folder / truth_file(truth.encoding)
     if truth.unknown_pixels:
         write_canvas(truth, path)
@@ -24,9 +24,11 @@ def write_truth(folder: Path, truth: Canvas) -> None:
 
 
 def write_results(folder: Path, result: Result, faces: bool = False) -> None:
-    """Write ``result.png`` (with GPano metadata), ``viewer.html`` and ``prompt.txt``; linear light as ``result.exr``.
+    """Write ``result.png`` (with GPano metadata), ``viewer.html`` and ``prompt.txt``; linear light also as
+    ``result.exr``.
 
-    Of linear light ``result.png`` and the viewer show it tone-mapped. ``faces``: the six of the cubemap, too.
+    For linear light, ``result.png`` and the viewer show it tone-mapped. ``faces``: also write the six faces of the
+    cubemap.
     """
     shown = encoded(result.panorama, result.encoding, "srgb")
     image = merged(display_levels(shown))

@@ -1,4 +1,4 @@
-"""A panorama under way."""
+"""A panorama that is being made."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar

@@ -1,6 +1,6 @@
-"""Which files of a panorama's folder are its run's own: only those are ever written over or removed.
+"""Which files of a panorama's folder belong to its run. Only these are ever overwritten or removed.
 
-A run's own are the files that its journal lists. Everything else in the folder is foreign, whatever it is called.
+They are the files that its journal lists. Everything else in the folder is foreign, whatever its name.
 """
 
 import os
@@ -59,7 +59,7 @@ OUTPUTS = tuple(dict.fromkeys((*outputs_of("srgb", True, True), *outputs_of("lin
 
 
 def files_there(folder: Path) -> Iterator[str]:
-    """The names (``steps/003.png``) of the files in a folder that are called as a run's files are."""
+    """Yield the names (``steps/003.png``) of the files in a folder that have names of a run's files."""
     for name in (JOURNAL, *OUTPUTS):
         if os.path.lexists(folder / name):
             yield name
@@ -68,7 +68,7 @@ def files_there(folder: Path) -> Iterator[str]:
 
 
 def check_foreign(folder: Path, owns: Owns) -> None:
-    """Raise UserError naming the first file that is called as one of a run's and that its journal does not own.
+    """Raise UserError naming the first file that has the name of a run's file but does not belong to its journal.
 
     Links in place of the subfolders are foreign, too: what lies behind them belongs to somebody else.
     """
@@ -87,7 +87,7 @@ def _foreign(path: Path) -> UserError:
 
 
 def check_inputs(folders: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Raise UserError where a file that a run in one of the folders may write is one of the inputs, also by a link."""
+    """Raise UserError if a file that a run in one of the folders may write is one of the inputs, also by a link."""
     read = {_identity(path): path for path in inputs}
     for folder in folders:
         for name in files_there(folder):
@@ -98,7 +98,7 @@ def check_inputs(folders: Iterable[Path], inputs: Iterable[Path]) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What a file is known by, whatever leads to it; None where it is not there."""
+    """Return what identifies a file, whatever path leads to it; None if it does not exist."""
     try:
         status = path.stat()
         return status.st_dev, status.st_ino
@@ -107,9 +107,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def clear(folder: Path, leave: Owns) -> None:
-    """Remove a run's files that ``leave`` says no to, and what killed writers of a run's files left.
+    """Remove a run's files for which ``leave`` is false, and what killed writers of a run's files left.
 
-    To be called by whoever holds the folder, and only where nothing in it is foreign.
+    Call it only while holding the folder, and only if nothing in it is foreign.
 
     :raises UserError: naming a file that cannot be removed.
     """
@@ -127,6 +127,6 @@ def clear(folder: Path, leave: Owns) -> None:
 
 
 def _is_name(name: str) -> bool:
-    """Whether a run's file may be called so."""
+    """Return whether a run's file may have this name."""
     folder, _, step = name.rpartition("/")
     return name in (JOURNAL, *OUTPUTS) or (folder == "steps" and STEP.fullmatch(step) is not None)

@@ -1,4 +1,4 @@
-"""Panoramas of files on the whole sphere: parts at their place, tilted ones upright, and what is known of them."""
+"""Panoramas in files, placed on the whole sphere: parts at their place, tilted ones upright, with a mask."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ OPAQUE = 0.5
 
 
 def read_panorama(path: Path, height: int, encoding: Encoding = "srgb") -> Canvas:
-    """A panorama of ``height`` rows with a level horizon, known where it is not transparent.
+    """Return a panorama of ``height`` rows with a level horizon, known where it is not transparent.
 
     Raises UserError as `aognet.io.images.load_panorama`.
     """
@@ -32,12 +32,12 @@ def read_panorama(path: Path, height: int, encoding: Encoding = "srgb") -> Canva
 
 
 def read_partial(path: Path, mask_path: Path | None, height: int, encoding: Encoding = "srgb") -> Canvas:
-    """A panorama to complete: known where it is opaque, where GPano places it, and where the mask is black.
+    """Return a panorama to complete: known where it is opaque, where GPano places it, and where the mask is black.
 
-    Its horizon is made level, as GPano says how it is tilted. A mask as large as the file belongs to its pixels, any
-    other to the whole sphere.
+    Its horizon is made level by the tilt in GPano. A mask as large as the file belongs to its pixels, any other to the
+    whole sphere.
 
-    Raises UserError naming the file, also where nothing is to be painted or nothing would be kept.
+    Raises UserError naming the file, also if nothing is to be painted or nothing would be kept.
     """
     loaded = load(path, encoding)
     canvas, shown = _canvas(loaded, path, height, encoding), loaded.image.shape[-2:]
@@ -75,7 +75,7 @@ def _canvas(loaded: Loaded, path: Path, height: int, encoding: Encoding) -> Canv
 
 
 def _mask(path: Path, shown: torch.Size, area: SphereArea, height: int) -> Bool[Tensor, "1 1 height width"]:
-    """Where a mask says that is to be painted of the sphere; ``shown``: rows and columns of the panorama's file."""
+    """Return where on the sphere a mask asks for paint. ``shown``: rows and columns of the panorama's file."""
     painted = read_mask(path)
     if area.whole or painted.shape[-2:] != shown:
         rows, columns = painted.shape[-2:]
@@ -89,7 +89,7 @@ def _mask(path: Path, shown: torch.Size, area: SphereArea, height: int) -> Bool[
 
 
 def _placed(layers: Float[Tensor, "1 channels rows columns"], area: SphereArea, height: int) -> Tensor:
-    """A part of a sphere on all of it, 0 elsewhere; no finer than ``height`` rows can show."""
+    """Return a part of a sphere on all of it, 0 elsewhere, no finer than ``height`` rows can show."""
     rows, columns = (max(round(share * size), 1) for share, size in ((area.height, height), (area.width, 2 * height)))
     if rows < layers.shape[-2] or columns < layers.shape[-1]:
         size = (min(rows, layers.shape[-2]), min(columns, layers.shape[-1]))
@@ -107,7 +107,7 @@ def _placed(layers: Float[Tensor, "1 channels rows columns"], area: SphereArea, 
 
 
 def _level(panorama: Float[Tensor, "1 channels height width"], area: SphereArea) -> Tensor:
-    """A panorama whose centre looks up by the area's pitch, and which is rolled by its roll, with a level horizon."""
+    """Return a panorama with a level horizon, from one whose centre has the area's pitch and roll."""
     if area.pitch_degrees == area.roll_degrees == 0:
         return panorama
     height, width = panorama.shape[-2:]

@@ -1,4 +1,4 @@
-"""What is known when a panorama is begun: its request's files on a canvas."""
+"""What is known when a panorama is begun: the files of its request on a canvas."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from aognet.request import Request
 
 @dataclass(frozen=True)
 class Start:
-    """What is known at the beginning, the ground truth where there is one, and the first photograph's camera."""
+    """What is known at the beginning, the ground truth if there is one, and the first photograph's camera."""
 
     canvas: Canvas
     truth: Canvas | None = None

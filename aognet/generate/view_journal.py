@@ -1,7 +1,6 @@
 """The journal of a panorama that is painted view by view.
 
-Its canvas is the input with the recorded views painted in order.
-Views can be taken back, and painted anew.
+Its canvas is the input with the recorded views painted in order. Views can be taken back and painted again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,7 +70,9 @@ class ViewJournal(Journal):
         return image[None]
 
     def begin_plan(self, plan: Sequence[JournalEntry]) -> None:
-        """Note the views to paint. Raises UserError where those that are recorded already were planned otherwise."""
+        """Record the views to paint. Raises UserError if views that are already recorded were planned in another
+        way.
+        """
         self.plan = list(plan)
         try:
             self._check_plan()
@@ -103,13 +104,13 @@ class ViewJournal(Journal):
         self.write()
 
     def begin_edit(self, edit: Edit) -> None:
-        """Note a change before anything of it is on the disk; `settle` ends it."""
+        """Record a change before anything of it is on the disk. `settle` ends it."""
         check_foreign(self.folder, self.owns)
         self.edit = edit
         self.write()
 
     def undo(self, count: int) -> Canvas:
-        """Take the last ``count`` views back; return what is left. `settle` when the results show it."""
+        """Take the last ``count`` views back. Return what is left. Call `settle` when the results show it."""
         if not 1 <= count <= len(self.entries):
             said = f"must lie in [1, {len(self.entries)}], the views painted in {self.folder}"
             raise UserError(said, key="undo", value=count)
@@ -122,7 +123,7 @@ class ViewJournal(Journal):
 
 
 def open_journal(folder: Path) -> Journal:
-    """Open the journal of a folder, a `ViewJournal` or another. Raises UserError where none makes sense."""
+    """Open the journal of a folder, a `ViewJournal` or another. Raises UserError if it makes no sense."""
     content = read_content(folder)
     kinds = {one.kind: one for one in (Journal, ViewJournal)}
     try:
@@ -135,7 +136,7 @@ def open_journal(folder: Path) -> Journal:
 
 
 def open_views(folder: Path) -> ViewJournal:
-    """Open the journal of a panorama that was painted view by view. Raises UserError where it was made otherwise."""
+    """Open the journal of a panorama that was painted view by view. Raises UserError if it was made in another way."""
     journal = open_journal(folder)
     if not isinstance(journal, ViewJournal):
         raise UserError(f"{folder}: this panorama was not painted view by view, so none can be taken back or repainted")

@@ -51,16 +51,17 @@ class Method:
 
 
 def imported(target: str) -> Any:
-    """What ``module:name`` names."""
+    """Return what ``module:name`` names."""
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
 
 
 @cache
 def methods() -> dict[str, Method]:
-    """All methods by name: each folder of `aognet.methods`, then the entry points of the group ``aognet.methods``.
+    """Return all methods by name: each folder of `aognet.methods`, then the entry points of the group
+    ``aognet.methods``.
 
-    An entry point of another package names its ``Method``. One that cannot be imported is told of and left out; the
+    An entry point of another package names its ``Method``. One that cannot be imported is reported and left out; the
     name of an earlier method is not taken.
     """
     folders = [module.name for module in iter_modules(aognet.methods.__path__) if module.ispkg]
@@ -79,7 +80,7 @@ def methods() -> dict[str, Method]:
 
 
 def find_method(name: Any, where: str) -> Method:
-    """The method of a name. Raises UserError that begins with ``where`` and names the nearest."""
+    """Return the method of a name. Raises UserError that begins with ``where`` and names the nearest."""
     known = methods()
     if isinstance(name, str) and name in known:
         return known[name]
