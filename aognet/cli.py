@@ -24,11 +24,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from aognet import threads
 from aognet.callbacks import Listener
 from aognet.errors import Setting, UserError
 from aognet.installed import known_config
-from aognet.terminal import VisibleFormatter, visible
+from aognet.system import threads
+from aognet.system.terminal import VisibleFormatter, visible
 
 MAX_CHARACTERS = 200
 LOG_SECONDS = 30.0  # between lines of progress where there is no terminal to draw a bar on

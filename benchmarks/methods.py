@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from aognet import threads  # noqa: E402
+from aognet.system import threads  # noqa: E402
 
 threads.settle()
 

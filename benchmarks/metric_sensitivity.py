@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from aognet import threads  # noqa: E402
+from aognet.system import threads  # noqa: E402
 
 threads.settle()
 
@@ -190,7 +190,7 @@ class Bench:
         from aognet.evaluation.aggregate import Aggregator
         from aognet.evaluation.measure import Measurer, measure_units
         from aognet.io.store import TENSORS, CacheConfig, Store
-        from aognet.processes import Processes
+        from aognet.system.processes import Processes
 
         device = torch.device("cpu")
         store = Store(CacheConfig(str(self.folder / "cache")), TENSORS)

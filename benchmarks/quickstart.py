@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SEAMS = ("wrap gradient, near columns", "wrap gradient, all columns")
 sys.path.insert(0, str(ROOT))
 
-from aognet import threads  # noqa: E402
+from aognet.system import threads  # noqa: E402
 
 threads.settle()
 

@@ -25,7 +25,7 @@ from aognet.generate.entries import JournalEntry
 from aognet.geometry.camera import positions_of
 from aognet.io.images import from_uint8, save_image, to_uint8
 from aognet.methods.aognet.model import AOGNet, StreamInputs
-from aognet.workers import worker_context
+from aognet.system.workers import worker_context
 from benchmarks.data_loading import baseline
 from benchmarks.geometry import forgetting, paste
 

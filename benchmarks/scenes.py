@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from aognet import threads  # noqa: E402
+from aognet.system import threads  # noqa: E402
 
 threads.settle()
 

@@ -60,7 +60,7 @@ def assemble(arguments: argparse.Namespace) -> None:
 
     from aognet.errors import UserError
     from aognet.io.files import made_folder, write_atomically
-    from aognet.locking import exclusive
+    from aognet.system.locking import exclusive
 
     # Pairs and not a dictionary: one folder may hold several of them.
     sources = (

@@ -33,7 +33,7 @@ def train(arguments: argparse.Namespace) -> None:
     from aognet.errors import UserError
     from aognet.io.captions import load_captions
     from aognet.io.files import made_folder
-    from aognet.locking import exclusive
+    from aognet.system.locking import exclusive
 
     if arguments.vocabulary < 514:
         raise UserError(f"--vocabulary must be at least 514 (512 bytes and two marks), got {arguments.vocabulary}")

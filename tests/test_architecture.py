@@ -16,8 +16,8 @@ from aognet.commands.program import COMMANDS
 ROOT = Path(__file__).resolve().parents[1]
 # A part may import itself and the parts of earlier rows; parts of one row do not know each other.
 LAYERS = (
-    {"errors", "terminal", "threads"},
-    {"geometry", "home", "installed", "interpolation", "locking", "plain_yaml", "processes", "transfer", "workers"},
+    {"errors"},
+    {"geometry", "installed", "system"},
     {"io"},
     {"config", "provenance"},
     {"canvas", "callbacks", "request", "result"},

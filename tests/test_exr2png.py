@@ -18,7 +18,7 @@ from PIL import Image
 from aognet import cli
 from aognet.data import conversion
 from aognet.io.hdr import write_exr
-from aognet.workers import Done
+from aognet.system.workers import Done
 
 SCRIPT = Path(__file__).resolve().parents[1] / "misc" / "exr2png.py"
 

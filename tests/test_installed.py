@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aognet import home
 from aognet.commands import generate
 from aognet.config import load_config
 from aognet.data.cache import PanoramaCache
@@ -17,6 +16,7 @@ from aognet.errors import UserError
 from aognet.generate.inference import InferenceConfig
 from aognet.installed import ROOT, installed
 from aognet.io.store import CacheConfig
+from aognet.system import home
 
 SHIPPED = sorted((ROOT / "config").rglob("*.yaml"))
 NOBODY = """

@@ -13,8 +13,8 @@ from aognet.data.conversion import Conversion, convert_folder
 from aognet.errors import UserError
 from aognet.evaluation.pipeline import EvaluationConfig, evaluate
 from aognet.io.hdr import write_exr
-from aognet.locking import FolderInUseError, exclusive
 from aognet.scenes.folder import SceneFolder, fill
+from aognet.system.locking import FolderInUseError, exclusive
 from misc import index_captions, train_tokenizer
 from tests.captioning.test_folder_captions import Compass, compass_panorama
 from tests.evaluation.folders import ALONE, panoramas, small, write

@@ -16,7 +16,7 @@ from aognet.errors import UserError
 from aognet.generate import generator
 from aognet.generate.run_files import OUTPUTS
 from aognet.generate.view_journal import check_free
-from aognet.locking import FolderInUseError, exclusive
+from aognet.system.locking import FolderInUseError, exclusive
 from tests import stub_model
 from tests.generate.painter import Painter, begin
 from tests.stub_model import HEIGHT, contents, run

@@ -26,8 +26,8 @@ from aognet.io.formats import KINDS
 from aognet.io.images import load_image, resize_panorama
 from aognet.io.listing import find_images
 from aognet.io.matching import match
-from aognet.locking import exclusive
-from aognet.processes import Processes
+from aognet.system.locking import exclusive
+from aognet.system.processes import Processes
 
 log = logging.getLogger(__name__)
 

@@ -49,7 +49,7 @@ def caption(options: argparse.Namespace) -> int:
 
     from aognet.captioning.captioner import CaptionerConfig
     from aognet.captioning.folder_captions import FolderCaptionsConfig, caption_folder
-    from aognet.processes import Processes
+    from aognet.system.processes import Processes
 
     flags = {**vars(options), "stride_degrees": options.stride}
     captioner = CaptionerConfig(**{one.name: flags[one.name] for one in fields(CaptionerConfig)})

@@ -41,7 +41,7 @@ def convert(arguments: argparse.Namespace) -> int:
     from aognet.data.conversion import REPORT, Conversion, convert_folder
     from aognet.errors import UserError
     from aognet.io.tonemap import ToneMap
-    from aognet.workers import usable_cores
+    from aognet.system.workers import usable_cores
 
     given = {name: getattr(arguments, name) for name in ("gamma", "percentile", "max_mapping")}
     given = {name: value for name, value in given.items() if value is not None}

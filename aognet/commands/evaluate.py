@@ -63,7 +63,7 @@ def evaluate_folders(options: argparse.Namespace) -> int:
 
     from aognet.evaluation.pipeline import EvaluationConfig, evaluate
     from aognet.evaluation.protocol import NETWORK_KINDS, load_protocol
-    from aognet.processes import Processes
+    from aognet.system.processes import Processes
 
     flags = vars(options)
     overrides = [*options.overrides, *([f"height={options.height}"] if options.height is not None else [])]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from aognet import cli
 from aognet.config import LoadedConfig, build_config, load_config
+from aognet.config.plain_yaml import quoted
 from aognet.errors import UserError
 from aognet.installed import CONFIGS
-from aognet.plain_yaml import quoted
 
 log = logging.getLogger("aognet.inference")
 

@@ -42,7 +42,7 @@ def make_scenes(arguments: argparse.Namespace) -> int:
     from aognet.errors import UserError
     from aognet.scenes import KINDS
     from aognet.scenes.folder import SceneFolder, fill
-    from aognet.workers import usable_cores
+    from aognet.system.workers import usable_cores
 
     if arguments.list:
         sys.stdout.write("\n".join(KINDS) + "\n")

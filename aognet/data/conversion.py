@@ -21,8 +21,8 @@ from aognet.io.hdr import MAX_PIXELS, read_light
 from aognet.io.listing import find_images
 from aognet.io.text_files import read_json
 from aognet.io.tonemap import ToneMap, clean, tone_map_to_levels
-from aognet.locking import exclusive
-from aognet.workers import work_through
+from aognet.system.locking import exclusive
+from aognet.system.workers import work_through
 
 FORMATS = {"png8": ".png", "png16": ".png", "jpeg": ".jpg"}
 RECORD, REPORT = "exr2png.json", "exr2png_report.json"

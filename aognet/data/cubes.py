@@ -18,7 +18,7 @@ from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import LATERAL, face_cameras
 from aognet.geometry.plans import MAX_SIZE, known_by
-from aognet.transfer import to_device
+from aognet.system.transfer import to_device
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.random_views import PerspectiveSamples, ViewSample
-from aognet.transfer import to_device
+from aognet.system.transfer import to_device
 
 MASK = 1  # stream of random numbers beside the view's own
 

@@ -16,7 +16,7 @@ from aognet.data.viewing import view_all
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import MAX_SIZE
-from aognet.transfer import to_device
+from aognet.system.transfer import to_device
 
 
 @dataclass(frozen=True)

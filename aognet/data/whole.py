@@ -12,7 +12,7 @@ from aognet.data.augment import draw_prompt, light_curves
 from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.viewing import PLAIN, Curves, Pyramid
-from aognet.transfer import to_device
+from aognet.system.transfer import to_device
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from aognet.diffusion.sampling.sampler import LongPrompts
 from aognet.diffusion.texts import chunks, joined, side_by_side
 from aognet.errors import UserError
 from aognet.nn.component import Component
-from aognet.transfer import to_device
+from aognet.system.transfer import to_device
 
 MAX_TEXTS = 256
 

@@ -13,7 +13,7 @@ from aognet.diffusion.loading import freeze
 from aognet.errors import UserError
 from aognet.nn.component import Component
 from aognet.nn.constant_context import keep_projections
-from aognet.transfer import to_device
+from aognet.system.transfer import to_device
 
 TEXT_TIME = "text_time"  # what diffusers calls SDXL's added conditions: pooled text and sizes
 

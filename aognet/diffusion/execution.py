@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from aognet.diffusion.loading import quiet
-from aognet.home import default_folder, expanded
 from aognet.nn.component import Component, Components
-from aognet.transfer import Network, to_memory_format
+from aognet.system.home import default_folder, expanded
+from aognet.system.transfer import Network, to_memory_format
 
 KERNELS = "TORCHINDUCTOR_CACHE_DIR"
 

@@ -17,9 +17,9 @@ from aognet.diffusion.foreign import PICKLES, missing_weights, what_it_is
 from aognet.diffusion.part_configs import check_part
 from aognet.diffusion.sampling.schedulers import ignored_noise
 from aognet.errors import UserError, first_line
-from aognet.home import check_hub_folder, expanded
 from aognet.io.text_files import read_json
-from aognet.transfer import Network
+from aognet.system.home import check_hub_folder, expanded
+from aognet.system.transfer import Network
 
 FILE_SUFFIXES = (
     *PICKLES,

@@ -14,9 +14,9 @@ from torch import nn
 from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.loading import is_hub_id, resolve
 from aognet.errors import UserError
-from aognet.home import expanded
 from aognet.io.text_files import read_json
 from aognet.nn.weights import copy_tensors, part_tensors, read_tensors, write_tensors
+from aognet.system.home import expanded
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.encodings import EncodingCache
 from aognet.diffusion.sampling.sampler import LongPrompts
-from aognet.transfer import to_device
+from aognet.system.transfer import to_device
 
 MAX_CHUNKS = 4
 MAX_WARNINGS = 20

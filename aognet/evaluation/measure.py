@@ -31,8 +31,8 @@ from aognet.metrics.ssim import ssim_map
 from aognet.metrics.unknown import unknown_share
 from aognet.perception.lpips import PerceptualDistance
 from aognet.perception.network import FeatureNetwork
-from aognet.processes import Processes
-from aognet.workers import in_threads, usable_cores
+from aognet.system.processes import Processes
+from aognet.system.workers import in_threads, usable_cores
 
 RECIPE = 1  # counts the changes after which the same panorama gets other numbers
 Pictures = dict[str, Float[Tensor, "pictures 3 rows columns"]]

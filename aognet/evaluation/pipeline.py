@@ -15,13 +15,13 @@ from aognet.evaluation.networks import LoadedNetworks, load_networks
 from aognet.evaluation.protocol import Protocol
 from aognet.evaluation.report import Report, Sample, report_files, write_report
 from aognet.evaluation.sets import PanoramaCaptions, Sets, find_sets
-from aognet.home import default_folder, expanded
 from aognet.installed import ROOT
 from aognet.io.files import clear_unfinished, made_folder
 from aognet.io.store import TENSORS, CacheConfig, Store
-from aognet.locking import exclusive
-from aognet.processes import Processes
 from aognet.provenance import provenance
+from aognet.system.home import default_folder, expanded
+from aognet.system.locking import exclusive
+from aognet.system.processes import Processes
 
 log = logging.getLogger(__name__)
 

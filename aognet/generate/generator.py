@@ -33,14 +33,14 @@ from aognet.geometry.cubemap import faces_of
 from aognet.io.files import made_folder
 from aognet.io.panorama_files import read_panorama
 from aognet.io.value_range import Encoding
-from aognet.locking import exclusive
 from aognet.methods.identity import model_identity
 from aognet.methods.method import Method
 from aognet.methods.pretrained import load_method, method_of
-from aognet.processes import Processes
 from aognet.provenance import provenance
 from aognet.request import AUTO, DirectedPrompt, Request
 from aognet.result import Result
+from aognet.system.locking import exclusive
+from aognet.system.processes import Processes
 
 log = logging.getLogger(__name__)
 

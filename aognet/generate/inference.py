@@ -24,10 +24,10 @@ from aognet.generate.run_files import JOURNAL, check_inputs
 from aognet.generate.view_journal import ViewJournal, check_free, open_views
 from aognet.installed import installed
 from aognet.io.files import made_folder
-from aognet.locking import exclusive
 from aognet.methods.method import Method, find_method, methods
-from aognet.processes import Processes
 from aognet.request import AUTO, DirectedPrompt, Request, check_height
+from aognet.system.locking import exclusive
+from aognet.system.processes import Processes
 
 log = logging.getLogger(__name__)
 

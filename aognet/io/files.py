@@ -87,7 +87,8 @@ def _missing(folder: Path) -> list[Path]:
 def clear_unfinished(folder: Path, ours: Callable[[str], bool]) -> None:
     """Remove the unfinished files that killed writers left in ``folder``, if ``ours`` is true for the file's name.
 
-    Call it only while holding the folder (`aognet.locking.exclusive`); otherwise a file may belong to a living writer.
+    Call it only while holding the folder (`aognet.system.locking.exclusive`); otherwise a file may belong to a writer
+    that lives.
     """
     with suppress(OSError):  # not there, or not to be read: nothing to remove
         for path in folder.iterdir():

@@ -19,9 +19,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from aognet.errors import UserError
-from aognet.home import default_folder, expanded
 from aognet.io.files import made_folder, unfinished_of, write_atomically
-from aognet.locking import exclusive, shared
+from aognet.system.home import default_folder, expanded
+from aognet.system.locking import exclusive, shared
 
 log = logging.getLogger(__name__)
 

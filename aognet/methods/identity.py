@@ -11,9 +11,9 @@ from typing import Any
 from aognet.diffusion.backbone import COMPONENTS, SECOND
 from aognet.diffusion.loading import resolve
 from aognet.diffusion.saved import CONFIG, WEIGHTS, read_config
-from aognet.home import expanded
 from aognet.io.digest import pieces_digest
 from aognet.methods.pretrained import PIPELINE, locate
+from aognet.system.home import expanded
 
 READ = (".json", ".txt", ".safetensors")
 OTHER_WEIGHTS = ("*.fp16*.safetensors", "*.bf16*.safetensors", "*.non_ema*.safetensors")

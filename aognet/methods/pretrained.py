@@ -7,8 +7,8 @@ from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.loading import resolve
 from aognet.diffusion.saved import CONFIG, read_config
 from aognet.errors import UserError
-from aognet.home import expanded
 from aognet.methods.method import Method, find_method, methods
+from aognet.system.home import expanded
 
 PIPELINE = "model_index.json"
 ALONE = "aognet"

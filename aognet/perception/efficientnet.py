@@ -18,7 +18,7 @@ from aognet.errors import UserError
 from aognet.nn.weights import read_tensors
 from aognet.perception.network import NetworkConfig
 from aognet.perception.network_weights import digest, fill, fingerprint, named, weights_file, width_divisor
-from aognet.transfer import to_memory_format
+from aognet.system.transfer import to_memory_format
 
 SIZE, CLASSES, FEATURES, STEM = 224, 1000, 1280, 32
 FIRST = "_conv_stem.weight"

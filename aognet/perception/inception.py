@@ -19,7 +19,7 @@ from aognet.errors import UserError
 from aognet.nn.weights import read_tensors
 from aognet.perception.network import NetworkConfig
 from aognet.perception.network_weights import digest, fill, fingerprint, named, weights_file, width_divisor
-from aognet.transfer import to_memory_format
+from aognet.system.transfer import to_memory_format
 
 SIZE = 299
 FID_CLASSES, FEATURES = 1008, 2048

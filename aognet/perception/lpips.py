@@ -16,7 +16,7 @@ from torch.nn import functional
 from aognet.errors import UserError
 from aognet.nn.weights import read_tensors
 from aognet.perception.network_weights import digest, fill, fingerprint, named, weights_file, width_divisor
-from aognet.transfer import to_memory_format
+from aognet.system.transfer import to_memory_format
 
 SMALLEST = 32
 NARROWEST = 16

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from aognet.diffusion.loading import freeze, resolve
 from aognet.errors import UserError
-from aognet.home import expanded
 from aognet.nn.weights import copy_tensors
-from aognet.transfer import Network
+from aognet.system.home import expanded
+from aognet.system.transfer import Network
 
 SUFFIX = ".safetensors"
 

@@ -19,9 +19,9 @@ from aognet.io.captions import CaptionRecord, fold, load_records, save_records
 from aognet.io.files import clear_unfinished, made_folder, write_atomically
 from aognet.io.hdr import write_exr
 from aognet.io.text_files import read_json
-from aognet.locking import exclusive
 from aognet.scenes import VERSION, Captions, Scene, describe_scene, make_scene
-from aognet.workers import work_through
+from aognet.system.locking import exclusive
+from aognet.system.workers import work_through
 
 Format = Literal["jpg", "png", "exr"]
 SETTINGS = "scenes.json"

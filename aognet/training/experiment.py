@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from aognet.config import LoadedConfig
 from aognet.errors import Setting, UserError
 from aognet.io.files import clear_unfinished, made_folder, restore_folder, write_atomically
-from aognet.locking import exclusive
+from aognet.system.locking import exclusive
 
 if TYPE_CHECKING:
     from aognet.training.trainable import Trainable

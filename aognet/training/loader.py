@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from aognet.data.streams import PanoramaStream, Position
 from aognet.errors import Setting, UserError
+from aognet.system.workers import end_with_parent, worker_context
 from aognet.training.trainable import Batch, Samples, StreamedSamples
-from aognet.workers import end_with_parent, worker_context
 
 log = logging.getLogger(__name__)
 

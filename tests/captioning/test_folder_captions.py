@@ -18,7 +18,7 @@ from aognet.captioning.parts import CaptionsFile
 from aognet.errors import UserError
 from aognet.io.captions import CaptionRecord, fold, load_captions, load_records
 from aognet.io.images import save_image
-from aognet.processes import Processes
+from aognet.system.processes import Processes
 
 CPU = torch.device("cpu")
 NAMES = ["a.png", "in/b.jpg", "in/deep er/c ü.PNG", "z.png"]

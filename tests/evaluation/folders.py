@@ -14,7 +14,7 @@ from aognet.evaluation.protocol import Protocol, load_protocol
 from aognet.evaluation.report import Report
 from aognet.geometry.perspective import rotate
 from aognet.io.images import save_image
-from aognet.processes import Processes
+from aognet.system.processes import Processes
 from tests.smooth import smooth_panorama
 
 COUNT = 5

@@ -16,8 +16,8 @@ from torch.testing import assert_close
 
 from aognet import data
 from aognet.config import load_config
+from aognet.config.plain_yaml import quoted
 from aognet.errors import UserError
-from aognet.plain_yaml import quoted
 from aognet.training.checkpoint import Checkpoints
 from aognet.training.experiment import write_config
 from main import main

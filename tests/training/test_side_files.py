@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aognet.errors import UserError
-from aognet.locking import FolderInUseError, exclusive
+from aognet.system.locking import FolderInUseError, exclusive
 from aognet.training.checkpoint import MANIFEST, Checkpoints, _sha256
 from tests.training.test_main import clean_slate, train  # noqa: F401, F811
 from tests.training.toy import metrics

@@ -14,8 +14,8 @@ from aognet.data.outpainting import OutpaintingBatch, OutpaintingSamples
 from aognet.diffusion.loading import load_weights
 from aognet.errors import UserError
 from aognet.io.files import write_atomically
-from aognet.locking import exclusive
-from aognet.transfer import to_memory_format
+from aognet.system.locking import exclusive
+from aognet.system.transfer import to_memory_format
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from aognet.config.interpolation import dotted, environment
+from aognet.config.plain_yaml import dotted_keys, literal, parse_yaml, read_yaml
 from aognet.errors import UserError, first_line
 from aognet.installed import CONFIGS, installed
-from aognet.interpolation import dotted, environment
-from aognet.plain_yaml import dotted_keys, literal, parse_yaml, read_yaml
 
 T = TypeVar("T")
 

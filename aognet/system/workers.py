@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from aognet.errors import UserError
-from aognet.threads import ALONE, one_thread
+from aognet.system.threads import ALONE, one_thread
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from aognet import cli
 from aognet.errors import UserError
-from aognet.terminal import VisibleFormatter, visible
+from aognet.system.terminal import VisibleFormatter, visible
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 EVIL = "a\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202egnp.jpg\u2028\x7f\udcff\nb"
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from aognet.transfer import to_device
+from aognet.system.transfer import to_device
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 class Watched(torch.Tensor):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from aognet.errors import UserError
-from aognet.processes import Processes
+from aognet.system.processes import Processes
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_one_machine_has_one_process_and_the_processor():
@@ -30,7 +30,7 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
 
 TWO = """
 import torch
-from aognet.processes import Processes
+from aognet.system.processes import Processes
 with Processes.start("cpu") as processes:
     assert processes.total(processes.number + 1) == 3 and torch.distributed.is_initialized()
 assert not torch.distributed.is_initialized()

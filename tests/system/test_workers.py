@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from aognet.errors import UserError
-from aognet.workers import Done, usable_cores, work_through
+from aognet.system.workers import Done, usable_cores, work_through
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DEADLY = {"exit": "exit code 3", "leave": "exit code 0", "kill": "SIGKILL", "segfault": "SIGSEGV", "send": "SIGKILL"}
 
 
@@ -66,7 +66,7 @@ def through(items: list[str], workers: int, **options: object) -> dict[str, Done
 
 @pytest.mark.parametrize(("workers", "isolate"), [(1, False), (1, True), (60, False)])
 def test_every_item_is_answered(workers: int, isolate: bool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("aognet.workers.usable_cores", lambda: 2)
+    monkeypatch.setattr("aognet.system.workers.usable_cores", lambda: 2)
     done = through(["a", "b", "mistake", "bug", "c"], workers, isolate=isolate)
     assert {item: (entry.result or "?")[0] for item, entry in done.items() if not entry.error} == {
         "a": "A",
@@ -80,7 +80,7 @@ def test_every_item_is_answered(workers: int, isolate: bool, monkeypatch: pytest
 
 
 def test_a_killed_worker_costs_its_item_alone(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("aognet.workers.usable_cores", lambda: 2)
+    monkeypatch.setattr("aognet.system.workers.usable_cores", lambda: 2)
     items = ["a", *DEADLY, "b", "c"]
     done = through(items, 2)
     assert set(done) == set(items)
@@ -98,7 +98,7 @@ def test_a_result_that_cannot_be_sent():
 
 
 def test_stopping_early_ends_the_workers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("aognet.workers.usable_cores", lambda: 2)
+    monkeypatch.setattr("aognet.system.workers.usable_cores", lambda: 2)
     answers = work_through(work, ["a"] * 50, 2)
     next(answers)
     answers.close()
@@ -114,7 +114,7 @@ def test_no_items_and_no_workers():
 
 SLEEPERS = """
 import sys, time
-from aognet.workers import work_through
+from aognet.system.workers import work_through
 def sleep(item):
     print("awake", flush=True)
     time.sleep(60)

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from aognet import locking
 from aognet.errors import UserError
-from aognet.locking import FolderInUseError, exclusive, shared
+from aognet.system import locking
+from aognet.system.locking import FolderInUseError, exclusive, shared
 
-HOLD = "import sys, time; from pathlib import Path; from aognet.locking import exclusive\n"
+HOLD = "import sys, time; from pathlib import Path; from aognet.system.locking import exclusive\n"
 HOLD += "with exclusive(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
 
 
 def holder(folder: Path, code: str = HOLD) -> subprocess.Popen:
     """Another process that holds the folder."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     process = subprocess.Popen([sys.executable, "-c", code, folder], cwd=root, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     return process

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from aognet import threads
+from aognet.system import threads
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = [path for path in sorted((ROOT / "benchmarks").glob("*.py")) if "__main__" in path.read_text()]
 
 

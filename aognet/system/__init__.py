@@ -1,0 +1,1 @@
+"""What the machine gives: processes, threads, locks, devices, the terminal and the user's folders."""
