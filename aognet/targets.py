@@ -15,7 +15,7 @@ ROOMS = ("aognet.data", "aognet.embedded", "aognet.perception")
 
 
 def targets() -> dict[str, str]:
-    """What ``target`` may say -> ``module:Class``, imported only when it is built."""
+    """Return what ``target`` may say -> ``module:Class``, imported only when it is built."""
     found: dict[str, str] = {}
     for room in ROOMS:
         found |= import_module(room).TARGETS

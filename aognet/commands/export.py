@@ -79,10 +79,7 @@ def export(options: argparse.Namespace) -> None:
 
 
 def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
-    """The panorama's file, the words it has, and the camera of the photograph that it was painted from.
-
-    :raises UserError: for a folder that holds no finished run.
-    """
+    """Return the panorama's file, its words, and the camera of the photograph from which it was painted."""
     from aognet.generate.run_files import result_file
     from aognet.generate.view_journal import open_journal
     from aognet.io.files import is_file, is_folder
@@ -100,7 +97,7 @@ def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
 
 
 def read_export(options: argparse.Namespace, description: str, photo: "Camera | None") -> "Export":
-    """What the flags ask for. Raises UserError for what cannot be written."""
+    """Return what the flags ask for. Raises UserError for what cannot be written."""
     from aognet.io.exports import Export
     from aognet.io.panorama_files import WRITTEN_SUFFIXES
     from aognet.io.tonemap import ToneMap

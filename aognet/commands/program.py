@@ -43,5 +43,5 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
 
 
 def run() -> None:
-    """What the installed program calls."""
+    """Run the installed program."""
     cli.run(main)

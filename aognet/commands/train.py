@@ -73,13 +73,15 @@ def check_sections(config: LoadedConfig) -> "TrainerConfig":
 
 
 def data_sections(config: LoadedConfig) -> dict[str, LoadedConfig]:
-    """The datasets of the config: the one to train on, which must be there, and the one to validate with."""
+    """Return the datasets of the config: the one for training, which must be there, and the one for validation."""
     data = config.section("data")
     return {name: data.section(name) for name in DATA if name == "train" or data.has(name)}
 
 
 def build_model(options: argparse.Namespace, config: LoadedConfig, settings: "TrainerConfig") -> "Trainable":
-    """The model at the start of its training: the same for the same seed, or from the weights of ``--checkpoint``."""
+    """Return the model at the start of its training: the same for the same seed, or from the weights of
+    ``--checkpoint``.
+    """
     from aognet.diffusion.loading import resolve
     from aognet.training.checkpoint import start_from
     from aognet.training.randomness import seed_everything

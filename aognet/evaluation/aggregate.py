@@ -138,7 +138,7 @@ class Aggregator:
         return Aggregate(values, self._scores, ranking, better, self._warnings)
 
     def _identity(self, measure: MeasureConfig) -> tuple:
-        """Equal for measures that give the same number: two roles may have one network."""
+        """Return what is equal for measures that give the same number: two roles may have one network."""
         named = self.networks.named.get(measure.network)
         network = named.network.fingerprint if named else measure.network
         return measure.kind, measure.pictures, measure.views, measure.by_face, measure.region, network

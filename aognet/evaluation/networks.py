@@ -55,7 +55,7 @@ class NamedNetwork:
         return FEATURE_NAMES[self.label]
 
     def title(self, kind: str) -> str:
-        """What a measure of this kind is called: FID, KID and Inception Score only in the features of FID.
+        """Return the name of a measure of this kind: FID, KID and Inception Score only in the features of FID.
 
         ``kind``: frechet, kernel, omnifid or inception_score.
         """
@@ -81,7 +81,7 @@ class LoadedNetworks:
         return {role: named.network for role, named in self.named.items()}
 
     def title(self, measure: MeasureConfig, protocol: Protocol) -> str:
-        """What the report calls a measure of a protocol."""
+        """Return the name of a protocol's measure in the report."""
         if title := MEASURES[measure.kind].title:
             return f"{title}, captions by direction" if measure.views and measure.kind == "clip_score" else title
         title = self.named[measure.network].title(measure.kind)

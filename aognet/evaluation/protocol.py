@@ -104,7 +104,7 @@ class PictureConfig:
 
 @lru_cache(maxsize=64)
 def cameras_of(config: PictureConfig) -> tuple[Camera, ...]:
-    """The cameras that take the pictures, in order; of every kind but panorama."""
+    """Return the cameras that take the pictures, in order, for every kind except panorama."""
     if config.kind in ("equator", "poles"):
         faces = face_cameras(config.size)
         return faces[: len(LATERAL)] if config.kind == "equator" else faces[len(LATERAL) :]
@@ -165,7 +165,7 @@ class MeasureConfig:
         return "/".join(part for part in (self.kind, variant, self.pictures, region, self.network) if part)
 
     def needs(self, what: str) -> bool:
-        """Whether it needs ``pictures``, ``network``, ``captions`` or ``pairs``."""
+        """Return whether it needs ``pictures``, ``network``, ``captions`` or ``pairs``."""
         return what in MEASURES[self.kind].needs
 
     @property
@@ -236,12 +236,12 @@ class Protocol:
             raise UserError(f"has {next(key for key in keys if keys.count(key) > 1)!r} twice", key="measures")
 
     def pictures_for(self, role: str) -> dict[str, PictureConfig]:
-        """The pictures that the network in this role looks at."""
+        """Return the pictures that the network in this role looks at."""
         wanted = {name for measure in self.measures if measure.network == role for name in measure.picture_names}
         return {name: picture for name, picture in self.pictures.items() if name in wanted}
 
     def pictures_title(self, measure: MeasureConfig) -> str:
-        """What the report says a measure looks at."""
+        """Return what the report says a measure looks at."""
         if measure.kind == "omnifid":
             return "six cube faces"
         if measure.pictures:
@@ -249,7 +249,7 @@ class Protocol:
         return REGIONS[measure.region] if measure.section == PAIRS else "panorama"
 
     def pictures_per_panorama(self, measure: MeasureConfig) -> int:
-        """How many pictures of one panorama a measure looks at."""
+        """Return how many pictures of one panorama a measure looks at."""
         configs = [self.pictures[name] for name in measure.picture_names]
         return sum(1 if config.kind == "panorama" else len(cameras_of(config)) for config in configs)
 
@@ -284,6 +284,6 @@ def load_protocol(
 
 
 def digest_of(*described: Any) -> str:
-    """A short digest of settings: equal values give equal digests."""
+    """Return a short digest of settings. Equal values give equal digests."""
     plain = [asdict(item) if hasattr(item, "__dataclass_fields__") else item for item in described]
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=asdict).encode()).hexdigest()[:24]

@@ -56,7 +56,7 @@ class PanoramaCaptions:
     views: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
     def near(self, yaw_degrees: float, reach_degrees: float) -> list[str]:
-        """Captions of views whose yaw differs from ``yaw_degrees`` by at most ``reach_degrees``."""
+        """Return the captions of views whose yaw differs from ``yaw_degrees`` by at most ``reach_degrees``."""
         return [
             text
             for text, yaws in self.views

@@ -47,10 +47,10 @@ def encoding_of(path: Path) -> Encoding:
 
 
 def read_panorama(path: Path, height: int | None = None) -> tuple[Float[Tensor, "3 height width"], Encoding]:
-    """A panorama as it is in its file (light stays light), of ``height`` x ``2 height``, and its encoding.
+    """Return a panorama as it is in its file (light stays light), of ``height`` x ``2 height``, and its encoding.
 
-    Without ``height`` it keeps its own. What is transparent keeps the colour that it has in the file, which is said;
-    light that is none (NaN, negative) is black.
+    Without ``height`` it keeps its own. What is transparent keeps the colour that it has in the file, and the log says
+    so. Invalid light (NaN, negative) is black.
 
     :raises UserError: naming the file: missing, damaged, too large, not twice as wide as high, or part of a sphere.
     """
@@ -70,8 +70,10 @@ def read_panorama(path: Path, height: int | None = None) -> tuple[Float[Tensor, 
 def encoded(
     image: Float[Tensor, "3 height width"], encoding: Encoding, wanted: Encoding, tone: ToneMap = AS_READ
 ) -> Float[Tensor, "3 height width"]:
-    """An image in the ``wanted`` encoding: light is tone-mapped by ``tone``, display values become light by the sRGB
-    curve (IEC 61966-2-1), so that 1 stays 1."""
+    """Return an image in the ``wanted`` encoding.
+
+    Light is tone-mapped by ``tone``. Display values become light by the sRGB curve (IEC 61966-2-1), so that 1 stays 1.
+    """
     if encoding == wanted:
         return image
     pixels = image.detach().float().cpu().permute(1, 2, 0).numpy()

@@ -145,11 +145,7 @@ def _captions(values: Any) -> dict[PurePath, list[str]]:
 
 
 def named(captions: dict[PurePath, list[str]], names: Sequence[str] | None = None) -> dict[str, list[str]]:
-    """Captions by the name a captions file uses: relative to the image folder, with ``/``.
-
-    ``names``: the images there are; a path ends in the longest of them that fits. Without them, and where none fits, a
-    relative path stays and of an absolute one the bare file name is kept. Raises UserError where two become one.
-    """
+    """Return the captions by the names of a captions file: relative to the image folder, with ``/``."""
     there = set(names or ())
     deepest = max((name.count("/") + 1 for name in there), default=0)
     result: dict[str, list[str]] = {}

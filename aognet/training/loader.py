@@ -65,7 +65,7 @@ def load_batches(data: Samples | StreamedSamples, numbers: Iterable[list[int]], 
 
 
 def is_streamed(data: Samples | StreamedSamples) -> TypeGuard[StreamedSamples]:
-    """Whether a dataset is read as a stream."""
+    """Return whether a dataset is read as a stream."""
     return getattr(data, "stream", None) is not None
 
 
