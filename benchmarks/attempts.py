@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 UNCAUGHT = 70  # the exit code of an attempt that ended by a traceback
@@ -138,7 +139,7 @@ def _attempt(
         before()
         from aognet import cli
 
-        cli.run(module.main, command.arguments)
+        cli.run(module.main, list(command.arguments))
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     except BaseException:
@@ -168,17 +169,17 @@ def finish(children: Sequence[int], log: Path, began: float, seconds: float, kil
     peak, codes = 0, []
     for child in children:
         until = began + (seconds if kill is None else min(kill.after, seconds))
-        if killed and kill.first_alone:
+        if killed and kill is not None and kill.first_alone:
             _end_as_launcher(child)
         elif not _wait(child, until - time.monotonic()):
             killed = kill is not None and kill.after <= seconds
             timed_out = not killed
-            end_group(children[0], kill.first_alone if killed else False)
+            end_group(children[0], kill.first_alone if killed and kill is not None else False)
         _, status, usage = os.wait4(child, 0)
         codes.append(os.waitstatus_to_exitcode(status))
         peak = max(peak, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
     took = time.monotonic() - began
-    if not (killed and kill.first_alone):
+    if not (killed and kill is not None and kill.first_alone):
         end_group(children[0])
     output = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     return Ended(next((code for code in codes if code != 0), 0), took, peak, output, timed_out)
@@ -262,9 +263,9 @@ def _leave_names(path: Path) -> None:
     """In an attempt: write the names of all modules that it imports from now on, when it ends."""
     known, leave = set(sys.modules), os._exit
 
-    def end(code: int) -> None:
+    def end(status: int) -> NoReturn:
         path.write_text("\n".join(name for name in sys.modules if name not in known and not name.startswith("__")))
-        leave(code)
+        leave(status)
 
     os._exit = end
 

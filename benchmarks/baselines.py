@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         out = options.out_dir / f"{path.stem}.png"
         if out.exists():
             continue
-        prompt = next(iter(captions.get(key, ())), "")
+        prompt = next(iter(() if key is None else captions[key]), "")
         canvas = read_start(Request(truth=str(path), pose=Pose(fov=90.0)), defaults.height).canvas
         if one_shot is not None:
             painted = one_shot(canvas, prompt)

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -42,6 +43,7 @@ def main() -> None:
         again = seconds(lambda number: ours[number], range(len(ours), len(ours) + options.samples))
         uncached = samples_of(folder, options.height, options.size, CacheConfig(None))
         decoding = seconds(lambda number: uncached[number], range(max(options.samples // 5, 2)))
+        assert ours.panoramas is not None
         paths = [entry.path for entry in ours.panoramas.entries]
         baselines = {
             backend: seconds(
@@ -88,7 +90,7 @@ def make_panoramas(folder: Path, height: int) -> None:
         save_image((resize_panorama(scene[None], height) + grain)[0], folder / f"{number}.png")
 
 
-def samples_of(folder: Path, height: int, size: int, cache: object):
+def samples_of(folder: Path, height: int, size: int, cache: Any):
     """The dataset that AOG-Net trains on, with the published plan."""
     from aognet.data.outpainting import OutpaintingSamples
     from aognet.geometry.plans import PlanConfig

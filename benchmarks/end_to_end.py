@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,7 +115,7 @@ def model_and_settings(name: str, options: argparse.Namespace):
     return load_method(str(ROOT / config.checkpoint), config.revision, config.dtype, config.method), config
 
 
-def operations(backbone: nn.Module, asked: Asked) -> float:
+def operations(backbone: Any, asked: Asked) -> float:
     """Floating-point operations of all calls of the UNet: counted once for each size of a batch."""
     from torch.utils._pytree import tree_map_only
     from torch.utils.flop_counter import FlopCounterMode
@@ -143,7 +144,7 @@ def peak_gigabytes(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def here(model: nn.Module, config, folder: Path, device: torch.device, count: int = 1) -> tuple[torch.Tensor, int]:
+def here(model: Any, config, folder: Path, device: torch.device, count: int = 1) -> tuple[torch.Tensor, int]:
     """What inference.py does with a photograph, or with several side by side."""
     from aognet.callbacks import Listener
     from aognet.generate.generator import show_canvas
@@ -172,7 +173,7 @@ def begun(folder: Path, start, config):
     return journal
 
 
-def by_recipe(model: nn.Module, config, folder: Path, device: torch.device) -> tuple[torch.Tensor, int]:
+def by_recipe(model: Any, config, folder: Path, device: torch.device) -> tuple[torch.Tensor, int]:
     """What the published code does with it."""
     from aognet.generate.outpaint import planned
     from aognet.request import Request
@@ -194,7 +195,7 @@ def photograph(config):
 
 
 @contextmanager
-def clocks(model: nn.Module, name: str) -> Iterator[tuple[dict[str, float], dict[str, float], Asked]]:
+def clocks(model: Any, name: str) -> Iterator[tuple[dict[str, float], dict[str, float], Asked]]:
     """Seconds in the networks and in what lies between them, part by part, and what the UNet is asked.
 
     On CUDA the device is waited for.
@@ -216,7 +217,7 @@ def clocks(model: nn.Module, name: str) -> Iterator[tuple[dict[str, float], dict
         handle.remove()
 
 
-def networks_of(model: nn.Module) -> dict[str, nn.Module]:
+def networks_of(model: Any) -> dict[str, nn.Module]:
     """The networks of a method beside the UNet."""
     backbone = model.backbone
     parts = {"text encoder": backbone.conditioner.encoders[0].tower}

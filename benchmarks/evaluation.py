@@ -64,7 +64,8 @@ def recipe(generated: Sequence[Path], reference: Sequence[Path]) -> float:
             for camera in cameras:
                 fov, size = camera.fov_degrees, (camera.height, camera.width)
                 network.features(tensor(e2p(image, fov, camera.yaw_degrees, camera.pitch_degrees, size)))
-        structural_similarity_index_measure(*((tensor(image) + 1) / 2 for image in images), data_range=1.0)
+        one, other = ((tensor(image) + 1) / 2 for image in images)
+        structural_similarity_index_measure(one, other, data_range=1.0)
     return time.perf_counter() - started
 
 
@@ -87,7 +88,7 @@ def measure(options: argparse.Namespace, count: int, cache: Path, out: Path, pro
             pass
         time.sleep(0.1)
     if process.returncode:
-        raise RuntimeError(process.stderr.read())
+        raise RuntimeError(process.stderr.read() if process.stderr else "")
     return time.perf_counter() - started, peak / 1e9
 
 
@@ -95,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     from aognet.evaluation.sets import find_panoramas
 
-    rows = []
+    rows: list[tuple[str, int, float, float | None]] = []
     sets = [
         find_panoramas(folder, "benchmark")[: options.baseline] for folder in (options.generated, options.reference)
     ]

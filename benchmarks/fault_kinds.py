@@ -30,7 +30,7 @@ class Kind:
     """
 
     name: str
-    command: Callable[[Path, Path], Command]
+    command: Callable[..., Command]
     begin: Callable[[Path, Path], None] = lambda inputs, out: None
     calls: bool = True
     once: bool = False

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks import fault_kinds
 from benchmarks.attempts import Command
@@ -59,13 +60,15 @@ def _photos(folder: Path) -> None:
     exif[0x0112], exif[0x010F] = 3, "a camera"
     exif.get_ifd(0x8769)[0xA405] = 28
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    about = {"exif": exif, "icc_profile": profile}
+    about: dict[str, Any] = {"exif": exif, "icc_profile": profile}
     for name in ("formats", "metadata", "masks", "captions", "poses"):
         (folder / name).mkdir()
-    kinds = {"png": {}, "jpg": {}, "webp": {"lossless": True}, "tif": {"compression": "tiff_lzw"}, "bmp": {}}
-    kinds |= {"jp2": {}, "avif": {}} | ({"heic": {}} if _registered_heif() else {})
+    kinds: dict[str, dict[str, Any]] = {kind: {} for kind in ("png", "jpg", "webp", "tif", "bmp", "jp2", "avif")}
+    kinds |= {"webp": {"lossless": True}, "tif": {"compression": "tiff_lzw"}} | (
+        {"heic": {}} if _registered_heif() else {}
+    )
     for suffix, options in kinds.items():
-        told = about if suffix in ("png", "jpg", "webp", "tif") else {}
+        told: dict[str, Any] = about if suffix in ("png", "jpg", "webp", "tif") else {}
         photo.save(folder / "formats" / f"a.{suffix}", **options, **told)
     photo.save(folder / "metadata" / "a.jpg")
     save_panorama(Image.open(folder / "panoramas" / "0.png"), folder / "masks" / "panorama.png", description="a place")
@@ -180,7 +183,8 @@ def _metadata(path: Path, draw: Draw) -> str:
         try:
             image.save(path, format=draw.choice(("JPEG", "PNG", "WEBP")), **told)
         except (ValueError, OSError, TypeError, SyntaxError):  # too large for its segment
-            image.save(path, **{key: told[key][:60000]})
+            shorter: dict[str, Any] = {key: told[key][:60000]}
+            image.save(path, **shorter)
     return f"{key}: {how}"
 
 

@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -28,6 +29,8 @@ from aognet.geometry.camera import Camera  # noqa: E402
 from benchmarks.tables import measured, milliseconds, table  # noqa: E402
 
 CAMERAS = {"level": (30.0, 0.0), "across the wrap": (180.0, 20.0), "pole": (0.0, 90.0)}
+
+Result = TypeVar("Result")
 
 
 def main() -> None:
@@ -105,7 +108,7 @@ def copy_of(count: int) -> Callable[[], object]:
     return lambda: target.copy_(source)
 
 
-def forgetting(run: Callable[[], object]) -> object:
+def forgetting(run: Callable[[], Result]) -> Result:
     """Runs with a camera as if it had never been used."""
     perspective.view_grid.cache_clear()
     perspective.footprint.cache_clear()

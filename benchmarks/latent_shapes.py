@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -109,7 +110,8 @@ def measure(weights: Path, shown) -> list[object]:
     import torch
     from diffusers import AutoencoderKL
 
-    vae = AutoencoderKL.from_pretrained(weights, torch_dtype=torch.float32).eval()
+    vae: Any = AutoencoderKL.from_pretrained(weights, torch_dtype=torch.float32)
+    vae.eval()
     with torch.no_grad():
         latents = vae.encode(shown).latent_dist.mean
         outputs = vae.decode(latents).sample.clamp(-1, 1)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -27,7 +27,7 @@ threads.settle()
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
+    from torch import Tensor
 
 # Dimensions of features, their layout as an image, samples of full rank and samples below it.
 FEATURES = ((64, (1, 8, 8), 2000, 40), (512, (1, 16, 32), 2000, 100), (2048, (1, 32, 64), 4000, 200))
@@ -64,11 +64,11 @@ def features(samples: int, dim: int, seed: int) -> "Tensor":
     return 0.5 + 0.1 * seed + torch.randn(samples, dim, generator=generator) * spectrum @ mixing
 
 
-def itself(dim: int) -> "nn.Module":
+def itself(dim: int) -> Any:
     """A feature network whose images are features already."""
     from torch import nn
 
-    network = nn.Flatten()
+    network: Any = nn.Flatten()
     network.num_features = dim
     return network
 
@@ -159,12 +159,12 @@ def image_rows() -> Iterator[Row]:
     clean = defects.scenes()
     damaged = defects.noisy(defects.blurred(clean, 1.0), 0.1).clamp(-1, 1)
     inputs = f"{len(clean)} panoramas of 256x512, blurred and noisy"
-    options = {"data_range": 2.0, "reduction": "none"}
+    options: dict[str, Any] = {"data_range": 2.0, "reduction": "none"}
 
     def their_psnr() -> "Tensor":
         return peak_signal_noise_ratio(damaged, clean, dim=(1, 2, 3), **options)
 
-    def their_ssim() -> "Tensor":
+    def their_ssim() -> Any:
         # It counts luminance from 0, where black has to be.
         return structural_similarity_index_measure(damaged + 1, clean + 1, **options)
 
@@ -188,6 +188,7 @@ def clip_rows() -> Iterator[Row]:
 
     folder = ROOT / EMBEDDED.model
     network, theirs = load_network(replace(EMBEDDED, model=str(folder)), torch.device("cpu")), Transformers(folder)
+    pair: Any = lambda: (theirs, theirs.prepare)  # noqa: E731 (what torchmetrics takes, it does not say)
     pictures = faces_of(defects.scenes(), 128)[:, 0]
     captions = defects.captions()
     levels = ((pictures + 1) * 127.5).round().to(torch.uint8)
@@ -198,7 +199,7 @@ def clip_rows() -> Iterator[Row]:
     def score() -> float:
         # One pair at a time: torchmetrics cuts the mean over the pairs at 0, not every pair.
         pairs = zip(levels, captions, strict=True)
-        return fmean(float(their_score(one, said, lambda: (theirs, theirs.prepare))) for one, said in pairs)
+        return fmean(float(their_score(one, said, pair)) for one, said in pairs)
 
     yield Row(
         "CLIP score", f"{len(pictures)} pictures of 128x128 and captions", "torchmetrics, transformers", ours, score
@@ -218,8 +219,8 @@ class Transformers:
 
         self.vision = CLIPVisionModelWithProjection.from_pretrained(folder / "image_encoder").eval()
         self.text = CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder").eval()
-        self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        self.processor = CLIPImageProcessorPil.from_pretrained(folder / "feature_extractor")
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        self.processor: Any = CLIPImageProcessorPil.from_pretrained(folder / "feature_extractor")
         self.config = self.text.config
 
     def to(self, device: object) -> "Transformers":
@@ -230,7 +231,7 @@ class Transformers:
         if text is not None:
             return self.tokenizer(text, **options)
         return self.processor(
-            [image.numpy() for image in images], return_tensors="pt", input_data_format="channels_first"
+            [image.numpy() for image in images or ()], return_tensors="pt", input_data_format="channels_first"
         )
 
     def get_image_features(self, pixels: "Tensor") -> "Tensor":

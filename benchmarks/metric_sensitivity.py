@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -200,7 +200,7 @@ class Bench:
         return {value.key: value.value for value in aggregate.values}
 
 
-Row = dict[str, float | None]
+Row = dict[str, Any]  # numbers; None where a measure could not be made, which no table shows
 """Key of a measure -> its value."""
 
 

@@ -4,10 +4,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 if TYPE_CHECKING:
     from benchmarks.sd2 import Sizes
@@ -52,7 +51,7 @@ def painting_config(options: argparse.Namespace, settings: Sequence[str]):
     return argparse.Namespace(**vars(config), height=defaults.height, settings=defaults.settings, seed=seed)
 
 
-def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> nn.Module:
+def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> Any:
     """The method on Stable Diffusion 2 in the given sizes, its frozen parts made in this type."""
     from aognet.config import build_config
     from aognet.targets import target_class
@@ -66,7 +65,7 @@ def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> nn.Module:
     return sd2_model(method, config, sizes)
 
 
-def untrained(options: argparse.Namespace, dtype: str) -> nn.Module:
+def untrained(options: argparse.Namespace, dtype: str) -> Any:
     """The method on Stable Diffusion 2, frozen parts of this type and streams in single precision, random weights."""
     from aognet.diffusion.execution import cast
     from aognet.diffusion.loading import DTYPES

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -81,7 +82,7 @@ def account(
     return {phase: (there[phase], meter.phases.get(phase, 0)) for phase in PHASES}
 
 
-def trained_apart(model: nn.Module) -> list[nn.Module]:
+def trained_apart(model: Any) -> list[nn.Module]:
     """What is trained and no part of the backbone."""
     inside = {id(weight) for weight in model.backbone.parameters()}
     parts = model.trainable_parts().values()
@@ -89,7 +90,7 @@ def trained_apart(model: nn.Module) -> list[nn.Module]:
 
 
 @torch.no_grad()
-def paint_batch(model: nn.Module, config, mode: Pretended | None) -> None:
+def paint_batch(model: Any, config, mode: Pretended | None) -> None:
     """Does what painting does with views of an empty canvas that fill a batch."""
     from aognet.callbacks import Listener
     from aognet.canvas import Canvas
@@ -111,7 +112,7 @@ def paint_batch(model: nn.Module, config, mode: Pretended | None) -> None:
         canvas.paint_(view[None], camera)
 
 
-def phases(meter: MemoryMeter, model: nn.Module) -> AbstractContextManager:
+def phases(meter: MemoryMeter, model: Any) -> AbstractContextManager:
     """Notes the most bytes in each of the phases."""
     from aognet.canvas import Canvas
     from aognet.diffusion import inpaint

@@ -112,9 +112,9 @@ class PreparedAnew(torch.utils.data.Dataset):
         paths = [entry.path for entry in self.samples.panoramas.entries]
         return baseline(paths, self.samples.config.height, self.size, "torch")
 
-    def __getitem__(self, number: int):
-        self.prepare(number)
-        return self.samples[number]
+    def __getitem__(self, index: int):
+        self.prepare(index)
+        return self.samples[index]
 
 
 def train(

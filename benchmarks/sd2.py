@@ -71,7 +71,7 @@ def sd2_backbone(channels: int, sizes: Sizes = SD2) -> "Backbone":
     return Backbone.of(vae=vae, unet=unet, text_encoder=text, tokenizer=Tokens(), scheduler=scheduler)
 
 
-def clip_image_tower(sizes: Sizes = SD2) -> nn.Module:
+def clip_image_tower(sizes: Sizes = SD2) -> Any:
     """The image tower of CLIP ViT-H/14, in torch's default type."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -82,7 +82,7 @@ def clip_image_tower(sizes: Sizes = SD2) -> nn.Module:
     return CLIPVisionModelWithProjection(config)
 
 
-def text_tower(sizes: Sizes, layers: int) -> nn.Module:
+def text_tower(sizes: Sizes, layers: int) -> Any:
     """The text tower of CLIP ViT-H/14, in torch's default type."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -93,7 +93,7 @@ def text_tower(sizes: Sizes, layers: int) -> nn.Module:
     return CLIPTextModel(config)
 
 
-def sd2_model(method: type[nn.Module], config: Any, sizes: Sizes = SD2) -> nn.Module:
+def sd2_model(method: type[nn.Module], config: Any, sizes: Sizes = SD2) -> Any:
     """A method on both, whatever ``config`` names, in the types it wants; CubeDiff on the text-to-image model."""
     from aognet.diffusion.backbone import Backbone
     from aognet.diffusion.clip_encoders import ClipImageEncoder, ClipTextEncoder
@@ -110,7 +110,7 @@ def sd2_model(method: type[nn.Module], config: Any, sizes: Sizes = SD2) -> nn.Mo
         return method(config)
 
 
-def _make(make: Callable[[], nn.Module], config: Any) -> nn.Module:
+def _make(make: Callable[[], nn.Module], config: Any) -> Any:
     with default_type(config.dtype):
         return make()
 

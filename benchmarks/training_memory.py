@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -91,7 +91,7 @@ class Account:
 
 def measure(
     config: "TrainerConfig",
-    model: nn.Module,
+    model: Any,
     batch: "OutpaintingBatch | CubeBatch",
     shown: "OutpaintingBatch | CubeBatch | None" = None,
 ) -> Account:
@@ -118,7 +118,7 @@ def measure(
         activations = meter.now - meter.base
         with meter.phase("backward pass"):
             (loss * (LOSS_SCALE if config.mixed_precision == "fp16" else 1.0)).backward()
-        gradients = sum(parameter.grad.nbytes for parameter in trained)
+        gradients = sum(parameter.grad.nbytes for parameter in trained if parameter.grad is not None)
         with meter.phase("clipping and optimizer step"):
             nn.utils.clip_grad_norm_(trained, config.max_grad_norm or math.inf)
             optimizer.step()
@@ -136,7 +136,7 @@ def measure(
     return Account(frozen_bytes(model), ours, states, averages, gradients, activations, meter.phases)
 
 
-def frozen_bytes(model: nn.Module) -> dict[str, int]:
+def frozen_bytes(model: Any) -> dict[str, int]:
     """Bytes of the frozen parts, by name and type."""
     parts = {
         "UNet": model.backbone.denoiser.unet,
@@ -207,7 +207,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def pretend(
     config: "LoadedConfig", size: int | None, mode: Pretended
-) -> "tuple[nn.Module, Callable[[int], OutpaintingBatch | CubeBatch], str]":
+) -> "tuple[Any, Callable[[int], OutpaintingBatch | CubeBatch], str]":
     """The model that a config names, what makes batches of so many samples for it, and the two in words."""
     from aognet.config import build_config
     from aognet.errors import UserError

@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -29,7 +30,6 @@ from aognet.system import threads  # noqa: E402
 threads.settle()
 
 import torch  # noqa: E402
-from torch import nn  # noqa: E402
 
 from aognet import cli  # noqa: E402
 from benchmarks.data_loading import make_panoramas  # noqa: E402
@@ -142,7 +142,7 @@ def settings(folder: Path, options: argparse.Namespace, batch: int, steps: int):
     return load(TRAINING, options, [*lines, *options.set])
 
 
-def model_of(dtype: str, options: argparse.Namespace) -> nn.Module:
+def model_of(dtype: str, options: argparse.Namespace) -> Any:
     """The model, its frozen parts of this type, on the device."""
     from aognet.methods.pretrained import load_method
 

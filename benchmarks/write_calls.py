@@ -50,9 +50,9 @@ class Calls:
         sys.addaudithook(self._event)
         fsync = os.fsync
 
-        def watched(descriptor: Any) -> None:
-            self._call("fsync", _path_of(descriptor))
-            fsync(descriptor)
+        def watched(fd: Any) -> None:
+            self._call("fsync", _path_of(fd))
+            fsync(fd)
 
         os.fsync = watched
 

@@ -80,7 +80,7 @@ class Backbone(nn.Module):
         cls,
         *,
         vae: Any,
-        unet: nn.Module,
+        unet: Any,
         text_encoder: nn.Module,
         tokenizer: Any,
         scheduler: Any,
