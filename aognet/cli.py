@@ -1,4 +1,4 @@
-"""What every command line here shares: logging on stderr, one clear line for a user's mistake, exit codes."""
+"""What all command lines share: logging on stderr, one clear line for a user's mistake, exit codes."""
 
 import argparse
 import logging
@@ -74,9 +74,9 @@ def parse_with_overrides(parser: argparse.ArgumentParser, arguments: Sequence[st
 
 @contextmanager
 def flags(options: argparse.Namespace, others: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
-    """Within it, errors and lines of the log say the flag of a setting where the functions called here say its key.
+    """Inside the block, errors and log lines use a setting's flag where the functions called here use its key.
 
-    A key that ``options`` has is the flag ``--key``; ``others``: key -> flag, where it is called otherwise.
+    A key in ``options`` has the flag ``--key``. ``others`` maps keys to flags with another name.
     """
     names = {key: f"--{key}" for key in vars(options)} | dict(others)
 

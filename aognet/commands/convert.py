@@ -63,7 +63,7 @@ def convert(arguments: argparse.Namespace) -> int:
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:
-    """ "512x1024" as (512, 1024)."""
+    """Read "512x1024" as (512, 1024)."""
     from aognet.errors import UserError
 
     height, _, width = (text or "").partition("x")

@@ -85,12 +85,12 @@ def paint(options: argparse.Namespace) -> int:
 
 
 def read_config(options: argparse.Namespace) -> LoadedConfig:
-    """Config files, then the flags, then the overrides."""
+    """Merge config files, then the flags, then the overrides."""
     return load_config(options.base or [DEFAULT_CONFIG], [*flag_settings(options), *options.overrides])
 
 
 def flag_settings(options: argparse.Namespace) -> list[str]:
-    """Flags as ``key.sub=value``."""
+    """Return flags as ``key.sub=value``."""
     settings = {
         "checkpoint": options.checkpoint,
         "variant": options.variant,
@@ -110,7 +110,7 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
 
 
 def input_settings(options: argparse.Namespace) -> dict[str, object]:
-    """What the flags say about the input; an input on the command line replaces those of the config files."""
+    """Return what the flags say about the input. An input on the command line replaces those of the config files."""
     if options.panorama is None and options.mask is not None:
         raise UserError(f"--mask {options.mask} is of a --panorama, and there is none")
     if options.image and options.panorama:
@@ -134,7 +134,7 @@ def input_settings(options: argparse.Namespace) -> dict[str, object]:
 
 
 def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, object]]:
-    """Each image with its pose from a YAML that maps file names to yaw, pitch, roll and fov."""
+    """Return each image with its pose from a YAML that maps file names to yaw, pitch, roll and fov."""
     if poses is None:
         raise UserError(f"{len(images)} images need --poses, a YAML file with yaw, pitch, roll and fov by file name")
     from aognet.io.captions import a_few
@@ -156,7 +156,7 @@ def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, obj
 
 
 def panorama_height(text: str) -> int:
-    """Rows of a panorama from ``HxW`` or ``H``."""
+    """Return the rows of a panorama from ``HxW`` or ``H``."""
     height, cross, width = text.lower().partition("x")
     if not height.isdecimal() or (cross and not width.isdecimal()) or (cross and int(width) != 2 * int(height)):
         raise UserError(f"--size must be HxW with W twice H, such as 512x1024; got {text!r}")
