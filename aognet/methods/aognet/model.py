@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -24,7 +23,6 @@ from aognet.diffusion.inpaint import TextContext, ViewToPaint, check_image_guida
 from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import LongPrompts, SamplerConfig
-from aognet.diffusion.saved import load_trained, save_trained
 from aognet.diffusion.texts import chunks, joined, same_length, side_by_side
 from aognet.errors import UserError
 from aognet.geometry.camera import positions_of
@@ -33,6 +31,7 @@ from aognet.methods.aognet.global_stream import GlobalStream, GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStream, LocalStreamConfig
 from aognet.methods.aognet.published import UNKNOWN, PublishedGlobalStream, PublishedLocalStream
 from aognet.methods.aognet.settings import Settings
+from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.component import Component
 
 DROP = 10
@@ -63,9 +62,10 @@ class Conditioning:
     residuals: list[Tensor] | None
 
 
-class AOGNet(nn.Module):
+class AOGNet(TrainedMethod):
     """A frozen backbone and two trained streams. With both switched off it is the backbone's own inpainting."""
 
+    method = "aognet"
     joint_waves = False
     # What the configuration leaves out is None; the streams have two variants.
     clip: Any
@@ -317,20 +317,6 @@ class AOGNet(nn.Module):
             "output": output,
             "panorama": panorama,
         }
-
-    def enable_gradient_checkpointing(self) -> None:
-        self.backbone.denoiser.enable_gradient_checkpointing()
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Write the streams and a reference to the backbone (config.json, model.safetensors)."""
-        save_trained(Path(folder), self.config, self.trainable_parts(), "aognet")
-
-    @classmethod
-    def from_pretrained(
-        cls, folder: str | Path, revision: str | None = None, dtype: str | None = None, variant: str | None = None
-    ) -> "AOGNet":
-        """Load what ``save_pretrained`` wrote, from a folder or the hub, and the backbone that it refers to."""
-        return load_trained(cls, str(folder), "aognet", revision, dtype, variant)
 
 
 def stream_inputs_of(batch: OutpaintingBatch) -> StreamInputs:

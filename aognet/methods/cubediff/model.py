@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -25,12 +24,12 @@ from aognet.diffusion.inpaint import TextContext, ViewToPaint, check_image_guida
 from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
-from aognet.diffusion.saved import load_trained, save_trained
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import FACES, blend_faces, crop_faces, face_cameras, shown_alone
 from aognet.methods.cubediff.trained import Layers, Trained, WiderInput, merge_lora, open_parts
 from aognet.methods.outpainter import OutpaintSettings
+from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.component import Component
 from aognet.nn.faces import Texts, see_all_faces
 
@@ -42,7 +41,7 @@ Overlap = Literal["blend", "crop"]
 log = logging.getLogger(__name__)
 
 
-class CubeDiff(nn.Module):
+class CubeDiff(TrainedMethod):
     """Any Stable Diffusion backbone, made to see six faces. The configuration says which of its weights are trained.
 
     An inpainting UNet gets the known pixels through its usual channels. A text-to-image UNet gets their clean latents
@@ -50,6 +49,7 @@ class CubeDiff(nn.Module):
     each step instead, which suits a UNet that was never trained for faces.
     """
 
+    method = "cubediff"
     joint_waves = True
 
     @dataclass(frozen=True, kw_only=True)
@@ -271,22 +271,10 @@ class CubeDiff(nn.Module):
             canvas.paint_(rows[:, number], camera)
         return canvas.image
 
-    def enable_gradient_checkpointing(self) -> None:
-        self.backbone.denoiser.enable_gradient_checkpointing()
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Write what was trained and a reference to the backbone (config.json, model.safetensors)."""
-        save_trained(Path(folder), self.config, self.trainable_parts(), "cubediff")
-
-    @classmethod
-    def from_pretrained(
-        cls, folder: str | Path, revision: str | None = None, dtype: str | None = None, variant: str | None = None
-    ) -> "CubeDiff":
-        """Load what ``save_pretrained`` wrote, from a folder or the hub, and the backbone that it refers to."""
-        model = load_trained(cls, str(folder), "cubediff", revision, dtype, variant)
-        if model.config.train == "lora":
-            merge_lora(model.backbone.denoiser.unet)
-        return model
+    def finish_loading(self) -> None:
+        """Merge low-rank additions into the layers they are added to."""
+        if self.config.train == "lora":
+            merge_lora(self.backbone.denoiser.unet)
 
 
 def _alike(camera: Camera, other: Camera) -> bool:

@@ -1,8 +1,6 @@
 """The network and how it generates."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +8,9 @@ from torch.nn import functional
 
 from aognet.callbacks import Listener
 from aognet.diffusion.sampling.noise import generators, normal
-from aognet.diffusion.saved import load_trained, save_trained
 from aognet.errors import UserError
 from aognet.methods.generative import Steps
+from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.component import Component, Components
 from aognet.request import Request
 from aognet.result import Result
@@ -42,7 +40,8 @@ class Mean(nn.Module):
         self.log_light = nn.Parameter(torch.zeros(1, 3, height, 2 * height))
 
 
-class Sunlight(nn.Module):
+class Sunlight(TrainedMethod):
+    method = "sunlight"
     Config = SunlightConfig
 
     def __init__(self, config: SunlightConfig) -> None:
@@ -61,16 +60,6 @@ class Sunlight(nn.Module):
 
     def preview(self, batch: SunlightBatch) -> dict[str, Tensor]:
         return {"light": self.mean.log_light.expm1().clamp(0, 1) * 2 - 1}
-
-    def enable_gradient_checkpointing(self) -> None:
-        """Has nothing to recompute."""
-
-    def save_pretrained(self, folder: Path) -> None:
-        save_trained(Path(folder), self.config, self.trainable_parts(), "sunlight")
-
-    @classmethod
-    def from_pretrained(cls, folder: str, revision: Any = None, dtype: Any = None, variant: Any = None) -> "Sunlight":
-        return load_trained(cls, str(folder), "sunlight", revision, dtype, variant)
 
     def check(self, settings: Settings) -> None:
         """Works with any."""

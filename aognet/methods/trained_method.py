@@ -1,0 +1,48 @@
+"""What all methods share that are saved as their trained parts alone."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import nn
+
+from aognet.diffusion.backbone import Backbone
+from aognet.diffusion.saved import load_trained, save_trained
+
+
+class TrainedMethod(nn.Module):
+    """A method whose folder has its trained parts, its configuration, and a reference to frozen networks.
+
+    ``method`` is the name of its `aognet.methods.method.Method`.
+    """
+
+    method: ClassVar[str]
+    config: Any
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        """Return the parts that are trained and saved, by name."""
+        raise NotImplementedError
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Compute the activations of a backbone's UNet again in the backward pass: less memory, more time."""
+        backbone = getattr(self, "backbone", None)
+        if isinstance(backbone, Backbone):
+            backbone.denoiser.enable_gradient_checkpointing()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``: the configuration and the trained parts."""
+        save_trained(Path(folder), self.config, self.trainable_parts(), self.method)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, revision: str | None = None, dtype: str | None = None, variant: str | None = None
+    ) -> Any:
+        """Load what ``save_pretrained`` wrote, from a folder or the hub, and the frozen networks it refers to.
+
+        :raises UserError: naming file and key.
+        """
+        model = load_trained(cls, str(folder), cls.method, revision, dtype, variant)
+        model.finish_loading()
+        return model
+
+    def finish_loading(self) -> None:
+        """Change what was loaded to what generates fastest; by default nothing."""
