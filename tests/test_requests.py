@@ -59,7 +59,7 @@ def as_version_2(folder: Path) -> dict[str, Any]:
     content = json.loads((folder / "run.json").read_text())
     asked, sampler = content.pop("request"), {}
     sampler = {**asked["settings"]["sampler"], "negative": asked["negative"]}
-    del sampler["long_prompts"]
+    sampler.pop("long_prompts", None)
     told = {key: asked[key] for key in ("name", "prompt", "prompts_at", "photos", "pose", "truth", "mask")}
     content["request"] = {
         **{key: content["model"][key] for key in ("checkpoint", "revision", "dtype")},

@@ -21,7 +21,7 @@ from aognet.diffusion.execution import ExecutionConfig, place
 from aognet.errors import Setting, UserError
 from aognet.generate.asked import Asked, ModelConfig
 from aognet.generate.auto_prompt import with_prompts
-from aognet.generate.journal import Journal
+from aognet.generate.journal import VERSION, Journal
 from aognet.generate.names import safe_name
 from aognet.generate.outpaint import Outpaint
 from aognet.generate.result_files import write_results, write_truth
@@ -337,4 +337,6 @@ def _same(journal: Journal | None, asked: Asked) -> Journal | None:
     if different := journal.differences(asked):
         said = f"{journal.folder}: holds a run with other settings ({different[0]}); choose another "
         raise UserError(said, Setting("out_dir"), " or ", Setting("name"), ", or add ", Setting("overwrite"))
+    if journal.version < VERSION:  # the same, as it is noted today
+        journal.asked = replace(asked, camera=journal.photo_camera)
     return journal

@@ -18,7 +18,6 @@ from aognet.generate.asked import ModelConfig
 from aognet.generate.entries import repaint_command, undo_command
 from aognet.generate.generator import Defaults, Generator, UnreadableInput, show_canvas
 from aognet.generate.inputs import InputsConfig, list_requests
-from aognet.generate.journal import VERSION
 from aognet.generate.run import Run
 from aognet.generate.run_files import JOURNAL, check_inputs
 from aognet.generate.view_journal import ViewJournal, check_free, open_views
@@ -251,12 +250,9 @@ def _generator_of(journal: ViewJournal) -> Generator:
     """Return the generator that made a run. Raises UserError if the model is another one now."""
     asked, path = journal.asked, journal.folder / JOURNAL
     generator = Generator(asked.model, alone=asked.request.method)
-    if journal.version < VERSION:  # its settings are of all methods
-        known = {one.name for one in fields(generator.method.settings_class)}
-        settings = {key: value for key, value in asked.request.settings.items() if key in known}
-        journal.asked = replace(asked, request=replace(asked.request, settings=settings))
-    section = LoadedConfig(journal.asked.request.settings, {"": str(path)}, "settings")
+    section = _without_others(LoadedConfig(asked.request.settings, {"": str(path)}, "settings"), generator.method)
     build_config(section, generator.method.settings_class)
+    journal.asked = replace(asked, request=replace(asked.request, settings=dict(section.values)))
     if asked.weights not in (None, generator.weights):
         said = f"{path}: {asked.model.checkpoint} has other weights or settings than when this run was painted; "
         raise UserError(said, Setting("repaint"), " needs the same model")
