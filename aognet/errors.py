@@ -52,14 +52,14 @@ class UserError(ValueError):
         return f"{where}{key}{' ' if key else ''}{''.join(told)}{self._got}"
 
     def at(self, where: str, section: str = "") -> "UserError":
-        """The same error ``where`` it was made, its key below the ``section``'s."""
+        """Return the same error with ``where`` it was made, and with its key below the ``section``'s."""
         moved = copy(self)
         moved.key = f"{section}.{self.key}".strip(".") if self.key else ""
         moved.where = where
         return moved
 
     def as_kind(self, kind: type[Kind]) -> Kind:
-        """The same error as one of another class."""
+        """Return the same error as one of another class."""
         other = kind(*self.args)
         other.__dict__.update(self.__dict__)
         return other
@@ -67,7 +67,7 @@ class UserError(ValueError):
 
 def shown(value: Any) -> str:
     """Return a value as messages repeat it, on one line and not too long."""
-    text = str(value) if isinstance(value, Path) else repr(value)
+    text = str(value) if isinstance(value, Path) and str(value).isprintable() else repr(value)
     return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."
 
 

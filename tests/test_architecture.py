@@ -242,3 +242,13 @@ def test_only_command_lines_draw(path: Path):
         return
     drawing = [name for name in imported(path.read_text(encoding="utf-8")) if name.split(".")[0] in ("rich", "tqdm")]
     assert not drawing, f"imports {drawing[0]}"
+
+
+@pytest.mark.parametrize("path", our_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_settings_that_are_refused_are_named_by_key(path: Path):
+    """Whoever asked finds the field or the line by the error's key, not by reading the message."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__post_init__"]
+    for call in (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Call)):
+        if ast.unparse(call.func) == "UserError":
+            assert "key" in {keyword.arg for keyword in call.keywords}, f"line {call.lineno}: raised without a key"

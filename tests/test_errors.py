@@ -36,6 +36,7 @@ def test_a_process_hands_all_of_it_to_another() -> None:
 def test_values_are_told_on_one_short_line() -> None:
     assert str(UserError("is odd", key="x", value="a\nb")) == r"x is odd, got 'a\nb'"
     assert str(UserError("is odd", key="x", value=Path("a/b"))) == "x is odd, got a/b"
+    assert "\n" not in str(UserError("is odd", key="x", value=Path("a\nb")))
     assert len(str(UserError("is odd", key="x", value="a" * 10**6))) < MAX_VALUE + 30
 
 

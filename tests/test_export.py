@@ -193,11 +193,11 @@ def lose(journal: ViewJournal) -> None:
 
 MISTAKES = [
     ([], "--out FILE or --faces DIR"),
-    (["--out", "{}/a.gif"], "a.gif: what is written ends in .png"),
-    (["--out", "{}/a"], "a: what is written ends in .png"),
+    (["--out", "{}/a.gif"], "/a.gif"),
+    (["--out", "{}/a"], "--out must end in .png, .jpg, .jpeg, .exr, .hdr, .html, got /"),
     (["--out", "{}/a.png", "--out", "{}/b/../a.png"], "a.png: would be written twice"),
     (["--out", "{}/up.png", "--faces", "{}"], "up.png: would be written twice"),
-    (["--out", "{}"], "what is written ends in"),
+    (["--out", "{}"], "--out must end in"),
     (["--out", "{}/folder.png"], "folder.png: is a folder"),
     (["--out", "{}/" + "a" * 300 + ".png"], "File name too long"),
     (["--out", "{}/a\0.png"], "a\0.png"),

@@ -49,7 +49,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> None:
     options = parse(arguments, program)
-    with cli.flags(options):
+    with cli.flags(options, {"files": "--out", "face_suffix": "--face_format"}):
         export(options)
 
 

@@ -36,15 +36,15 @@ class LoadedConfig:
     prefix: str = ""
 
     def key(self, name: str) -> str:
-        """The full dotted key of ``name`` in this section."""
+        """Return the full dotted key of ``name`` in this section."""
         return f"{self.prefix}.{name}".strip(".")
 
     def has(self, name: str) -> bool:
-        """Whether the key is there and not null."""
+        """Return whether the key is there and not null."""
         return self.values.get(name) is not None
 
     def section(self, name: str) -> "LoadedConfig":
-        """The mapping below ``name``; an absent or null section is a UserError, as is a plain value."""
+        """Return the mapping below ``name``. Raises UserError for an absent or null section and for a plain value."""
         value = self.values.get(name)
         if value is None:
             raise self.error("is missing", name)
@@ -53,11 +53,11 @@ class LoadedConfig:
         return LoadedConfig(value, self.sources, self.key(name))
 
     def to_container(self) -> dict[str, Any]:
-        """A plain dictionary, without interpolations."""
+        """Return a plain dictionary, without interpolations."""
         return _plain(OmegaConf.create(dict(self.values)))
 
     def source(self, name: str = "") -> str:
-        """The file that set ``name`` (dotted, relative to this section), or the nearest section around it."""
+        """Return the file that set ``name`` (dotted, relative to this section), or the nearest section around it."""
         parts = self.key(name).split(".")
         for length in range(len(parts), 0, -1):
             known = self.sources.get(".".join(parts[:length]))
@@ -66,7 +66,7 @@ class LoadedConfig:
         return self.sources[""]
 
     def check_keys(self, known: Iterable[str]) -> None:
-        """Refuse keys of this section that are not in ``known``."""
+        """Refuse keys of this section that are not in ``known``. Raises UserError naming the nearest one that is."""
         known = list(known)
         for name in self.values:
             if name not in known:
@@ -75,18 +75,18 @@ class LoadedConfig:
                 raise self.error(f"is an unknown key; {hint}", str(name))
 
     def error(self, problem: str, name: str, *value: Any) -> UserError:
-        """What is wrong with the key ``name`` of this section, and with its ``value``, if one is given."""
+        """Return an error about the key ``name`` of this section, and about its ``value``, if one is given."""
         got = {"value": value[0]} if value else {}
         return UserError(problem, key=self.key(name), where=self.source(name), **got)
 
     def refused(self, error: UserError) -> UserError:
-        """``error`` with what stands before it: of a setting of this section, or of what was made of the section."""
+        """Return ``error``, which a dataclass of this section raised, with the file and the section before its key."""
         if error.key and not error.where:
             return error.at(self.source(error.key), self.prefix)
         return self.failed(error)
 
     def failed(self, error: UserError) -> UserError:
-        """``error`` of what was made of this section, with the section before it."""
+        """Return ``error``, which anything made from this section raised, with the file and the section before it."""
         return error.at(": ".join(part for part in (self.source(), self.prefix, error.where) if part))
 
 
@@ -120,7 +120,7 @@ def load_config(paths: Sequence[Path], overrides: Sequence[str] = ()) -> LoadedC
 
 
 def _with_installed(value: Any) -> Any:
-    """A file of the installation means its own ``assets``, wherever it is read from."""
+    """Return a value in which paths below ``assets`` are the installation's: its own config files mean those."""
     if isinstance(value, Mapping):
         return {key: _with_installed(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -134,7 +134,7 @@ def _plain(merged: Any, **options: Any) -> Any:
 
 
 def _resolve(merged: Any, sources: Mapping[str, str]) -> dict[str, Any]:
-    """The plain values, every reference filled in."""
+    """Return the plain values with every reference filled in."""
     unresolved = LoadedConfig(_plain(merged, resolve=False), sources)
     try:
         with environment(lambda key: sources.get(key) == COMMAND_LINE):
@@ -161,14 +161,14 @@ def build_config(section: LoadedConfig, schema: type[T]) -> T:
 
 
 def _defaults(schema: type) -> dict[str, Any]:
-    """The values of the fields that have one by default."""
+    """Return the values of the fields that have one by default."""
     plain = {one.name: one.default for one in fields(schema) if one.default is not MISSING}
     made = {one.name: one.default_factory() for one in fields(schema) if one.default_factory is not MISSING}
     return plain | made
 
 
 def _instance(schema: Any, section: LoadedConfig, defaults: Mapping[str, Any]) -> Any:
-    """A dataclass with the section's values, and ``defaults`` for the other fields."""
+    """Return a dataclass with the section's values, and with ``defaults`` for the other fields."""
     kinds, names = get_type_hints(schema), [one.name for one in fields(schema) if one.init]
     section.check_keys(names)
     given = {name: _checked(kinds[name], section, name, defaults.get(name)) for name in section.values}
@@ -182,7 +182,7 @@ def _instance(schema: Any, section: LoadedConfig, defaults: Mapping[str, Any]) -
 
 
 def _checked(kind: Any, section: LoadedConfig, name: str, default: Any) -> Any:
-    """The value of a key as its type says; a section gives values over those of the ``default``."""
+    """Return the value of a key as its type says; ``default`` gives what a section leaves out."""
     value, inner = section.values[name], _without_none(kind)
     if value is None and inner is not kind:
         return None
@@ -202,13 +202,13 @@ def _checked(kind: Any, section: LoadedConfig, name: str, default: Any) -> Any:
 
 
 def _sections(schema: type, section: LoadedConfig, name: str, items: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
-    """A dataclass for each of the sections ``items`` below the key ``name``."""
+    """Return a dataclass for each of the sections ``items`` below the key ``name``."""
     below = LoadedConfig({str(key): value for key, value in items}, section.sources, section.key(name))
     return {key: _checked(schema, below, key, None) for key in below.values}
 
 
 def _without_none(kind: Any) -> Any:
-    """``X`` of the type ``X | None``; any other type as it is."""
+    """Return ``X`` for the type ``X | None``, and any other type as it is."""
     if get_origin(kind) in (Union, UnionType):
         others = [one for one in get_args(kind) if one is not type(None)]
         return others[0] if len(others) == 1 else kind
@@ -219,7 +219,7 @@ _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def _named(kind: Any) -> str:
-    """What a value of a type is called in messages."""
+    """Return what messages call a value of a type."""
     inner, items = _without_none(kind), get_args(kind)
     if inner is not kind:
         return f"{_named(inner)} or null"

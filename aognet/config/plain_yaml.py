@@ -16,7 +16,7 @@ MAX_DEPTH = 50
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The values of a YAML file. Raises UserError for a missing, oversized or malformed file, naming the line."""
+    """Read the values of a YAML file. Raises UserError for a missing, oversized or malformed file, naming the line."""
     try:
         if not path.is_file():
             raise UserError(f"{path}: no such config file")
@@ -36,7 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The values of a YAML text. Raises UserError naming ``where`` it stands, and the line."""
+    """Read the values of a YAML text. Raises UserError naming ``where`` the text is from, and the line."""
     try:
         values = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -52,7 +52,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def dotted_keys(values: Any, prefix: str = "") -> Iterator[str]:
-    """The dotted keys of everything inside nested mappings and lists."""
+    """Yield the dotted keys of everything inside nested mappings and lists."""
     if isinstance(values, Mapping):
         items = values.items()
     elif isinstance(values, list):
@@ -66,7 +66,7 @@ def dotted_keys(values: Any, prefix: str = "") -> Iterator[str]:
 
 
 def literal(value: Any) -> Any:
-    """``value`` with every ``${`` in its texts escaped, in nested mappings and lists too: nothing is filled in."""
+    """Escape every ``${`` in the texts of a value, in nested mappings and lists too, so that nothing is filled in."""
     if isinstance(value, str):
         return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
     if isinstance(value, Mapping):
@@ -75,7 +75,7 @@ def literal(value: Any) -> Any:
 
 
 def quoted(value: Any) -> str:
-    """A value as YAML on one line that reads back as it is, whatever its texts hold; nothing is filled in."""
+    """Write a value as YAML on one line that reads back as it is, whatever its texts hold; nothing is filled in."""
     text = json.dumps(literal(value), ensure_ascii=False)  # JSON is YAML, but for a few characters
     return re.sub(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029\ufeff]", _escaped, text)
 

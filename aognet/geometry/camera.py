@@ -45,10 +45,10 @@ class Camera:
             if type(getattr(self, name)) is not int:
                 raise UserError("must be a whole number of pixels", key=name, value=getattr(self, name))
         if max(self.width, self.height) > MAX_SIDE or self.width * self.height > MAX_PIXELS:
-            most = f"{MAX_SIDE} pixels a side and {MAX_PIXELS} in all"
-            raise UserError(f"a view may have {most}, got {self.width:.6g}x{self.height:.6g}")
+            most = f"and height must be at most {MAX_SIDE}, and make at most {MAX_PIXELS} pixels"
+            raise UserError(most, key="width", value=[self.width, self.height])
         if self.width < 1 or self.height < 1:
-            raise UserError(f"a view needs at least one pixel, got {self.width}x{self.height}")
+            raise UserError("and height must be at least 1", key="width", value=[self.width, self.height])
         if not 0 <= 2 * self.margin < min(self.width, self.height):
             raise UserError(f"must leave some of {self.width}x{self.height} pixels", key="margin", value=self.margin)
 

@@ -43,11 +43,12 @@ class Export:
 
     def __post_init__(self) -> None:
         if not self.targets:
-            raise UserError("nothing is to be written: name files, or a folder for the faces of a cubemap")
+            raise UserError("must name files to write, or faces a folder for those of a cubemap", key="files")
         for path in self.targets:
             if path.suffix.lower() not in (*WRITTEN_SUFFIXES, PAGE):
                 known = ", ".join((*WRITTEN_SUFFIXES, PAGE))
-                raise UserError(f"{path}: what is written ends in {known}; got {path.suffix or 'no suffix'!r}")
+                key = "files" if path in self.files else "face_suffix"
+                raise UserError(f"must end in {known}", key=key, value=path)
         if self.face_size is not None and not 1 <= 6 * self.face_size**2 <= MAX_PIXELS:
             most = f"must be at least 1, and six faces at most {MAX_PIXELS} pixels"
             raise UserError(most, key="face_size", value=self.face_size)

@@ -38,7 +38,7 @@ class GlobalStream(nn.Module):
     ) -> None:
         super().__init__()
         if context_dim % config.heads:
-            raise UserError(f"heads must divide the context dimension {context_dim}, got {config.heads}")
+            raise UserError(f"must divide the context dimension {context_dim}", key="heads", value=config.heads)
         self.config = config
         length = config.tokens + 6 + (text_length if config.text else 0)
         self.queries = nn.Parameter(torch.randn(config.tokens, context_dim) * 0.02)

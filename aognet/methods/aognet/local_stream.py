@@ -49,7 +49,7 @@ class LocalStream(nn.Module):
 
         super().__init__()
         if channels[-1] % config.heads:
-            raise UserError(f"heads must divide the UNet's {channels[-1]} channels, got {config.heads}")
+            raise UserError(f"must divide the UNet's {channels[-1]} channels", key="heads", value=config.heads)
         self.config = config
         self.halved = list(halved) or [False] * len(channels)
         self.adapter = T2IAdapter(

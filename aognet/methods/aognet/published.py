@@ -31,7 +31,7 @@ class PublishedGlobalStream(nn.Module):
                 f"tower must have one size; got {context_dim}, {image_dim} and {text_dim}"
             )
         if context_dim % config.heads:
-            raise UserError(f"heads must divide the context dimension {context_dim}, got {config.heads}")
+            raise UserError(f"must divide the context dimension {context_dim}", key="heads", value=config.heads)
         self.config, dim = config, context_dim
         self.queries = nn.Parameter(torch.randn(config.tokens, dim))
         self.positions = nn.Parameter(torch.randn(config.tokens + 6 + (text_length if config.text else 0), dim))

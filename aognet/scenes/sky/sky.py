@@ -58,11 +58,6 @@ class Sky:
         """The mean radiance (3,) of the lowest sky."""
         return self._clear(_RING * np.cos(0.05) + np.array([0, np.sin(0.05), 0])).mean(0).astype(np.float32)
 
-    @property
-    def zenith(self) -> np.ndarray:
-        """The radiance (3,) straight up."""
-        return self._clear(np.array([[0.0, 1.0, 0.0]]))[0].astype(np.float32)
-
     def air(self, rays: Rays) -> np.ndarray:
         """Return the radiance (n, 3) of the far air at the horizon, into which haze fades."""
         low = rays.circle * np.float32(np.cos(0.03))
