@@ -21,6 +21,7 @@ from aognet.training.loader import SampleOrder
 from aognet.training.setup import TrainerConfig, learning_rate
 from aognet.training.trainable import Samples, Trainable
 from aognet.training.trainer import Trainer
+from aognet.training.ui import Meter
 from tests.training.toy import Toy, ToyConfig, ToySamples, ToySamplesConfig, fresh_processes, metrics, power_cut
 
 ROOT = Path(__file__).parents[2]
@@ -253,6 +254,46 @@ def test_validation_repeats_and_uses_the_average(tmp_path: Path) -> None:
     assert run.validate()["loss"] != after
     final = load_file(tmp_path / "final" / "model.safetensors")
     assert torch.equal(final["stem.weight"], final_state(run)["ema"]["stem.weight"])
+
+
+def test_validation_is_the_mean_over_samples_without_dropout(tmp_path: Path) -> None:
+    run = make(tmp_path, model=ToyConfig(dropout=0.5))
+    data, model = run.validation_data, run.model.eval()
+    with torch.no_grad():
+        losses = [float(model(data.collate([data[number]]))["loss"]) for number in range(QUICK.validation_samples)]
+    model.train()
+    assert QUICK.validation_samples % QUICK.batch_size
+    assert run.validate() == pytest.approx({name: sum(losses) / len(losses) for name in ("loss", "error")}, abs=1e-6)
+    assert model.training
+
+
+def test_validation_and_images_change_nothing_of_what_is_learned(tmp_path: Path) -> None:
+    dropout = ToyConfig(dropout=0.3)
+    often = make(tmp_path / "often", replace(QUICK, validate_every=1, images_every=1), dropout)
+    never = make(tmp_path / "never", model=dropout)
+    for run in (often, never):
+        torch.manual_seed(QUICK.seed)
+        run.fit()
+    assert len(metrics(tmp_path / "often", "val/loss")) == 8
+    assert_bitwise_equal(often, never)
+
+
+def test_what_is_no_trained_part_needs_no_gradient(tmp_path: Path) -> None:
+    model = Toy(ToyConfig())
+    model.frozen.requires_grad_(True)
+    data = ToySamples(ToySamplesConfig())
+    Trainer(QUICK, model, data, data, tmp_path)
+    assert not any(value.requires_grad for value in model.frozen.parameters())
+    assert all(value.requires_grad for part in (model.stem, model.head) for value in part.parameters())
+
+
+def test_the_meter_gives_means_and_the_speed_of_all_processes() -> None:
+    meter = Meter(samples_per_step=8)
+    for loss, seconds in ((1.0, 0.25), (3.0, 0.75)):
+        meter.add({"loss": loss} | ({"late/loss": 5.0} if loss > 1 else {}), seconds)
+    assert meter.averages() == {"loss": 2.0, "late/loss": 5.0, "samples_per_second": 16.0}
+    meter.add({"loss": 7.0}, 0.5)
+    assert meter.averages() == {"loss": 7.0, "samples_per_second": 16.0}
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
