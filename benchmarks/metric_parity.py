@@ -183,7 +183,8 @@ def clip_rows() -> Iterator[Row]:
 
     from aognet.geometry.cubemap import faces_of
     from aognet.metrics.clip_score import clip_score
-    from aognet.perception.network import EMBEDDED, load_network
+    from aognet.perception.load_network import load_network
+    from aognet.perception.network import EMBEDDED
     from tests.metrics import defects
 
     folder = ROOT / EMBEDDED.model

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,25 @@ def test_imports_run_one_way(path: Path):
         )
         if top == "aognet" and rest and not rest[0].startswith("__"):
             assert part == "__init__" or rest[0] == part or RANK[rest[0]] < RANK[part], f"{part} imports {name}"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Nor inside functions: what two files need of each other belongs into a third."""
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in our_files()}
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    graph = {
+        name: {
+            other
+            for other in imported(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1])
+            if other in modules and other != name
+        }
+        for name, path in modules.items()
+        if name != "aognet"
+    }
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """The package from Python: requests, a generator, results."""
 
-import re
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,19 +171,3 @@ def test_what_is_loaded_is_what_the_command_line_paints_with(tmp_path: Path) -> 
         load(tmp_path / "nowhere")
     with pytest.raises(UserError, match="generator.stepps is an unknown key"):
         load(settings=["generator.stepps=3"])
-
-
-@pytest.mark.slow
-def test_the_example_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it stands there, but for fewer steps and rows."""
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "assets").symlink_to(ROOT / "assets")
-    monkeypatch.chdir(tmp_path)
-    resolved = Generator.resolved
-    few = {"sampler": {"steps": 2}}
-    monkeypatch.setattr(
-        Generator, "resolved", lambda one, asked: resolved(one, replace(asked, height=64, settings=few))
-    )
-    exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own page
-    written = [path for path in tmp_path.iterdir() if path.name != "assets"]
-    assert any(path.suffix in (".png", ".exr") for path in written) and all(path.stat().st_size for path in written)

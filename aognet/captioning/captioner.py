@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
 from aognet.config import check_text
@@ -61,17 +60,3 @@ class CaptionerConfig:
     def model_name(self) -> str:
         """The model, or the backend's default if none is named."""
         return self.model or DEFAULT_MODELS[self.backend]
-
-
-def build_captioner(config: CaptionerConfig, device: torch.device) -> Captioner:
-    """Load the model onto the device.
-
-    :raises UserError: if the model, or a package that it needs, is missing.
-    """
-    if config.backend == "lavis":
-        from aognet.captioning.lavis_backend import LavisCaptioner
-
-        return LavisCaptioner(config, device)
-    from aognet.captioning.transformers_backend import TransformersCaptioner
-
-    return TransformersCaptioner(config, device)

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from aognet.callbacks import UNHEARD, Cancelled, Listener
-from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
+from aognet.captioning.backends import build_captioner
+from aognet.captioning.captioner import Captioner, CaptionerConfig
 from aognet.captioning.parts import CaptionsFile
 from aognet.errors import Setting, UserError
 from aognet.geometry.camera import Camera

@@ -9,8 +9,9 @@ import torch
 from aognet.errors import Setting, UserError
 from aognet.evaluation.protocol import MEASURES, MeasureConfig, NetworkRole, Protocol
 from aognet.installed import installed
+from aognet.perception.load_network import load_network
 from aognet.perception.lpips import PerceptualDistance
-from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
+from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
 
 EMBEDDED_FAED = "assets/evaluation/faed"
 # The kinds of scenes that the embedded CLIP learned from (tests compare them with `aognet.scenes.KINDS`).

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aognet.captioning.captioner import Captioner, CaptionerConfig, build_captioner
+from aognet.captioning.backends import build_captioner
+from aognet.captioning.captioner import Captioner, CaptionerConfig
 from aognet.captioning.folder_captions import shrunk
 from aognet.errors import UserError
 from aognet.generate.start import read_start

@@ -1,10 +1,9 @@
-"""The interface of all feature networks, their configuration, and the one place that loads them."""
+"""The interface of all feature networks, and their configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, get_args, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -124,25 +123,3 @@ class FeatureNetwork(Protocol):
         :raises UserError: unless ``reads_text``.
         """
         ...
-
-
-def load_network(config: NetworkConfig, device: torch.device) -> FeatureNetwork:
-    """Load the network that a config names onto ``device``.
-
-    :raises UserError: naming what cannot be loaded.
-    """
-    if config.kind == "inception":
-        from aognet.perception.inception import InceptionNetwork
-
-        return InceptionNetwork.load(config, device)
-    if config.kind == "clip":
-        from aognet.perception.clip import ClipNetwork
-
-        return ClipNetwork.load(config, device)
-    if config.kind == "efficientnet":
-        from aognet.perception.efficientnet import EfficientNetNetwork
-
-        return EfficientNetNetwork.load(config, device)
-    from aognet.perception.faed_features import FaedNetwork
-
-    return FaedNetwork.load(config, device)

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from aognet.captioning import transformers_backend
-from aognet.captioning.captioner import DEFAULT_MODELS, SMALL_MODEL, Captioner, CaptionerConfig, build_captioner
+from aognet.captioning.backends import build_captioner
+from aognet.captioning.captioner import DEFAULT_MODELS, SMALL_MODEL, Captioner, CaptionerConfig
 from aognet.diffusion.loading import kept_commit
 from aognet.errors import UserError
 from aognet.io.images import to_pil

@@ -28,7 +28,8 @@ from aognet.metrics.inception_score import ClassSums
 from aognet.metrics.kernel import kernel_distance
 from aognet.metrics.omnifid import omnifid_by_face, omnifid_pooled
 from aognet.perception import inception
-from aognet.perception.network import FeatureNetwork, load_network
+from aognet.perception.load_network import load_network
+from aognet.perception.network import FeatureNetwork
 from tests.evaluation.folders import ALONE, COUNT, numbers, panoramas, run, small, values, write
 
 CROPS, HORIZON, PANORAMA, SEAM = (f"frechet/{name}/image" for name in ("crops", "horizon", "panorama", "seam"))

@@ -11,7 +11,8 @@ from aognet.evaluation.networks import NamedNetwork, load_networks
 from aognet.evaluation.protocol import load_protocol
 from aognet.perception import inception
 from aognet.perception.efficientnet import EfficientNetLite0
-from aognet.perception.network import NetworkConfig, load_network
+from aognet.perception.load_network import load_network
+from aognet.perception.network import NetworkConfig
 from aognet.scenes import KINDS
 from tests.evaluation.folders import ALONE
 

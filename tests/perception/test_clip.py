@@ -11,7 +11,8 @@ from torch.testing import assert_close
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig
 
 from aognet.errors import UserError
-from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
+from aognet.perception.load_network import load_network
+from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
 from tests.tiny import IMAGE_DIM, tiny_image_encoder, tiny_tokenizer
 
 CPU = torch.device("cpu")

@@ -11,7 +11,8 @@ from torch.testing import assert_close
 
 from aognet.errors import UserError
 from aognet.perception.efficientnet import EfficientNetLite0, SameConv2d
-from aognet.perception.network import FeatureNetwork, NetworkConfig, load_network
+from aognet.perception.load_network import load_network
+from aognet.perception.network import FeatureNetwork, NetworkConfig
 
 CPU = torch.device("cpu")
 # Kernel and stride of each of the 16 blocks, as the published configuration lists them.

@@ -13,7 +13,8 @@ from torch.testing import assert_close
 
 from aognet.errors import UserError
 from aognet.perception.inception import FID_CLASSES, Inception, InceptionNetwork
-from aognet.perception.network import FeatureNetwork, NetworkConfig, load_network
+from aognet.perception.load_network import load_network
+from aognet.perception.network import FeatureNetwork, NetworkConfig
 
 CPU = torch.device("cpu")
 DIVISOR = 16

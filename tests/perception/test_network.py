@@ -10,7 +10,8 @@ from torch.testing import assert_close
 
 from aognet.config import LoadedConfig, build_config
 from aognet.errors import UserError
-from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig, load_network
+from aognet.perception.load_network import load_network
+from aognet.perception.network import EMBEDDED, FeatureNetwork, NetworkConfig
 
 
 @pytest.mark.parametrize(
