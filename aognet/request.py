@@ -171,5 +171,5 @@ def check_height(height: int) -> None:
 
 
 def _shorter(error: UserError) -> UserError:
-    """The error of a camera, whose keys are shorter here."""
+    """Return the error of a camera with the shorter keys that are used here."""
     return UserError(*error.args, key=error.key.removesuffix("_degrees"), value=error.value)

@@ -96,7 +96,7 @@ def assemble(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def replaced(target: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of ``target`` once it is complete."""
+    """Yield a folder to fill, which takes the place of ``target`` once it is complete."""
     from aognet.io.files import replace_folder, restore_folder
 
     restore_folder(target)
@@ -111,7 +111,7 @@ def replaced(target: Path) -> Iterator[Path]:
 
 
 def copy_in_half(source: Path, target: Path, shard_megabytes: float | None = None) -> None:
-    """Copies a part; floating-point weights become half precision, in shards that diffusers and transformers read."""
+    """Copy a part with floating-point weights in half precision, in shards that diffusers and transformers read."""
     import torch
     from safetensors.torch import load_file
 
@@ -153,7 +153,7 @@ def refer_to_backbone(path: Path, backbone: Path) -> None:
 
 
 def cut(folder: Path, rank: int) -> None:
-    """Makes CubeDiff's low-rank additions smaller."""
+    """Cut CubeDiff's low-rank additions to a smaller rank."""
     from safetensors.torch import load_file, save_file
 
     from aognet.methods.cubediff.trained import cut_rank

@@ -72,7 +72,7 @@ def make_sheet(arguments: argparse.Namespace) -> None:
 
 
 def label_of(item, captions: list[str]) -> str:
-    """What an image shows, in words."""
+    """Return what an image shows, in words."""
     prompt = item.folder / "prompt.txt" if item.folder else None
     said = prompt.read_text(encoding="utf-8").strip() if prompt and prompt.is_file() else ""
     return said or next(filter(None, captions), item.name)

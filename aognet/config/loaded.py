@@ -129,7 +129,7 @@ def _with_installed(value: Any) -> Any:
 
 
 def _plain(merged: Any, **options: Any) -> Any:
-    """A mapping of OmegaConf's as dictionaries and lists."""
+    """Return a mapping of OmegaConf's as dictionaries and lists."""
     return OmegaConf.to_container(merged, **options)
 
 

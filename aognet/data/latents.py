@@ -85,7 +85,7 @@ class LatentSamples:
             return [Path(self.folder) / f"views-{number:05d}.safetensors" for number in range(self.count // self.shard)]
 
         def recipe(self) -> dict[str, Any]:
-            """What decides the content of the files, except how many there are.
+            """Return what decides the content of the files, except how many there are.
 
             :raises UserError: without a VAE.
             """

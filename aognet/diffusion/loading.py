@@ -186,7 +186,7 @@ def _check_memory(part_class: type, where: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and warnings from diffusers and transformers: what went wrong is raised by who calls them.
+    """Silence progress bars and warnings of diffusers and transformers inside the block. Errors are still raised.
 
     Their settings are the whole process's, so one thread at a time changes them and changes them back.
     """

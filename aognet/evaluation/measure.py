@@ -122,7 +122,7 @@ class Measurer:
         return digest_of("pair", RECIPE, generated, reference, self.height, photo and asdict(photo), networks, compared)
 
     def _compared_pictures(self) -> dict[str, PictureConfig]:
-        """The pictures of pairs that a perceptual distance compares."""
+        """Return the pictures of pairs that a perceptual distance compares."""
         names = {measure.pictures for measure in self.protocol.measures if measure.kind == "lpips"} - {""}
         return {name: self.protocol.pictures[name] for name in sorted(names)}
 

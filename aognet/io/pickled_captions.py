@@ -48,9 +48,9 @@ class Refused(ValueError):
 
 
 def read_caption_pickle(path: Path) -> dict[PurePath, list[str]]:
-    """Captions by image name or path; those of a set are sorted. Paths keep their kind (POSIX or Windows).
+    """Return captions by image name or path; those of a set are sorted. Paths keep their kind (POSIX or Windows).
 
-    Raises UserError naming the file for whatever is no such pickle, or too large.
+    :raises UserError: naming the file, for whatever is no such pickle, or too large.
     """
     path = Path(path)
     if not path.is_file():
