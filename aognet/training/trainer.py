@@ -77,6 +77,7 @@ class Trainer:
 
     @property
     def is_main(self) -> bool:
+        """Whether this process writes for all."""
         return self.accelerator.is_main_process
 
     # The run
