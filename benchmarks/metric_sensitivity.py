@@ -52,7 +52,6 @@ COLUMNS = {
     "clip_score/horizon/clip": "CLIP score",
 }
 DISTANCES = ("frechet", "kernel", "omnifid")
-FALLING = ("psnr", "ssim", "clip_score/horizon/clip")
 LEVEL = 1 / 127.5  # one of 255 in [-1, 1]
 MIN_STEP = 1e-6  # what rounding leaves of a distance is below
 MAX_DECIBELS = 60.0  # stands for the infinite PSNR of equal pictures: about what rounding to bytes leaves

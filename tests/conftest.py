@@ -66,12 +66,6 @@ def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def four_block_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny SD 2 inpainting model with four blocks and the VAE factor 8, as the real one. Do not write in it."""
-    return tiny_backbone_folder(tmp_path_factory.mktemp("four_blocks"), blocks=4)
-
-
-@pytest.fixture(scope="session")
 def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny SDXL text-to-image model (4 channels, two text encoders). Do not write in it."""
     return tiny_backbone_folder(tmp_path_factory.mktemp("sdxl"), "sdxl", channels=4)
