@@ -16,6 +16,7 @@ from aognet.errors import UserError
 from aognet.generate import generator
 from aognet.generate.run_files import OUTPUTS
 from aognet.generate.view_journal import check_free
+from aognet.system import locking
 from aognet.system.locking import FolderInUseError, exclusive
 from tests import stub_model
 from tests.generate.painter import Painter, begin
@@ -261,6 +262,7 @@ def test_a_folder_is_held_as_long_as_it_is_painted_into(
         return watch
 
     monkeypatch.setattr(Painter, "outpaint", watched(Painter.outpaint))
+    monkeypatch.setattr(locking, "PATIENCE_SECONDS", 0.01)
     panoramas = f"inputs.panoramas=[{place / 'hall.png'}]"
     run(*PHOTO(place)[:-1], place / "new", panoramas, f"panoramas_per_batch={together}")
     assert set(held) == ({("hall", "yard")} if together == 2 else {("hall",), ("yard",)})

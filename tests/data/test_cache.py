@@ -176,6 +176,7 @@ def test_what_a_killed_process_left_goes_away(tmp_path: Path, image: Path):
     assert [path.name for path in folder.glob(".*.tmp")] == [new]
 
 
+@pytest.mark.slow
 def test_several_processes_at_once(tmp_path: Path):
     """They start together on the same images and an empty folder; each must see every panorama as it is."""
     images = [saved(tmp_path / f"{number}.png", number / 10) for number in range(4)]

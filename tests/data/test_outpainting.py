@@ -239,7 +239,7 @@ def explained(sample: OutpaintingSample, panorama: Tensor, kind: str, fov: float
     return None
 
 
-@pytest.mark.parametrize("kind", ["cover", "published"])
+@pytest.mark.parametrize("kind", ["cover", pytest.param("published", marks=pytest.mark.slow)])
 def test_a_sample_is_a_step_of_a_painted_canvas(folder: Path, kind: str):
     samples = outpainting_samples(folder, plan=PlanConfig(kind=kind, size=16), input_fov_degrees=(70.0, 90.0))
     found = []

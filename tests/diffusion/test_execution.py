@@ -39,6 +39,7 @@ def test_painted_alike(sd2_folder: Any, option: str):
     assert_close(found, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_painted_alike_with_a_compiled_unet(sd2_folder: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     expected = painted(place(tiny_streams(sd2_folder), PLAIN, CPU))

@@ -208,7 +208,7 @@ def test_the_sizes_are_those_of_the_whole_picture():
 VIEW = Camera(width=32, height=32)
 
 
-@pytest.mark.parametrize("folder", ["sdxl_folder", "sdxl_inpaint_folder"])
+@pytest.mark.parametrize("folder", ["sdxl_folder", pytest.param("sdxl_inpaint_folder", marks=pytest.mark.slow)])
 def test_aognet_trains_and_paints_on_it(folder: str, request: Any, tmp_path: Path):
     model = tiny_streams(request.getfixturevalue(folder), drop_condition=0.5).train()
     optimizer = torch.optim.SGD([weight for part in model.trainable_parts().values() for weight in part.parameters()])

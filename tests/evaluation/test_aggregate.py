@@ -98,6 +98,7 @@ def test_a_seam_shows_in_what_looks_at_seams(reference: Path, tmp_path: Path) ->
     assert found[2][SEAM] > 2 * found[2][HORIZON]
 
 
+@pytest.mark.slow
 def test_more_noise_is_farther_from_the_reference(reference: Path, tmp_path: Path) -> None:
     keys = (CROPS, PANORAMA, "frechet/panorama/faed", POOLED, "psnr", "ssim", "image_similarity/horizon/clip")
     found = [

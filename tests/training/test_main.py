@@ -165,6 +165,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, train: Callable[...
     assert_close(two, one, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_and_ctrl_c_in_a_real_process(tmp_path: Path, train: Callable[..., int]) -> None:
     """Killed while it writes a checkpoint after every step, then stopped with Ctrl-C, then finished."""
     options = ["trainer.max_steps=100000", "trainer.checkpoint_every=1", "trainer.keep_checkpoints=2"]
