@@ -53,7 +53,7 @@ def checked_inference(config: LoadedConfig) -> tuple[InferenceConfig, Any]:
     """What inference.py checks before it looks at files, and the settings of the method."""
     checked = read_config(config)
     there = Path(checked.checkpoint).is_dir()
-    method = method_of(checked.checkpoint) if there else find_method(checked.method or "aognet", "method")
+    method = method_of(checked.checkpoint) if there else find_method(checked.method or "aognet")
     return checked, read_defaults(config, method)[0].settings
 
 

@@ -221,3 +221,30 @@ def test_processes_find_it_by_its_entry_point(place: Path, installed: Path) -> N
         assert ran.returncode == code, ran.stderr
     assert "going on after 2 steps" in ran.stderr
     assert files(place / "out") == files(place / "whole")
+
+
+def test_a_package_whose_method_cannot_be_imported_is_left_out(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or that takes the name of another: what is here goes on working, and it is said."""
+    for name, code in (("broken", "raise RuntimeError('boom')"), ("twin", "from sunlight import METHOD")):
+        (tmp_path / f"{name}_package.py").write_text(code)
+        about = tmp_path / f"{name}-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[aognet.methods]\n{name} = {name}_package:METHOD\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    methods.cache_clear()
+    assert {"aognet", "cubediff", "sunlight"} == set(methods())
+    assert "broken_package:METHOD: the method of this package cannot be imported (boom)" in caplog.text
+    assert "names no method, or one whose name is taken" in caplog.text
+    methods.cache_clear()
+
+
+def test_an_unknown_method_is_named(place: Path) -> None:
+    (place / "logs/sun/final/config.json").write_text('{"method": "sunlite"}')
+    with pytest.raises(UserError, match=r"config.json: method must be one of .*mean 'sunlight'\?\), got 'sunlite'"):
+        generated("out")
+    with pytest.raises(UserError, match="command line: method must be one of"):
+        generated("out", "method=moonlight")
+    assert not (place / "out").exists()

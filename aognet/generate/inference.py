@@ -69,7 +69,7 @@ class InferenceConfig:
         if self.dtype is not None:
             check_dtype(self.dtype)
         if self.method is not None:
-            find_method(self.method, "method")
+            find_method(self.method)
         if self.panoramas_per_batch < 1:
             raise UserError("must be at least 1", key="panoramas_per_batch", value=self.panoramas_per_batch)
 

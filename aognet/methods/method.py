@@ -79,11 +79,14 @@ def methods() -> dict[str, Method]:
     return found
 
 
-def find_method(name: Any, where: str) -> Method:
-    """Return the method of a name. Raises UserError that begins with ``where`` and names the nearest."""
+def find_method(name: Any, where: str = "") -> Method:
+    """Return the method of a name that the key ``method`` was given in the file ``where``.
+
+    :raises UserError: naming the nearest method.
+    """
     known = methods()
     if isinstance(name, str) and name in known:
         return known[name]
     close = get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UserError(f"{where}: unknown value {name!r}; {hint}known are {', '.join(sorted(known))}")
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise UserError(f"must be one of {', '.join(sorted(known))}{hint}", key="method", value=name, where=where)

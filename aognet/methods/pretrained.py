@@ -38,8 +38,8 @@ def method_of(model: str, revision: str | None = None, alone: str | None = None)
     """Find out the method of a model without loading it; see `load_method`."""
     path = locate(model, revision) / CONFIG
     if path.is_file() or not path.with_name(PIPELINE).is_file():
-        return find_method(read_config(path).get("method"), f"{path}: method")
-    method = find_method(alone or ALONE, "method")
+        return find_method(read_config(path).get("method"), str(path))
+    method = find_method(alone or ALONE)
     if method.untrained is None:
         able = ", ".join(sorted(one.name for one in methods().values() if one.untrained is not None))
         raise UserError(f"method: {method.name} does nothing with the backbone alone in {model}; {able} do")
