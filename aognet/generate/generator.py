@@ -125,7 +125,7 @@ class Generator:
     def settings_of(self, request: Request) -> Any:
         """Return the settings of the method: those of the model, changed as the request says."""
         values = _merged(asdict(self.defaults.settings), request.settings)
-        return build_config(LoadedConfig(values, {"": request.name}, "settings"), self.method.settings_class)
+        return build_config(LoadedConfig(values, {"": "request"}, "settings"), self.method.settings_class)
 
     def prompted(self, requests: Sequence[Request], folders: Sequence[Path], overwrite: bool = False) -> list[Request]:
         """Return resolved requests with captions as prompts where these are ``auto``.
