@@ -1,6 +1,6 @@
-"""Layers for panoramas, which continue over their left and right edge: a convolution and an upsampling without a
-seam.
-"""
+"""Layers for panoramas, which continue over their left and right edge, and over the poles: networks without a seam."""
+
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -25,6 +25,85 @@ class CircularConv2d(nn.Conv2d):
         return functional.conv2d(
             wrapped(input, across), weight, bias, self.stride, (down, 0), self.dilation, self.groups
         )
+
+
+Poles = Literal["none", "flip"]
+"""What lies beyond a pole: nothing, or what the sphere has there, the same rows half a turn away."""
+
+
+class SphereConv2d(nn.Conv2d):
+    """A convolution whose padding wraps around in x, and in y is zero or lies beyond the pole (``poles``).
+
+    ``before`` is the padding in pixels above and left, ``after`` below and right. Parameters are those of
+    ``nn.Conv2d``: `wrap_around` changes the class of layers that exist.
+    """
+
+    before: int = 0
+    after: int = 0
+    poles: Poles = "none"
+
+    def _conv_forward(
+        self, input: Float[Tensor, "batch channels height width"], weight: Tensor, bias: Tensor | None
+    ) -> Float[Tensor, "batch out rows columns"]:
+        padded = beyond_poles(input, self.before, self.after, self.poles)
+        border, width = max(self.before, self.after), padded.shape[-1]
+        padded = wrapped(padded, border)[..., border - self.before : border + width + self.after]
+        return functional.conv2d(padded, weight, bias, self.stride, 0, self.dilation, self.groups)
+
+
+def wrap_around(network: nn.Module, poles: Poles = "none") -> None:
+    """Change the padded convolutions of a diffusers UNet, VAE or ControlNet in place: what it makes has no seam.
+
+    Rolling the input by a multiple of the network's stride in x rolls the output. Attention and norms do that by
+    themselves. Weights and their names stay. Low-rank additions (PEFT) have convolutions of their own: call this again
+    after they were added, with the same ``poles`` or others.
+    """
+    from diffusers.models.downsampling import Downsample2D
+
+    modules: list[Any] = list(network.modules())
+    for module in modules:
+        if isinstance(module, Downsample2D) and module.use_conv and module.padding == 0:
+            # A VAE's encoder pads by itself, below and on the right; its convolution shall do it.
+            convolution: Any = getattr(module.conv, "base_layer", module.conv)
+            _wrap(convolution, 0, 1, poles)
+            module.padding = 1
+    for module in modules:
+        if type(module) is nn.Conv2d and not isinstance(module.padding, str) and module.padding[0] > 0:
+            _wrap(module, module.padding[0], module.padding[0], poles)
+        elif isinstance(module, SphereConv2d):
+            module.poles = poles
+    for module in modules:
+        base = getattr(module, "base_layer", None)
+        if isinstance(base, SphereConv2d):  # what is added to a layer sees what the layer sees
+            for added in module.lora_A.values():
+                _wrap(added, base.before, base.after, poles)
+
+
+def _wrap(convolution: nn.Conv2d, before: int, after: int, poles: Poles) -> None:
+    convolution.__class__ = SphereConv2d
+    assert isinstance(convolution, SphereConv2d)
+    convolution.before, convolution.after, convolution.poles = before, after, poles
+
+
+def beyond_poles(
+    features: Float[Tensor, "batch channels height width"], above: int, below: int, poles: Poles
+) -> Float[Tensor, "batch channels high width"]:
+    """Return the features with rows above and below: zeros, or for ``flip`` what lies beyond the poles.
+
+    Over a pole one comes down on the other side: the rows come again in the other order, half a turn away.
+
+    :raises ValueError: for ``flip``, if the width is odd or there are not as many rows.
+    """
+    if poles == "none":
+        return functional.pad(features, (0, 0, above, below))
+    height, width = features.shape[-2:]
+    if width % 2 or max(above, below) > height:
+        raise ValueError(
+            f"padding over the poles needs an even width and {max(above, below)} rows, got {height}x{width}"
+        )
+    opposite = features.roll(width // 2, -1)
+    over, under = opposite[..., :above, :].flip(-2), opposite[..., height - below :, :].flip(-2)
+    return torch.cat([over, features, under], dim=-2)
 
 
 def upsample(features: Float[Tensor, "batch channels height width"]) -> Tensor:
