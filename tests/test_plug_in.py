@@ -178,6 +178,7 @@ def test_it_is_measured_and_exported(place: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("generator.height=40", "--name", "new"), "height must be a multiple of 16, got 40"),
         (("generator.steps=0",), "generator.steps must lie in [1, 1000], got 0"),
         (("generator.stepps=3",), "generator.stepps is an unknown key; did you mean 'steps'"),
         (("--undo", "1"), "was not painted view by view"),

@@ -250,7 +250,7 @@ class Generator:
         """Return what makes the panorama of a request. Raises UserError for settings that do not fit the model."""
         settings = self.settings_of(request)
         if not self.paints_views:
-            self.model.check(settings)
+            self.model.check(request, settings)
             return self.model
         sampler = replace(settings.sampler, negative=request.negative)
         return Outpaint(self.model, replace(settings, sampler=sampler), self.device)

@@ -35,8 +35,8 @@ class Steps(Protocol):
 class Generative(Protocol):
     """A method that makes panoramas by itself."""
 
-    def check(self, settings: Any) -> None:
-        """Raise UserError for settings that `generate` cannot work with, before anything is written."""
+    def check(self, request: Request, settings: Any) -> None:
+        """Raise UserError for a size or settings that `generate` cannot work with, before anything is written."""
 
     def generate(self, request: Request, settings: Any, steps: Steps, listener: Listener) -> Result:
         """Make the panorama of a request, of ``request.height`` rows, in the method's encoding.

@@ -61,8 +61,9 @@ class Sunlight(TrainedMethod):
     def preview(self, batch: SunlightBatch) -> dict[str, Tensor]:
         return {"light": self.mean.log_light.expm1().clamp(0, 1) * 2 - 1}
 
-    def check(self, settings: Settings) -> None:
-        """Works with any."""
+    def check(self, request: Request, settings: Settings) -> None:
+        if request.height % self.config.height:
+            raise UserError(f"must be a multiple of {self.config.height}", key="height", value=request.height)
 
     @torch.no_grad()
     def generate(self, request: Request, settings: Settings, steps: Steps, listener: Listener) -> Result:
