@@ -16,7 +16,12 @@ from tests.generate import painter
 
 HEIGHT = 32
 Paint = Callable[..., int]
-STUB = Method("stub", "tests.generate.painter:Painter", "aognet.methods.aognet.settings:Settings")
+STUB = Method(
+    "stub",
+    "tests.generate.painter:Painter",
+    "aognet.methods.aognet.settings:Settings",
+    takes=frozenset({"prompts_at"}),
+)
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,7 @@ def test_it_is_measured_and_exported(place: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("--prompt-at", "90,0: a barn", "--name", "new"), "prompts_at is not for the method sunlight, got"),
         (("generator.height=40", "--name", "new"), "height must be a multiple of 16, got 40"),
         (("generator.steps=0",), "generator.steps must lie in [1, 1000], got 0"),
         (("generator.stepps=3",), "generator.stepps is an unknown key; did you mean 'steps'"),
@@ -236,7 +237,7 @@ def test_a_package_whose_method_cannot_be_imported_is_left_out(
         (about / "entry_points.txt").write_text(f"[aognet.methods]\n{name} = {name}_package:METHOD\n")
     monkeypatch.syspath_prepend(tmp_path)
     methods.cache_clear()
-    assert {"aognet", "cubediff", "sunlight"} == set(methods())
+    assert set(methods()) >= {"aognet", "cubediff", "sunlight"} and not set(methods()) & {"broken", "twin"}
     assert "broken_package:METHOD: the method of this package cannot be imported (boom)" in caplog.text
     assert "names no method, or one whose name is taken" in caplog.text
     methods.cache_clear()

@@ -115,6 +115,8 @@ def test_a_request_changes_single_settings(generator: Generator, tmp_path: Path)
             generator.generate(Request("x", settings=settings), tmp_path / "none")
     with pytest.raises(UserError, match="method must be stub, as of stub, got 'cubediff'"):
         generator.generate(Request("x", method="cubediff"), tmp_path / "none")
+    with pytest.raises(UserError, match="label is not for the method stub, got 'kitchen'"):
+        generator.generate(Request("x", label="kitchen"), tmp_path / "none")
     with pytest.raises(UserError, match="no such image file"):
         generator.generate(Request("x", photos=[Photo(image=str(tmp_path / "no.png"))]), tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -195,6 +195,9 @@ class Generator:
         :raises UserError: before anything is written, if the folder has another run or somebody else's files.
         :raises UnreadableInput: if an input cannot be used.
         """
+        for key in ("prompts_at", "depth", "label"):  # what is asked for must not be ignored
+            if getattr(request, key) and key not in self.method.takes:
+                raise UserError(f"is not for the method {self.method.name}", key=key, value=getattr(request, key))
         held.enter_context(made_folder(folder))
         held.enter_context(exclusive(folder))
         asked, before = self._asked(request, captioned), check_free(folder)

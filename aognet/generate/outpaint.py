@@ -1,6 +1,5 @@
 """The strategy of methods that paint views: it walks the plan wave by wave and records each view as it is painted."""
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from torch import Tensor
 from aognet.callbacks import Listener
 from aognet.canvas import Canvas, join
 from aognet.diffusion.inpaint import ViewToPaint, frame_yaw, look
+from aognet.diffusion.sampling.noise import named_seed
 from aognet.errors import Setting, UserError
 from aognet.generate.entries import Edit, JournalEntry, repaint_command
 from aognet.generate.recorder import Recorder
@@ -119,7 +119,7 @@ class Outpaint:
         text = self._joined(at.text, request.prompt) if request.prompt else at.text
         # A margin of what is there stays known inside the view: the new content has to continue it.
         erased = replace(camera, fov_degrees=camera.fov_degrees * 0.8)
-        seed = view_seed(request.seed, request.name, number)
+        seed = named_seed(request.seed, request.name, number)
         entry = JournalEntry(step_file(number, journal.encoding), camera, wave, text, seed, erased)
         canvas = journal.canvas().erase(erased, keep=journal.start().known)
         if canvas.unknown_pixels == 0:
@@ -161,7 +161,7 @@ def planned(
     prompts = [prompt_for(step.camera, request.prompt, request.prompts_at, join or plainly) for step in steps]
     return [
         JournalEntry(
-            step_file(number, encoding), step.camera, step.wave, text, view_seed(request.seed, request.name, number)
+            step_file(number, encoding), step.camera, step.wave, text, named_seed(request.seed, request.name, number)
         )
         for number, (step, text) in enumerate(zip(steps, prompts, strict=True))
     ]
@@ -170,15 +170,6 @@ def planned(
 def step_file(number: int, encoding: Encoding) -> str:
     """Return the name of the file of a run's view."""
     return f"{number:03d}{SUFFIX[encoding]}"
-
-
-def view_seed(seed: int, name: str, number: int) -> int:
-    """Return the 63-bit seed of a panorama's view. Every seed, name and number gives another.
-
-    It does not depend on what else is painted with the view, where and when.
-    """
-    words = f"{seed} {number} {name}".encode(errors="surrogatepass")
-    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest()) >> 1
 
 
 def plainly(words: str, prompt: str) -> str:

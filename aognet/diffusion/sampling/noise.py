@@ -4,6 +4,7 @@ Every row of a batch has its own seed. What is drawn for a row depends on that s
 noise, timesteps, dropout, ...). So two processes with half the batch each draw what one process draws.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -19,6 +20,15 @@ def generators(seeds: Int64[Tensor, "batch"] | Iterable[int], stream: int = 0) -
     rows = seeds.tolist() if isinstance(seeds, Tensor) else seeds
     states = (np.random.SeedSequence([int(seed) % 2**64, stream]).generate_state(1, np.uint64) for seed in rows)
     return [torch.Generator().manual_seed(int(state[0])) for state in states]
+
+
+def named_seed(seed: int, name: str, number: int = 0) -> int:
+    """Return the seed, of 63 bits, of a panorama's view: its own for every seed, name and number.
+
+    What is made together with it, where and when does not change it.
+    """
+    words = f"{seed} {number} {name}".encode(errors="surrogatepass")
+    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest()) >> 1
 
 
 def normal(

@@ -8,5 +8,6 @@ METHOD = Method(
     name="aognet",
     model="aognet.methods.aognet.model:AOGNet",
     settings="aognet.methods.aognet.settings:Settings",
+    takes=frozenset({"prompts_at"}),
     untrained={"global_stream": {"enabled": False}, "local_stream": {"enabled": False}},
 )

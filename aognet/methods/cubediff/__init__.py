@@ -6,5 +6,6 @@ METHOD = Method(
     name="cubediff",
     model="aognet.methods.cubediff.model:CubeDiff",
     settings="aognet.methods.outpainter:OutpaintSettings",
+    takes=frozenset({"prompts_at"}),
     untrained={"positions": False, "clean_known": False, "synchronise_padding": True},
 )

@@ -1,0 +1,10 @@
+"""Seamless: a whole panorama from one Stable Diffusion, whose layers wrap around."""
+
+from aognet.methods.method import Method
+
+METHOD = Method(
+    name="seamless",
+    model="aognet.methods.seamless.model:Seamless",
+    settings="aognet.methods.seamless.model:SeamlessSettings",
+    untrained={},
+)
