@@ -162,7 +162,9 @@ def test_smoothed_faces_of_a_smooth_function_agree_with_the_function_at_edges(fo
 
 def test_the_whole_network_pads_from_neighbours_even_where_diffusers_pads_by_itself():
     # In double precision: the norms of a constant enlarge what rounding leaves of its differences.
-    vae = tiny_vae(blocks=4).double()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)  # how much they enlarge it depends on the weights
+        vae = tiny_vae(blocks=4).double()
     see_all_faces(vae, attention=False, padding=True)
     with torch.no_grad():
         for part in (vae.encoder(constant(6, 3, 32, 32)), vae.decoder(constant(6, 4, 4, 4))):
