@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aognet.nn.padding import padded_convolutions
+
 
 class CircularConv2d(nn.Conv2d):
     """A convolution whose padding wraps around in x and is zero in y.
@@ -58,21 +60,12 @@ def wrap_around(network: nn.Module, poles: Poles = "none") -> None:
     themselves. Weights and their names stay. Low-rank additions (PEFT) have convolutions of their own: call this again
     after they were added, with the same ``poles`` or others.
     """
-    from diffusers.models.downsampling import Downsample2D
-
+    for convolution, before, after in padded_convolutions(network):
+        _wrap(convolution, before, after, poles)
     modules: list[Any] = list(network.modules())
     for module in modules:
-        if isinstance(module, Downsample2D) and module.use_conv and module.padding == 0:
-            # A VAE's encoder pads by itself, below and on the right; its convolution shall do it.
-            convolution: Any = getattr(module.conv, "base_layer", module.conv)
-            _wrap(convolution, 0, 1, poles)
-            module.padding = 1
-    for module in modules:
-        if type(module) is nn.Conv2d and not isinstance(module.padding, str) and module.padding[0] > 0:
-            _wrap(module, module.padding[0], module.padding[0], poles)
-        elif isinstance(module, SphereConv2d):
+        if isinstance(module, SphereConv2d):
             module.poles = poles
-    for module in modules:
         base = getattr(module, "base_layer", None)
         if isinstance(base, SphereConv2d):  # what is added to a layer sees what the layer sees
             for added in module.lora_A.values():

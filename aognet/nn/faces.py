@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.geometry.cubemap import pad_faces
+from aognet.nn.padding import padded_convolutions
 
 FACES = 6
 Texts = Literal["own", "all"]
@@ -89,7 +90,6 @@ def see_all_faces(
 ) -> None:
     """Change the attention, the group norms and the padded convolutions of a diffusers network in place."""
     from diffusers.models.attention_processor import Attention
-    from diffusers.models.downsampling import Downsample2D
 
     inside_attention = set()
     if attention:
@@ -101,13 +101,8 @@ def see_all_faces(
             module.__class__ = FacesGroupNorm
             assert isinstance(module, FacesGroupNorm)
             module.faces = faces
-        if not padding:
-            continue
-        if isinstance(module, Downsample2D) and module.padding == 0 and isinstance(module.conv, nn.Conv2d):
-            _pad_from_neighbours(module.conv, 0, 1, fov_degrees)
-            module.padding = 1  # that it does not pad by itself
-        elif type(module) is nn.Conv2d and not isinstance(module.padding, str) and module.padding[0] > 0:
-            _pad_from_neighbours(module, module.padding[0], module.padding[0], fov_degrees)
+    for convolution, before, after in padded_convolutions(network) if padding else ():
+        _pad_from_neighbours(convolution, before, after, fov_degrees)
 
 
 def _pad_from_neighbours(convolution: nn.Conv2d, before: int, after: int, fov_degrees: float) -> None:
