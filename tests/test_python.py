@@ -15,6 +15,7 @@ from aognet.generate.generator import Defaults
 from aognet.generate.view_journal import open_views
 from aognet.io.images import load_image, save_image
 from aognet.methods.aognet.settings import Settings
+from aognet.system.processes import Processes
 from tests import stub_model
 from tests.generate.painter import SETTINGS, Painter, smooth_photo
 
@@ -173,3 +174,13 @@ def test_what_is_loaded_is_what_the_command_line_paints_with(tmp_path: Path) -> 
         load(tmp_path / "nowhere")
     with pytest.raises(UserError, match="generator.stepps is an unknown key"):
         load(settings=["generator.stepps=3"])
+
+
+def test_processes_of_a_launcher_meet_no_earlier_than_something_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake before leaves none of them connected."""
+    started: list[str] = []
+    start = Processes.start
+    monkeypatch.setattr(Processes, "start", lambda device: started.append(device) or start(device))
+    loaded = load(settings=["device=cpu"])
+    loaded.resolved(Request("a lake"))
+    assert started == [] and loaded.device == torch.device("cpu") and started == ["cpu"]

@@ -81,10 +81,15 @@ class Generator:
         self.config, self.alone = model, alone
         self.method: Method = method_of(model.checkpoint, model.revision, alone)
         self.defaults = defaults or Defaults(2048, self.method.settings_class())
-        self.device = Processes.start(device).device if isinstance(device, str) else device
+        self._device = device
         self.execution = execution or ExecutionConfig()
         self.captioner = captioner or CaptionerConfig(model=SMALL_MODEL)
         self._queue = Lock()
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the model runs. A launcher's processes meet when it is first asked for, not at a mistake before."""
+        return Processes.start(self._device).device if isinstance(self._device, str) else self._device
 
     @property
     def paints_views(self) -> bool:
@@ -217,12 +222,12 @@ class Generator:
             write_truth(folder, truth)
         return Run(journal)
 
-    def make(self, runs: Sequence[Run], listener: Listener | None = None) -> list[Result]:
+    def make(self, runs: Sequence[Run], listener: Listener = UNHEARD) -> list[Result]:
         """Make what is left of runs, side by side if the method can, and write their results. Return these.
 
         :raises Cancelled: if the ``listener`` wants it; what is made by then is recorded.
         """
-        listener, results = listener or Listener(), []
+        results: list[Result] = []
         for _, group in groupby(runs, key=_told_alike):
             results += self._make_alike(list(group), listener)
         return results

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from aognet.callbacks import Listener
+from aognet.callbacks import UNHEARD, Listener
 from aognet.captioning.captioner import SMALL_MODEL, CaptionerConfig
 from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.execution import ExecutionConfig
@@ -36,7 +36,7 @@ Bars = Callable[[str], AbstractContextManager[Listener]]
 
 def silent(name: str) -> AbstractContextManager[Listener]:
     """Show nothing."""
-    return nullcontext(Listener())
+    return nullcontext(UNHEARD)
 
 
 @dataclass(frozen=True)
