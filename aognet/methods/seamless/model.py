@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from aognet.callbacks import Listener
+from aognet.canvas import Canvas
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.inpaint import TextContext, check_settings, inpaint
 from aognet.diffusion.sampling.noise import generators, named_seed
@@ -80,17 +81,17 @@ class Seamless(TrainedMethod):
     @torch.no_grad()
     def generate(self, request: Request, settings: SeamlessSettings, steps: Steps, listener: Listener) -> Result:
         """Denoise the panorama in one piece, and keep what the request's inputs show."""
+        start = steps.start()
         if steps.recorded():
             panorama = steps.step(0)[PANORAMA]
         else:
-            panorama = self._denoised(request, settings.sampler, steps, listener)
+            panorama = self._denoised(request, settings.sampler, start, listener)
             steps.record({PANORAMA: panorama})
-        start = steps.start()
         panorama = torch.where(start.known, start.image, panorama)
         return Result(panorama[0].add(1).div(2).clamp(0, 1))
 
-    def _denoised(self, request: Request, sampler: SamplerConfig, steps: Steps, listener: Listener) -> torch.Tensor:
-        start, source = steps.start(), generators([named_seed(request.seed, request.name)])
+    def _denoised(self, request: Request, sampler: SamplerConfig, start: Canvas, listener: Listener) -> torch.Tensor:
+        source = generators([named_seed(request.seed, request.name)])
         condition = self.backbone.prepare_condition(start.image, start.known, source)
         context = TextContext.of_prompts(self.backbone, [request.prompt], request.negative, sampler.long_prompts)
         return inpaint(self.backbone, condition, context, sampler, source, listener.counting("steps")).cpu()
