@@ -11,23 +11,8 @@ import pytest
 from aognet.errors import UserError
 from aognet.io import digest
 from aognet.methods.identity import model_identity
-from tests.tiny import tiny_streams
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture(scope="module")
-def saved(sd2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tree with the tiny backbone and an experiment around it. Do not write in it."""
-    tree = tmp_path_factory.mktemp("tree")
-    shutil.copytree(sd2_folder, tree / "backbone")
-    tiny_streams(tree / "backbone").save_pretrained(tree / "model" / "final")
-    return tree
-
-
-@pytest.fixture
-def tree(saved: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(saved, tmp_path / "moved")
 
 
 def test_it_is_the_same_in_another_place_and_under_another_name(saved: Path, tree: Path) -> None:

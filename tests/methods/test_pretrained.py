@@ -22,21 +22,6 @@ from tests.tiny import tiny_streams
 State = dict[str, torch.Tensor]
 
 
-@pytest.fixture(scope="module")
-def saved(sd2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tree with the tiny backbone and, beside it, the streams around it. Do not write in it."""
-    tree = tmp_path_factory.mktemp("tree")
-    shutil.copytree(sd2_folder, tree / "backbone")
-    tiny_streams(tree / "backbone").save_pretrained(tree / "model" / "final")
-    return tree
-
-
-@pytest.fixture
-def tree(saved: Path, tmp_path: Path) -> Path:
-    """A copy of it at another place."""
-    return shutil.copytree(saved, tmp_path / "moved")
-
-
 def test_saved_and_loaded_is_the_same_bit_for_bit(saved: Path, sd2_folder: Path) -> None:
     made, loaded = tiny_streams(sd2_folder), AOGNet.from_pretrained(saved / "model" / "final")
     expected, found = made.state_dict(), loaded.state_dict()
