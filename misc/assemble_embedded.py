@@ -156,7 +156,7 @@ def cut(folder: Path, rank: int) -> None:
     """Cut CubeDiff's low-rank additions to a smaller rank."""
     from safetensors.torch import load_file, save_file
 
-    from aognet.methods.cubediff.trained import cut_rank
+    from aognet.diffusion.lora.trained import cut_rank
 
     weights = folder / "model.safetensors"
     save_file(cut_rank(load_file(weights), rank), weights, metadata={"format": "pt"})

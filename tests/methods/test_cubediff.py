@@ -16,6 +16,7 @@ from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.condition import InpaintCondition, TextCondition
 from aognet.diffusion.execution import ExecutionConfig, place
 from aognet.diffusion.inpaint import ViewToPaint, look
+from aognet.diffusion.lora.trained import cut_rank
 from aognet.diffusion.sampling.noise import uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
@@ -23,7 +24,6 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import blend_faces, crop_faces, face_cameras
 from aognet.geometry.plans import PlanConfig, make_plan
 from aognet.methods.cubediff.model import HIDE, SILENCE, CubeDiff, cube_positions, face_seeds
-from aognet.methods.cubediff.trained import cut_rank
 from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.pretrained import load_method
 from aognet.nn.faces import FacesAttention, FacesConv2d, FacesGroupNorm

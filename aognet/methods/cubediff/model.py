@@ -21,13 +21,14 @@ from aognet.data.cubes import CubeBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.condition import InpaintCondition, TextCondition
 from aognet.diffusion.inpaint import TextContext, ViewToPaint, check_image_guidance, check_settings, inpaint, look
+from aognet.diffusion.lora.trained import Layers, Trained, check_rank, merge_lora, open_parts
 from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import FACES, blend_faces, crop_faces, face_cameras, shown_alone
-from aognet.methods.cubediff.trained import Layers, Trained, WiderInput, merge_lora, open_parts
+from aognet.methods.cubediff.wider_input import ADDED, WiderInput
 from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.component import Component
@@ -87,8 +88,7 @@ class CubeDiff(TrainedMethod):
         def __post_init__(self) -> None:
             if not 90 <= self.fov_degrees <= 120:
                 raise UserError("must lie in [90, 120]", key="fov_degrees", value=self.fov_degrees)
-            if self.lora_rank < 1:
-                raise UserError("must be at least 1", key="lora_rank", value=self.lora_rank)
+            check_rank(self.lora_rank)
             for name in ("drop_text", "drop_known"):
                 if not 0 <= getattr(self, name) < 1:
                     raise UserError("must lie in [0, 1)", key=name, value=getattr(self, name))
@@ -105,7 +105,7 @@ class CubeDiff(TrainedMethod):
         if told:
             unet.conv_in = WiderInput(unet.conv_in, told)
         # First, so that low-rank additions are changed like the layers they are added to.
-        self._parts = open_parts(unet, config.train, config.lora_rank, config.lora_layers)
+        self._parts = open_parts(unet, config.train, config.lora_rank, config.lora_layers, [ADDED] if told else [])
         see_all_faces(unet, COUNT, fov, texts=config.texts, norms=norms, padding=padding)
         # Faces are encoded one by one: what is known of one must not depend on how little is known of the others. As
         # published the whole VAE sees all of them.

@@ -1,10 +1,12 @@
-"""Which weights of a UNet CubeDiff trains, and how a UNet gets more input channels."""
+"""Which weights of a frozen UNet a method trains: all, those of attention, or low-rank additions (LoRA).
 
-from collections.abc import Mapping
+LoRA (Hu et al. 2021, arXiv 2106.09685, eq. 3) adds the product of two small matrices to each layer.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,32 +17,21 @@ Layers = Literal["attention", "all"]
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
-class WiderInput(nn.Module):
-    """A convolution that takes ``count`` more channels. Their weights start at 0, so that at first nothing changes."""
+def open_parts(
+    unet: Any, train: Trained, lora_rank: int, lora_layers: Layers, besides: Sequence[str] = ()
+) -> dict[str, nn.Module]:
+    """Let the chosen weights of a frozen UNet learn. Return them as a part under the UNet's own names.
 
-    def __init__(self, plain: nn.Conv2d, count: int):
-        super().__init__()
-        self.plain = plain
-        self.channels = [plain.in_channels, count]
-        same: dict[str, Any] = {"kernel_size": plain.kernel_size, "padding": plain.padding}
-        same |= {"device": plain.weight.device, "dtype": plain.weight.dtype}
-        self.added = nn.Conv2d(count, plain.out_channels, bias=False, **same)
-        nn.init.zeros_(self.added.weight)
-
-    def forward(self, inputs: Float[Tensor, "rows channels height width"]) -> Tensor:
-        known, added = inputs.split(self.channels, dim=1)
-        return self.plain(known) + self.added(added)
-
-
-def open_parts(unet: Any, train: Trained, lora_rank: int, lora_layers: Layers) -> dict[str, nn.Module]:
-    """Let the chosen weights of a frozen UNet learn. Return them as a part under the UNet's own names."""
+    ``besides``: names of weights that learn in any case, and whose layers get no low-rank additions. Convolutions that
+    are added are plain: change a UNet (`aognet.nn.circular.wrap_around`, `aognet.nn.faces.see_all_faces`) after this.
+    """
     from diffusers.models.attention_processor import Attention
 
     if train == "all":
         unet.requires_grad_(True)
         return {"unet": unet}
     if train == "lora":
-        _add_lora(unet, lora_rank, lora_layers)
+        _add_lora(unet, lora_rank, lora_layers, besides)
         chosen: dict[str, Any] = {name: weight for name, weight in unet.named_parameters() if "lora_" in name}
     else:
         chosen = {
@@ -49,14 +40,19 @@ def open_parts(unet: Any, train: Trained, lora_rank: int, lora_layers: Layers) -
             if isinstance(module, Attention)
             for key, weight in module.named_parameters()
         }
-    if isinstance(unet.conv_in, WiderInput):
-        chosen["conv_in.added.weight"] = unet.conv_in.added.weight
+    chosen |= {name: unet.get_parameter(name) for name in besides}
     for weight in chosen.values():
         weight.requires_grad_(True)
     return {"unet": _tree(chosen)}
 
 
-def _add_lora(unet: Any, rank: int, layers: Layers) -> None:
+def check_rank(lora_rank: int) -> None:
+    """Raise UserError for a rank that no addition can have."""
+    if lora_rank < 1:
+        raise UserError("must be at least 1", key="lora_rank", value=lora_rank)
+
+
+def _add_lora(unet: Any, rank: int, layers: Layers, besides: Sequence[str]) -> None:
     try:
         from peft import LoraConfig
     except ImportError as error:
@@ -64,7 +60,7 @@ def _add_lora(unet: Any, rank: int, layers: Layers) -> None:
     # The second matrix starts at 0 and the first is random: seeded, so that two processes start alike.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        targets = list(PROJECTIONS) if layers == "attention" else _matrices(unet)
+        targets = list(PROJECTIONS) if layers == "attention" else _matrices(unet, besides)
         unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=targets))
 
 
@@ -98,10 +94,10 @@ def cut_rank(weights: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
     return cut
 
 
-def _matrices(unet: nn.Module) -> list[str]:
-    """Return the names of all linear layers and convolutions that have something left to learn."""
+def _matrices(unet: nn.Module, besides: Sequence[str]) -> list[str]:
+    """Return the names of all linear layers and convolutions but those whose weights learn ``besides``."""
     names = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-    return [name for name in names if name != "conv_in.added"]
+    return [name for name in names if f"{name}.weight" not in besides]
 
 
 def _tree(weights: Mapping[str, nn.Parameter]) -> nn.Module:

@@ -1,0 +1,1 @@
+"""Low-rank additions to the layers of a model (LoRA)."""
