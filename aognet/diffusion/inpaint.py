@@ -101,7 +101,20 @@ def inpaint(
     progress: Callable[[int, int], None] | None = None,
     predict: Predict | None = None,
 ) -> Float[Tensor, "batch 3 height width"]:
-    """Return images in [-1, 1] that continue what ``condition`` knows. For ``source`` and ``progress`` see `denoise`.
+    """Return images in [-1, 1] that continue what ``condition`` knows; for the arguments see `inpaint_latents`."""
+    return backbone.latents.decode(inpaint_latents(backbone, condition, context, sampler, source, progress, predict))
+
+
+def inpaint_latents(
+    backbone: Backbone,
+    condition: InpaintCondition,
+    context: TextContext,
+    sampler: SamplerConfig,
+    source: Generators,
+    progress: Callable[[int, int], None] | None = None,
+    predict: Predict | None = None,
+) -> Float[Tensor, "batch channels rows columns"]:
+    """Return latents that continue what ``condition`` knows. For ``source`` and ``progress`` see `denoise`.
 
     ``predict`` takes the place of `Backbone.predict`.
     """
@@ -112,7 +125,7 @@ def inpaint(
     seen, blind = partial(predict, condition=condition), None
     if sampler.guides_by_image:
         blind = partial(predict, condition=backbone.nothing_known(condition))
-    latents = denoise(
+    return denoise(
         guided(seen, text, negative, sampler.guidance, between, blind, image_scale),
         scheduler,
         condition.noise,
@@ -121,4 +134,3 @@ def inpaint(
         after_step=backbone.repaint_known(condition, scheduler),
         progress=progress,
     )
-    return backbone.latents.decode(latents)

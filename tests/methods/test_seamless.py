@@ -21,7 +21,8 @@ from aognet.generate.asked import ModelConfig
 from aognet.generate.generator import Defaults
 from aognet.io.images import load_image, save_image
 from aognet.methods.pretrained import load_method
-from aognet.methods.seamless.model import Seamless, SeamlessSettings
+from aognet.methods.seamless.model import Seamless
+from aognet.methods.seamless.settings import SeamlessSettings
 from tests.generate.painter import smooth_photo
 
 SAMPLER = SamplerConfig(scheduler="euler", steps=3, guidance=3.0)

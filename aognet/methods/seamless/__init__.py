@@ -5,6 +5,6 @@ from aognet.methods.method import Method
 METHOD = Method(
     name="seamless",
     model="aognet.methods.seamless.model:Seamless",
-    settings="aognet.methods.seamless.model:SeamlessSettings",
+    settings="aognet.methods.seamless.settings:SeamlessSettings",
     untrained={},
 )

@@ -4,7 +4,7 @@ Its public form is Coherent_Panorama_SD (2024), which wraps the UNet and the VAE
 too, so that what is known of a panorama is continued over its edge.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -12,11 +12,12 @@ from torch import nn
 from aognet.callbacks import Listener
 from aognet.canvas import Canvas
 from aognet.diffusion.backbone import Backbone, BackboneConfig
-from aognet.diffusion.inpaint import TextContext, check_settings, inpaint
+from aognet.diffusion.inpaint import TextContext, check_settings
 from aognet.diffusion.sampling.noise import generators, named_seed
-from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.methods.generative import Steps
+from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised
+from aognet.methods.seamless.settings import SeamlessSettings
 from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.circular import Poles, wrap_around
 from aognet.nn.component import Component
@@ -24,13 +25,6 @@ from aognet.request import Request
 from aognet.result import Result
 
 PANORAMA = "panorama"
-
-
-@dataclass(frozen=True)
-class SeamlessSettings:
-    """``sampler``: how the panorama is sampled."""
-
-    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(scheduler="euler", guidance=7.5))
 
 
 class Seamless(TrainedMethod):
@@ -85,13 +79,20 @@ class Seamless(TrainedMethod):
         if steps.recorded():
             panorama = steps.step(0)[PANORAMA]
         else:
-            panorama = self._denoised(request, settings.sampler, start, listener)
+            panorama = self._painted(request, settings, start, listener)
             steps.record({PANORAMA: panorama})
         panorama = torch.where(start.known, start.image, panorama)
         return Result(panorama[0].add(1).div(2).clamp(0, 1))
 
-    def _denoised(self, request: Request, sampler: SamplerConfig, start: Canvas, listener: Listener) -> torch.Tensor:
+    def _painted(self, request: Request, settings: SeamlessSettings, start: Canvas, listener: Listener) -> torch.Tensor:
+        """Return what is painted, before what is known is kept: [1, 3, height, width] in [-1, 1], on the CPU."""
+        latents = denoised(self.backbone, self._to_denoise(request, settings, start), listener.counting("steps"))
+        return self.backbone.latents.decode(latents).cpu()
+
+    def _to_denoise(self, request: Request, settings: SeamlessSettings, start: Canvas) -> PanoramaToDenoise:
+        """Return what is to be denoised; all random numbers come from the request's seed and name."""
+        backbone, sampler = self.backbone, settings.sampler
         source = generators([named_seed(request.seed, request.name)])
-        condition = self.backbone.prepare_condition(start.image, start.known, source)
-        context = TextContext.of_prompts(self.backbone, [request.prompt], request.negative, sampler.long_prompts)
-        return inpaint(self.backbone, condition, context, sampler, source, listener.counting("steps")).cpu()
+        condition = backbone.prepare_condition(start.image, start.known, source)
+        context = TextContext.of_prompts(backbone, [request.prompt], request.negative, sampler.long_prompts)
+        return PanoramaToDenoise(condition, context, sampler, source)
