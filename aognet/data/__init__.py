@@ -2,6 +2,7 @@
 
 TARGETS = {
     "cubes": "aognet.data.cubes:CubeSamples",
+    "equirectangular": "aognet.data.equirectangular:EquirectangularSamples",
     "latents": "aognet.data.latents:LatentSamples",
     "outpainting": "aognet.data.outpainting:OutpaintingSamples",
     "panoramas": "aognet.data.whole:PanoramaImages",

@@ -41,6 +41,12 @@ class AugmentConfig:
             raise UserError("needs the library nlpaug (pip install nlpaug)", key="word_swaps", value=self.word_swaps)
 
 
+def check_fovs(fovs: Sequence[float]) -> None:
+    """Raise UserError unless ``input_fov_degrees`` has at least one value and all are fields of view in degrees."""
+    if not fovs or not all(0 < fov < 180 for fov in fovs):
+        raise UserError("must be fields of view between 0 and 180", key="input_fov_degrees", value=list(fovs))
+
+
 def check_pitches(pitches: Sequence[float]) -> None:
     """Raise UserError unless ``input_pitch_degrees`` has at least one value and all are pitches in degrees."""
     if not pitches or not all(-90 <= pitch <= 90 for pitch in pitches):

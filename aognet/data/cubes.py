@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from aognet.canvas import Canvas
-from aognet.data.augment import AugmentConfig, check_pitches, check_share, draw_prompt, light_curves
+from aognet.data.augment import AugmentConfig, check_fovs, check_pitches, check_share, draw_prompt, light_curves
 from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
 from aognet.data.random_views import directed_captions
@@ -77,9 +77,7 @@ class CubeSamples(PanoramaSamples[CubeSample]):
                 raise UserError(f"must be a multiple of 8 in [8, {MAX_SIZE}]", key="size", value=self.size)
             if not 90 <= self.fov_degrees <= 120:
                 raise UserError("must lie in [90, 120]", key="fov_degrees", value=self.fov_degrees)
-            if not self.input_fov_degrees or not all(0 < fov < 180 for fov in self.input_fov_degrees):
-                fields = list(self.input_fov_degrees)
-                raise UserError("must be fields of view between 0 and 180", key="input_fov_degrees", value=fields)
+            check_fovs(self.input_fov_degrees)
             check_pitches(self.input_pitch_degrees)
             check_share("directed", self.directed)
 
