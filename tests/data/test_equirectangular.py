@@ -1,4 +1,4 @@
-"""Whole panoramas around a photograph: turned exactly, mirrored with their words, and masks of photographs of any pose."""
+"""Whole panoramas around a photograph: turned exactly, mirrored with their words; masks of photographs of any pose."""
 
 from pathlib import Path
 
