@@ -13,7 +13,7 @@ from aognet.installed import CONFIGS
 
 log = logging.getLogger("aognet.inference")
 
-FLAGS = {"out_dir": "--inference_out_dir", "photos": "--image"}
+FLAGS = {"out_dir": "--inference_out_dir", "photos": "--image", "controlnets": "--controlnet"}
 """What settings are called here, see `cli.flags`."""
 DEFAULT_CONFIG = CONFIGS / "inference_config.yaml"
 
@@ -28,6 +28,13 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--checkpoint", metavar="PATH", help="folder or hub id that save_pretrained wrote, or an experiment's folder")
     add(
         "--variant", metavar="NAME", help="which weights of the model are read, such as fp16 (files *.fp16.safetensors)"
+    )
+    add(
+        "--controlnet",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a ControlNet, by hub id or folder; several add up",
     )
     add("--inference_out_dir", "--inference-out-dir", metavar="DIR", help="one folder for each panorama is made here")
     add("--num_inference_step", "--num-inference-step", type=int, metavar="N", help="denoising steps of each view")
@@ -94,6 +101,7 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
     settings = {
         "checkpoint": options.checkpoint,
         "variant": options.variant,
+        "controlnets": options.controlnet or None,
         "out_dir": options.inference_out_dir,
         "generator.sampler.steps": options.num_inference_step,
         "generator.sampler.guidance": options.cfg_scale,

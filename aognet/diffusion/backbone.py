@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.canvas import MaskedView, filled
+from aognet.diffusion.additions import Additions
 from aognet.diffusion.clip_encoders import ClipTextEncoder
 from aognet.diffusion.condition import ControlImage, InpaintCondition, TextCondition
 from aognet.diffusion.conditioner import Conditioner, size_conditions
 from aognet.diffusion.denoiser import TEXT_TIME, Denoiser
+from aognet.diffusion.foreign import missing_weights
 from aognet.diffusion.latent_space import LatentSpace
 from aognet.diffusion.loading import check_dtype, load_scheduler, load_tokenizer, load_weights, resolve
 from aognet.diffusion.sampling.denoise import AfterStep
@@ -37,8 +39,8 @@ NO_CACHE = CacheConfig(folder=None)
 
 
 @dataclass(frozen=True)
-class BackboneConfig:
-    """Which diffusers model is loaded, and in which precision its weights are held.
+class BackboneConfig(Additions):
+    """Which diffusers model is loaded, with which additions, and in which precision its weights are held.
 
     ``encodings``: where training stores encoded images and texts that come again (a folder of null: nowhere).
     ``long_prompts``: whether prompts that are too long for the text encoders are ``cut`` or read in ``chunks``.
@@ -52,6 +54,7 @@ class BackboneConfig:
     long_prompts: LongPrompts = "cut"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.model:
             raise UserError("must be a hub id or a folder", key="model", value="")
         check_dtype(self.dtype)
@@ -128,6 +131,7 @@ class Backbone(nn.Module):
             zeros = _pipeline(folder).get("force_zeros_for_empty_prompt", True) is not False
             parts |= dict(zip(SECOND, (second, load_tokenizer(folder, SECOND[1])), strict=True))
             parts["force_zeros_for_empty_prompt"] = zeros
+        parts["controlnets"] = [_controlnet(model, config) for model in config.controlnets]
         try:
             return cls.of(**parts, encodings=config.encodings, long_prompts=config.long_prompts)
         except UserError as error:
@@ -301,6 +305,16 @@ class Backbone(nn.Module):
     def components(self, inseparable: int = 1) -> dict[str, Component]:
         """Return its networks, for placement. ``inseparable`` is how many images the VAE always decodes together."""
         return self.conditioner.components() | self.latents.components(inseparable) | self.denoiser.components()
+
+
+def _controlnet(model: str, config: BackboneConfig) -> Any:
+    """Load a ControlNet, in the backbone's variant if it has that, and in the backbone's precision."""
+    from diffusers import ControlNetModel
+
+    folder, variant = resolve(model, (), None, config.variant), config.variant
+    if variant is not None and missing_weights(folder, variant):
+        folder, variant = resolve(model), None
+    return load_weights(ControlNetModel, folder, "", config.dtype, variant)
 
 
 def _pipeline(folder: Path) -> dict[str, Any]:

@@ -12,26 +12,38 @@ from typing import Any
 from torch import nn
 
 from aognet.config import LoadedConfig, build_config
+from aognet.diffusion.additions import Additions
 from aognet.diffusion.loading import is_hub_id, resolve
 from aognet.errors import UserError
 from aognet.io.text_files import read_json
 from aognet.nn.weights import copy_tensors, part_tensors, read_tensors, write_tensors
 from aognet.system.home import expanded
 
+NOTHING = Additions()
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method: str) -> None:
     """Write a method's configuration and trained parts. A local backbone is referenced relative to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    backbone = getattr(config, "backbone", None)
+    if isinstance(backbone, Additions):
+        config = replace(config, backbone=backbone.relocated(lambda _, path: _from(folder, path)))
     described = asdict(config)
     for name in ("backbone", "clip"):
         (described.get(name) or {}).pop("encodings", None)  # how it was trained, not what it is
-        if described.get(name) and Path(described[name]["model"]).is_dir():
-            relative = os.path.relpath(Path(described[name]["model"]).resolve(), folder.resolve())
-            described[name]["model"] = relative if relative.startswith(".") else f"./{relative}"
+        if described.get(name):
+            described[name]["model"] = _from(folder, described[name]["model"])
     (folder / CONFIG).write_text(json.dumps({"method": method, **described}, indent=2) + "\n", encoding="utf-8")
     write_tensors(folder / WEIGHTS, part_tensors(parts))
+
+
+def _from(folder: Path, path: str) -> str:
+    """Return a path as seen from a folder; what does not exist, such as a hub id, as it is."""
+    if not Path(path).exists():
+        return path
+    relative = os.path.relpath(Path(path).resolve(), folder.resolve())
+    return relative if relative.startswith(".") else f"./{relative}"
 
 
 def load_trained(
@@ -41,10 +53,12 @@ def load_trained(
     revision: str | None = None,
     dtype: str | None = None,
     variant: str | None = None,
+    additions: Additions = NOTHING,
 ) -> Any:
     """Build a method from the folder or hub id that ``save_trained`` filled.
 
-    ``dtype`` and ``variant`` are those of the frozen parts, if not those of the training.
+    ``dtype`` and ``variant`` are those of the frozen parts, if not those of the training. ``additions`` come to those
+    of the saved backbone.
 
     :raises UserError: naming file and key.
     """
@@ -55,11 +69,14 @@ def load_trained(
         raise UserError(f"{path}: method: expected {method!r}; this folder does not hold a trained {method}")
     config = build_config(LoadedConfig(described, {"": str(path)}), method_class.Config)
     for name in ("backbone", "clip"):
-        part = getattr(config, name, None)
+        part: Any = getattr(config, name, None)
         if part is not None:
-            referenced = _referenced(path, name, part.model)
+            referenced = _referenced(path, f"{name}.model", part.model)
             changed = {"model": referenced, "dtype": dtype or part.dtype}
-            if name == "backbone":
+            if isinstance(part, Additions):
+                part = part.relocated(lambda key, named: _referenced(path, f"backbone.{key}", named)).with_more(
+                    additions
+                )
                 changed["variant"] = variant or part.variant
             config = replace(config, **{name: replace(part, **changed)})
     built = method_class(config)
@@ -71,10 +88,10 @@ def load_trained(
 def _referenced(path: Path, name: str, model: str) -> str:
     """Return the hub id or the absolute folder that a saved config refers to, relative to its own folder."""
     local = (path.parent / expanded(model)).resolve()
-    if local.is_dir():
+    if local.exists():
         return str(local)
     if not is_hub_id(model):
-        raise UserError(f"{path}: {name}.model: no such folder: {model} (that is {local})")
+        raise UserError(f"{path}: {name}: no such folder: {model} (that is {local})")
     return model
 
 

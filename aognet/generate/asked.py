@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aognet.config import LoadedConfig, build_config
+from aognet.diffusion.additions import Additions
 from aognet.geometry.camera import Camera
 from aognet.io.digest import file_digest
 from aognet.request import Request
@@ -19,8 +21,10 @@ UNKNOWN = ("request.name", "request.method")
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """Which model generates: a folder or hub id, and which of its backbone's weights in which precision."""
+class ModelConfig(Additions):
+    """Which model generates: a folder or hub id, which of its backbone's weights in which precision, with which
+    additions.
+    """
 
     checkpoint: str
     revision: str | None = None
@@ -63,7 +67,7 @@ class Asked:
         captioner = values["captioner"]
         return cls(
             request,
-            ModelConfig(**values["model"]),
+            build_config(LoadedConfig(values["model"], {"": source}, "model"), ModelConfig),
             None if values["weights"] is None else str(values["weights"]),
             files,
             None if captioner is None else dict(captioner),

@@ -99,14 +99,14 @@ class Generator:
     @cached_property
     def weights(self) -> str:
         """The identity of the model, by its content."""
-        return model_identity(self.config.checkpoint, self.config.revision, self.config.variant)
+        return model_identity(self.config.checkpoint, self.config.revision, self.config.variant, self.config)
 
     @cached_property
     def model(self) -> Any:
         """The model on the device. It is loaded when it is first asked for."""
         config, expected = self.config, self.weights
-        model = load_method(config.checkpoint, config.revision, config.dtype, self.alone, config.variant)
-        if model_identity(config.checkpoint, config.revision, config.variant) != expected:
+        model = load_method(config.checkpoint, config.revision, config.dtype, self.alone, config.variant, config)
+        if model_identity(config.checkpoint, config.revision, config.variant, config) != expected:
             raise UserError(f"{config.checkpoint}: changed while it was read; give the command again")
         return place(model, self.execution, self.device)
 

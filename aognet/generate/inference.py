@@ -11,6 +11,7 @@ from typing import Any, Literal
 from aognet.callbacks import UNHEARD, Listener
 from aognet.captioning.captioner import SMALL_MODEL, CaptionerConfig
 from aognet.config import LoadedConfig, build_config
+from aognet.diffusion.additions import Additions
 from aognet.diffusion.execution import ExecutionConfig
 from aognet.diffusion.loading import check_dtype
 from aognet.errors import Setting, UserError
@@ -40,8 +41,8 @@ def silent(name: str) -> AbstractContextManager[Listener]:
 
 
 @dataclass(frozen=True)
-class InferenceConfig:
-    """Everything that ``inference.py`` reads from YAML.
+class InferenceConfig(Additions):
+    """Everything that ``inference.py`` reads from YAML, and what is added to the checkpoint's backbone.
 
     ``variant`` and ``dtype``: which of the frozen backbone's weights are read (``fp16``: the files of that name), and
     in which precision they are held. ``method``: how a checkpoint paints that is a backbone alone (null: as AOG-Net).
@@ -66,6 +67,7 @@ class InferenceConfig:
     captioner: CaptionerConfig = field(default_factory=lambda: CaptionerConfig(model=SMALL_MODEL))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.dtype is not None:
             check_dtype(self.dtype)
         if self.method is not None:
@@ -76,7 +78,7 @@ class InferenceConfig:
     @property
     def model(self) -> ModelConfig:
         """Which model generates."""
-        return ModelConfig(self.checkpoint, self.revision, self.variant, self.dtype)
+        return ModelConfig(self.checkpoint, self.revision, self.variant, self.dtype).with_more(self)
 
 
 def read_inference(loaded: LoadedConfig) -> tuple[InferenceConfig, Generator, Request]:

@@ -3,40 +3,59 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from aognet.diffusion.additions import Additions
 from aognet.diffusion.backbone import COMPONENTS, SECOND
 from aognet.diffusion.loading import resolve
-from aognet.diffusion.saved import CONFIG, WEIGHTS, read_config
+from aognet.diffusion.saved import CONFIG, NOTHING, WEIGHTS, read_config
 from aognet.io.digest import pieces_digest
 from aognet.methods.pretrained import PIPELINE, locate
 from aognet.system.home import expanded
 
+ADDITIONS = [one.name for one in fields(Additions)]
 READ = (".json", ".txt", ".safetensors")
 OTHER_WEIGHTS = ("*.fp16*.safetensors", "*.bf16*.safetensors", "*.non_ema*.safetensors")
 
 
-def model_identity(model: str, revision: str | None = None, variant: str | None = None) -> str:
+def model_identity(
+    model: str, revision: str | None = None, variant: str | None = None, additions: Additions = NOTHING
+) -> str:
     """Return a hash of all that `aognet.methods.pretrained.load_method` reads for ``model``, a folder or hub id.
 
-    ``variant`` is that of the frozen backbone's weights, if not that of the model's configuration. For models from the
+    ``variant`` is that of the frozen backbone's weights, if not that of the model's configuration. ``additions`` come
+    to those of the model's configuration. For models from the
     hub the commit counts. Files are read once as long as they do not change.
 
     :raises UserError: if the model does not exist.
     """
     folder = locate(model, revision)
     if not (folder / CONFIG).is_file() and (folder / PIPELINE).is_file():
-        return _hash({"backbone": _contents(folder, (*COMPONENTS, *SECOND), variant), "variant": variant})
+        alone = {"backbone": _contents(folder, (*COMPONENTS, *SECOND), variant), "variant": variant}
+        return _hash(alone | _added(Path(), additions.additions()))
     described = read_config(folder / CONFIG)
     for name in ("backbone", "clip"):
         part = described.get(name)
         if isinstance(part, dict) and isinstance(part.get("model"), str):
             part = {**part, "variant": variant or part.get("variant")}
-            described[name] = {**part, "model": _part(folder, name, part), "encodings": None}
-    return _hash({"config": described, "weights": _digest_of(folder / WEIGHTS)})
+            own: dict[str, Any] = {key: part.pop(key) for key in ADDITIONS if key in part}
+            described[name] = {**part, "model": _part(folder, name, part), "encodings": None, **_added(folder, own)}
+    return _hash({"config": described, "weights": _digest_of(folder / WEIGHTS)} | _added(Path(), additions.additions()))
+
+
+def _added(folder: Path, additions: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return the contents of additions that are named from a folder; of none, no keys, as if there were no such key."""
+    return {key: [_addition(folder, one) for one in added] for key, added in additions.items() if added}
+
+
+def _addition(folder: Path, named: str) -> Any:
+    """Return the contents of a folder or hub id."""
+    local = (folder / expanded(named)).resolve()
+    return _contents(local if local.exists() else resolve(named), ("",))
 
 
 def _part(folder: Path, name: str, part: dict[str, Any]) -> Any:

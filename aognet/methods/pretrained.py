@@ -1,13 +1,16 @@
 """The trained model of a folder or hub id, whichever method it is."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from aognet.config import LoadedConfig, build_config
+from aognet.diffusion.additions import Additions
 from aognet.diffusion.loading import resolve
-from aognet.diffusion.saved import CONFIG, read_config
+from aognet.diffusion.saved import CONFIG, NOTHING, read_config
 from aognet.errors import UserError
 from aognet.methods.method import Method, find_method, methods
+from aognet.methods.trained_method import TrainedMethod
 from aognet.system.home import expanded
 
 PIPELINE = "model_index.json"
@@ -21,8 +24,11 @@ def load_method(
     dtype: str | None = None,
     alone: str | None = None,
     variant: str | None = None,
+    additions: Additions = NOTHING,
 ) -> Any:
     """Load the trained model of a folder or hub id, whichever method it is; an experiment's folder means its ``final``.
+
+    ``additions`` come to those of its backbone.
 
     A diffusers model (a folder with ``model_index.json``) is a backbone alone: the method ``alone`` uses it untrained.
 
@@ -30,8 +36,13 @@ def load_method(
     """
     method, model = method_of(model, revision, alone), _final(model)
     if not (resolve(model, (), revision) / CONFIG).is_file():
-        return _backbone_alone(model, revision, dtype, method, variant)
-    return method.model_class.from_pretrained(model, revision, dtype, variant)
+        return _backbone_alone(model, revision, dtype, method, variant, additions)
+    added = additions.additions()
+    if added and not issubclass(method.model_class, TrainedMethod):
+        raise UserError(f"{model} is of the method {method.name}, which has no backbone to add to", key=min(added))
+    return method.model_class.from_pretrained(
+        model, revision, dtype, variant, **({"additions": additions} if added else {})
+    )
 
 
 def method_of(model: str, revision: str | None = None, alone: str | None = None) -> Method:
@@ -57,7 +68,10 @@ def _final(model: str) -> str:
     return str(here / "final") if not (here / CONFIG).is_file() and (here / "final" / CONFIG).is_file() else model
 
 
-def _backbone_alone(model: str, revision: str | None, dtype: str | None, method: Method, variant: str | None) -> Any:
+def _backbone_alone(
+    model: str, revision: str | None, dtype: str | None, method: Method, variant: str | None, additions: Additions
+) -> Any:
     backbone = {"model": model, "revision": revision, "variant": variant, "dtype": dtype or "float32"}
+    backbone |= asdict(Additions(**additions.additions()))
     section = LoadedConfig({"backbone": backbone, **(method.untrained or {})}, {"": model})
     return method.model_class(build_config(section, method.model_class.Config))

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from aognet.diffusion.additions import Additions
 from aognet.diffusion.backbone import Backbone
-from aognet.diffusion.saved import load_trained, save_trained
+from aognet.diffusion.saved import NOTHING, load_trained, save_trained
 
 
 class TrainedMethod(nn.Module):
@@ -34,13 +35,20 @@ class TrainedMethod(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, revision: str | None = None, dtype: str | None = None, variant: str | None = None
+        cls,
+        folder: str | Path,
+        revision: str | None = None,
+        dtype: str | None = None,
+        variant: str | None = None,
+        additions: Additions = NOTHING,
     ) -> Any:
         """Load what ``save_pretrained`` wrote, from a folder or the hub, and the frozen networks it refers to.
 
+        ``additions`` come to those of the saved backbone.
+
         :raises UserError: naming file and key.
         """
-        model = load_trained(cls, str(folder), cls.method, revision, dtype, variant)
+        model = load_trained(cls, str(folder), cls.method, revision, dtype, variant, additions)
         model.finish_loading()
         return model
 
