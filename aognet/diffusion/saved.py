@@ -73,11 +73,10 @@ def load_trained(
         if part is not None:
             referenced = _referenced(path, f"{name}.model", part.model)
             changed = {"model": referenced, "dtype": dtype or part.dtype}
-            if isinstance(part, Additions):
-                part = part.relocated(lambda key, named: _referenced(path, f"backbone.{key}", named)).with_more(
-                    additions
-                )
+            if name == "backbone":
                 changed["variant"] = variant or part.variant
+                own = part.relocated(lambda key, named: _referenced(path, f"backbone.{key}", named))
+                part = own.with_more(additions)
             config = replace(config, **{name: replace(part, **changed)})
     built = method_class(config)
     weights = folder / WEIGHTS
