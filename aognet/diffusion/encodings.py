@@ -22,6 +22,10 @@ class EncodingCache:
         self.store = Store(config, TENSORS, "encodings.folder: images and texts will be encoded each time")
         self.recipe = b"" if self.store.folder is None else _digest(*encoder.parameters(), *encoder.buffers())
 
+    def distinguish(self, change: str) -> None:
+        """Keep what the encoder makes from now on apart from what it made before a change of its layers."""
+        self.recipe = self.recipe and _digest(recipe=self.recipe + change.encode())
+
     def encoded(self, inputs: Tensor, encode: Encode, device: torch.device) -> tuple[Tensor, ...]:
         """Return ``encode(inputs)``, tensors on ``device`` with as many rows. Only new rows are encoded."""
         if self.store.folder is None:

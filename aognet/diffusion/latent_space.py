@@ -11,6 +11,7 @@ from aognet.diffusion.loading import freeze
 from aognet.diffusion.sampling.noise import Generators, normal
 from aognet.errors import UserError
 from aognet.io.store import CacheConfig
+from aognet.nn.circular import Poles, wrap_around
 from aognet.nn.component import Component
 
 
@@ -37,6 +38,11 @@ class LatentSpace(nn.Module):
         self._kept = EncodingCache(encodings, self.vae)
         self.together = 1  # images whose latents depend on each other
         self._encoded = self._decoded = 0  # images per call of the VAE; 0: all
+
+    def wrap_around(self, poles: Poles = "none") -> None:
+        """Let images and latents continue over their left and right edge, see `aognet.nn.circular.wrap_around`."""
+        wrap_around(self.vae, poles)
+        self._kept.distinguish(f"wraps around, poles {poles}")
 
     @property
     def channels(self) -> int:

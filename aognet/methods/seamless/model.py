@@ -7,17 +7,21 @@ too, so that what is known of a panorama is continued over its edge.
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from aognet.callbacks import Listener
 from aognet.canvas import Canvas
+from aognet.data.equirectangular import EquirectangularBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
-from aognet.diffusion.inpaint import TextContext, check_settings
+from aognet.diffusion.inpaint import TextContext, check_settings, inpaint
+from aognet.diffusion.lora.trained import merge_lora
 from aognet.diffusion.sampling.noise import generators, named_seed
+from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.methods.generative import Steps
 from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised
 from aognet.methods.seamless.settings import SeamlessSettings
+from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, training_loss
 from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.circular import Poles, wrap_around
 from aognet.nn.component import Component
@@ -30,15 +34,18 @@ PANORAMA = "panorama"
 class Seamless(TrainedMethod):
     """Any Stable Diffusion backbone, made to wrap around.
 
-    A text-to-image UNet gets what is known put back after each step; an inpainting UNet sees it. Nothing of it is
-    trained yet.
+    A text-to-image UNet gets what is known put back after each step; an inpainting UNet sees it. It works untrained;
+    the configuration says which of the UNet's weights learn panoramas.
     """
 
     method = "seamless"
 
     @dataclass(frozen=True, kw_only=True)
-    class Config:
-        """``poles``: what convolutions see beyond the poles: nothing, or the same rows half a turn away (``flip``)."""
+    class Config(TrainingConfig):
+        """The backbone, how it wraps, and what of it is trained, on which loss (`TrainingConfig`).
+
+        ``poles``: what convolutions see beyond the poles: nothing, or the same rows half a turn away (``flip``).
+        """
 
         backbone: BackboneConfig
         poles: Poles = "none"
@@ -48,11 +55,32 @@ class Seamless(TrainedMethod):
         super().__init__()
         self.config = config
         self.backbone = backbone or Backbone.load(config.backbone)
-        for network in (self.backbone.denoiser, self.backbone.latents.vae):
-            wrap_around(network, config.poles)
+        # First, so that low-rank additions wrap around like the layers they are added to.
+        self._parts = learning(self.backbone, config)
+        wrap_around(self.backbone.denoiser, config.poles)
+        self.backbone.latents.wrap_around(config.poles)
 
     def trainable_parts(self) -> dict[str, nn.Module]:
-        return {}
+        return self._parts
+
+    def forward(self, batch: EquirectangularBatch) -> dict[str, Tensor]:
+        """Return the diffusion loss of whole panoramas. Raises UserError for a size that does not wrap."""
+        self._check_rows(batch.images.shape[-2], "data.train.height")
+        return {"loss": training_loss(self.backbone, self.config, batch)}
+
+    @torch.no_grad()
+    def preview(self, batch: EquirectangularBatch) -> dict[str, Tensor]:
+        """Return what is known, the target, and the output in 20 steps, as panoramas."""
+        target, source = batch.turned(), generators(batch.seeds, PREVIEW)
+        condition = self.backbone.prepare_condition(target, batch.known, source)
+        context = TextContext.of_prompts(self.backbone, batch.prompts)
+        output = inpaint(self.backbone, condition, context, SamplerConfig(steps=20), source)
+        return {"input": target * batch.known, "target": target, "output": output}
+
+    def finish_loading(self) -> None:
+        """Merge low-rank additions that were trained into the layers they are added to."""
+        if self.config.train == "lora":
+            merge_lora(self.backbone.denoiser.unet)
 
     def components(self) -> dict[str, Component]:
         """Return its networks, for placement. The VAE's own tiles would tear the seam open: it is never tiled."""
@@ -65,12 +93,15 @@ class Seamless(TrainedMethod):
 
     def check(self, request: Request, settings: SeamlessSettings) -> None:
         """Raise UserError for a size that does not wrap, or a sampler that does not fit the backbone."""
-        stride = self.stride // 2  # of the rows: a panorama is twice as wide as high
-        if request.rows % stride:
-            least = request.rows // stride * stride
-            fits = f"must be a multiple of {stride} to wrap around with this model, such as {least or stride}"
-            raise UserError(f"{fits} or {least + stride}", key="height", value=request.rows)
+        self._check_rows(request.rows, "height")
         check_settings(self.backbone, request.rows, settings.sampler, self.backbone.is_inpainting)
+
+    def _check_rows(self, rows: int, key: str) -> None:
+        stride = self.stride // 2  # of the rows: a panorama is twice as wide as high
+        if rows % stride:
+            least = rows // stride * stride
+            fits = f"must be a multiple of {stride} to wrap around with this model, such as {least or stride}"
+            raise UserError(f"{fits} or {least + stride}", key=key, value=rows)
 
     @torch.no_grad()
     def generate(self, request: Request, settings: SeamlessSettings, steps: Steps, listener: Listener) -> Result:
