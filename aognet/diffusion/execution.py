@@ -37,7 +37,7 @@ class ExecutionConfig:
     ``channels_last``: convolutions on interleaved channels, which fast kernels need. ``compile``: the UNet through
     ``torch.compile``, on CUDA as a graph that is replayed; the first panorama waits for it, and the kernels are kept on
     disk. ``save_memory``: text and image encoders wait on the CPU while another network works, and the VAE takes one
-    image at a time, large ones in tiles (CubeDiff's decoder: the six faces of a cube).
+    image at a time, large ones in bands (CubeDiff's decoder: the six faces of a cube).
     """
 
     channels_last: bool = True

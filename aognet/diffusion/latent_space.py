@@ -1,11 +1,13 @@
 """Images to latents and back: the frozen VAE of a backbone."""
 
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aognet.diffusion import bands
 from aognet.diffusion.encodings import EncodingCache
 from aognet.diffusion.loading import freeze
 from aognet.diffusion.sampling.noise import Generators, normal
@@ -13,6 +15,10 @@ from aognet.errors import UserError
 from aognet.io.store import CacheConfig
 from aognet.nn.circular import Poles, wrap_around
 from aognet.nn.component import Component
+
+# The bytes of a feature map from which on an image is encoded and decoded in bands, which keep no larger map if they
+# can: 2048x4096 pixels in half precision and 1024x2048 in float32 are over the first, views of 512x512 under both.
+LARGE, LARGE_IF_SCARCE = 2**30, 2**28
 
 
 class LatentSpace(nn.Module):
@@ -38,6 +44,7 @@ class LatentSpace(nn.Module):
         self._kept = EncodingCache(encodings, self.vae)
         self.together = 1  # images whose latents depend on each other
         self._encoded = self._decoded = 0  # images per call of the VAE; 0: all
+        self._large = LARGE
 
     def wrap_around(self, poles: Poles = "none") -> None:
         """Let images and latents continue over their left and right edge, see `aognet.nn.circular.wrap_around`."""
@@ -87,8 +94,10 @@ class LatentSpace(nn.Module):
     def _moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and deviation of rows of images, or of rows of several images that belong together."""
         single = images.flatten(0, -4)
-        parts = single.to(self.device, self.dtype).split(self._encoded or len(single))
-        posteriors = [self.vae.encode(part).latent_dist for part in parts]
+        most = self._most(self.vae.encoder, *single.shape[-2:])
+        parts = single.to(self.device, self.dtype).split(1 if most else self._encoded or len(single))
+        encode = partial(bands.encode, self.vae, most=most) if most else lambda part: self.vae.encode(part).latent_dist
+        posteriors = [encode(part) for part in parts]
         means, deviations = (torch.cat([getattr(one, name).float() for one in posteriors]) for name in ("mean", "std"))
         shape = images.shape[:-3]
         return means.unflatten(0, shape), deviations.unflatten(0, shape)
@@ -97,14 +106,19 @@ class LatentSpace(nn.Module):
     def decode(self, latents: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch 3 height width"]:
         """Return the images in [-1, 1] of scaled latents."""
         scaled = latents.to(self.device, self.dtype) / self.vae.config.scaling_factor
-        parts = scaled.split(self._decoded or len(scaled))
-        return torch.cat([self.vae.decode(part).sample.float().clamp(-1, 1) for part in parts])
+        most = self._most(self.vae.decoder, *(side * self.scale for side in scaled.shape[-2:]))
+        parts = scaled.split(1 if most else self._decoded or len(scaled))
+        decode = partial(bands.decode, self.vae, most=most) if most else lambda part: self.vae.decode(part).sample
+        return torch.cat([decode(part).float().clamp(-1, 1) for part in parts])
+
+    def _most(self, network: nn.Module, height: int, width: int) -> int:
+        """Return how many numbers a feature map may have where an image is taken in bands, or 0: it is taken whole."""
+        most = self._large // self.dtype.itemsize
+        return most if bands.widest(self.vae, height, width) > most and bands.is_separable(network) else 0
 
     def save_memory(self, inseparable: int = 1) -> None:
-        """Encode few images at a time; decode ``inseparable`` images together, or large ones in tiles if that is 1."""
-        self._encoded, self._decoded = self.together, inseparable
-        if inseparable == 1:
-            self.vae.enable_tiling()
+        """Encode few images at a time, decode ``inseparable`` images together, and take smaller images in bands."""
+        self._encoded, self._decoded, self._large = self.together, inseparable, LARGE_IF_SCARCE
 
     def components(self, inseparable: int = 1) -> dict[str, Component]:
         """Return the VAE. ``inseparable`` is how many images are decoded together even if memory is scarce."""

@@ -83,8 +83,8 @@ class Seamless(TrainedMethod):
             merge_lora(self.backbone.denoiser.unet)
 
     def components(self) -> dict[str, Component]:
-        """Return its networks, for placement. The VAE's own tiles would tear the seam open: it is never tiled."""
-        return self.backbone.components(inseparable=2)
+        """Return its networks, for placement."""
+        return self.backbone.components()
 
     @property
     def stride(self) -> int:
