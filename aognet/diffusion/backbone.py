@@ -19,8 +19,8 @@ from aognet.diffusion.additions import Additions
 from aognet.diffusion.clip_encoders import ClipTextEncoder
 from aognet.diffusion.condition import ControlImage, InpaintCondition, TextCondition
 from aognet.diffusion.conditioner import Conditioner, size_conditions
+from aognet.diffusion.controlnets import load_controlnet
 from aognet.diffusion.denoiser import TEXT_TIME, Denoiser
-from aognet.diffusion.foreign import missing_weights
 from aognet.diffusion.latent_space import LatentSpace
 from aognet.diffusion.loading import check_dtype, load_scheduler, load_tokenizer, load_weights, resolve
 from aognet.diffusion.sampling.denoise import AfterStep
@@ -131,7 +131,9 @@ class Backbone(nn.Module):
             zeros = _pipeline(folder).get("force_zeros_for_empty_prompt", True) is not False
             parts |= dict(zip(SECOND, (second, load_tokenizer(folder, SECOND[1])), strict=True))
             parts["force_zeros_for_empty_prompt"] = zeros
-        parts["controlnets"] = [_controlnet(model, config) for model in config.controlnets]
+        parts["controlnets"] = [
+            load_controlnet(model, parts["unet"], config.dtype, config.variant) for model in config.controlnets
+        ]
         try:
             return cls.of(**parts, encodings=config.encodings, long_prompts=config.long_prompts)
         except UserError as error:
@@ -305,16 +307,6 @@ class Backbone(nn.Module):
     def components(self, inseparable: int = 1) -> dict[str, Component]:
         """Return its networks, for placement. ``inseparable`` is how many images the VAE always decodes together."""
         return self.conditioner.components() | self.latents.components(inseparable) | self.denoiser.components()
-
-
-def _controlnet(model: str, config: BackboneConfig) -> Any:
-    """Load a ControlNet, in the backbone's variant if it has that, and in the backbone's precision."""
-    from diffusers import ControlNetModel
-
-    folder, variant = resolve(model, (), None, config.variant), config.variant
-    if variant is not None and missing_weights(folder, variant):
-        folder, variant = resolve(model), None
-    return load_weights(ControlNetModel, folder, "", config.dtype, variant)
 
 
 def _pipeline(folder: Path) -> dict[str, Any]:

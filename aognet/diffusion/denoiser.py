@@ -31,13 +31,19 @@ class Denoiser(nn.Module):
         """
         super().__init__()
         self.unet = freeze(unet)
-        self.controlnets = nn.ModuleList(freeze(network) for network in controlnets)
+        self.controlnets = nn.ModuleList()
         self._turn = Lock()
-        for network in (unet, *controlnets):
-            keep_projections(network)
+        keep_projections(unet)
+        for network in controlnets:
+            self.add_controlnet(freeze(network))
         added = unet.config.addition_embed_type
         if added not in (None, TEXT_TIME):
             raise UserError(f"unet: addition_embed_type is {added!r}, known are none and {TEXT_TIME!r}")
+
+    def add_controlnet(self, network: nn.Module) -> None:
+        """Put one more ControlNet beside the UNet, the last one."""
+        keep_projections(network)
+        self.controlnets.append(network)
 
     @property
     def in_channels(self) -> int:
@@ -140,7 +146,8 @@ class Denoiser(nn.Module):
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute activations in the backward pass: less memory, about a third more time."""
-        self.unet.enable_gradient_checkpointing()
+        for network in (self.unet, *self.controlnets):
+            network.enable_gradient_checkpointing()
 
     def components(self) -> dict[str, Component]:
         """Return the networks as one: they run together, many times per picture."""

@@ -61,7 +61,13 @@ def _add_lora(unet: Any, rank: int, layers: Layers, besides: Sequence[str]) -> N
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         targets = list(PROJECTIONS) if layers == "attention" else _matrices(unet, besides)
-        unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=targets))
+        # PEFT takes a name for every layer whose name ends in it.
+        apart = sorted({name.rpartition(".")[0] for name in besides}) or None
+        unet.add_adapter(
+            LoraConfig(
+                r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=targets, exclude_modules=apart
+            )
+        )
 
 
 def merge_lora(unet: nn.Module) -> None:
