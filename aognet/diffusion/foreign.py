@@ -5,6 +5,7 @@ import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aognet.errors import Setting
 
@@ -71,15 +72,20 @@ def _lora(path: Path) -> str:
 
 def tensor_names(path: Path) -> list[str]:
     """Return the names in the header of a safetensors file; none if it cannot be read."""
+    return sorted(key for key in read_header(path) if key != "__metadata__")
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the header of a safetensors file: its tensors and ``__metadata__``; empty if it cannot be read."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > min(MAX_HEADER_BYTES, path.stat().st_size):
-                return []
+                return {}
             header = json.loads(file.read(length))
     except (OSError, ValueError, struct.error, RecursionError):
-        return []
-    return sorted(key for key in header if key != "__metadata__") if isinstance(header, dict) else []
+        return {}
+    return header if isinstance(header, dict) else {}
 
 
 def missing_weights(folder: Path, variant: str | None) -> Sequence[str | Setting]:
