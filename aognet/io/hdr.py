@@ -2,11 +2,11 @@
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -47,6 +47,17 @@ class _Layer:
     part: int
     names: tuple[str, ...]
     alpha: str | None
+
+
+class _Decoded(NamedTuple):
+    """The planes of a layer, and where they lie."""
+
+    layer: _Layer
+    planes: list[np.ndarray]
+    alpha: np.ndarray | None
+    header: Mapping[str, Any]
+    data: _Window
+    display: _Window
 
 
 def read_radiance(path: Path, most_pixels: int) -> Float[np.ndarray, "height width 3"]:
@@ -112,26 +123,30 @@ def write_exr(channels: Mapping[str, np.ndarray], path: Path, compression: str =
     write_atomically(path, buffer.getvalue())
 
 
-def _read_exr(path: Path, most_pixels: int) -> Light:
-    import OpenEXR
+def read_plane(path: Path, most_pixels: int) -> Float[np.ndarray, "height width"]:
+    """Return the one number that an EXR file has for each pixel, such as a distance, as float32.
 
-    _check_magic(path)
+    It is the channel Z, alone or of a layer ("depth.Z"); else the only channel there is; else Y; else red, green and
+    blue, if they are equal. Values are those of the file, also NaN and inf; pixels without data are 0.
+
+    :raises UserError: naming the file, as `read_layers`, and if it has no such channel.
+    """
+    path = Path(path)
+    if not is_file(path):
+        raise UserError(f"{path}: no such file")
     with _decoding(path):
-        with _opened(path, header_only=True) as file:
-            headers = [dict(part.header) for part in file.parts]
-        for header in headers:
-            if header["type"] in (OpenEXR.deepscanline, OpenEXR.deeptile):
-                raise UserError(f"{path}: holds deep data (many samples per pixel); flatten it first")
-        _check_size(path, headers, most_pixels)
-        layer = _choose_layer(path, [[channel.name for channel in header["channels"]] for header in headers])
-        data, display = (_window(headers[layer.part][name]) for name in ("dataWindow", "displayWindow"))
-        with _opened(path) as file:
-            if len(file.parts) != len(headers):  # the library leaves out parts that it cannot decode
-                raise UserError(f"{path}: its pixels are damaged or cut off")
-            channels = file.parts[layer.part].channels
-            planes = [_plane(path, channels[name], data) for name in layer.names]
-            alpha = None if layer.alpha is None else _plane(path, channels[layer.alpha], data)
-        primaries = known_primaries(headers[layer.part].get("chromaticities", REC709), f"{path}: its chromaticities")
+        layer, planes, _, _, data, display = _decoded(path, most_pixels, _choose_plane)
+        first, *others = planes
+        if any(not np.array_equal(first, other, equal_nan=True) for other in others):
+            shown = ", ".join(layer.names)
+            raise UserError(f"{path}: its channels {shown} differ, and it has no channel Z: it is no map of depth")
+        return np.ascontiguousarray(_placed(path, [first], data, display)[..., 0], np.float32)
+
+
+def _read_exr(path: Path, most_pixels: int) -> Light:
+    with _decoding(path):
+        layer, planes, alpha, header, data, display = _decoded(path, most_pixels, _choose_layer)
+        primaries = known_primaries(header.get("chromaticities", REC709), f"{path}: its chromaticities")
         colours = _placed(path, _colours(layer.names, planes, primaries), data, display)
         if len(planes) == 3:
             colours = light_to_rec709(colours, primaries)
@@ -139,6 +154,29 @@ def _read_exr(path: Path, most_pixels: int) -> Light:
         if alpha is None or not (alpha > 0).any() or (alpha >= 1).all():
             return Light(colours)
         return Light(colours, np.clip(np.nan_to_num(_placed(path, [alpha], data, display)), 0, 1))
+
+
+def _decoded(path: Path, most_pixels: int, choose: Callable[[Path, Sequence[Sequence[str]]], _Layer]) -> _Decoded:
+    """Return what a file has of the layer that ``choose`` takes from the names of the channels of its parts."""
+    import OpenEXR
+
+    _check_magic(path)
+    with _opened(path, header_only=True) as file:
+        headers = [dict(part.header) for part in file.parts]
+    for header in headers:
+        if header["type"] in (OpenEXR.deepscanline, OpenEXR.deeptile):
+            raise UserError(f"{path}: holds deep data (many samples per pixel); flatten it first")
+    _check_size(path, headers, most_pixels)
+    layer = choose(path, [[channel.name for channel in header["channels"]] for header in headers])
+    header = headers[layer.part]
+    data, display = (_window(header[name]) for name in ("dataWindow", "displayWindow"))
+    with _opened(path) as file:
+        if len(file.parts) != len(headers):  # the library leaves out parts that it cannot decode
+            raise UserError(f"{path}: its pixels are damaged or cut off")
+        channels = file.parts[layer.part].channels
+        planes = [_plane(path, channels[name], data) for name in layer.names]
+        alpha = None if layer.alpha is None else _plane(path, channels[layer.alpha], data)
+    return _Decoded(layer, planes, alpha, header, data, display)
 
 
 @contextmanager
@@ -217,6 +255,24 @@ def _choose_layer(path: Path, parts: Sequence[Sequence[str]]) -> _Layer:
         shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
         raise UserError(f"{path}: has no channels R, G, B and no luminance Y, only {shown}")
     return min(found, key=lambda entry: entry[0])[1]  # the first of equals
+
+
+def _choose_plane(path: Path, parts: Sequence[Sequence[str]]) -> _Layer:
+    every = [(number, name) for number, names in enumerate(parts) for name in names]
+    # A channel Z beside X and Y is one of a position or a normal.
+    depths = [
+        (number, name)
+        for number, name in every
+        if name.rpartition(".")[2] in ("Z", "z") and f"{name[:-1]}{chr(ord(name[-1]) - 2)}" not in parts[number]
+    ]
+    if depths:
+        number, name = min(depths, key=lambda found: len(found[1]))
+        return _Layer(number, (name,), None)
+    if len(every) == 1:
+        return _Layer(every[0][0], (every[0][1],), None)
+    layer = _choose_layer(path, parts)
+    names = layer.names[:1] if layer.names[0].endswith("Y") else layer.names
+    return _Layer(layer.part, names, None)
 
 
 def _plane(path: Path, channel: Any, data: _Window) -> Float[np.ndarray, "height width"]:
