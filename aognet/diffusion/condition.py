@@ -81,6 +81,10 @@ class InpaintCondition:
             self._repeated[rows] = InpaintCondition(*parts)
         return self._repeated[rows]
 
+    def rolled(self, columns: int) -> "InpaintCondition":
+        """Return what is known of a panorama that is rolled to the right by columns of the latents."""
+        return InpaintCondition(*(part.roll(columns, -1) for part in (self.mask, self.image, self.noise)))
+
     @cached_property
     def _repeated(self) -> dict[int, "InpaintCondition"]:
         return {}

@@ -19,7 +19,8 @@ from aognet.diffusion.sampling.noise import generators, named_seed
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.methods.generative import Steps
-from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised
+from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised, drawn_turns
+from aognet.methods.seamless.directed import prompt_weights
 from aognet.methods.seamless.settings import SeamlessSettings
 from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, training_loss
 from aognet.methods.trained_method import TrainedMethod
@@ -123,7 +124,27 @@ class Seamless(TrainedMethod):
     def _to_denoise(self, request: Request, settings: SeamlessSettings, start: Canvas) -> PanoramaToDenoise:
         """Return what is to be denoised; all random numbers come from the request's seed and name."""
         backbone, sampler = self.backbone, settings.sampler
-        source = generators([named_seed(request.seed, request.name)])
+        seed = named_seed(request.seed, request.name)
+        source = generators([seed])
         condition = backbone.prepare_condition(start.image, start.known, source)
-        context = TextContext.of_prompts(backbone, [request.prompt], request.negative, sampler.long_prompts)
-        return PanoramaToDenoise(condition, context, sampler, source)
+        context, weights = self._texts(request, settings, *condition.mask.shape[-2:])
+        turns: list[int] = []
+        if settings.rotate_each_step:
+            stride, columns = self.stride // backbone.latents.scale, condition.mask.shape[-1]
+            turns = drawn_turns(seed, columns, stride, backbone.training_steps)
+        return PanoramaToDenoise(condition, context, sampler, source, weights=weights, turns=turns)
+
+    def _texts(
+        self, request: Request, settings: SeamlessSettings, rows: int, columns: int
+    ) -> tuple[TextContext, torch.Tensor | None]:
+        """Return the encoded prompts, the common one first, and where each counts if there are several.
+
+        The words of a direction are joined with the common prompt, as in the methods that paint views.
+        """
+        how, common, directed = settings.sampler.long_prompts, request.prompt, request.prompts_at
+        words = [self.backbone.conditioner.joined(at.text, common, how) if common else at.text for at in directed]
+        context = TextContext.of_prompts(self.backbone, [common, *words], request.negative, how)
+        if not directed:
+            return context, None
+        weights = prompt_weights(directed, settings.prompt_reach_degrees, rows, columns)
+        return TextContext(context.positive, context.negative[:1]), weights
