@@ -26,6 +26,7 @@ from aognet.diffusion.loading import check_dtype, load_scheduler, load_tokenizer
 from aognet.diffusion.sampling.denoise import AfterStep
 from aognet.diffusion.sampling.noise import Generators, normal
 from aognet.diffusion.sampling.sampler import LongPrompts
+from aognet.diffusion.vocabulary import Vocabulary, read_vocabulary
 from aognet.errors import UserError
 from aognet.io.store import CacheConfig
 from aognet.io.text_files import read_json
@@ -44,6 +45,7 @@ class BackboneConfig(Additions):
 
     ``encodings``: where training stores encoded images and texts that come again (a folder of null: nowhere).
     ``long_prompts``: whether prompts that are too long for the text encoders are ``cut`` or read in ``chunks``.
+    ``words``: files of learned words (`aognet.diffusion.word_files.read_words`), which prompts may have.
     """
 
     model: str  # hub id or local folder
@@ -52,6 +54,7 @@ class BackboneConfig(Additions):
     dtype: str = "float32"
     encodings: CacheConfig = field(default_factory=lambda: NO_CACHE)
     long_prompts: LongPrompts = "cut"
+    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,19 +94,24 @@ class Backbone(nn.Module):
         tokenizer_2: Any = None,
         force_zeros_for_empty_prompt: bool = True,
         controlnets: Sequence[nn.Module] = (),
+        vocabulary: Vocabulary | None = None,
         encodings: CacheConfig = NO_CACHE,
         long_prompts: LongPrompts = "cut",
     ) -> "Backbone":
         """Return the backbone of diffusers' and transformers' objects, under the names that a diffusers pipeline gives
         them.
 
-        A UNet that takes a pooled text makes it SDXL: its encoders return their penultimate layers.
+        A UNet that takes a pooled text makes it SDXL: its encoders return their penultimate layers. Text encoders and
+        tokenizers are taught the ``vocabulary`` of learned words, in place.
         """
         denoiser = Denoiser(unet, controlnets)
         is_sdxl = denoiser.has_added_conditions
         layer = "penultimate" if is_sdxl else "last"
-        pairs = [(text_encoder, tokenizer)] + ([] if text_encoder_2 is None else [(text_encoder_2, tokenizer_2)])
-        encoders = [ClipTextEncoder(tower, words, encodings, layer) for tower, words in pairs]
+        towers = [text_encoder] + ([] if text_encoder_2 is None else [text_encoder_2])
+        tokenizers, vocabulary = [tokenizer, tokenizer_2][: len(towers)], vocabulary or Vocabulary()
+        vocabulary.teach(towers, tokenizers)
+        pairs = zip(towers, tokenizers, strict=True)
+        encoders = [ClipTextEncoder(*pair, encodings, layer, vocabulary) for pair in pairs]
         conditioner = Conditioner(encoders, long_prompts, is_sdxl and force_zeros_for_empty_prompt)
         half = not (is_sdxl and vae.config.force_upcast)
         return cls(conditioner, LatentSpace(vae, encodings, half), denoiser, scheduler)
@@ -114,6 +122,7 @@ class Backbone(nn.Module):
 
         :raises UserError: if it cannot be loaded or does not fit together.
         """
+        vocabulary = read_vocabulary(config.words)
         folder = resolve(config.model, COMPONENTS, config.revision, config.variant, (*SECOND, PIPELINE))
         from diffusers import AutoencoderKL, UNet2DConditionModel
         from transformers import CLIPTextModel, CLIPTextModelWithProjection
@@ -135,7 +144,7 @@ class Backbone(nn.Module):
             load_controlnet(model, parts["unet"], config.dtype, config.variant) for model in config.controlnets
         ]
         try:
-            return cls.of(**parts, encodings=config.encodings, long_prompts=config.long_prompts)
+            return cls.of(**parts, vocabulary=vocabulary, encodings=config.encodings, long_prompts=config.long_prompts)
         except UserError as error:
             raise UserError(f"{config.model}: {error}") from error
 

@@ -12,7 +12,9 @@ from torch.nn import functional
 from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.encodings import EncodingCache
 from aognet.diffusion.loading import check_dtype, freeze, load_part, load_tokenizer, load_weights, resolve
-from aognet.diffusion.texts import Layer, encode_prompts
+from aognet.diffusion.sampling.sampler import LongPrompts
+from aognet.diffusion.texts import Layer, chunks, encode_prompts, joined
+from aognet.diffusion.vocabulary import Vocabulary, read_vocabulary
 from aognet.errors import UserError
 from aognet.io.store import CacheConfig
 
@@ -101,7 +103,10 @@ class ClipImageEncoder(nn.Module):
 
 
 class ClipTextEncoder(nn.Module):
-    """CLIP's text encoder. It stays frozen and in evaluation mode. ``layer`` says whose hidden states it returns."""
+    """CLIP's text encoder. It stays frozen and in evaluation mode. ``layer`` says whose hidden states it returns.
+
+    ``vocabulary``: the learned words, which the encoder and its tokenizer have been taught.
+    """
 
     tower: Any
 
@@ -111,21 +116,24 @@ class ClipTextEncoder(nn.Module):
         tokenizer: Any,
         encodings: CacheConfig = CacheConfig(folder=None),  # noqa: B008 (frozen)
         layer: Layer = "last",
+        vocabulary: Vocabulary | None = None,
     ):
         super().__init__()
         self.tower = freeze(tower)
         self.tokenizer = tokenizer
+        self.vocabulary = vocabulary or Vocabulary()
         self.layer: Layer = layer
         self._kept = EncodingCache(encodings, self)
 
     @classmethod
-    def load(cls, config: ClipConfig) -> "ClipTextEncoder":
-        """Load the text encoder and tokenizer of the CLIP that a config names."""
+    def load(cls, config: ClipConfig, words: Sequence[str] = ()) -> "ClipTextEncoder":
+        """Load the text encoder and tokenizer of the CLIP that a config names, and learned words of files."""
         from transformers import CLIPTextModel
 
-        folder = resolve(config.model, (), config.revision)
-        tower = load_weights(CLIPTextModel, folder, "", config.dtype)
-        return cls(tower, load_tokenizer(folder, ""), config.encodings)
+        folder, vocabulary = resolve(config.model, (), config.revision), read_vocabulary(words)
+        tower, tokenizer = load_weights(CLIPTextModel, folder, "", config.dtype), load_tokenizer(folder, "")
+        vocabulary.teach([tower], [tokenizer])
+        return cls(tower, tokenizer, config.encodings, vocabulary=vocabulary)
 
     def train(self, mode: bool = True) -> "ClipTextEncoder":
         """Stay in evaluation mode."""
@@ -149,4 +157,14 @@ class ClipTextEncoder(nn.Module):
 
     def forward(self, prompts: Sequence[str]) -> TextCondition:
         """Encode prompts, cut or padded to ``length`` tokens."""
-        return encode_prompts(self.tower, self.tokenizer, self.length, prompts, self._kept, self.layer)
+        spelled = [self.vocabulary.spelled(prompt) for prompt in prompts]
+        return encode_prompts(self.tower, self.tokenizer, self.length, spelled, self._kept, self.layer)
+
+    def chunks(self, prompt: str, how: LongPrompts) -> list[str]:
+        """Return a prompt as texts that are read one by one: itself, cut if it is too long, or as many as hold it."""
+        return chunks(self.tokenizer, self.length, self.vocabulary.spelled(prompt), how)
+
+    def joined(self, words: str, prompt: str, how: LongPrompts) -> str:
+        """Return the words of a direction before the common prompt, so short that neither is pushed out."""
+        words, prompt = self.vocabulary.spelled(words), self.vocabulary.spelled(prompt)
+        return joined(self.tokenizer, self.length, words, prompt, how)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aognet.diffusion.clip_encoders import ClipTextEncoder
 from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.sampling.sampler import LongPrompts
-from aognet.diffusion.texts import chunks, joined, side_by_side
+from aognet.diffusion.texts import side_by_side
 from aognet.errors import UserError
 from aognet.nn.component import Component
 from aognet.system.transfer import to_device
@@ -73,8 +73,7 @@ class Conditioner(nn.Module):
         """Return each prompt as texts for the encoders: one text that is cut if it is too long, or as many as hold it
         all.
         """
-        tokenizer, how = self.encoders[0].tokenizer, how or self.long_prompts
-        return [chunks(tokenizer, self.length, prompt, how) for prompt in prompts]
+        return [self.encoders[0].chunks(prompt, how or self.long_prompts) for prompt in prompts]
 
     def forward(self, prompts: Sequence[str], how: LongPrompts | None = None) -> TextCondition:
         """Encode prompts: `length` tokens of each, or a multiple for several chunks."""
@@ -132,7 +131,7 @@ class Conditioner(nn.Module):
 
     def joined(self, words: str, prompt: str, how: LongPrompts | None = None) -> str:
         """Return the words of a direction before the common prompt, so short that neither is pushed out."""
-        return joined(self.encoders[0].tokenizer, self.length, words, prompt, how or self.long_prompts)
+        return self.encoders[0].joined(words, prompt, how or self.long_prompts)
 
     def components(self) -> dict[str, Component]:
         """Return the encoders by the names that diffusers gives them."""

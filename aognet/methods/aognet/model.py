@@ -23,7 +23,7 @@ from aognet.diffusion.inpaint import TextContext, ViewToPaint, check_image_guida
 from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import LongPrompts, SamplerConfig
-from aognet.diffusion.texts import chunks, joined, same_length, side_by_side
+from aognet.diffusion.texts import same_length, side_by_side
 from aognet.errors import UserError
 from aognet.geometry.camera import positions_of
 from aognet.geometry.cubemap import face_cameras, panorama_of
@@ -124,7 +124,8 @@ class AOGNet(TrainedMethod):
                 value=config.variant,
             )
         if config.clip is not None and (self.is_published or config.global_stream.enabled):
-            self.clip_text = (clip_text or ClipTextEncoder.load(config.clip)) if config.clip.text else None
+            words = config.backbone.words
+            self.clip_text = (clip_text or ClipTextEncoder.load(config.clip, words)) if config.clip.text else None
             self.unconditional = self._unconditional()
         if config.clip is not None and config.global_stream.enabled:
             self.clip = clip or ClipImageEncoder.load(config.clip)
@@ -217,8 +218,8 @@ class AOGNet(TrainedMethod):
         """Return each prompt as texts for the encoder that reads it for the UNet."""
         if not self.is_published:
             return self.backbone.conditioner.chunks(prompts, how)
-        reader, how = self.clip_text, how or self.backbone.conditioner.long_prompts
-        return [chunks(reader.tokenizer, reader.length, prompt, how) for prompt in prompts]
+        how = how or self.backbone.conditioner.long_prompts
+        return [self.clip_text.chunks(prompt, how) for prompt in prompts]
 
     def forward(self, batch: OutpaintingBatch) -> dict[str, Tensor]:
         """Return the diffusion loss of the view with the streams' conditioning (eq. 2 of Ho et al. with offset
@@ -247,7 +248,7 @@ class AOGNet(TrainedMethod):
         if not self.is_published:
             return self.backbone.conditioner.joined(words, prompt, settings.sampler.long_prompts)
         how = settings.sampler.long_prompts or self.backbone.conditioner.long_prompts
-        return joined(self.clip_text.tokenizer, self.clip_text.length, words, prompt, how)
+        return self.clip_text.joined(words, prompt, how)
 
     def check(self, settings: Settings) -> None:
         """Raise UserError for settings that `outpaint` cannot paint with."""
