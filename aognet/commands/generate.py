@@ -36,6 +36,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         metavar="PATH",
         help="a ControlNet, by hub id or folder; several add up",
     )
+    add("--words", action="append", default=[], metavar="FILE", help="learned words for prompts (embeddings.pti, ...)")
     add("--inference_out_dir", "--inference-out-dir", metavar="DIR", help="one folder for each panorama is made here")
     add("--num_inference_step", "--num-inference-step", type=int, metavar="N", help="denoising steps of each view")
     add("--cfg_scale", "--cfg-scale", type=float, metavar="X", help="scale of classifier-free guidance")
@@ -102,6 +103,7 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "checkpoint": options.checkpoint,
         "variant": options.variant,
         "controlnets": options.controlnet or None,
+        "words": options.words or None,
         "out_dir": options.inference_out_dir,
         "generator.sampler.steps": options.num_inference_step,
         "generator.sampler.guidance": options.cfg_scale,

@@ -13,19 +13,22 @@ Added = TypeVar("Added", bound="Additions")
 class Additions:
     """What is added to a backbone, by the keys that name it in every configuration.
 
-    ``controlnets``: hub ids or folders of diffusers' ControlNets; the first is shown a request's depth.
+    ``controlnets``: hub ids or folders of diffusers' ControlNets; the first is shown a request's depth. ``words``:
+    files of learned words (`aognet.diffusion.word_files`), which prompts may have.
     """
 
     controlnets: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name in self.controlnets:
-            if not name:
-                raise UserError("must be hub ids or folders", key="controlnets", value=self.controlnets)
+        for key, what in (("controlnets", "hub ids or folders"), ("words", "files")):
+            if not all(getattr(self, key)):
+                raise UserError(f"must be {what}", key=key, value=getattr(self, key))
 
     def relocated(self: Added, change: Callable[[str, str], str]) -> Added:
         """Return the same with other paths: those that ``change`` makes of a key and a path."""
-        return replace(self, controlnets=[change("controlnets", path) for path in self.controlnets])
+        paths = {key: [change(key, path) for path in getattr(self, key)] for key in ("controlnets", "words")}
+        return replace(self, **paths)
 
     def with_more(self: Added, more: "Additions") -> Added:
         """Return the same with ``more`` behind what is there."""

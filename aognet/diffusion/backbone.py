@@ -45,7 +45,6 @@ class BackboneConfig(Additions):
 
     ``encodings``: where training stores encoded images and texts that come again (a folder of null: nowhere).
     ``long_prompts``: whether prompts that are too long for the text encoders are ``cut`` or read in ``chunks``.
-    ``words``: files of learned words (`aognet.diffusion.word_files.read_words`), which prompts may have.
     """
 
     model: str  # hub id or local folder
@@ -54,7 +53,6 @@ class BackboneConfig(Additions):
     dtype: str = "float32"
     encodings: CacheConfig = field(default_factory=lambda: NO_CACHE)
     long_prompts: LongPrompts = "cut"
-    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

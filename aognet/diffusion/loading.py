@@ -24,6 +24,7 @@ from aognet.system.transfer import Network
 FILE_SUFFIXES = (
     *PICKLES,
     ".safetensors",
+    ".pti",
     ".json",
     ".yaml",
     ".yml",

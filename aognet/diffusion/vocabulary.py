@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from aognet.diffusion.word_files import SPECIAL, Vectors, WordFile, read_words
 from aognet.errors import UserError
+from aognet.system.home import expanded
 
 MAX_TOKENS = 1000
 
@@ -94,7 +95,7 @@ class Vocabulary:
 
 def read_vocabulary(paths: Sequence[str]) -> Vocabulary:
     """Return the words of files (`aognet.diffusion.word_files.read_words`)."""
-    return Vocabulary([read_words(Path(path)) for path in paths])
+    return Vocabulary([read_words(expanded(path)) for path in paths])
 
 
 def _entries(file: WordFile) -> list[Entry]:

@@ -13,6 +13,7 @@ from aognet.diffusion.additions import Additions
 from aognet.diffusion.backbone import COMPONENTS, SECOND
 from aognet.diffusion.loading import resolve
 from aognet.diffusion.saved import CONFIG, NOTHING, WEIGHTS, read_config
+from aognet.diffusion.word_files import read_words
 from aognet.io.digest import pieces_digest
 from aognet.methods.pretrained import PIPELINE, locate
 from aognet.system.home import expanded
@@ -49,12 +50,14 @@ def model_identity(
 
 def _added(folder: Path, additions: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """Return the contents of additions that are named from a folder; of none, no keys, as if there were no such key."""
-    return {key: [_addition(folder, one) for one in added] for key, added in additions.items() if added}
+    return {key: [_addition(folder, key, one) for one in added] for key, added in additions.items() if added}
 
 
-def _addition(folder: Path, named: str) -> Any:
-    """Return the contents of a folder or hub id."""
+def _addition(folder: Path, key: str, named: str) -> Any:
+    """Return the contents of a folder or hub id, or the words of a file."""
     local = (folder / expanded(named)).resolve()
+    if key == "words":
+        return read_words(local).identity
     return _contents(local if local.exists() else resolve(named), ("",))
 
 
