@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from aognet.diffusion.additions import Additions
 from aognet.diffusion.backbone import BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig, ClipTextEncoder
 from aognet.errors import UserError
+from aognet.io.images import load_image
 from aognet.methods.identity import model_identity
 from aognet.methods.method import find_method
 from aognet.methods.pretrained import load_method
@@ -50,11 +52,13 @@ def test_a_word_changes_the_panorama(plain_folder: Path, words: Path, tmp_path: 
         ("same", "a <s0><s1> barn", ["--words", words]),
         ("unused", "a barn", ["--words", words]),
     ):
-        options = ["--checkpoint", plain, "method=seamless", "--prompt", prompt, "--name", name]
-        assert paint(tmp_path / "out", *options, *given) == 0
-        seen[name] = (tmp_path / "out" / name / "result.png").read_bytes()
-    assert seen["read"] == seen["same"] and len(set(seen.values())) == 3
-    run = json.loads((tmp_path / "out" / "read" / "run.json").read_text())
+        options = ["--checkpoint", plain, "method=seamless", "--prompt", prompt, "--name", "barn"]
+        assert paint(tmp_path / name, *options, *given) == 0
+        seen[name] = load_image(tmp_path / name / "barn" / "result.png")
+    assert torch.equal(seen["read"], seen["same"])
+    for one, other in combinations(("plain", "read", "unused"), 2):
+        assert not torch.equal(seen[one], seen[other])
+    run = json.loads((tmp_path / "read" / "barn" / "run.json").read_text())
     assert str(words) in str(run) and "TOK" in str(run) and "<s0>" not in str(run)
 
 
@@ -64,20 +68,25 @@ def test_bad_files_are_one_line_before_anything_is_written(
     good = torch.randn(2, TEXT_DIM)
     (tmp_path / "embedding.pt").write_bytes(b"PK\x03\x04")
     save_file({"emb_params": good * torch.nan}, tmp_path / "nan.safetensors")
-    save_file({"clip_l": good, "clip_g": good}, tmp_path / "two.safetensors")
+    save_file({"clip_l": good, "clip_g": good + 1}, tmp_path / "two.safetensors")
     wrong = {
         "gone.pti": "no such file",
         "embedding.pt": "aognet convert-weights",
         "nan.safetensors": "not finite",
         "two.safetensors": "has vectors for two text encoders",
         ".": "a folder",
-        "": "--words must be files, got",
+        "": "words must be files, got",
     }
     for name, said in wrong.items():
-        options = ["--checkpoint", plain_folder, "method=seamless", "--prompt", "a barn"]
-        assert paint(tmp_path / "out", *options, "--words", tmp_path / name if name else "") == 2
-        (line,) = capfd.readouterr().err.strip().split("\n")
-        assert line.startswith("error: ") and said in line and str(tmp_path / name if name else "") in line
+        options, path = ["--checkpoint", plain_folder, "method=seamless", "--prompt", "a barn"], str(tmp_path / name)
+        assert paint(tmp_path / "out", *options, "--words", path if name else "") == 2
+        *before, line = capfd.readouterr().err.strip().split("\n")
+        assert (
+            all(" INFO " in other for other in before)
+            and line.startswith("error: ")
+            and said in line
+            and str(tmp_path / name if name else "") in line
+        )
         assert not (tmp_path / "out").exists()
 
 
@@ -96,7 +105,8 @@ def test_every_method_reads_words(sd2_folder: Path, words: Path) -> None:
 @torch.no_grad()
 def test_a_clip_that_reads_the_prompts_is_taught_too(sd2_folder: Path, words: Path, tmp_path: Path) -> None:
     clip = ClipConfig(str(tiny_clip_folder(tmp_path / "clip", TEXT_DIM, length=77)), text=True)
-    model = tiny_streams(sd2_folder, backbone=BackboneConfig(str(sd2_folder), words=[str(words)]), clip=clip)
+    tiny_streams(sd2_folder, clip=clip).save_pretrained(tmp_path / "saved")
+    model = load_method(str(tmp_path / "saved"), additions=Additions(words=[str(words)]))
     assert model._chunks(["a TOK barn"], None) == [["a <s0><s1> barn"]]
     read = model.clip_text(["a TOK barn"]).tokens
     assert not torch.equal(read, ClipTextEncoder.load(clip)(["a TOK barn"]).tokens)
