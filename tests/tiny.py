@@ -118,13 +118,15 @@ def tiny_unet(layout: Layout = "sd2", channels: int = 9, blocks: int = 2) -> Any
     ).eval()  # fmt: skip
 
 
-def tiny_controlnet(unet: Any, seed: int = 5) -> Any:
-    """A ControlNet for a UNet whose residuals are not zero, as if trained."""
+def tiny_controlnet(unet: Any, seed: int = 5, embedding: tuple[int, ...] = (8, 16), **changes: Any) -> Any:
+    """A ControlNet for a UNet whose residuals are not zero, as if trained; or one with a config that is changed."""
     from diffusers import ControlNetModel
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
+        network = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=embedding)
+        if changes:
+            network = ControlNetModel.from_config(network.config, **changes)
         for layer in (*network.controlnet_down_blocks, network.controlnet_mid_block):
             torch.nn.init.normal_(layer.weight, std=0.1)
         torch.nn.init.normal_(network.controlnet_cond_embedding.conv_out.weight, std=0.1)

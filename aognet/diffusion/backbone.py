@@ -19,6 +19,7 @@ from aognet.diffusion.additions import Additions
 from aognet.diffusion.clip_encoders import ClipTextEncoder
 from aognet.diffusion.condition import ControlImage, InpaintCondition, TextCondition
 from aognet.diffusion.conditioner import Conditioner, size_conditions
+from aognet.diffusion.control_fit import check_fit
 from aognet.diffusion.controlnets import load_controlnet
 from aognet.diffusion.denoiser import TEXT_TIME, Denoiser
 from aognet.diffusion.latent_space import LatentSpace
@@ -102,6 +103,8 @@ class Backbone(nn.Module):
         A UNet that takes a pooled text makes it SDXL: its encoders return their penultimate layers. Text encoders and
         tokenizers are taught the ``vocabulary`` of learned words, in place.
         """
+        for network in controlnets:
+            check_fit(network, unet, vae)
         denoiser = Denoiser(unet, controlnets)
         is_sdxl = denoiser.has_added_conditions
         layer = "penultimate" if is_sdxl else "last"
@@ -141,6 +144,8 @@ class Backbone(nn.Module):
         parts["controlnets"] = [
             load_controlnet(model, parts["unet"], config.dtype, config.variant) for model in config.controlnets
         ]
+        for name, network in zip(config.controlnets, parts["controlnets"], strict=True):
+            check_fit(network, parts["unet"], parts["vae"], name, config.model)
         try:
             return cls.of(**parts, vocabulary=vocabulary, encodings=config.encodings, long_prompts=config.long_prompts)
         except UserError as error:

@@ -56,11 +56,18 @@ class TextCondition:
 class ControlImage:
     """The input of a ControlNet: an image of the size of the picture, in [0, 1], and its weight (0: none).
 
-    The image may have one row for all pictures.
+    The image may have one row for all pictures. ``where`` is 1 where it counts and 0 where it does not; None: it counts
+    everywhere.
     """
 
     image: Float[Tensor, "batch channels height width"]
     scale: float = 1.0
+    where: Float[Tensor, "_ 1 height width"] | None = None
+
+    def rolled(self, pixels: int) -> "ControlImage":
+        """Return the same for a panorama that is rolled to the right."""
+        where = None if self.where is None else self.where.roll(pixels, -1)
+        return ControlImage(self.image.roll(pixels, -1), self.scale, where)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aognet.diffusion.condition import ControlImage, TextCondition
+from aognet.diffusion.control_fit import where_it_counts
 from aognet.diffusion.loading import freeze
 from aognet.errors import UserError
 from aognet.nn.component import Component
@@ -141,6 +142,9 @@ class Denoiser(nn.Module):
             options = {"controlnet_cond": shown, "conditioning_scale": control.scale, "return_dict": False}
             down, middle = network(latents, timesteps, **given, **options)
             found = [*down, middle]
+            if control.where is not None:
+                where = _rows(control.where.to(inputs), len(inputs))
+                found = [where_it_counts(residual, where) for residual in found]
             total = [one + other for one, other in zip(total, found, strict=True)] if total else found
         return {"down_block_additional_residuals": tuple(total[:-1]), "mid_block_additional_residual": total[-1]}
 

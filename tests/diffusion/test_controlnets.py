@@ -1,6 +1,7 @@
 """ControlNets beside the UNet: as diffusers' own pipelines have them, with any number of them, and with residuals."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from aognet.diffusion.backbone import Backbone
+from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.condition import ControlImage, InpaintCondition
 from aognet.diffusion.inpaint import TextContext, inpaint
 from aognet.diffusion.sampling.noise import normal
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.diffusion.sampling.schedulers import make_scheduler
+from aognet.errors import UserError
 from tests.tiny import tiny_components, tiny_controlnet, tiny_unet
 
 PROMPTS, SIZE, STEPS = ["a red barn", "a kitchen"], 32, 3
@@ -97,3 +99,58 @@ def test_as_many_images_as_controlnets():
     backbone = made(components, tiny_controlnet(components["unet"]))
     with pytest.raises(ValueError, match="2 control images for 1 ControlNets"):
         painted(backbone, ControlImage(images(1)), ControlImage(images(2)))
+
+
+def test_where_an_image_does_not_count_its_residuals_are_nothing():
+    components = tiny_components("sd15", 4)
+    backbone = made(components, tiny_controlnet(components["unet"]))
+    nowhere, everywhere = torch.zeros(1, 1, SIZE, SIZE), torch.ones(1, 1, SIZE, SIZE)
+    assert torch.equal(painted(backbone, ControlImage(images(1), where=nowhere)), painted(backbone))
+    whole = painted(backbone, ControlImage(images(1)))
+    assert torch.equal(painted(backbone, ControlImage(images(1), where=everywhere)), whole)
+    left = (torch.arange(SIZE) < SIZE // 2).float().expand(1, 1, SIZE, SIZE)
+    image = ControlImage(images(1), where=left)
+    half = painted(backbone, image)
+    assert not torch.equal(half, whole) and not torch.equal(half, painted(backbone))
+    options = backbone.denoiser._controlled(
+        torch.zeros(2, 4, 16, 16), torch.tensor(5), {"encoder_hidden_states": torch.zeros(2, 3, 32)}, [image]
+    )
+    for residual in (*options["down_block_additional_residuals"], options["mid_block_additional_residual"]):
+        middle = residual.shape[-1] // 2
+        assert residual[..., :middle].abs().min() > 0 and not residual[..., middle:].any()
+
+
+def another(layout: Any = "sd15", blocks: int = 2, **changes: Any) -> Any:
+    """A ControlNet for another model than the tiny SD 1.5."""
+    return tiny_controlnet(tiny_unet(layout, 4, blocks), **changes)
+
+
+@pytest.mark.parametrize(
+    ("controlnet", "said"),
+    [
+        (lambda: another("sdxl"), "block_out_channels is .*, not"),
+        (lambda: another(blocks=3), "block_out_channels is .*, not"),
+        (lambda: another(embedding=(8, 8, 16)), "the pixels across a latent pixel, is 4, not 2"),
+        (lambda: another(conditioning_channels=1), "conditioning_channels is 1, not 3"),
+        (lambda: another(cross_attention_dim=48), "cross_attention_dim is 48, not 32"),
+        (lambda: another(in_channels=9), "in_channels is 9, not 4"),
+    ],
+)
+def test_a_controlnet_of_another_model_is_refused_by_both_names(
+    controlnet: Any, said: str, plain_folder: Path, tmp_path: Path
+):
+    controlnet().save_pretrained(tmp_path / "depth")
+    with pytest.raises(UserError, match=said) as caught:
+        Backbone.load(BackboneConfig(str(plain_folder), controlnets=[str(tmp_path / "depth")]))
+    assert str(tmp_path / "depth") in str(caught.value) and str(plain_folder) in str(caught.value)
+
+
+def test_an_added_condition_must_be_that_of_the_unet(sdxl_folder: Path, tmp_path: Path):
+    unet = tiny_components("sdxl", 4)["unet"]
+    tiny_controlnet(unet).save_pretrained(tmp_path / "fits")
+    assert len(
+        Backbone.load(BackboneConfig(str(sdxl_folder), controlnets=[str(tmp_path / "fits")])).denoiser.controlnets
+    )
+    tiny_controlnet(unet, addition_embed_type=None).save_pretrained(tmp_path / "depth")
+    with pytest.raises(UserError, match="addition_embed_type is None, not text_time"):
+        Backbone.load(BackboneConfig(str(sdxl_folder), controlnets=[str(tmp_path / "depth")]))
