@@ -10,11 +10,13 @@ from typing import Any
 from aognet.config import LoadedConfig, build_config, check_text
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
+from aognet.io.depth_maps import DepthKind
 
 VERSION = 1
 MIN_HEIGHT, MAX_HEIGHT = 32, 8192
 AUTO = "auto"
-"""The prompt that stands for a caption of the inputs."""
+"""The prompt that stands for a caption of the inputs, and the depth that stands for an estimate from them."""
+MAX_SCALE = 10.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,17 @@ class DirectedPrompt:
 
 
 @dataclass(frozen=True)
+class Control:
+    """The image of a ControlNet, a panorama, and its weight (0: none)."""
+
+    image: str
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_scale(self.scale, "scale")
+
+
+@dataclass(frozen=True)
 class Request:
     """One panorama to make: the words, the inputs, the size, and how the method works.
 
@@ -84,8 +97,11 @@ class Request:
 
     Inputs are files, and at most one kind is given. ``photos`` have poses. ``panorama`` is partly known: it is
     completed where it is transparent, where its GPano metadata places nothing and where its ``mask`` is white.
-    ``truth`` is a whole panorama of which the method gets only the view at ``pose``. ``depth`` (a panorama of
-    distances) and ``label`` (the name of a class) are for methods that take them.
+    ``truth`` is a whole panorama of which the method gets only the view at ``pose``.
+
+    ``depth``, ``controls`` and ``label`` (the name of a class) are for methods that take them. ``depth`` is a depth map
+    of the panorama to make (`aognet.io.depth_maps.load_depth`, which explains ``depth_kind``), or ``auto``: estimated
+    from the inputs. It is shown to the model's first ControlNet, and ``controls`` to the others, in their order.
 
     ``method``: how it is made; None: as the loaded model does. ``settings``: how the method's settings differ from the
     loaded model's, as nested mappings.
@@ -104,6 +120,8 @@ class Request:
     truth: str | None = None
     pose: Pose = field(default_factory=Pose)
     depth: str | None = None
+    depth_kind: DepthKind = "auto"
+    controls: list[Control] = field(default_factory=list)
     label: str | None = None
     name: str = "panorama"
     method: str | None = None
@@ -129,7 +147,8 @@ class Request:
     @property
     def files(self) -> list[Path]:
         """The files it starts from."""
-        named = [*(photo.image for photo in self.photos), self.truth, self.panorama, self.mask, self.depth]
+        named = [*(one.image for one in (*self.photos, *self.controls)), self.truth, self.panorama, self.mask]
+        named.append(None if self.depth == AUTO else self.depth)
         return [Path(path) for path in named if path is not None]
 
     def to_dict(self) -> dict[str, Any]:
@@ -168,6 +187,12 @@ def check_height(height: int) -> None:
     """Raise UserError for a number of rows that no panorama here has."""
     if not MIN_HEIGHT <= height <= MAX_HEIGHT:
         raise UserError(f"must lie in [{MIN_HEIGHT}, {MAX_HEIGHT}]", key="height", value=height)
+
+
+def check_scale(scale: float, key: str) -> None:
+    """Raise UserError for a weight that no ControlNet has."""
+    if not 0 <= scale <= MAX_SCALE:
+        raise UserError(f"must lie in [0, {MAX_SCALE:g}]", key=key, value=scale)
 
 
 def _shorter(error: UserError) -> UserError:

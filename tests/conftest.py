@@ -13,7 +13,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-from tests.tiny import tiny_backbone_folder, tiny_streams
+from tests.tiny import tiny_backbone_folder, tiny_controlnet_folders, tiny_streams
 
 BROWSER_FLAGS = (
     "--use-gl=angle --use-angle=swiftshader --no-sandbox --headless --disable-background-networking "
@@ -75,6 +75,15 @@ def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sdxl_inpaint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny SDXL inpainting model (9 channels). Do not write in it."""
     return tiny_backbone_folder(tmp_path_factory.mktemp("sdxl_inpaint"), "sdxl", channels=9)
+
+
+@pytest.fixture(scope="session")
+def controlnet_folders(
+    plain_folder: Path, sdxl_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[str]]:
+    """Two ControlNets, as if trained, for `plain_folder` and for `sdxl_folder`. Do not write in them."""
+    folder = tmp_path_factory.mktemp("controlnets")
+    return {place.name: tiny_controlnet_folders(place, folder / place.name) for place in (plain_folder, sdxl_folder)}
 
 
 @pytest.fixture(scope="session")

@@ -133,6 +133,17 @@ def tiny_controlnet(unet: Any, seed: int = 5, embedding: tuple[int, ...] = (8, 1
     return network.eval()
 
 
+def tiny_controlnet_folders(backbone: Path, folder: Path, count: int = 2) -> list[str]:
+    """Saved ControlNets for the UNet of a saved model."""
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(str(backbone), subfolder="unet")
+    places = [str(folder / f"control{number}") for number in range(count)]
+    for number, place in enumerate(places):
+        tiny_controlnet(unet, number).save_pretrained(place)
+    return places
+
+
 def tiny_scheduler(prediction_type: str = "epsilon") -> Any:
     """PNDM with the config that both Stable Diffusion families ship."""
     from diffusers import PNDMScheduler

@@ -13,7 +13,13 @@ from aognet.installed import CONFIGS
 
 log = logging.getLogger("aognet.inference")
 
-FLAGS = {"out_dir": "--inference_out_dir", "photos": "--image", "controlnets": "--controlnet"}
+FLAGS = {
+    "out_dir": "--inference_out_dir",
+    "photos": "--image",
+    "controlnets": "--controlnet",
+    "controls": "--control",
+    "inputs.depth": "--depth",
+}
 """What settings are called here, see `cli.flags`."""
 DEFAULT_CONFIG = CONFIGS / "inference_config.yaml"
 
@@ -52,6 +58,20 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         help="a partly known panorama: transparent, a part, or with --mask",
     )
     add("--mask", metavar="FILE", help="white where --panorama is to be painted")
+    add(
+        "--depth",
+        metavar="FILE",
+        help="depth map for the first --controlnet: distances (EXR, NPY), or PNG with near white; or a folder of such",
+    )
+    add("--depth_kind", "--depth-kind", metavar="KIND", help="what the depth map holds: auto, distance or inverse")
+    add("--depth_scale", "--depth-scale", type=float, metavar="X", help="weight of the depth's ControlNet")
+    add(
+        "--control",
+        action="append",
+        default=[],
+        metavar="FILE=WEIGHT",
+        help="a panorama for each further --controlnet, in their order",
+    )
     add("--prompt", help="what to paint, or auto: a caption of the image; without an image or -b, from words alone")
     add(
         "--prompt-at",
@@ -89,7 +109,11 @@ def paint(options: argparse.Namespace) -> int:
         folder = Path(options.inference_out_dir or read_config(options).values.get("out_dir", "outputs"))
         return edit_run(folder, options.undo, options.repaint, cli.progress_bars)
     poses = [] if options.poses is None else [Path(options.poses)]
-    return paint_all(read_config(options), options.overwrite, poses, cli.progress_bars)
+    config = read_config(options)
+    inputs = config.section("inputs").values if config.has("inputs") else {}
+    if options.controlnet and not (inputs.get("depth") or inputs.get("controls")):
+        raise UserError(f"--controlnet {options.controlnet[0]} is shown no image: give --depth, or --control")
+    return paint_all(config, options.overwrite, poses, cli.progress_bars)
 
 
 def read_config(options: argparse.Namespace) -> LoadedConfig:
@@ -111,6 +135,7 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "generator.plan.kind": options.plan,
         "generator.height": None if options.size is None else panorama_height(options.size),
         "generator.seed": options.seed,
+        "generator.depth_scale": options.depth_scale,
         "inputs.name": options.name,
         "save_faces": options.save_faces or None,
     }
@@ -126,12 +151,15 @@ def input_settings(options: argparse.Namespace) -> dict[str, object]:
     if options.image and options.panorama:
         raise UserError("--image and --panorama exclude each other")
     settings: dict[str, object] = {"inputs.prompt": options.prompt, "inputs.prompts_at": options.prompt_at or None}
+    settings |= {"inputs.depth": options.depth, "inputs.depth_kind": options.depth_kind}
+    settings["inputs.controls"] = [weighted(control, "controls") for control in options.control] or None
     settings |= {f"inputs.pose.{key}": getattr(options, key) for key in ("yaw", "pitch", "roll", "fov")}
     settings = {key: value for key, value in settings.items() if value is not None}
     alone = options.prompt is not None and not options.base
     if options.image or options.panorama or alone:
         settings |= {f"inputs.{key}": [] for key in ("photos", "together", "panoramas")}
         settings |= {"inputs.partial": None, "inputs.mask": None}
+        settings = {"inputs.depth": None, "inputs.controls": []} | settings
     if options.image or options.panorama or options.prompt is not None:
         settings["inputs.captions"] = []
     if options.panorama:
@@ -141,6 +169,15 @@ def input_settings(options: argparse.Namespace) -> dict[str, object]:
     elif options.image:
         settings |= {"inputs.photos": options.image}
     return settings
+
+
+def weighted(text: str, key: str) -> dict[str, object]:
+    """Return the image and the scale of ``FILE=WEIGHT``; the weight is 1 where none is given."""
+    file, equals, weight = text.rpartition("=")
+    try:
+        return {"image": text, "scale": 1.0} if not equals else {"image": file, "scale": float(weight)}
+    except ValueError as error:
+        raise UserError("expects FILE=WEIGHT, such as edges.png=0.7", key=key, value=text) from error
 
 
 def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, object]]:

@@ -118,7 +118,9 @@ def _told(asked: Asked) -> dict[str, Any]:
 
 def _is_path(key: str) -> bool:
     first, _, last = key.removeprefix("request.").partition(".")
-    return key.startswith("request.") and (first in ROLES or (first == "photos" and last.endswith(".image")))
+    return key.startswith("request.") and (
+        first in ROLES or (first in ("photos", "controls") and last.endswith(".image"))
+    )
 
 
 def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -26,10 +26,11 @@ from aognet.generate.names import safe_name
 from aognet.generate.outpaint import Outpaint
 from aognet.generate.result_files import write_results, write_truth
 from aognet.generate.run import Run
-from aognet.generate.run_files import JOURNAL, outputs_of, result_file, truth_file
+from aognet.generate.run_files import DEPTH, JOURNAL, outputs_of, result_file, truth_file
 from aognet.generate.start import Start, read_start
 from aognet.generate.view_journal import ViewJournal, check_free, open_journal
 from aognet.geometry.cubemap import faces_of
+from aognet.io.depth_maps import write_depth
 from aognet.io.files import made_folder
 from aognet.io.panorama_files import read_panorama
 from aognet.io.value_range import Encoding
@@ -200,7 +201,7 @@ class Generator:
         :raises UserError: before anything is written, if the folder has another run or somebody else's files.
         :raises UnreadableInput: if an input cannot be used.
         """
-        for key in ("prompts_at", "depth", "label"):  # what is asked for must not be ignored
+        for key in ("prompts_at", "depth", "controls", "label"):  # what is asked for must not be ignored
             if getattr(request, key) and key not in self.method.takes:
                 raise UserError(f"is not for the method {self.method.name}", key=key, value=getattr(request, key))
         held.enter_context(made_folder(folder))
@@ -212,14 +213,18 @@ class Generator:
             self._strategy(request)  # what cannot be loaded or used leaves no folder behind
             kind = ViewJournal if self.paints_views else Journal
             journal = kind(folder, replace(asked, camera=start.camera), self.method.encoding, self._provenance())
-            journal.begin(start.canvas, before, start.truth, faces)
+            journal.begin(start.canvas, before, start.truth, faces, start.depth)
             return Run(journal, start.canvas)
         journal.clear()
-        journal.claim(outputs_of(journal.encoding, request.truth is not None, faces))
+        journal.claim(outputs_of(journal.encoding, request.truth is not None, faces, request.depth is not None))
         if request.truth is not None and not (folder / truth_file(journal.encoding)).is_file():
             truth = _read(request, journal.encoding).truth
             assert truth is not None, "the request names one"
             write_truth(folder, truth)
+        if request.depth is not None and not (folder / DEPTH).is_file():
+            depth = _read(request, journal.encoding).depth
+            assert depth is not None, "the request names one"
+            write_depth(depth, folder / DEPTH)
         return Run(journal)
 
     def make(self, runs: Sequence[Run], listener: Listener = UNHEARD) -> list[Result]:

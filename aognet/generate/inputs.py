@@ -10,12 +10,16 @@ from aognet.config import check_text
 from aognet.errors import Setting, UserError
 from aognet.generate.names import safe_name, unique_names
 from aognet.io.captions import a_few, check_captions, load_captions
+from aognet.io.depth_maps import DEPTH_SUFFIXES, DepthKind
 from aognet.io.files import is_file, is_folder
 from aognet.io.formats import KINDS
 from aognet.io.listing import find_images
-from aognet.request import AUTO, DirectedPrompt, Photo, Pose, Request
+from aognet.io.matching import match
+from aognet.request import AUTO, Control, DirectedPrompt, Photo, Pose, Request
 
 log = logging.getLogger(__name__)
+Start = tuple[Path, str, dict[str, Any]]
+"""The file that a panorama starts from, its name in its folder, and what its request says of it."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,10 @@ class InputsConfig:
     view at ``pose`` (90 degrees without a fov), and the rest is the ground truth. ``partial``: a panorama to complete
     where it is transparent, where its GPano metadata places nothing, and where its ``mask`` is white. ``captions``:
     JSONL files with prompts by file name; ``prompt`` is for the others; ``auto``: a caption of the image. ``negative``:
-    what not to paint. ``prompts_at``: ``"yaw,pitch: text"``. ``limit``: at most so many (0: all).
+    what not to paint. ``prompts_at``: ``"yaw,pitch: text"``. ``depth``: a depth map (`aognet.request.Request`) for all
+    panoramas, ``auto``, or a folder with one for each, found by the name of the photograph or panorama; where there is
+    none of these, each depth map becomes a panorama. ``controls``: images for further ControlNets. ``limit``: at most
+    so many panoramas (0: all).
     """
 
     photos: list[str] = field(default_factory=list)
@@ -40,6 +47,9 @@ class InputsConfig:
     prompt: str = ""
     negative: str = ""
     prompts_at: list[str] = field(default_factory=list)
+    depth: str | None = None
+    depth_kind: DepthKind = "auto"
+    controls: list[Control] = field(default_factory=list)
     name: str | None = None
     limit: int = 0
 
@@ -64,12 +74,11 @@ def list_requests(config: InputsConfig, common: Request) -> list[Request]:
     :raises UserError: for a folder that does not exist or has no image.
     """
     directed = [DirectedPrompt.parse(text, "prompts_at") for text in config.prompts_at]
-    common = replace(common, prompts_at=directed, negative=config.negative or common.negative)
+    shown = {key: getattr(config, key) for key in ("depth", "depth_kind", "controls")}
+    common = replace(common, prompts_at=directed, negative=config.negative or common.negative, **shown)
     photos, panoramas = (_images(getattr(config, key), key) for key in ("photos", "panoramas"))
     pose = vars(config.pose)
-    starts: list[tuple[Path, str, dict[str, Any]]] = [
-        (path, name, {"photos": [Photo(**pose, image=str(path))]}) for path, name in photos
-    ]
+    starts: list[Start] = [(path, name, {"photos": [Photo(**pose, image=str(path))]}) for path, name in photos]
     if config.together:
         path = Path(config.together[0].image)
         starts.append((path, path.name, {"photos": config.together}))
@@ -77,6 +86,7 @@ def list_requests(config: InputsConfig, common: Request) -> list[Request]:
     if config.partial is not None:
         path = Path(config.partial)
         starts.append((path, path.name, {"panorama": config.partial, "mask": config.mask}))
+    starts = _with_depth(config.depth, starts)
     prompts = _prompts(config, [name for _, name, _ in starts], [path for path, _, _ in starts])
     requests = [
         replace(common, name=path.stem, prompt=prompt, **parts)
@@ -86,7 +96,8 @@ def list_requests(config: InputsConfig, common: Request) -> list[Request]:
         raise UserError(
             "has nothing to paint from: give photos, panoramas, a partial panorama or a prompt", key="inputs"
         )
-    if not requests and config.prompt == AUTO:
+    bare = not any(key in parts for _, _, parts in starts for key in ("photos", "truth", "panorama"))
+    if bare and config.prompt == AUTO:
         said = f"{AUTO} describes an image, and there is none: give "
         raise UserError(said, Setting("photos"), ", or say what to paint", key="prompt")
     requests = requests or [replace(common, name="text", prompt=config.prompt)]
@@ -95,6 +106,33 @@ def list_requests(config: InputsConfig, common: Request) -> list[Request]:
     if config.name is not None:
         names = [config.name] if len(names) == 1 else [f"{config.name}-{name}" for name in names]
     return [replace(one, name=name) for one, name in zip(requests, unique_names(names), strict=True)]
+
+
+def _with_depth(depth: str | None, starts: list[Start]) -> list[Start]:
+    """Return what panoramas start from, each with its own depth map where ``depth`` is a folder.
+
+    Without any start, each depth map is one.
+    """
+    if depth in (None, AUTO):
+        return starts
+    place = Path(depth)
+    if not is_folder(place):
+        return starts or [(place, place.name, {"depth": depth})]
+    found = {path.relative_to(place).as_posix(): path for path in find_images(place, "inputs.depth", DEPTH_SUFFIXES)}
+    if not found:
+        raise UserError(f"{place}: no depth map (PNG, EXR or NPY) in it", key="inputs.depth")
+    if not starts:
+        return [(path, name, {"depth": str(path)}) for name, path in found.items()]
+    # Names mean the same without their suffixes, if these are of images.
+    keys = {f"{name[:-4]}.png" if name.lower().endswith(".npy") else name: str(path) for name, path in found.items()}
+    matches = match(keys, [name for _, name, _ in starts], [path for path, _, _ in starts])
+    given = []
+    for number, ((path, name, parts), key) in enumerate(zip(starts, matches.keys, strict=True)):
+        if key is None:
+            could = f"; it may be {' or '.join(matches.unclear[number])}" if number in matches.unclear else ""
+            raise UserError(f"{place}: has no depth map for {name}{could}", key="inputs.depth")
+        given.append((path, name, {**parts, "depth": keys[key]}))
+    return given
 
 
 def _prompts(config: InputsConfig, names: Sequence[str], paths: Sequence[Path]) -> list[str]:

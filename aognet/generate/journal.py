@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from aognet.canvas import Canvas
+from aognet.diffusion.condition import ControlImage
 from aognet.errors import UserError
 from aognet.generate.asked import Asked
 from aognet.generate.earlier import READABLE as EARLIER
@@ -22,9 +23,11 @@ from aognet.generate.earlier import upgraded
 from aognet.generate.entries import Edit, JournalEntry, StepEntry, read_edit, read_step
 from aognet.generate.pixels import read_canvas, write_canvas
 from aognet.generate.result_files import write_truth
-from aognet.generate.run_files import JOURNAL, OUTPUTS, check_foreign, clear, face_files, input_file, outputs_of
+from aognet.generate.run_files import DEPTH, JOURNAL, OUTPUTS, check_foreign, clear, face_files, input_file, outputs_of
 from aognet.geometry.camera import Camera
+from aognet.io.depth_maps import DepthMap, load_depth, write_depth
 from aognet.io.files import write_atomically
+from aognet.io.images import load_panorama
 from aognet.io.value_range import RANGE, Encoding
 
 VERSION = 3
@@ -56,15 +59,22 @@ class Journal:
         self.outputs: tuple[str, ...] = ()  # what it wrote or is about to write, besides run.json and steps
         self.edit: Edit | None = None
 
-    def begin(self, start: Canvas, before: "Journal | None", truth: Canvas | None = None, faces: bool = False) -> None:
-        """Write what is known at the beginning, and the ground ``truth`` if there is one.
+    def begin(
+        self,
+        start: Canvas,
+        before: "Journal | None",
+        truth: Canvas | None = None,
+        faces: bool = False,
+        depth: DepthMap | None = None,
+    ) -> None:
+        """Write what is known at the beginning, and the ground ``truth`` and the ``depth`` if there are such.
 
         ``before``: the run in the folder, which is replaced, as `check_free` returns it. ``faces``: whether those of
         the cubemap will be written.
 
         :raises UserError: if the folder cannot be made.
         """
-        outputs = outputs_of(self.encoding, truth is not None, faces)
+        outputs = outputs_of(self.encoding, truth is not None, faces, depth is not None)
         self.outputs = _ordered({*outputs, *(before.outputs if before else ())})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -76,6 +86,8 @@ class Journal:
         write_canvas(start, self.folder / input_file(self.encoding))
         if truth is not None:
             write_truth(self.folder, truth)
+        if depth is not None:
+            write_depth(depth, self.folder / DEPTH)
         self.outputs, self.begun = _ordered(outputs), True
         self.write()
 
@@ -166,6 +178,21 @@ class Journal:
     def start(self) -> Canvas:
         """Read what was known at the beginning."""
         return read_canvas(self.folder / input_file(self.encoding), self.encoding)
+
+    def controls(self) -> list[ControlImage]:
+        """Return the request's images for ControlNets: that of its depth, as it was written, and the others.
+
+        Raises UserError naming the file.
+        """
+        request, images = self.asked.request, []
+        if request.depth is not None:
+            depth = load_depth(self.folder / DEPTH, request.rows)
+            where = None if depth.known.all() else depth.known[None].float()
+            images.append(ControlImage(depth.picture, where=where))
+        for control in request.controls:
+            picture = load_panorama(Path(control.image), request.rows).add_(1).div_(2)
+            images.append(ControlImage(picture[None], control.scale))
+        return images
 
     def has(self, entry: JournalEntry | StepEntry) -> bool:
         """Return whether a step of this name is recorded."""

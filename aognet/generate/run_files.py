@@ -17,6 +17,8 @@ from aognet.io.value_range import Encoding
 JOURNAL = "run.json"
 RESULTS = ("result.png", "viewer.html", "prompt.txt")
 LIGHT_RESULT = "result.exr"
+DEPTH = "depth.png"
+"""The depth that a run was given, or that was estimated for it."""
 FOLDERS = ("steps", "faces")
 STEP = re.compile(r"\d+\.(png|exr|safetensors)")
 Owns = Callable[[str], bool]
@@ -42,11 +44,12 @@ def face_files(encoding: Encoding) -> tuple[str, ...]:
     return tuple(f"faces/{name}{SUFFIX[encoding]}" for name in FACES)
 
 
-def outputs_of(encoding: Encoding, truth: bool, faces: bool) -> tuple[str, ...]:
-    """Return what a run writes, with and without a ground truth and the faces of its cubemap."""
+def outputs_of(encoding: Encoding, truth: bool, faces: bool, depth: bool) -> tuple[str, ...]:
+    """Return what a run writes, with and without a ground truth, the faces of its cubemap and a depth."""
     return (
         input_file(encoding),
         *([truth_file(encoding)] if truth else []),
+        *([DEPTH] if depth else []),
         *([LIGHT_RESULT] if encoding == "linear" else []),
         *RESULTS,
         *(face_files(encoding) if faces else ()),
@@ -54,7 +57,7 @@ def outputs_of(encoding: Encoding, truth: bool, faces: bool) -> tuple[str, ...]:
 
 
 SUFFIX: dict[Encoding, str] = {"srgb": ".png", "linear": ".exr"}
-OUTPUTS = tuple(dict.fromkeys((*outputs_of("srgb", True, True), *outputs_of("linear", True, True))))
+OUTPUTS = tuple(dict.fromkeys((*outputs_of("srgb", True, True, True), *outputs_of("linear", True, True, True))))
 """What a run may write besides its journal and its steps."""
 
 

@@ -67,6 +67,8 @@ def load_depth(path: Path, height: int, kind: DepthKind = "auto") -> DepthMap:
         nearness = nearness * opacity
     nearness = resize_panorama(nearness, height) / weight.clamp_min(1e-3)
     known = (weight > _OPAQUE).expand_as(nearness)
+    if not known.any() or nearness[known].min() == nearness[known].max():
+        raise UserError(f"{path}: shows no depth with {height} rows: what differs is smaller than a pixel")
     # Again: what was nearest or farthest may be smaller than a pixel here.
     nearness = spread_out(nearness, known) if is_distance or is_measured else nearness * known
     return DepthMap(nearness[0], known[0])

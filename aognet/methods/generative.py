@@ -7,6 +7,7 @@ from torch import Tensor
 
 from aognet.callbacks import Listener
 from aognet.canvas import Canvas
+from aognet.diffusion.condition import ControlImage
 from aognet.request import Request
 from aognet.result import Result
 
@@ -20,6 +21,9 @@ class Steps(Protocol):
 
     def start(self) -> Canvas:
         """Return what the request's inputs show, in the method's encoding."""
+
+    def controls(self) -> Sequence[ControlImage]:
+        """Return the images that the request has for ControlNets, at the panorama's size: its depth first."""
 
     def recorded(self) -> Sequence[Any]:
         """Return the steps recorded so far, in order; each has the ``note`` that it was recorded with."""

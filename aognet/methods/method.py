@@ -29,7 +29,8 @@ class Method:
     prompt, size, seed and inputs.
     ``encoding``: of what it makes, ``srgb`` in [-1, 1] or ``linear`` light in [0, inf).
     ``untrained``: its ``Config`` on a backbone of which nothing is trained for it; None: it does nothing untrained.
-    ``takes``: what of a request it takes besides the prompt and the inputs: ``prompts_at``, ``depth``, ``label``.
+    ``takes``: what of a request it takes besides the prompt and the inputs: ``prompts_at``, ``depth``,
+    ``controls``, ``label``.
     ``targets``: what else ``target`` may name, such as its samples: name to ``module:Class``.
     """
 

@@ -7,5 +7,5 @@ METHOD = Method(
     model="aognet.methods.seamless.model:Seamless",
     settings="aognet.methods.seamless.settings:SeamlessSettings",
     untrained={},
-    takes=frozenset({"prompts_at"}),
+    takes=frozenset({"prompts_at", "depth", "controls"}),
 )

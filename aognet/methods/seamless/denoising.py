@@ -1,7 +1,7 @@
 """The denoising of a whole panorama in one piece."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -63,7 +63,7 @@ def _network(backbone: Backbone, asked: PanoramaToDenoise) -> Predict:
         if not turn:
             return backbone.predict(latents, timestep, text, condition, controls=asked.controls)
         scale = backbone.latents.scale
-        controls = [replace(one, image=one.image.roll(turn * scale, -1)) for one in asked.controls]
+        controls = [one.rolled(turn * scale) for one in asked.controls]
         predicted = backbone.predict(latents.roll(turn, -1), timestep, text, condition.rolled(turn), controls=controls)
         return predicted.roll(-turn, -1)
 

@@ -4,7 +4,7 @@ Its public form is Coherent_Panorama_SD (2024), which wraps the UNet and the VAE
 too, so that what is known of a panorama is continued over its edge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from aognet.diffusion.sampling.noise import generators, named_seed
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.methods.generative import Steps
+from aognet.methods.seamless.controls import check_controls, control_images
 from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised, drawn_turns
 from aognet.methods.seamless.directed import prompt_weights
 from aognet.methods.seamless.settings import SeamlessSettings
@@ -93,8 +94,9 @@ class Seamless(TrainedMethod):
         return self.backbone.latents.scale * 2 ** (len(self.backbone.denoiser.down_channels) - 1)
 
     def check(self, request: Request, settings: SeamlessSettings) -> None:
-        """Raise UserError for a size that does not wrap, or a sampler that does not fit the backbone."""
+        """Raise UserError for a size that does not wrap, or what does not fit the backbone: sampler, control images."""
         self._check_rows(request.rows, "height")
+        check_controls(request, len(self.backbone.denoiser.controlnets))
         check_settings(self.backbone, request.rows, settings.sampler, self.backbone.is_inpainting)
 
     def _check_rows(self, rows: int, key: str) -> None:
@@ -111,14 +113,16 @@ class Seamless(TrainedMethod):
         if steps.recorded():
             panorama = steps.step(0)[PANORAMA]
         else:
-            panorama = self._painted(request, settings, start, listener)
+            asked = self._to_denoise(request, settings, start)
+            asked = replace(asked, controls=control_images(request, settings, steps.controls()))
+            panorama = self._painted(asked, listener)
             steps.record({PANORAMA: panorama})
         panorama = torch.where(start.known, start.image, panorama)
         return Result(panorama[0].add(1).div(2).clamp(0, 1))
 
-    def _painted(self, request: Request, settings: SeamlessSettings, start: Canvas, listener: Listener) -> torch.Tensor:
+    def _painted(self, asked: PanoramaToDenoise, listener: Listener) -> torch.Tensor:
         """Return what is painted, before what is known is kept: [1, 3, height, width] in [-1, 1], on the CPU."""
-        latents = denoised(self.backbone, self._to_denoise(request, settings, start), listener.counting("steps"))
+        latents = denoised(self.backbone, asked, listener.counting("steps"))
         return self.backbone.latents.decode(latents).cpu()
 
     def _to_denoise(self, request: Request, settings: SeamlessSettings, start: Canvas) -> PanoramaToDenoise:
