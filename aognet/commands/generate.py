@@ -17,6 +17,7 @@ FLAGS = {
     "out_dir": "--inference_out_dir",
     "photos": "--image",
     "controlnets": "--controlnet",
+    "loras": "--lora",
     "controls": "--control",
     "inputs.depth": "--depth",
 }
@@ -43,6 +44,13 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         help="a ControlNet, by hub id or folder; several add up",
     )
     add("--words", action="append", default=[], metavar="FILE", help="learned words for prompts (embeddings.pti, ...)")
+    add(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[=SCALE]",
+        help="a LoRA's .safetensors or hub id, and how strongly it is added (default: 1); several add up",
+    )
     add("--inference_out_dir", "--inference-out-dir", metavar="DIR", help="one folder for each panorama is made here")
     add("--num_inference_step", "--num-inference-step", type=int, metavar="N", help="denoising steps of each view")
     add("--cfg_scale", "--cfg-scale", type=float, metavar="X", help="scale of classifier-free guidance")
@@ -128,6 +136,7 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "variant": options.variant,
         "controlnets": options.controlnet or None,
         "words": options.words or None,
+        "loras": [lora_file(text) for text in options.lora] or None,
         "out_dir": options.inference_out_dir,
         "generator.sampler.steps": options.num_inference_step,
         "generator.sampler.guidance": options.cfg_scale,
@@ -200,6 +209,20 @@ def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, obj
     return [
         {**vars(build_config(section, Pose)), "image": image} for image, section in zip(images, sections, strict=True)
     ]
+
+
+def lora_file(text: str) -> dict[str, object]:
+    """Return the file and the scale of ``FILE=SCALE`` or ``FILE``, whose name may have a ``=`` too."""
+    from aognet.diffusion.additions import LoraFile
+
+    file, equals, scale = text.rpartition("=")
+    if not equals or Path(text).exists():
+        file, scale = text, "1"
+    try:
+        return vars(LoraFile(file, float(scale)))
+    except ValueError as error:
+        problem = str(error) if isinstance(error, UserError) else f"scale must be a number, got {scale!r}"
+        raise UserError(f"--lora {text}: {problem}") from error
 
 
 def panorama_height(text: str) -> int:

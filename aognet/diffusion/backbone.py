@@ -24,6 +24,7 @@ from aognet.diffusion.controlnets import load_controlnet
 from aognet.diffusion.denoiser import TEXT_TIME, Denoiser
 from aognet.diffusion.latent_space import LatentSpace
 from aognet.diffusion.loading import check_dtype, load_scheduler, load_tokenizer, load_weights, resolve
+from aognet.diffusion.lora.merge import add_loras
 from aognet.diffusion.sampling.denoise import AfterStep
 from aognet.diffusion.sampling.noise import Generators, normal
 from aognet.diffusion.sampling.sampler import LongPrompts
@@ -35,6 +36,7 @@ from aognet.nn.component import Component
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 SECOND = ("text_encoder_2", "tokenizer_2")  # of SDXL
+CHANGED = ("unet", "text_encoder", "text_encoder_2")  # what a LoRA may change
 PIPELINE = "model_index.json"
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 NO_CACHE = CacheConfig(folder=None)
@@ -141,6 +143,8 @@ class Backbone(nn.Module):
             zeros = _pipeline(folder).get("force_zeros_for_empty_prompt", True) is not False
             parts |= dict(zip(SECOND, (second, load_tokenizer(folder, SECOND[1])), strict=True))
             parts["force_zeros_for_empty_prompt"] = zeros
+        # First, so that a small ControlNet is made of the same UNet as when it was trained with these LoRAs.
+        add_loras({name: parts[name] for name in CHANGED if name in parts}, config.loras)
         parts["controlnets"] = [
             load_controlnet(model, parts["unet"], config.dtype, config.variant) for model in config.controlnets
         ]

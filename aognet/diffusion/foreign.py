@@ -15,59 +15,55 @@ SUFFIX = ".safetensors"
 LORA = re.compile(r"lora_unet|lora_te|\.lora[_.]|lora_(A|B|up|down)\b|\.hada_w|\.lokr_w")
 PIPELINE = "diffusers.StableDiffusionInpaintPipeline"
 SDXL_PIPELINE = "diffusers.StableDiffusionXLInpaintPipeline"
+_A_LORA = (
+    "a LoRA: changes to a model, and no model; name the model that it changes here, and itself in ",
+    Setting("loras"),
+)
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|model|pytorch_model)(?:\.(?P<variant>[\w-]+?))?(?:-\d+-of-\d+)?"
     r"(?:\.(?P<old_variant>[\w-]+))?(?P<suffix>\.safetensors|\.bin)"
 )
 
 
-def what_it_is(path: Path) -> str | None:
-    """Return what a file or folder is, if it is a checkpoint of a known kind that cannot be used as it is; else
-    None.
+def what_it_is(path: Path) -> Sequence[str | Setting]:
+    """Return what a file or folder is, if it is a checkpoint of a known kind that cannot be used as it is, as parts of
+    a `UserError`; else nothing.
     """
     if path.is_file():
         return _what_file(path)
     if any((path / name).is_file() for name in ("adapter_config.json", "pytorch_lora_weights.safetensors")):
-        return _lora(path)
+        return _A_LORA
     # state.json: a training's checkpoint.
     ours = ("config.json", "model_index.json", "unet", "state.json")
     if not path.is_dir() or any((path / name).exists() for name in ours):
-        return None
+        return ()
     found = sorted(file for file in path.iterdir() if file.suffix in (*PICKLES, SUFFIX) and file.is_file())
-    said = next(filter(None, map(_what_file, found)), None)
-    return f"a folder with {found[0].name}, {said}" if said else None
+    said = next(filter(None, map(_what_file, found)), ())
+    return (f"a folder with {found[0].name}, ", *said) if said else ()
 
 
-def _what_file(path: Path) -> str | None:
+def _what_file(path: Path) -> Sequence[str | Setting]:
     if path.suffix in PICKLES:
         return (
             "a pickle, which can run code when it is read; convert it once, if you trust who made it: "
             f'python -c "import diffusers; {PIPELINE}.from_single_file({str(path)!r}).save_pretrained({"FOLDER"!r})"'
-            ", then give FOLDER"
+            ", then give FOLDER",
         )
     if path.suffix != SUFFIX:
-        return None
+        return ()
     keys = tensor_names(path)
     if any(LORA.search(key) for key in keys):
-        return _lora(path)
+        return _A_LORA
     if any(key.startswith(("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")) for key in keys):
         pipeline = SDXL_PIPELINE if any(key.startswith("conditioner.embedders.") for key in keys) else PIPELINE
         return (
             "a whole model in one file; convert it once: "
             f'python -c "import diffusers; {pipeline}.from_single_file({str(path)!r}).save_pretrained({"FOLDER"!r})"'
-            ", then give FOLDER"
+            ", then give FOLDER",
         )
     if keys:
-        return f"the weights of a part alone (among them {keys[0]!r}); give the folder of the whole model"
-    return "no readable safetensors file"
-
-
-def _lora(path: Path) -> str:
-    return (
-        "a LoRA: changes to a model, and no model; merge it once into the model that it belongs to: "
-        f'python -c "import diffusers; p = {PIPELINE}.from_pretrained({"MODEL"!r}); '
-        f'p.load_lora_weights({str(path)!r}); p.fuse_lora(); p.save_pretrained({"FOLDER"!r})", then give FOLDER'
-    )
+        return (f"the weights of a part alone (among them {keys[0]!r}); give the folder of the whole model",)
+    return ("no readable safetensors file",)
 
 
 def tensor_names(path: Path) -> list[str]:

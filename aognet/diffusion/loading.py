@@ -66,8 +66,8 @@ def resolve(
         if not is_hub_id(model):
             raise UserError(f"{model}: no such folder")
         folder = download(model, components, revision, variant, optional)
-    elif (what := what_it_is(folder)) is not None:
-        raise UserError(f"{model}: {what}")
+    elif what := what_it_is(folder):
+        raise UserError(f"{model}: ", *what)
     elif not folder.is_dir():
         raise UserError(f"{model}: not a folder")
     for component in components:
@@ -86,6 +86,14 @@ def is_hub_id(model: str) -> bool:
     owner, _, name = model.partition("/")
     plain = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model, re.ASCII) is not None
     return plain and Path(name).suffix not in FILE_SUFFIXES and owner not in OUR_FOLDERS and not Path(owner).exists()
+
+
+def is_hub_file(name: str) -> bool:
+    """Return whether ``name`` reads as a safetensors file in a hub id, "owner/name/file.safetensors"."""
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    plain = re.fullmatch(r"(\w[\w.-]*/)*\w[\w. -]*\.safetensors", file, re.ASCII) is not None
+    return plain and ".." not in file and is_hub_id(f"{owner}/{repository}")
 
 
 def download(

@@ -13,7 +13,7 @@ from torch import nn
 
 from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.additions import Additions
-from aognet.diffusion.loading import is_hub_id, resolve
+from aognet.diffusion.loading import is_hub_file, is_hub_id, resolve
 from aognet.errors import UserError
 from aognet.io.text_files import read_json
 from aognet.nn.weights import copy_tensors, part_tensors, read_tensors, write_tensors
@@ -89,8 +89,8 @@ def _referenced(path: Path, name: str, model: str) -> str:
     local = (path.parent / expanded(model)).resolve()
     if local.exists():
         return str(local)
-    if not is_hub_id(model):
-        raise UserError(f"{path}: {name}: no such folder: {model} (that is {local})")
+    if not (is_hub_id(model) or is_hub_file(model)):
+        raise UserError(f"{path}: {name}: no such file or folder: {model} (that is {local})")
     return model
 
 

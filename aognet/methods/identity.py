@@ -3,15 +3,17 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from aognet.diffusion.additions import Additions
+from aognet.config import LoadedConfig, build_config
+from aognet.diffusion.additions import Additions, LoraFile
 from aognet.diffusion.backbone import COMPONENTS, SECOND
 from aognet.diffusion.loading import resolve
+from aognet.diffusion.lora.lora_files import find_lora, lora_files
 from aognet.diffusion.saved import CONFIG, NOTHING, WEIGHTS, read_config
 from aognet.diffusion.word_files import read_words
 from aognet.io.digest import pieces_digest
@@ -37,24 +39,29 @@ def model_identity(
     folder = locate(model, revision)
     if not (folder / CONFIG).is_file() and (folder / PIPELINE).is_file():
         alone = {"backbone": _contents(folder, (*COMPONENTS, *SECOND), variant), "variant": variant}
-        return _hash(alone | _added(Path(), additions.additions()))
+        return _hash(alone | _added(Path(), additions))
     described = read_config(folder / CONFIG)
     for name in ("backbone", "clip"):
         part = described.get(name)
         if isinstance(part, dict) and isinstance(part.get("model"), str):
             part = {**part, "variant": variant or part.get("variant")}
-            own: dict[str, Any] = {key: part.pop(key) for key in ADDITIONS if key in part}
-            described[name] = {**part, "model": _part(folder, name, part), "encodings": None, **_added(folder, own)}
-    return _hash({"config": described, "weights": _digest_of(folder / WEIGHTS)} | _added(Path(), additions.additions()))
+            own = {key: part.pop(key) for key in ADDITIONS if key in part}
+            added = build_config(LoadedConfig(own, {"": str(folder / CONFIG)}, name), Additions)
+            described[name] = {**part, "model": _part(folder, name, part), "encodings": None, **_added(folder, added)}
+    return _hash({"config": described, "weights": _digest_of(folder / WEIGHTS)} | _added(Path(), additions))
 
 
-def _added(folder: Path, additions: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def _added(folder: Path, additions: Additions) -> dict[str, Any]:
     """Return the contents of additions that are named from a folder; of none, no keys, as if there were no such key."""
-    return {key: [_addition(folder, key, one) for one in added] for key, added in additions.items() if added}
+    return {key: [_addition(folder, key, one) for one in added] for key, added in additions.additions().items()}
 
 
-def _addition(folder: Path, key: str, named: str) -> Any:
-    """Return the contents of a folder or hub id, or the words of a file."""
+def _addition(folder: Path, key: str, named: str | LoraFile) -> Any:
+    """Return the contents of a folder or hub id, of a LoRA's file, or the words of a file."""
+    if isinstance(named, LoraFile):
+        local = (folder / expanded(named.file)).resolve()
+        files = lora_files(find_lora(str(local) if local.exists() else named.file))
+        return {"files": [_digest_of(path) for path in files], "scale": named.scale}
     local = (folder / expanded(named)).resolve()
     if key == "words":
         return read_words(local).identity

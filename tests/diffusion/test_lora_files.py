@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
+from aognet.diffusion.additions import LoraFile
 from aognet.diffusion.lora.layer_names import TEXT_ENCODERS, original_name, original_names
-from aognet.diffusion.lora.lora_files import LoraFile
 from aognet.diffusion.lora.merge import add_loras
 from aognet.errors import UserError
 from aognet.nn.circular import wrap_around

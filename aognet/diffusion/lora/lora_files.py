@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from aognet.diffusion.foreign import PICKLES, SUFFIX
-from aognet.diffusion.loading import is_hub_id, resolve
-from aognet.diffusion.lora.adapter_settings import adapter_settings
+from aognet.diffusion.loading import is_hub_file, is_hub_id, resolve
+from aognet.diffusion.lora.adapter_settings import CONFIG, adapter_settings
 from aognet.errors import UserError
 from aognet.nn.weights import read_tensors
 from aognet.system.home import expanded
 
-MAX_SCALE = 10.0
 NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors", "lora.safetensors")
 _WORD = r"(?:\.lora_|\.lora\.|_lora\.|\.lora_linear_layer\.)(?P<word>down|up|mid)"
 _MATRIX = rf"(?:\.lora_(?P<peft>A|B)(?:\.\w+)?|{_WORD})\.weight"
@@ -36,23 +35,6 @@ _OTHER_KINDS = {
     r"\.[ab][12]\.weight$": "a GLoRA",
     r"\.lora_embedding_[AB]": "a LoRA of word embeddings",
 }
-
-
-@dataclass(frozen=True)
-class LoraFile:
-    """Low-rank additions to a backbone. They are added ``scale`` times; several files add up.
-
-    ``file``: a safetensors file, a folder with one, or one on the hub ("owner/name" or "owner/name/file.safetensors").
-    """
-
-    file: str
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.file:
-            raise UserError("must be a .safetensors file", key="file", value="")
-        if not -MAX_SCALE <= self.scale <= MAX_SCALE:  # not true of NaN either
-            raise UserError(f"must lie in [-{MAX_SCALE:g}, {MAX_SCALE:g}]", key="scale", value=self.scale)
 
 
 @dataclass
@@ -101,18 +83,16 @@ def _flat(shape: Any) -> list[int]:
 
 
 def find_lora(name: str) -> Path:
-    """Return the safetensors file that `LoraFile.file` names, fetched from the hub if it is there.
+    """Return the safetensors file that `aognet.diffusion.additions.LoraFile.file` names, fetched if it is on the hub.
 
     :raises UserError: if there is none.
     """
     path = expanded(name)
     if not path.exists():
-        owner, _, rest = name.partition("/")
-        repository, _, file = rest.partition("/")
-        if not is_hub_id(f"{owner}/{repository}") or (file and not file.endswith(SUFFIX)):
+        if not (is_hub_id(name) or is_hub_file(name)):
             raise UserError(f"{name}: no such file")
-        path = resolve(f"{owner}/{repository}", optional=[file] if file else NAMES)
-        path = path / file if file else path
+        owner, repository, *inside = name.split("/", 2)
+        path = resolve(f"{owner}/{repository}", optional=inside or NAMES).joinpath(*inside)
     if path.is_dir():
         known = [path / one for one in NAMES if (path / one).is_file()] or sorted(path.glob(f"*{SUFFIX}"))
         if len(known) != 1:
@@ -127,6 +107,11 @@ def find_lora(name: str) -> Path:
     if path.suffix != SUFFIX or not path.is_file():
         raise UserError(f"{name}: {'no such file' if not path.is_file() else f'not a {SUFFIX} file'}")
     return path
+
+
+def lora_files(path: Path) -> list[Path]:
+    """Return all files that a LoRA is read from: itself, and what PEFT says beside it."""
+    return [path, *(beside for beside in [path.with_name(CONFIG)] if beside.is_file())]
 
 
 def read_lora(path: Path) -> tuple[dict[str, Addition], list[str]]:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from aognet.diffusion.additions import LoraFile
 from aognet.diffusion.lora.layer_names import Place, layer_names
-from aognet.diffusion.lora.lora_files import Addition, LoraFile, find_lora, read_lora
+from aognet.diffusion.lora.lora_files import Addition, find_lora, read_lora
 from aognet.errors import UserError
 
 NAMED = 3
