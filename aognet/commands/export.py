@@ -1,10 +1,12 @@
-"""Write a panorama in the formats that other programs read.
+"""Write a panorama, or a trained LoRA, in the formats that other programs read.
 
 aognet export outputs/beach --out beach.exr --out beach.jpg --faces skybox
+aognet export logs/panoramas --out pytorch_lora_weights.safetensors
 
 The source is the folder of a finished run, or any panorama (PNG, JPEG, EXR, HDR and others). What is written follows
 from the suffix: .png and .jpg carry the metadata of a sphere, .exr and .hdr hold linear light, .html is a page to look
-around in. Nothing that is there is written over without --overwrite.
+around in. Of a model that was trained by LoRA, .safetensors is a file of the LoRA. Nothing that is there is written
+over without --overwrite.
 """
 
 import argparse
@@ -21,20 +23,27 @@ if TYPE_CHECKING:
     from aognet.geometry.camera import Camera
     from aognet.io.exports import Export
 
+LORA = ".safetensors"
 log = logging.getLogger("aognet.export")
 
 
 def parse(arguments: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("source", type=Path, metavar="SOURCE", help="a panorama, or the folder of a finished run")
+    add(
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="a panorama, the folder of a finished run, or a model trained by LoRA",
+    )
     add(
         "--out",
         type=Path,
         action="append",
         default=[],
         metavar="FILE",
-        help="to write, by suffix: .png or .jpg, .exr or .hdr (linear light), .html (a page); repeatable",
+        help="to write, by suffix: .png or .jpg, .exr or .hdr (linear light), .html (a page); repeatable. "
+        ".safetensors: the LoRA of a model, as diffusers names it",
     )
     add("--faces", type=Path, metavar="DIR", help="folder for a cubemap: front, right, back, left, up and down")
     add("--face_format", "--face-format", default="png", help="png, jpg, exr or hdr (default: %(default)s)")
@@ -55,6 +64,29 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
 
 def export(options: argparse.Namespace) -> None:
     """Check everything, then read, then write."""
+    if any(path.suffix.lower() == LORA for path in options.out):
+        export_trained(options)
+    else:
+        export_source(options)
+
+
+def export_trained(options: argparse.Namespace) -> None:
+    """Write the LoRA of a trained model."""
+    from aognet.diffusion.lora.exported import export_lora
+    from aognet.methods.pretrained import locate
+
+    others = ("faces", "size", "face_size", "curve", "exposure", "description")
+    if given := [f"--{name}" for name in others if getattr(options, name) is not None]:
+        raise UserError(f"{given[0]} is of a panorama, and --out {options.out[0]} is a LoRA's file")
+    if len(options.out) > 1:
+        raise UserError(f"--out {options.out[1]}: a LoRA is written to one {LORA} file")
+    folder, [file] = locate(str(options.source)), options.out
+    check_targets([file], folder, options.overwrite)
+    log.info("wrote %s, which changes %d layers", file, export_lora(folder, file))
+
+
+def export_source(options: argparse.Namespace) -> None:
+    """Write a panorama."""
     from aognet.commands.generate import panorama_height
     from aognet.io.exports import export_panorama
     from aognet.io.hdr import MAX_PIXELS

@@ -1,0 +1,36 @@
+"""A trained LoRA as a file that other programs read: diffusers' ``pytorch_lora_weights.safetensors``."""
+
+import re
+from pathlib import Path
+
+from safetensors.torch import save
+
+from aognet.diffusion.saved import CONFIG, WEIGHTS, read_config
+from aognet.errors import UserError
+from aognet.io.files import write_atomically
+from aognet.nn.weights import read_tensors
+
+TRAINED = re.compile(r"unet\.(?P<layer>.+)\.(?P<matrix>lora_[AB])\.default\.weight")
+
+
+def export_lora(folder: Path, file: Path) -> int:
+    """Write the LoRA of a trained model's folder and return how many layers it changes.
+
+    Alpha is the rank, as it was trained, so that no program scales it.
+
+    :raises UserError: if the folder holds no LoRA, or something else that was trained beside it.
+    """
+    path, weights = folder / CONFIG, folder / WEIGHTS
+    train = read_config(path).get("train")
+    if train != "lora":
+        raise UserError(f"{path}: train must be 'lora' for the trained weights to be a LoRA, got {train!r:.80}")
+    tensors = read_tensors(weights)
+    found = {key: TRAINED.fullmatch(key) for key in tensors}
+    if others := sorted(key for key, match in found.items() if match is None):
+        raise UserError(
+            f"{weights}: {len(others)} of its {len(tensors)} trained weights are no low-rank additions, such as "
+            f"{others[0]!r}; a LoRA without them would be another model"
+        )
+    named = {f"unet.{match['layer']}.{match['matrix']}.weight": tensors[key] for key, match in found.items() if match}
+    write_atomically(file, save(named, {"format": "pt"}))
+    return len(named) // 2
