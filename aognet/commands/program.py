@@ -16,7 +16,7 @@ COMMANDS = {
     "convert": "make PNG or JPEG images of EXR and HDR files (misc/exr2png.py)",
     "scenes": "make captioned panoramas of drawn scenes (misc/make_scenes.py)",
     "export": "write a panorama as EXR, HDR, JPEG, cubemap or page, in another size (misc/export.py)",
-    "convert-weights": "make safetensors of the weights in a downloaded package (misc/convert_weights.py)",
+    "convert-weights": "make safetensors of pickled words, or of a package's weights (misc/convert_weights.py)",
     "convert-captions": "make a captions file of a pickle of the published code (misc/import_captions.py)",
 }
 

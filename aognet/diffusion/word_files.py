@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import torch
 from torch import Tensor
@@ -96,13 +97,13 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: no such file")
     try:
         with path.open("rb") as file:
-            start, size = file.read(4), path.stat().st_size
+            start, size = file.read(9), path.stat().st_size
     except OSError as error:
         raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
-    if start.startswith(PICKLED):
-        raise UserError(
-            f"{path}: a pickle, which can run code when it is read; convert it once: aognet convert-weights {path}"
-        )
+    # A safetensors file starts with a length in 8 bytes, of which the first may be a pickle's, and its JSON.
+    if start.startswith(PICKLED) and start[8:] != b"{":
+        command = f"aognet convert-weights {quote(str(path))}"
+        raise UserError(f"{path}: a pickle, which can run code when it is read; convert it once: {command}")
     if size > MAX_BYTES:
         raise UserError(f"{path}: larger than learned words are ({size} bytes, at most {MAX_BYTES})")
     tensors = read_tensors(path)

@@ -7,7 +7,6 @@ but two functions of ours that make sets and paths and count what they make.
 
 import io
 import pickle
-import pickletools
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
@@ -15,10 +14,9 @@ from typing import Any
 
 from aognet.errors import Setting, UserError
 from aognet.io.captions import MAX_CHARACTERS
+from aognet.io.pickle_instructions import MAX_INSTRUCTIONS, MEMO, NONSENSE, RECALL, TUPLES, Refused, instructions
 
 MAX_BYTES = 64 * 2**20
-# The longest answer to an instruction of one byte is an empty set, 216 bytes.
-MAX_INSTRUCTIONS = 2_000_000
 MAX_NAME_CHARACTERS = 4096
 MAX_PATHS_CHARACTERS = 2**24
 
@@ -28,23 +26,12 @@ PATHS = {
     for module in ("pathlib", "pathlib._local")
     for name in ("Path", "PurePath", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
 }
-MEMO = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
-TUPLES = {"EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"}
-# What Python raises where instructions make no sense.
-NONSENSE = (
-    *(pickle.UnpicklingError, ValueError, EOFError, LookupError, TypeError, AttributeError, OverflowError),
-    *(RecursionError, MemoryError),
-)
 ALLOWED = {
-    *("PROTO", "FRAME", "STOP", "MARK", "GET", "BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL", "REDUCE"),
+    *("PROTO", "FRAME", "STOP", "MARK", *RECALL, "GLOBAL", "STACK_GLOBAL", "REDUCE"),
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"),
     *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS"),
     *("EMPTY_SET", "ADDITEMS", "FROZENSET", *MEMO, *TUPLES),
 }  # fmt: skip
-
-
-class Refused(ValueError):
-    """A pickle holds something that is not read."""
 
 
 def read_caption_pickle(path: Path) -> dict[PurePath, list[str]]:
@@ -72,14 +59,7 @@ def read_caption_pickle(path: Path) -> dict[PurePath, list[str]]:
 def check_instructions(content: bytes) -> None:
     """Raise `Refused` for a pickle with an instruction that is not `ALLOWED`, or with too many."""
     before = ""
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(content), start=1):
-        name = opcode.name
-        if name not in ALLOWED:
-            said = f" {argument[:60]}" if isinstance(argument, str) else ""
-            raise Refused(f"holds something other than containers, strings and paths ({name}{said})")
-        # The reader's memo is a table as long as the largest number in it.
-        if count > MAX_INSTRUCTIONS or (name in MEMO and (argument or 0) > MAX_INSTRUCTIONS):
-            raise Refused(f"holds more than {MAX_INSTRUCTIONS} values")
+    for name, _ in instructions(content, ALLOWED, "containers, strings and paths"):
         # Tuples are for calls, which take flat ones alone: to hash one of tuples of tuples may take for ever.
         if before in TUPLES and name not in MEMO and name != "REDUCE":
             raise Refused(f"holds a tuple that no path or set is made of ({before})")

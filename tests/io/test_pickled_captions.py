@@ -182,10 +182,10 @@ BOMBS = {
 PROBE = """
 import resource, sys, time
 from pathlib import Path
-from aognet.io import pickled_captions
+from aognet.io import pickle_instructions, pickled_captions
 from aognet.io.pickled_captions import read_caption_pickle
 from aognet.errors import UserError
-pickled_captions.MAX_INSTRUCTIONS = 200_000
+pickle_instructions.MAX_INSTRUCTIONS = pickled_captions.MAX_INSTRUCTIONS = 200_000
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in map(Path, sys.argv[1:]):
     begin = time.monotonic()
