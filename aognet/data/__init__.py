@@ -2,6 +2,7 @@
 
 TARGETS = {
     "cubes": "aognet.data.cubes:CubeSamples",
+    "depth_panoramas": "aognet.data.depth_panoramas:DepthSamples",
     "equirectangular": "aognet.data.equirectangular:EquirectangularSamples",
     "latents": "aognet.data.latents:LatentSamples",
     "outpainting": "aognet.data.outpainting:OutpaintingSamples",

@@ -45,13 +45,14 @@ class EquirectangularBatch:
 
 @dataclass(frozen=True)
 class EquirectangularSample:
-    """One row of an ``EquirectangularBatch``."""
+    """One row of an ``EquirectangularBatch``, and whether its image is mirrored."""
 
     image: Float[Tensor, "3 height width"]
     columns: int
     known: Bool[Tensor, "1 height width"]
     prompt: str
     seed: int
+    mirrored: bool
 
 
 class EquirectangularSamples(PanoramaSamples[EquirectangularSample]):
@@ -94,7 +95,7 @@ class EquirectangularSamples(PanoramaSamples[EquirectangularSample]):
         photo = int(rng.integers(len(self.photos)))
         prompt = draw_prompt(config.augment, panorama.captions, panorama.augmented, mirror, rng)
         image = turned(panorama.pixels, 0, mirror, light_curves(config.augment, rng))
-        return EquirectangularSample(image, columns, self._known_by(photo), prompt, int(rng.integers(2**62)))
+        return EquirectangularSample(image, columns, self._known_by(photo), prompt, int(rng.integers(2**62)), mirror)
 
     def _known_by(self, photo: int) -> Bool[Tensor, "1 height width"]:
         # A plain dictionary and not lru_cache: worker processes may receive the dataset as a copy.

@@ -8,4 +8,5 @@ METHOD = Method(
     settings="aognet.methods.seamless.settings:SeamlessSettings",
     untrained={},
     takes=frozenset({"prompts_at", "depth", "controls"}),
+    targets={"depth_controlnet": "aognet.methods.seamless.depth_controlnet:DepthControlNet"},
 )

@@ -17,12 +17,12 @@ from aognet.diffusion.inpaint import TextContext, check_settings, inpaint
 from aognet.diffusion.lora.trained import merge_lora
 from aognet.diffusion.sampling.noise import generators, named_seed
 from aognet.diffusion.sampling.sampler import SamplerConfig
-from aognet.errors import UserError
 from aognet.methods.generative import Steps
 from aognet.methods.seamless.controls import check_controls, control_images
 from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised, drawn_turns
 from aognet.methods.seamless.directed import prompt_weights
 from aognet.methods.seamless.settings import SeamlessSettings
+from aognet.methods.seamless.sizes import check_rows, stride
 from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, training_loss
 from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.circular import Poles, wrap_around
@@ -67,7 +67,7 @@ class Seamless(TrainedMethod):
 
     def forward(self, batch: EquirectangularBatch) -> dict[str, Tensor]:
         """Return the diffusion loss of whole panoramas. Raises UserError for a size that does not wrap."""
-        self._check_rows(batch.images.shape[-2], "data.train.height")
+        check_rows(self.backbone, batch.images.shape[-2], "data.train.height")
         return {"loss": training_loss(self.backbone, self.config, batch)}
 
     @torch.no_grad()
@@ -91,20 +91,13 @@ class Seamless(TrainedMethod):
     @property
     def stride(self) -> int:
         """The pixels by which a panorama must be wider for the UNet to halve it without a rest."""
-        return self.backbone.latents.scale * 2 ** (len(self.backbone.denoiser.down_channels) - 1)
+        return stride(self.backbone)
 
     def check(self, request: Request, settings: SeamlessSettings) -> None:
         """Raise UserError for a size that does not wrap, or what does not fit the backbone: sampler, control images."""
-        self._check_rows(request.rows, "height")
+        check_rows(self.backbone, request.rows, "height")
         check_controls(request, len(self.backbone.denoiser.controlnets))
         check_settings(self.backbone, request.rows, settings.sampler, self.backbone.is_inpainting)
-
-    def _check_rows(self, rows: int, key: str) -> None:
-        stride = self.stride // 2  # of the rows: a panorama is twice as wide as high
-        if rows % stride:
-            least = rows // stride * stride
-            fits = f"must be a multiple of {stride} to wrap around with this model, such as {least or stride}"
-            raise UserError(f"{fits} or {least + stride}", key=key, value=rows)
 
     @torch.no_grad()
     def generate(self, request: Request, settings: SeamlessSettings, steps: Steps, listener: Listener) -> Result:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from aognet.data.augment import check_share
 from aognet.data.equirectangular import EquirectangularBatch, rolled
 from aognet.diffusion.backbone import Backbone
-from aognet.diffusion.condition import InpaintCondition
+from aognet.diffusion.condition import InpaintCondition, Predict
 from aognet.diffusion.latent_space import LatentSpace
 from aognet.diffusion.lora.trained import Layers, Trained, check_rank, open_parts
 from aognet.diffusion.objective import NOISE, Emphasis, check_draws, drawn, noised_loss
@@ -55,10 +55,13 @@ def learning(backbone: Backbone, config: TrainingConfig) -> dict[str, nn.Module]
     return open_parts(backbone.denoiser.unet, config.train, config.lora_rank, config.lora_layers)
 
 
-def training_loss(backbone: Backbone, config: TrainingConfig, batch: EquirectangularBatch) -> Float[Tensor, ""]:
+def training_loss(
+    backbone: Backbone, config: TrainingConfig, batch: EquirectangularBatch, predict: Predict | None = None
+) -> Float[Tensor, ""]:
     """Return the diffusion loss of turned panoramas, of which an inpainting UNet is told the photograph or nothing.
 
-    A text-to-image UNet learns from text alone: what is known is put back while it paints.
+    A text-to-image UNet learns from text alone: what is known is put back while it paints. ``predict`` takes the place
+    of `Backbone.predict`.
     """
     seeds, draws = batch.seeds, config.draws
     hidden = (uniform(seeds, HIDE) < config.drop_known)[:, None, None, None]
@@ -73,6 +76,7 @@ def training_loss(backbone: Backbone, config: TrainingConfig, batch: Equirectang
         text.repeated(draws).replaced(silent.to(text.tokens.device), nothing),
         noise_offset=config.noise_offset,
         known_weight=config.known_weight,
+        predict=predict,
         emphasis=config.emphasis,
     )
 
