@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aognet.config import LoadedConfig, build_config, check_text
-from aognet.errors import UserError
+from aognet.errors import Setting, UserError
 from aognet.geometry.camera import Camera
 from aognet.io.depth_maps import DepthKind
 
@@ -137,6 +137,9 @@ class Request:
             raise UserError(f"and {given[1]} exclude each other", key=given[0], value=getattr(self, given[0]))
         if self.mask is not None and self.panorama is None:
             raise UserError("is of a partly known panorama, and panorama names none", key="mask", value=self.mask)
+        if self.depth == AUTO and not given:
+            said = "is estimated from a photograph or a panorama, and there is none: give "
+            raise UserError(said, Setting("photos"), ", or a depth map", key="depth", value=AUTO)
 
     @property
     def rows(self) -> int:

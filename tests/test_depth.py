@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 
 from aognet.commands import generate
+from aognet.commands.depth import main as estimate
 from aognet.errors import UserError
 from aognet.generate.inputs import InputsConfig, list_requests
+from aognet.io.depth_maps import load_depth
 from aognet.io.hdr import write_exr
 from aognet.io.images import save_image
+from aognet.perception.depth_network import DepthNetwork
 from aognet.request import Control, Request
 from tests.generate.painter import smooth_photo
+from tests.tiny import tiny_depth_network
 
 ROWS = 32
 Paint = Callable[..., int]
@@ -34,6 +38,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_image(smooth_photo(60, 80), folder / "photos" / f"{name}.jpg")
     save_image(smooth_photo(ROWS, 2 * ROWS), folder / "edges.png")
     (folder / "black.png").write_bytes(cv2.imencode(".png", np.zeros((16, 32), np.uint8))[1].tobytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny depth network. Do not write in it."""
+    folder = tmp_path_factory.mktemp("network")
+    tiny_depth_network().save_pretrained(folder)
     return folder
 
 
@@ -133,3 +145,77 @@ def test_an_input_is_never_written_over(
                 *("--prompt", "b", "--name", "yard", "--overwrite", "--controlnet", net, *flags),
                 tmp_path / "out" / "yard" / "depth.png",
             )
+
+
+def test_a_depth_is_estimated_from_a_photograph_and_kept(
+    paint: Paint,
+    files: Path,
+    network: Path,
+    controlnet_folders: dict[str, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    net = next(iter(controlnet_folders.values()))[0]
+    words = ("--image", files / "photos" / "yard.jpg", "--fov", "80", "--controlnet", net, "--depth", "auto")
+    with_network = (*words, f"depth_network.model={network}")
+    assert paint(*with_network) == 0
+    run = tmp_path / "out" / "yard"
+    assert journal(run)["depth"] == "auto" and json.loads((run / "run.json").read_text())["depth_network"]
+    depth = load_depth(run / "depth.png", ROWS)
+    assert 0.03 < depth.known.float().mean() < 0.3 and depth.nearness.std() > 0
+    shown = (run / "result.png").read_bytes()
+    with pytest.raises(UserError, match=r"depth_network.model: .* there, .* here"):
+        paint(*words, "depth_network.model=some/other")
+    (run / "result.png").unlink()
+    monkeypatch.setattr(DepthNetwork, "load", None)  # what was estimated is not estimated again
+    assert paint(*with_network) == 0 and (run / "result.png").read_bytes() == shown
+
+
+def test_a_depth_is_estimated_from_a_part_of_a_panorama(
+    paint: Paint, files: Path, network: Path, controlnet_folders: dict[str, list[str]], tmp_path: Path
+):
+    net = next(iter(controlnet_folders.values()))[0]
+    mask = np.zeros((ROWS, 2 * ROWS), np.uint8)
+    mask[:, 20:30] = 255
+    (tmp_path / "mask.png").write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+    words = ("--panorama", files / "edges.png", "--mask", tmp_path / "mask.png", "--controlnet", net)
+    assert paint(*words, "--depth", "auto", f"depth_network.model={network}") == 0
+    known = load_depth(tmp_path / "out" / "edges" / "depth.png", ROWS).known[0].numpy()
+    beside, inside = known[8:24, [*range(15), *range(35, 64)]], known[:, 22:28]
+    assert beside.all() and not inside.any()
+
+
+AUTO_MISTAKES = {
+    "words alone": (("--prompt", "a yard"), "--depth is estimated from a photograph .* give --image, or a depth map"),
+    "no network": (("--image", "FILES/photos/yard.jpg"), "nowhere: no such folder"),
+}
+
+
+@pytest.mark.parametrize("what", AUTO_MISTAKES)
+def test_a_depth_that_cannot_be_estimated_leaves_nothing(
+    what: str, paint: Paint, files: Path, controlnet_folders: dict[str, list[str]], tmp_path: Path
+):
+    words, said = AUTO_MISTAKES[what]
+    net = next(iter(controlnet_folders.values()))[0]
+    beside = ("--controlnet", net, "--depth", "auto", "depth_network.model=nowhere")
+    with pytest.raises(UserError, match=said) as caught:
+        paint(*(word.replace("FILES", str(files)) for word in words), *beside)
+    assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
+
+
+def test_the_command_that_estimates(files: Path, network: Path, tmp_path: Path):
+    words = ("--panorama", files / "edges.png", "--height", ROWS, "--model", network, "--device", "cpu")
+    estimate(list(map(str, (*words, "--out", tmp_path / "depth.png"))))
+    depth = load_depth(tmp_path / "depth.png", ROWS)
+    assert depth.known.all() and depth.nearness.max() == 1 and depth.nearness.std() > 0.01
+    for changed, said in (
+        (("--out", tmp_path / "depth.jpg"), "--out must be a PNG file, got"),
+        (("--out", files / "edges.png"), "--out is the panorama itself"),
+        (("--panorama", files / "photos" / "yard.jpg", "--out", tmp_path / "a.png"), "twice as wide as high"),
+        (("--out", tmp_path / "a.png", "--height", 3), "--height must lie in"),
+        (("--out", tmp_path / "a.png", "--model", "nowhere"), "nowhere: no such folder"),
+        (("--out", tmp_path / "none" / "a.png"), "cannot write this file"),
+    ):
+        with pytest.raises(UserError, match=said):
+            estimate(list(map(str, (*words, *changed))))
+    assert not (tmp_path / "a.png").exists()

@@ -144,6 +144,34 @@ def tiny_controlnet_folders(backbone: Path, folder: Path, count: int = 2) -> lis
     return places
 
 
+def tiny_depth_network(kind: str = "depth_anything", seed: int = 0, **changes: Any) -> Any:
+    """A depth network that sees 56 (Depth Anything) or 32 (DPT) pixels, as if trained."""
+    from transformers import (
+        DepthAnythingConfig,
+        DepthAnythingForDepthEstimation,
+        Dinov2Config,
+        DPTConfig,
+        DPTForDepthEstimation,
+    )
+
+    small = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "initializer_range": 0.2}
+    neck = {"neck_hidden_sizes": [8] * 4, "fusion_hidden_size": 8, "head_in_index": -1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if kind == "dpt":
+            config = DPTConfig(
+                **small, **neck, intermediate_size=32, image_size=32, patch_size=8, backbone_out_indices=[0, 1, 2, 3]
+            )
+            return DPTForDepthEstimation(config).eval()
+        stages = [f"stage{number}" for number in range(1, 5)]
+        inner = Dinov2Config(
+            **small, image_size=56, patch_size=14, mlp_ratio=2, out_features=stages, reshape_hidden_states=False
+        )
+        options = {"patch_size": 14, "reassemble_hidden_size": 16, "head_hidden_size": 4, "initializer_range": 0.2}
+        config = DepthAnythingConfig(backbone_config=inner, **options, **neck, **changes)
+        return DepthAnythingForDepthEstimation(config).eval()
+
+
 def tiny_scheduler(prediction_type: str = "epsilon") -> Any:
     """PNDM with the config that both Stable Diffusion families ship."""
     from diffusers import PNDMScheduler

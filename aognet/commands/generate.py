@@ -69,7 +69,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add(
         "--depth",
         metavar="FILE",
-        help="depth map for the first --controlnet: distances (EXR, NPY), or PNG with near white; or a folder of such",
+        help="depth map for the first --controlnet: distances (EXR, NPY), or PNG with near white; a folder; auto",
     )
     add("--depth_kind", "--depth-kind", metavar="KIND", help="what the depth map holds: auto, distance or inverse")
     add("--depth_scale", "--depth-scale", type=float, metavar="X", help="weight of the depth's ControlNet")

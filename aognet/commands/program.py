@@ -14,6 +14,7 @@ COMMANDS = {
     "evaluate": "measure painted panoramas against real ones (misc/evaluate.py)",
     "caption": "describe panoramas in words (misc/captioning.py)",
     "convert": "make PNG or JPEG images of EXR and HDR files (misc/exr2png.py)",
+    "depth": "estimate the depth of a panorama (misc/estimate_depth.py)",
     "scenes": "make captioned panoramas of drawn scenes (misc/make_scenes.py)",
     "export": "write a panorama as EXR, HDR, JPEG, cubemap or page, in another size (misc/export.py)",
     "convert-weights": "make safetensors of pickled words, or of a package's weights (misc/convert_weights.py)",

@@ -37,8 +37,9 @@ class Asked:
     """A complete request, and everything else that decides its result.
 
     ``weights``: `aognet.methods.identity.model_identity` of the model; None: not known (a run of version 1). ``files``:
-    the digests of the inputs by their paths. ``captioner``: what wrote the prompt, None if it was given. ``camera``:
-    that of the first photograph; it follows from the rest.
+    the digests of the inputs by their paths. ``captioner``: what wrote the prompt, None if it was given.
+    ``depth_network``: what estimated the depth, None if nothing did. ``camera``: that of the first photograph; it
+    follows from the rest.
     """
 
     request: Request
@@ -47,13 +48,20 @@ class Asked:
     files: Mapping[str, str | None]
     captioner: Mapping[str, Any] | None = None
     camera: Camera | None = field(default=None, compare=False)
+    depth_network: Mapping[str, Any] | None = None
 
     @classmethod
     def of(
-        cls, request: Request, model: ModelConfig, weights: str | None, captioner: Mapping[str, Any] | None = None
+        cls,
+        request: Request,
+        model: ModelConfig,
+        weights: str | None,
+        captioner: Mapping[str, Any] | None = None,
+        depth_network: Mapping[str, Any] | None = None,
     ) -> "Asked":
         """Return a request with the digests of its files."""
-        return cls(request, model, weights, {str(path): digest(path) for path in request.files}, captioner)
+        files = {str(path): digest(path) for path in request.files}
+        return cls(request, model, weights, files, captioner, depth_network=depth_network)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -64,7 +72,7 @@ class Asked:
         """Read what `to_dict` returned. Raises ValueError, KeyError or TypeError for anything else."""
         request, camera = Request.from_dict(values["request"], source), values["camera"]
         files = {str(path): None if value is None else str(value) for path, value in dict(values["files"]).items()}
-        captioner = values["captioner"]
+        captioner, depth_network = values["captioner"], values.get("depth_network")
         return cls(
             request,
             build_config(LoadedConfig(values["model"], {"": source}, "model"), ModelConfig),
@@ -72,6 +80,7 @@ class Asked:
             files,
             None if captioner is None else dict(captioner),
             Camera(**camera) if camera else None,
+            None if depth_network is None else dict(depth_network),
         )
 
     @property
@@ -113,7 +122,7 @@ def digest(path: Path) -> str | None:
 
 def _told(asked: Asked) -> dict[str, Any]:
     told = asked.to_dict()
-    return dict(_flat({key: told[key] for key in ("request", "model", "weights", "captioner")}))
+    return dict(_flat({key: told[key] for key in ("request", "model", "weights", "captioner", "depth_network")}))
 
 
 def _is_path(key: str) -> bool:

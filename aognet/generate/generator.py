@@ -20,6 +20,7 @@ from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.execution import ExecutionConfig, place
 from aognet.errors import Setting, UserError
 from aognet.generate.asked import Asked, ModelConfig
+from aognet.generate.auto_depth import estimated_depth
 from aognet.generate.auto_prompt import with_prompts
 from aognet.generate.journal import VERSION, Journal
 from aognet.generate.names import safe_name
@@ -37,6 +38,7 @@ from aognet.io.value_range import Encoding
 from aognet.methods.identity import model_identity
 from aognet.methods.method import Method
 from aognet.methods.pretrained import load_method, method_of
+from aognet.perception.depth_network import DepthNetwork, DepthNetworkConfig
 from aognet.provenance import provenance
 from aognet.request import AUTO, DirectedPrompt, Request
 from aognet.result import Result
@@ -73,6 +75,7 @@ class Generator:
         device: str | torch.device = "auto",
         execution: ExecutionConfig | None = None,
         captioner: CaptionerConfig | None = None,
+        depth_network: DepthNetworkConfig | None = None,
     ):
         """Find out the method of the model. ``alone`` is the method for a backbone alone
         (`aognet.methods.pretrained.load_method`).
@@ -85,6 +88,7 @@ class Generator:
         self._device = device
         self.execution = execution or ExecutionConfig()
         self.captioner = captioner or CaptionerConfig(model=SMALL_MODEL)
+        self.depth_network = depth_network or DepthNetworkConfig()
         self._queue = Lock()
 
     @cached_property
@@ -151,7 +155,23 @@ class Generator:
         return with_prompts(requests, self.captioner, self.device, earlier)
 
     def _asked(self, request: Request, captioned: bool = False) -> Asked:
-        return Asked.of(request, self.config, self.weights, asdict(self.captioner) if captioned else None)
+        depth_network = asdict(self.depth_network) if request.depth == AUTO else None
+        captioner = asdict(self.captioner) if captioned else None
+        return Asked.of(request, self.config, self.weights, captioner, depth_network)
+
+    @cached_property
+    def _estimator(self) -> DepthNetwork:
+        return DepthNetwork.load(self.depth_network, self.device)
+
+    def _with_depth(self, start: Start, request: Request) -> Start:
+        """Return what is known with a depth that is estimated from it, if the request wants that."""
+        if request.depth != AUTO:
+            return start
+        estimator = self._estimator
+        try:
+            return replace(start, depth=estimated_depth(start, estimator))
+        except UserError as error:
+            raise error.as_kind(UnreadableInput) from error
 
     # Panoramas
 
@@ -211,6 +231,7 @@ class Generator:
         if journal is None or not journal.begun:
             start = _read(request, self.method.encoding)
             self._strategy(request)  # what cannot be loaded or used leaves no folder behind
+            start = self._with_depth(start, request)
             kind = ViewJournal if self.paints_views else Journal
             journal = kind(folder, replace(asked, camera=start.camera), self.method.encoding, self._provenance())
             journal.begin(start.canvas, before, start.truth, faces, start.depth)
@@ -222,7 +243,7 @@ class Generator:
             assert truth is not None, "the request names one"
             write_truth(folder, truth)
         if request.depth is not None and not (folder / DEPTH).is_file():
-            depth = _read(request, journal.encoding).depth
+            depth = self._with_depth(_read(request, journal.encoding), request).depth
             assert depth is not None, "the request names one"
             write_depth(depth, folder / DEPTH)
         return Run(journal)

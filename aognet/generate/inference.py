@@ -25,6 +25,7 @@ from aognet.generate.view_journal import ViewJournal, check_free, open_views
 from aognet.installed import installed
 from aognet.io.files import made_folder
 from aognet.methods.method import Method, find_method, methods
+from aognet.perception.depth_network import DepthNetworkConfig
 from aognet.request import AUTO, DirectedPrompt, Request, check_height
 from aognet.system.locking import exclusive
 from aognet.system.processes import Processes
@@ -49,7 +50,8 @@ class InferenceConfig(Additions):
     ``save_faces``: also write each panorama's cubemap. ``panoramas_per_batch``: how many are painted side by side;
     their views share batches of ``generator.views_per_batch``. ``generator``: ``height`` (rows of the panorama),
     ``seed``, and the settings of the checkpoint's method (`aognet.methods.method.Method.settings`). ``captioner``: the
-    model that writes the prompt if ``inputs.prompt`` is ``auto``.
+    model that writes the prompt if ``inputs.prompt`` is ``auto``. ``depth_network``: the network that estimates the
+    depth if ``inputs.depth`` is ``auto``.
     """
 
     checkpoint: str = field(default_factory=lambda: installed("assets/embedded/aognet"))
@@ -65,6 +67,7 @@ class InferenceConfig(Additions):
     generator: dict[str, Any] = field(default_factory=dict)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     captioner: CaptionerConfig = field(default_factory=lambda: CaptionerConfig(model=SMALL_MODEL))
+    depth_network: DepthNetworkConfig = field(default_factory=DepthNetworkConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,6 +96,7 @@ def read_inference(loaded: LoadedConfig) -> tuple[InferenceConfig, Generator, Re
         device=config.device,
         execution=config.execution,
         captioner=config.captioner,
+        depth_network=config.depth_network,
     )
     generator.defaults, seed = read_defaults(loaded, generator.method)
     return config, generator, generator.resolved(Request(seed=seed))

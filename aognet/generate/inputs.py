@@ -74,7 +74,7 @@ def list_requests(config: InputsConfig, common: Request) -> list[Request]:
     :raises UserError: for a folder that does not exist or has no image.
     """
     directed = [DirectedPrompt.parse(text, "prompts_at") for text in config.prompts_at]
-    shown = {key: getattr(config, key) for key in ("depth", "depth_kind", "controls")}
+    shown = {key: getattr(config, key) for key in ("depth_kind", "controls")}
     common = replace(common, prompts_at=directed, negative=config.negative or common.negative, **shown)
     photos, panoramas = (_images(getattr(config, key), key) for key in ("photos", "panoramas"))
     pose = vars(config.pose)
@@ -100,7 +100,7 @@ def list_requests(config: InputsConfig, common: Request) -> list[Request]:
     if bare and config.prompt == AUTO:
         said = f"{AUTO} describes an image, and there is none: give "
         raise UserError(said, Setting("photos"), ", or say what to paint", key="prompt")
-    requests = requests or [replace(common, name="text", prompt=config.prompt)]
+    requests = requests or [replace(common, name="text", prompt=config.prompt, depth=config.depth)]
     requests = requests[: config.limit or None]
     names = [one.name for one in requests]
     if config.name is not None:
@@ -113,11 +113,12 @@ def _with_depth(depth: str | None, starts: list[Start]) -> list[Start]:
 
     Without any start, each depth map is one.
     """
-    if depth in (None, AUTO):
+    if depth is None:
         return starts
     place = Path(depth)
-    if not is_folder(place):
-        return starts or [(place, place.name, {"depth": depth})]
+    if depth == AUTO or not is_folder(place):
+        alone = [] if depth == AUTO else [(place, place.name, {})]
+        return [(path, name, {**parts, "depth": depth}) for path, name, parts in starts or alone]
     found = {path.relative_to(place).as_posix(): path for path in find_images(place, "inputs.depth", DEPTH_SUFFIXES)}
     if not found:
         raise UserError(f"{place}: no depth map (PNG, EXR or NPY) in it", key="inputs.depth")

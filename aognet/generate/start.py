@@ -50,7 +50,7 @@ def read_depth(request: Request) -> DepthMap | None:
 
     Raises UserError naming the file.
     """
-    if request.depth in (None, AUTO):
+    if request.depth is None or request.depth == AUTO:
         return None
     return load_depth(Path(request.depth), request.rows, request.depth_kind)
 
