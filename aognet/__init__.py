@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aognet.generate.generator import Generator
     from aognet.generate.load import load
-    from aognet.request import DirectedPrompt, Photo, Pose, Request
+    from aognet.request import Control, DirectedPrompt, Photo, Pose, Request
     from aognet.result import Result
 
 __version__ = "0.1.0"
-__all__ = ["DirectedPrompt", "Generator", "Photo", "Pose", "Request", "Result", "load"]
+__all__ = ["Control", "DirectedPrompt", "Generator", "Photo", "Pose", "Request", "Result", "load"]
 _PLACES = {
     "Generator": "aognet.generate.generator",
     "load": "aognet.generate.load",
-    **dict.fromkeys(("DirectedPrompt", "Photo", "Pose", "Request"), "aognet.request"),
+    **dict.fromkeys(("Control", "DirectedPrompt", "Photo", "Pose", "Request"), "aognet.request"),
     "Result": "aognet.result",
 }
 

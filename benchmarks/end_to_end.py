@@ -147,9 +147,9 @@ def peak_gigabytes(device: torch.device) -> float:
 def here(model: Any, config, folder: Path, device: torch.device, count: int = 1) -> tuple[torch.Tensor, int]:
     """What inference.py does with a photograph, or with several side by side."""
     from aognet.callbacks import Listener
-    from aognet.generate.generator import show_canvas
     from aognet.generate.outpaint import Outpaint
     from aognet.generate.run import Run
+    from aognet.generate.showing import show_canvas
 
     folders = [folder / str(number) for number in range(count)]
     starts = [photograph(config) for _ in folders]

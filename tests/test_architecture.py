@@ -112,7 +112,7 @@ def test_importing_the_package_imports_nothing_else():
     """What programs need is imported when it is used."""
     probe = "import sys, aognet; print([name for name in sys.modules if name.startswith('aognet.')], aognet.__all__)"
     ran = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("[] ['DirectedPrompt'")
+    assert ran.stdout.startswith("[] ['Control'")
     assert all(getattr(aognet, name).__name__ == name for name in aognet.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'lead'"):
         aognet.lead  # noqa: B018 - asking is what fails

@@ -111,7 +111,11 @@ MISTAKES = {
     "a photograph": (("--depth", "FILES/photos/yard.jpg"), "FILES/photos/yard.jpg: "),
     "another kind": (("--depth", "FILES/edges.png", "--depth_kind", "near"), "depth_kind"),
     "too strong": (("--depth", "FILES/depths/yard.npy", "--depth_scale", "99"), r"depth_scale must lie in \[0, 10\]"),
-    "no weight": (("--depth", "FILES/depths/yard.npy", "--control", "x.png=much"), "--control expects FILE=WEIGHT"),
+    "no weight": (
+        ("--depth", "FILES/depths/yard.npy", "--control", "x.png=much"),
+        "--control x.png=much: scale must be a number, got 'much'",
+    ),
+    "a large weight": (("--depth", "FILES/depths/yard.npy", "--control", "x=11"), r"--control x=11: scale must lie in"),
     "two images": (("--depth", "FILES/depths/yard.npy", "--control", "FILES/edges.png"), "--control needs 2 Control"),
     "none": ((), "--controlnet .* is shown no image: give --depth, or --control"),
 }

@@ -161,7 +161,7 @@ def input_settings(options: argparse.Namespace) -> dict[str, object]:
         raise UserError("--image and --panorama exclude each other")
     settings: dict[str, object] = {"inputs.prompt": options.prompt, "inputs.prompts_at": options.prompt_at or None}
     settings |= {"inputs.depth": options.depth, "inputs.depth_kind": options.depth_kind}
-    settings["inputs.controls"] = [weighted(control, "controls") for control in options.control] or None
+    settings["inputs.controls"] = [control_image(text) for text in options.control] or None
     settings |= {f"inputs.pose.{key}": getattr(options, key) for key in ("yaw", "pitch", "roll", "fov")}
     settings = {key: value for key, value in settings.items() if value is not None}
     alone = options.prompt is not None and not options.base
@@ -178,15 +178,6 @@ def input_settings(options: argparse.Namespace) -> dict[str, object]:
     elif options.image:
         settings |= {"inputs.photos": options.image}
     return settings
-
-
-def weighted(text: str, key: str) -> dict[str, object]:
-    """Return the image and the scale of ``FILE=WEIGHT``; the weight is 1 where none is given."""
-    file, equals, weight = text.rpartition("=")
-    try:
-        return {"image": text, "scale": 1.0} if not equals else {"image": file, "scale": float(weight)}
-    except ValueError as error:
-        raise UserError("expects FILE=WEIGHT, such as edges.png=0.7", key=key, value=text) from error
 
 
 def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, object]]:
@@ -211,18 +202,37 @@ def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, obj
     ]
 
 
-def lora_file(text: str) -> dict[str, object]:
+def with_scale(text: str, flag: str) -> tuple[str, float]:
     """Return the file and the scale of ``FILE=SCALE`` or ``FILE``, whose name may have a ``=`` too."""
-    from aognet.diffusion.additions import LoraFile
-
     file, equals, scale = text.rpartition("=")
     if not equals or Path(text).exists():
-        file, scale = text, "1"
+        return text, 1.0
     try:
-        return vars(LoraFile(file, float(scale)))
+        return file, float(scale)
     except ValueError as error:
-        problem = str(error) if isinstance(error, UserError) else f"scale must be a number, got {scale!r}"
-        raise UserError(f"--lora {text}: {problem}") from error
+        raise UserError(f"{flag} {text}: scale must be a number, got {scale!r}") from error
+
+
+def lora_file(text: str) -> dict[str, object]:
+    """Return a LoRA's file and its scale."""
+    from aognet.diffusion.additions import LoraFile
+
+    file, scale = with_scale(text, "--lora")
+    try:
+        return vars(LoraFile(file, scale))
+    except UserError as error:
+        raise UserError(f"--lora {text}: {error}") from error
+
+
+def control_image(text: str) -> dict[str, object]:
+    """Return a ControlNet's image and its weight."""
+    from aognet.request import Control
+
+    file, scale = with_scale(text, "--control")
+    try:
+        return vars(Control(file, scale))
+    except UserError as error:
+        raise UserError(f"--control {text}: {error}") from error
 
 
 def panorama_height(text: str) -> int:

@@ -25,15 +25,14 @@ from aognet.generate.auto_prompt import with_prompts
 from aognet.generate.journal import VERSION, Journal
 from aognet.generate.names import safe_name
 from aognet.generate.outpaint import Outpaint
-from aognet.generate.result_files import write_results, write_truth
+from aognet.generate.result_files import write_truth
 from aognet.generate.run import Run
-from aognet.generate.run_files import DEPTH, JOURNAL, outputs_of, result_file, truth_file
+from aognet.generate.run_files import DEPTH, JOURNAL, outputs_of, truth_file
+from aognet.generate.showing import read_result, show, show_canvas
 from aognet.generate.start import Start, read_start
 from aognet.generate.view_journal import ViewJournal, check_free, open_journal
-from aognet.geometry.cubemap import faces_of
 from aognet.io.depth_maps import write_depth
 from aognet.io.files import made_folder
-from aognet.io.panorama_files import read_panorama
 from aognet.io.value_range import Encoding
 from aognet.methods.identity import model_identity
 from aognet.methods.method import Method
@@ -85,6 +84,8 @@ class Generator:
         self.config, self.alone = model, alone
         self.method: Method = method_of(model.checkpoint, model.revision, alone)
         self.defaults = defaults or Defaults(2048, self.method.settings_class())
+        if model.controlnets and "controls" not in self.method.takes:
+            raise UserError(f"are not for the method {self.method.name}", key="controlnets", value=model.controlnets)
         self._device = device
         self.execution = execution or ExecutionConfig()
         self.captioner = captioner or CaptionerConfig(model=SMALL_MODEL)
@@ -300,36 +301,6 @@ class Generator:
         """
         told = {key: value for key, value in provenance(self.device.type).items() if key not in ("time", "command")}
         return told | {"git": {"commit": told["git"]["commit"]}}
-
-
-def show_canvas(journal: ViewJournal, canvas: Canvas | None = None) -> Result:
-    """Write the results of a run's ``canvas``, which is used up. None: those of what is recorded, if they are
-    missing.
-    """
-    there, canvas = canvas is None and journal.shown, journal.canvas() if canvas is None else canvas
-    finished, image = canvas.unknown_pixels == 0, canvas.image[0]
-    faces = faces_of(canvas.image, canvas.height // 2)[0] if journal.has_faces else None
-    if canvas.encoding == "srgb":  # in place: at 8192 rows another copy takes gigabytes
-        for values in (image, *([] if faces is None else [faces])):
-            values.add_(1).div_(2)
-    prompt, camera = journal.asked.request.prompt, journal.photo_camera
-    result = Result(image, canvas.encoding, prompt, cubemap=faces, camera=camera)
-    return result if there else show(journal, result, finished)
-
-
-def show(journal: Journal, result: Result, finished: bool = True) -> Result:
-    """Write the results of a run, and record that they belong to its steps. Return them."""
-    write_results(journal.folder, result, journal.has_faces)
-    journal.finished = finished
-    journal.settle()
-    log.info("wrote %s (look around in %s)", journal.folder / "result.png", journal.folder / "viewer.html")
-    return result
-
-
-def read_result(journal: Journal) -> Result:
-    """Read the result of a finished run from its file: linear light as it was made, sRGB in 256 levels."""
-    panorama, encoding = read_panorama(journal.folder / result_file(journal.encoding))
-    return Result(panorama, encoding, journal.asked.request.prompt, camera=journal.photo_camera)
 
 
 @contextmanager

@@ -17,10 +17,11 @@ from aognet.diffusion.loading import check_dtype
 from aognet.errors import Setting, UserError
 from aognet.generate.asked import ModelConfig
 from aognet.generate.entries import repaint_command, undo_command
-from aognet.generate.generator import Defaults, Generator, UnreadableInput, show_canvas
+from aognet.generate.generator import Defaults, Generator, UnreadableInput
 from aognet.generate.inputs import InputsConfig, list_requests
 from aognet.generate.run import Run
 from aognet.generate.run_files import JOURNAL, check_inputs
+from aognet.generate.showing import show_canvas
 from aognet.generate.view_journal import ViewJournal, check_free, open_views
 from aognet.installed import installed
 from aognet.io.files import made_folder

@@ -35,6 +35,11 @@ class DepthMap:
     nearness: Float[Tensor, "1 height width"]
     known: Bool[Tensor, "1 height width"]
 
+    def resized(self, height: int) -> "DepthMap":
+        """Return the same map in another size."""
+        nearness, known = _sized(self.nearness, self.known.to(self.nearness), height)
+        return DepthMap(nearness * known, known)
+
     @property
     def picture(self) -> Float[Tensor, "1 3 height width"]:
         """What a depth ControlNet sees: three equal channels in [0, 1], near is white."""
@@ -61,17 +66,21 @@ def load_depth(path: Path, height: int, kind: DepthKind = "auto") -> DepthMap:
     _check_values(values, opaque, is_distance, path)
     if is_distance or is_measured:
         values = _numbers_spread(values, opaque, is_distance)
-    nearness, weight = torch.from_numpy(values)[None, None], torch.ones(1, 1, 1, 1)
-    if opacity is not None:
-        weight = resize_panorama(opacity[None], height)
-        nearness = nearness * opacity
-    nearness = resize_panorama(nearness, height) / weight.clamp_min(1e-3)
-    known = (weight > _OPAQUE).expand_as(nearness)
+    nearness, known = _sized(torch.from_numpy(values)[None], opacity, height)
     if not known.any() or nearness[known].min() == nearness[known].max():
         raise UserError(f"{path}: shows no depth with {height} rows: what differs is smaller than a pixel")
     # Again: what was nearest or farthest may be smaller than a pixel here.
     nearness = spread_out(nearness, known) if is_distance or is_measured else nearness * known
-    return DepthMap(nearness[0], known[0])
+    return DepthMap(nearness, known)
+
+
+def _sized(nearness: Tensor, weight: Tensor | None, height: int) -> tuple[Tensor, Tensor]:
+    """Return what is known at another size, and where: what weighs nothing does not show."""
+    if weight is None:
+        sized = resize_panorama(nearness[None], height)[0]
+        return sized, torch.ones_like(sized, dtype=torch.bool)
+    sized, weight = (resize_panorama(part[None], height)[0] for part in (nearness * weight, weight))
+    return sized / weight.clamp_min(1e-3), weight > _OPAQUE
 
 
 def spread_out(nearness: Float[Tensor, "*size"], known: Bool[Tensor, "*size"]) -> Float[Tensor, "*size"]:

@@ -25,6 +25,7 @@ from aognet.io.depth_maps import DepthMap, spread_out
 Estimate = Callable[[Float[Tensor, "1 3 rows columns"]], Float[Tensor, "1 1 rows columns"]]
 FOV_DEGREES = 100.0
 ROWS = 128  # of the panorama on which views are compared
+MOST_ROWS = 1024  # of the panorama on which they are merged: views have no finer details
 CERTAIN = 1e4  # the weight of what must hold
 FAINT = 1e-4  # of what holds where nothing else says anything
 _SEEN, _ENOUGH = 0.999, 0.2
@@ -70,7 +71,8 @@ def estimate_panorama(canvas: Canvas, cameras: Sequence[Camera], estimate: Estim
         for camera, view, share in zip(cameras, seen, shares, strict=True)
         if share >= min(_ENOUGH, max(shares))
     ]
-    return merged(views, canvas.height)
+    depth = merged(views, min(canvas.height, MOST_ROWS))
+    return depth if canvas.height <= MOST_ROWS else depth.resized(canvas.height)
 
 
 def merged(views: Sequence[View], height: int) -> DepthMap:

@@ -13,10 +13,10 @@ from torch import Tensor
 from aognet.canvas import Canvas, MaskedView, join
 from aognet.diffusion.inpaint import ViewToPaint
 from aognet.errors import UserError
-from aognet.generate.generator import show_canvas
 from aognet.generate.outpaint import Outpaint
 from aognet.generate.pixels import read_canvas, write_canvas
 from aognet.generate.run import Run
+from aognet.generate.showing import show_canvas
 from aognet.generate.start import read_start
 from aognet.generate.view_journal import open_views
 from aognet.geometry.camera import Camera

@@ -15,10 +15,10 @@ from aognet.callbacks import Cancelled, Listener
 from aognet.canvas import Canvas
 from aognet.diffusion.sampling.noise import named_seed
 from aognet.errors import UserError
-from aognet.generate.generator import show_canvas
 from aognet.generate.inputs import InputsConfig, list_requests
 from aognet.generate.outpaint import prompt_for
 from aognet.generate.run import Run
+from aognet.generate.showing import show_canvas
 from aognet.generate.start import read_start
 from aognet.generate.view_journal import open_views
 from aognet.geometry.camera import Camera

@@ -182,6 +182,14 @@ def test_a_model_without_a_controlnet_and_a_method_without_depth_refuse_it(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_method_that_shows_controlnets_nothing_refuses_them(
+    streams_folder: Path, controlnet_folders: dict[str, list[str]]
+):
+    for named in controlnet_folders.values():
+        with pytest.raises(UserError, match="controlnets are not for the method aognet, got"):
+            Generator(ModelConfig(str(streams_folder), controlnets=named), device="cpu")
+
+
 def test_without_images_the_controlnets_are_not_used(generator: Generator, plain_folder: Path, files: Path, caplog):
     """One configuration serves both."""
     asked = Request("a room", photos=[Photo(image=str(files / "yard.png"))])

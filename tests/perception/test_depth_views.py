@@ -13,6 +13,7 @@ from aognet.canvas import Canvas
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
 from aognet.geometry.sphere import pixel_directions, pixel_latitudes
+from aognet.perception import depth_views
 from aognet.perception.depth_views import View, estimate_panorama, merged, surrounding_cameras
 from aognet.scenes import make_scene
 from tests.generate.painter import smooth_photo
@@ -118,6 +119,18 @@ def test_only_what_is_known_has_a_depth():
     assert not found.nearness[~found.known].any() and found.nearness[found.known].max() == 1
     nothing = estimate_panorama(Canvas.empty(ROWS), surrounding_cameras(SIZE), brightness)
     assert not nothing.known.any()
+
+
+def test_a_large_panorama_is_merged_smaller(monkeypatch: pytest.MonkeyPatch):
+    known = torch.ones(1, 1, ROWS, 2 * ROWS, dtype=torch.bool)
+    known[..., 100:130] = False
+    canvas = Canvas.of(smooth_photo(ROWS, 2 * ROWS)[None], known)
+    plain = estimate_panorama(canvas, surrounding_cameras(SIZE), brightness)
+    monkeypatch.setattr(depth_views, "MOST_ROWS", ROWS // 2)
+    found = estimate_panorama(canvas, surrounding_cameras(SIZE), brightness)
+    both = found.known & plain.known
+    assert found.nearness.shape == plain.nearness.shape and both.sum() > 0.95 * plain.known.sum()
+    assert (found.nearness - plain.nearness)[both].abs().mean() < 0.01
 
 
 def test_a_single_photograph_has_the_depth_of_its_view():
