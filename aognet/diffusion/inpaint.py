@@ -12,6 +12,7 @@ from aognet.canvas import Canvas, MaskedView
 from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.condition import InpaintCondition, Predict, TextCondition
 from aognet.diffusion.sampling.denoise import denoise, guided, start
+from aognet.diffusion.sampling.moments import MomentKeeper
 from aognet.diffusion.sampling.noise import Generators
 from aognet.diffusion.sampling.sampler import LongPrompts, SamplerConfig
 from aognet.diffusion.sampling.schedulers import make_scheduler
@@ -113,8 +114,9 @@ def inpaint_latents(
     source: Generators,
     progress: Callable[[int, int], None] | None = None,
     predict: Predict | None = None,
+    moments: MomentKeeper | None = None,
 ) -> Float[Tensor, "batch channels rows columns"]:
-    """Return latents that continue what ``condition`` knows. For ``source`` and ``progress`` see `denoise`.
+    """Return latents that continue what ``condition`` knows. For ``source``, ``progress``, ``moments`` see `denoise`.
 
     ``predict`` takes the place of `Backbone.predict`.
     """
@@ -133,4 +135,5 @@ def inpaint_latents(
         generators=source,
         after_step=backbone.repaint_known(condition, scheduler),
         progress=progress,
+        moments=moments,
     )

@@ -24,10 +24,14 @@ class JournalEntry:
 
 @dataclass(frozen=True)
 class StepEntry:
-    """A step of a method that does not paint views: the file of its tensors, and a note of plain values."""
+    """A step of a method that does not paint views: the file of its tensors, and a note of plain values.
+
+    ``passing``: the next step takes its place.
+    """
 
     file: str
     note: Mapping[str, Any] = field(default_factory=dict)
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def read_step(step: dict[str, Any]) -> StepEntry:
     """Read a step from what `dataclasses.asdict` returned. Raises ValueError, TypeError or KeyError for anything
     else.
     """
-    return StepEntry(read_step_name(step["file"]), dict(step["note"]))
+    return StepEntry(read_step_name(step["file"]), dict(step["note"]), bool(step.get("passing", False)))
 
 
 def read_edit(edit: dict[str, Any]) -> Edit:

@@ -212,7 +212,7 @@ class Batches:
             log.info(said, folder / "result.png", Setting("overwrite"))
             return []
         if run.start is None and not run.journal.finished:
-            log.info("%s: going on after %d %s", folder, len(run.journal.entries), run.journal.kind)
+            log.info("%s: going on after %d %s", folder, run.journal.done, run.journal.kind)
         return [run]
 
     def _paint(self, runs: Sequence[Run]) -> None:

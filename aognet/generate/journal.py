@@ -139,11 +139,23 @@ class Journal:
         if self.version == 1 or not self.begun or step in (self.edit.gone if self.edit else ()):
             return True
         expected = [*self.entries, *(self.plan or []), *([self.edit.view] if self.edit and self.edit.view else [])]
-        return any(step == one.file for one in expected) or step == self.next_file()
+        return any(step == one.file for one in expected) or step in self.next_files()
 
-    def next_file(self) -> str | None:
-        """Return the name of the next step; None if the plan has it."""
-        return f"{len(self.entries):03d}.safetensors"
+    def next_files(self) -> Sequence[str]:
+        """Return the names that the next step may have; none if the plan has it.
+
+        The first is for a step that stays. Those that pass take turns in the others, so that the earlier one is there
+        until the later one is.
+        """
+        staying = len([entry for entry in self.entries if not entry.passing])
+        return [f"{number:03d}.safetensors" for number in range(staying, staying + 3)]
+
+    @property
+    def done(self) -> int:
+        """How many steps or views lie behind it."""
+        last = self.entries[-1] if self.entries else None
+        told = last.note.get("done") if isinstance(last, StepEntry) else None
+        return told if isinstance(told, int) else len(self.entries)
 
     def claim(self, outputs: Iterable[str]) -> None:
         """Note that these files will be written. Raises UserError where one is there that no run wrote."""
@@ -198,15 +210,23 @@ class Journal:
         """Return whether a step of this name is recorded."""
         return any(recorded.file == entry.file for recorded in self.entries)
 
-    def record(self, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> None:
-        """Record a step: it is on the disk completely or not at all. ``note`` has plain values for JSON."""
-        file = self.next_file()
-        assert file is not None, "views are recorded by their plan"
-        entry = StepEntry(file, json.loads(json.dumps(dict(note or {}))))
+    def record(
+        self, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None, passing: bool = False
+    ) -> None:
+        """Record a step: it is on the disk completely or not at all. ``note`` has plain values for JSON. ``passing``:
+        the next step takes its place.
+        """
+        gone = [entry for entry in self.entries if entry.passing]
+        stays, *slots = self.next_files()
+        used = [entry.file for entry in gone]
+        file = next(slot for slot in slots if slot not in used) if passing else stays
+        entry = StepEntry(file, json.loads(json.dumps(dict(note or {}))), passing)
         kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         write_atomically(self.folder / "steps" / entry.file, save(kept))
-        self.entries = [*self.entries, entry]
+        self.entries = [*(one for one in self.entries if not one.passing), entry]
         self.write()
+        if gone:
+            self.clear()
 
     def recorded(self) -> Sequence[StepEntry]:
         """Return the notes of the steps that are recorded, in their order; `step` reads their tensors."""

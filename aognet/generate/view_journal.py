@@ -33,8 +33,8 @@ class ViewJournal(Journal):
         super().read(content)
         self._check_plan()
 
-    def next_file(self) -> str | None:
-        return None
+    def next_files(self) -> Sequence[str]:
+        return ()
 
     def canvas(self) -> Canvas:
         """Return the canvas with all recorded views painted."""

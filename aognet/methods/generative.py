@@ -31,8 +31,12 @@ class Steps(Protocol):
     def step(self, number: int) -> dict[str, Tensor]:
         """Return the tensors of a recorded step, on the CPU."""
 
-    def record(self, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> None:
-        """Record a step: it is on the disk whole, or not at all. ``note``: plain values for JSON."""
+    def record(
+        self, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None, passing: bool = False
+    ) -> None:
+        """Record a step: it is on the disk whole, or not at all. ``note``: plain values for JSON; a whole number
+        ``done`` in it says how many steps lie behind. ``passing``: the next step takes its place.
+        """
 
 
 @runtime_checkable

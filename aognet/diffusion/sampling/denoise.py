@@ -1,8 +1,10 @@
 """The denoising loop and classifier-free guidance. Any model that predicts from (latents, timestep) fits."""
 
+import copy
 import inspect
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aognet.diffusion.condition import TextCondition
+from aognet.diffusion.sampling.moments import MomentKeeper, moment_of, return_to
 from aognet.diffusion.sampling.noise import Generators
 from aognet.errors import UserError
 
@@ -67,6 +70,7 @@ def denoise(
     generators: Generators | None = None,
     after_step: AfterStep | None = None,
     progress: Callable[[int, int], None] | None = None,
+    moments: MomentKeeper | None = None,
 ) -> Float[Tensor, "batch channels height width"]:
     """Return latents from standard normal ``noise`` in ``steps`` steps of a diffusers scheduler.
 
@@ -74,18 +78,28 @@ def denoise(
     the same in every batch. ``after_step(latents, next_timestep)`` may replace the latents; ``next_timestep`` is None
     after the last step. ``progress(done, total)`` counts model calls (PNDM makes one more than ``steps``).
 
-    :raises UserError: if the scheduler cannot take that many steps.
+    ``moments`` keeps where it stands between steps: from there it goes on to the same bits.
+
+    :raises UserError: if the scheduler cannot take that many steps, or the moment to go on from is not of them.
     """
     start(scheduler, steps)
-    latents = noise * scheduler.init_noise_sigma
+    fresh = copy.deepcopy(scheduler) if moments else None
+    latents, first = noise * scheduler.init_noise_sigma, 0
     options = random_options(scheduler, generators)
     timesteps = scheduler.timesteps
+    if moments and moments.begin:
+        first = moments.begin.done
+        latents = return_to(moments.begin, len(timesteps), latents, scheduler, generators)
     following = [*timesteps[1:], None]
     for done, (timestep, next_timestep) in enumerate(zip(timesteps, following, strict=True), start=1):
+        if done <= first:
+            continue
         output = predict(scheduler.scale_model_input(latents, timestep), timestep)
         latents = scheduler.step(output, timestep, latents, return_dict=False, **options)[0]
         if after_step is not None:
             latents = after_step(latents, next_timestep)
+        if moments and next_timestep is not None:
+            moments.passed(partial(moment_of, done, latents, scheduler, fresh, generators))
         if progress is not None:
             progress(done, len(timesteps))
     return latents

@@ -10,6 +10,7 @@ from torch import Tensor
 from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.condition import ControlImage, InpaintCondition, Predict, TextCondition
 from aognet.diffusion.inpaint import TextContext, inpaint_latents
+from aognet.diffusion.sampling.moments import MomentKeeper
 from aognet.diffusion.sampling.noise import generators
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.methods.seamless.directed import blended
@@ -42,15 +43,20 @@ def drawn_turns(seed: int, columns: int, stride: int, timesteps: int) -> list[in
 
 
 def denoised(
-    backbone: Backbone, asked: PanoramaToDenoise, progress: Callable[[int, int], None] | None = None
+    backbone: Backbone,
+    asked: PanoramaToDenoise,
+    progress: Callable[[int, int], None] | None = None,
+    moments: MomentKeeper | None = None,
 ) -> Float[Tensor, "1 channels rows columns"]:
     """Return the latents of a panorama. ``progress(done, total)`` counts the steps, each of which may call the UNet
-    several times.
+    several times. ``moments`` keeps where it stands between steps (`denoise`).
     """
     predict = _network(backbone, asked)
     if asked.weights is not None:
         predict = blended(predict, asked.context.positive.to(backbone.dtype), asked.weights)
-    return inpaint_latents(backbone, asked.condition, asked.context, asked.sampler, asked.source, progress, predict)
+    return inpaint_latents(
+        backbone, asked.condition, asked.context, asked.sampler, asked.source, progress, predict, moments
+    )
 
 
 def _network(backbone: Backbone, asked: PanoramaToDenoise) -> Predict:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from aognet.callbacks import Listener
+from aognet.callbacks import Cancelled, Listener
 from aognet.canvas import Canvas
 from aognet.data.equirectangular import EquirectangularBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
@@ -21,6 +21,7 @@ from aognet.methods.generative import Steps
 from aognet.methods.seamless.controls import check_controls, control_images
 from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised, drawn_turns
 from aognet.methods.seamless.directed import prompt_weights
+from aognet.methods.seamless.recording import Recording
 from aognet.methods.seamless.settings import SeamlessSettings
 from aognet.methods.seamless.sizes import check_rows, stride
 from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, training_loss
@@ -103,19 +104,24 @@ class Seamless(TrainedMethod):
     def generate(self, request: Request, settings: SeamlessSettings, steps: Steps, listener: Listener) -> Result:
         """Denoise the panorama in one piece, and keep what the request's inputs show."""
         start = steps.start()
-        if steps.recorded():
-            panorama = steps.step(0)[PANORAMA]
-        else:
+        recorded = len(steps.recorded())
+        panorama = steps.step(recorded - 1).get(PANORAMA) if recorded else None
+        if panorama is None:
             asked = self._to_denoise(request, settings, start)
             asked = replace(asked, controls=control_images(request, settings, steps.controls()))
-            panorama = self._painted(asked, listener)
+            panorama = self._painted(asked, steps, listener)
             steps.record({PANORAMA: panorama})
         panorama = torch.where(start.known, start.image, panorama)
         return Result(panorama[0].add(1).div(2).clamp(0, 1))
 
-    def _painted(self, asked: PanoramaToDenoise, listener: Listener) -> torch.Tensor:
+    def _painted(self, asked: PanoramaToDenoise, steps: Steps, listener: Listener) -> Tensor:
         """Return what is painted, before what is known is kept: [1, 3, height, width] in [-1, 1], on the CPU."""
-        latents = denoised(self.backbone, asked, listener.counting("steps"))
+        recording = Recording(steps)
+        try:
+            latents = denoised(self.backbone, asked, listener.counting("steps"), recording)
+        except Cancelled:
+            recording.record()
+            raise
         return self.backbone.latents.decode(latents).cpu()
 
     def _to_denoise(self, request: Request, settings: SeamlessSettings, start: Canvas) -> PanoramaToDenoise:
