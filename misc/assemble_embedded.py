@@ -4,6 +4,8 @@ python misc/assemble_embedded.py --vae logs/vae/final --clip logs/clip/final --u
     --out_dir assets/embedded
 python misc/assemble_embedded.py --streams logs/streams/final --out_dir assets/embedded
 python misc/assemble_embedded.py --cubediff logs/cubediff/final --rank 16 --out_dir assets/embedded   # beside it
+python misc/assemble_embedded.py --seamless logs/panoramas/final --depth logs/depth/final/small \\
+    --words logs/words/final/learned_words.safetensors --out_dir assets/embedded   # beside it
 """
 
 import argparse
@@ -41,6 +43,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--streams", type=Path, help="final/ folder of the streams' training")
     parser.add_argument("--cubediff", type=Path, help="final/ folder of CubeDiff's training; goes beside --out_dir")
     parser.add_argument("--rank", type=int, help="to which CubeDiff's low-rank additions are cut")
+    parser.add_argument(
+        "--seamless", type=Path, help="final/ folder of a panorama LoRA's training; goes beside --out_dir"
+    )
+    parser.add_argument("--depth", type=Path, help="the small ControlNet that was trained with that LoRA")
+    parser.add_argument("--words", type=Path, help="the words that were learned with that LoRA")
     parser.add_argument("--out_dir", type=Path, required=True)
     parser.add_argument("--shard_megabytes", type=float, help="split a model's weights into files of at most this size")
     return parser.parse_args(argv)
@@ -72,7 +79,8 @@ def assemble(arguments: argparse.Namespace) -> None:
     parts = {source / name: out / name for source, names in sources if source is not None for name in names}
     methods = {arguments.streams: out / "aognet", arguments.cubediff: out.parent / "cubediff"}
     parts |= {source: target for source, target in methods.items() if source is not None}
-    if missing := [str(path) for path in parts if not path.is_dir()]:
+    named = [path for path in (*parts, arguments.seamless, arguments.depth) if path is not None]
+    if missing := [str(path) for path in named if not path.is_dir()]:
         raise UserError(f"no such folder: {missing[0]}")
     most = arguments.shard_megabytes
     if most is not None and not most > 0:
@@ -87,11 +95,35 @@ def assemble(arguments: argparse.Namespace) -> None:
                         refer_to_backbone(unfinished / "config.json", out)
                     if source == arguments.cubediff and arguments.rank:
                         cut(unfinished, arguments.rank)
+            if arguments.seamless is not None:
+                with replaced(out.parent / "seamless") as unfinished:
+                    add_seamless(unfinished, arguments)
             pipeline = {"_diffusers_version": version("diffusers"), **PIPELINE}
             write_atomically(out / "model_index.json", json.dumps(pipeline, indent=2) + "\n")
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"--out_dir {out}: cannot be written ({reason})") from error
+
+
+def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:
+    """Write a seamless model that adds what was trained to the backbone: files that can be used one by one, too."""
+    from aognet.diffusion.additions import LoraFile
+    from aognet.diffusion.backbone import BackboneConfig
+    from aognet.diffusion.lora.exported import export_lora
+    from aognet.diffusion.saved import save_trained
+    from aognet.methods.seamless.model import Seamless
+
+    lora, words, depth = folder / "panorama_lora.safetensors", folder / "words.safetensors", folder / "depth"
+    export_lora(arguments.seamless, lora)
+    halve(lora, lora)
+    if arguments.words is not None:
+        halve(arguments.words, words)
+    if arguments.depth is not None:
+        depth.mkdir()
+        copy_in_half(arguments.depth, depth)
+    added: dict[str, Any] = {"loras": [LoraFile(str(lora))]}
+    added |= {key: [str(path)] for key, path in (("words", words), ("controlnets", depth)) if path.exists()}
+    save_trained(folder, Seamless.Config(backbone=BackboneConfig(str(arguments.out_dir), **added)), {}, "seamless")
 
 
 @contextmanager
@@ -112,20 +144,28 @@ def replaced(target: Path) -> Iterator[Path]:
 
 def copy_in_half(source: Path, target: Path, shard_megabytes: float | None = None) -> None:
     """Copy a part with floating-point weights in half precision, in shards that diffusers and transformers read."""
+    for path in source.iterdir():
+        if path.suffix == ".safetensors":
+            halve(path, target / path.name, shard_megabytes)
+        elif path.is_file():
+            shutil.copyfile(path, target / path.name)
+
+
+def halve(source: Path, target: Path, shard_megabytes: float | None = None) -> None:
+    """Write the tensors of a file in half precision.
+
+    :raises UserError: if one does not fit it.
+    """
     import torch
     from safetensors.torch import load_file
 
     from aognet.errors import UserError
 
-    for path in source.iterdir():
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
-            half = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
-            if not all(bool(torch.isfinite(value).all()) for value in half.values()):
-                raise UserError(f"{path}: a weight does not fit half precision")
-            save(half, target / path.name, shard_megabytes)
-        elif path.is_file():
-            shutil.copyfile(path, target / path.name)
+    weights = load_file(source)
+    half = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+    if not all(bool(torch.isfinite(value).all()) for value in half.values()):
+        raise UserError(f"{source}: a weight does not fit half precision")
+    save(half, target, shard_megabytes)
 
 
 def save(weights: dict[str, Any], path: Path, shard_megabytes: float | None) -> None:
