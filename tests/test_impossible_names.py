@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[Callable, list[str]]] = {
     "mask": (generate.main, ["--panorama", "{tmp}/a.png", "--mask", "{bad}"]),
     "poses": (generate.main, ["--image", "{tmp}/a.png", "--image", "{tmp}/b.png", "--poses", "{bad}"]),
     "checkpoint": (generate.main, ["--image", "{tmp}/a.png", "--checkpoint", "{bad}"]),
+    "lora": (generate.main, ["--image", "{tmp}/a.png", "--lora", "{bad}"]),
+    "lora with a scale": (generate.main, ["--image", "{tmp}/a.png", "--lora", "{bad}.safetensors=0.5"]),
     "painted": (generate.main, ["--image", "{tmp}/a.png", "--inference_out_dir", "{bad}"]),
     "undo": (generate.main, ["--undo", "1", "--inference_out_dir", "{bad}"]),
     "config": (generate.main, ["-b", "{bad}", "--prompt", "x"]),

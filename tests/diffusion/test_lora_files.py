@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from aognet.diffusion.additions import LoraFile
-from aognet.diffusion.lora.layer_names import TEXT_ENCODERS, original_name, original_names
+from aognet.diffusion.lora.layer_names import TEXT_ENCODERS, layer_names, original_name, original_names
 from aognet.diffusion.lora.merge import add_loras
 from aognet.errors import UserError
 from aognet.nn.circular import wrap_around
@@ -350,7 +350,7 @@ BAD: dict[str, tuple[Tensors, str]] = {
     "nothing": ({}, "0 of its 0 tensors"),
     "PEFT's without its config": (
         {key.replace("unet.", "base_model.model."): x for key, x in GOOD.items()},
-        "adapter_config.json: no such file, which says the alpha",
+        "adapter_config.json: no such config of PEFT's LoRA (it says alpha)",
     ),
 }
 
@@ -397,6 +397,55 @@ def test_bad_metadata_is_told_in_one_line(config: Any, expected: str, kept: dict
 def test_metadata_that_is_no_json_is_told(kept: dict[str, Any], tmp_path: Path):
     for text in ("{", "[" * 10**5):
         assert "is not JSON" in refused(kept, written(GOOD, tmp_path, metadata={"lora_adapter_metadata": text}))
+
+
+def test_a_pickle_is_told_how_to_convert(kept: dict[str, Any], tmp_path: Path):
+    """The command that the message gives makes a file that is taken."""
+    torch.save(GOOD, tmp_path / "x.bin")
+    said = refused(kept, LoraFile(str(tmp_path / "x.bin")))
+    exec(said.split('python -c "')[1].removesuffix('"'), {})  # noqa: S102 - what the user is told to run
+    changed = deepcopy(kept)
+    add_loras(changed, [LoraFile(str(tmp_path / "x.safetensors"))])
+    assert not torch.equal(changed["unet"].get_submodule(LINE).weight, kept["unet"].get_submodule(LINE).weight)
+
+
+def test_a_file_larger_than_the_model_is_not_read(kept: dict[str, Any], tmp_path: Path):
+    lora = written(GOOD, tmp_path)
+    with Path(lora.file).open("r+b") as file:
+        file.truncate(2**40)
+    assert "has 1099511627776 bytes, but a LoRA of this model at most" in refused(kept, lora)
+
+
+def test_every_name_of_a_published_file_for_sdxl_is_known():
+    """Of its 140 attentions cog's trainer writes eight matrices each; kohya's names are of the original code."""
+    from diffusers import UNet2DConditionModel
+
+    blocks = ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"]
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(
+            block_out_channels=(320, 640, 1280), down_block_types=blocks, layers_per_block=2, cross_attention_dim=2048,
+            up_block_types=[name.replace("Down", "Up") for name in reversed(blocks)], use_linear_projection=True,
+            transformer_layers_per_block=[1, 2, 10], attention_head_dim=[5, 10, 20], addition_embed_type="text_time",
+            addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816,
+        )  # fmt: skip
+    names = layer_names({"unet": unet})
+    processors = {name for name in names if ".processor." in name and not name.startswith(("unet.", "base_model."))}
+    assert len(processors) * 2 == 1120
+    assert "up_blocks.0.attentions.1.transformer_blocks.9.attn2.processor.to_out" in processors
+    known = {
+        "input_blocks_4_1_transformer_blocks_0_attn1_to_k": "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_k",
+        "input_blocks_8_1_proj_in": "down_blocks.2.attentions.1.proj_in",
+        "middle_block_1_transformer_blocks_9_ff_net_0_proj": "mid_block.attentions.0.transformer_blocks.9.ff.net.0.proj",
+        "output_blocks_2_2_conv": "up_blocks.0.upsamplers.0.conv",
+        "output_blocks_5_1_transformer_blocks_1_attn2_to_out_0": (
+            "up_blocks.1.attentions.2.transformer_blocks.1.attn2.to_out.0"
+        ),
+        "output_blocks_8_0_skip_connection": "up_blocks.2.resnets.2.conv_shortcut",
+        "input_blocks_6_0_op": "down_blocks.1.downsamplers.0.conv",
+        "label_emb_0_2": "add_embedding.linear_2",
+    }
+    for original, layer in known.items():
+        assert names[f"lora_unet_{original}"].layer == layer
 
 
 def test_files_that_cannot_be_read(kept: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -59,7 +59,7 @@ def adapter_settings(path: Path, layers: Iterable[str]) -> AdapterSettings:
     where = str(path)
     if any(layer.startswith(PEFT) for layer in layers):
         where = str(path.with_name(CONFIG))
-        values = read_json(path.with_name(CONFIG), "file, which says the alpha of PEFT's LoRA")
+        values = read_json(path.with_name(CONFIG), "config of PEFT's LoRA (it says alpha)")
     else:
         values = _metadata(path)
     for key, value in values.items():

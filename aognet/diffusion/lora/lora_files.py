@@ -101,7 +101,7 @@ def find_lora(name: str) -> Path:
     if path.suffix in PICKLES:
         script = (
             f"import torch, safetensors.torch as s; s.save_file({{k: v.contiguous() for k, v in "
-            f"torch.load({str(path)!r}, weights_only=True).items()}}, {path.with_suffix(SUFFIX).name!r})"
+            f"torch.load({str(path)!r}, weights_only=True).items()}}, {str(path.with_suffix(SUFFIX))!r})"
         )
         raise UserError(f'{name}: a pickle, which can run code when it is read; convert it once: python -c "{script}"')
     if path.suffix != SUFFIX or not path.is_file():
@@ -114,11 +114,14 @@ def lora_files(path: Path) -> list[Path]:
     return [path, *(beside for beside in [path.with_name(CONFIG)] if beside.is_file())]
 
 
-def read_lora(path: Path) -> tuple[dict[str, Addition], list[str]]:
+def read_lora(path: Path, most_bytes: int) -> tuple[dict[str, Addition], list[str]]:
     """Return what a file adds to each layer, by the names that it gives to layers, and tensors that are of no layer.
 
-    :raises UserError: naming file and tensor: another kind than LoRA, an incomplete pair, values not finite, ...
+    :raises UserError: naming file and tensor: another kind than LoRA, an incomplete pair, values not finite, ...; for a
+        file of more than ``most_bytes``.
     """
+    if (size := path.stat().st_size) > most_bytes:
+        raise UserError(f"{path}: has {size} bytes, but a LoRA of this model at most {most_bytes}")
     tensors = read_tensors(path)
     _check_kind(path, tensors)
     found, alphas, others = dict[str, Addition](), dict[str, Tensor](), list[str]()

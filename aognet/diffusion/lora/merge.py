@@ -15,6 +15,8 @@ from aognet.errors import UserError
 
 NAMED = 3
 """How many tensors a message names."""
+BYTES_PER_WEIGHT, MORE_BYTES = 8, 2**20
+"""How large a file may be: two float32 numbers for each weight of the model, and what names take."""
 log = logging.getLogger(__name__)
 
 
@@ -53,7 +55,8 @@ def add_loras(parts: Mapping[str, nn.Module], loras: Sequence[LoraFile]) -> None
 
 
 def _placed(path: Path, parts: Mapping[str, nn.Module], names: Mapping[str, Place]) -> dict[Place, Addition]:
-    found, others = read_lora(path)
+    weights = sum(weight.numel() for part in parts.values() for weight in part.parameters())
+    found, others = read_lora(path, MORE_BYTES + BYTES_PER_WEIGHT * weights)
     placed: dict[Place, Addition] = {}
     for layer, addition in found.items():
         place = names.get(layer)
