@@ -1,11 +1,13 @@
-"""Write a panorama, or a trained LoRA, in the formats that other programs read.
+"""Write a panorama, a trained LoRA or learned words in the formats that other programs read.
 
 aognet export outputs/beach --out beach.exr --out beach.jpg --faces skybox
 aognet export logs/panoramas --out pytorch_lora_weights.safetensors
+aognet export logs/panoramas --out embeddings.pti
 
 The source is the folder of a finished run, or any panorama (PNG, JPEG, EXR, HDR and others). What is written follows
 from the suffix: .png and .jpg carry the metadata of a sphere, .exr and .hdr hold linear light, .html is a page to look
-around in. Of a model that was trained by LoRA, .safetensors is a file of the LoRA. Nothing that is there is written
+around in. Of a model that was trained by LoRA, .safetensors is a file of the LoRA. .pti has words that were learned,
+and special_params.json beside it their other name. Nothing that is there is written
 over without --overwrite.
 """
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from aognet.geometry.camera import Camera
     from aognet.io.exports import Export
 
-LORA = ".safetensors"
+LORA, WORDS = ".safetensors", ".pti"
 log = logging.getLogger("aognet.export")
 
 
@@ -43,7 +45,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         default=[],
         metavar="FILE",
         help="to write, by suffix: .png or .jpg, .exr or .hdr (linear light), .html (a page); repeatable. "
-        ".safetensors: the LoRA of a model, as diffusers names it",
+        ".safetensors: the LoRA of a model, as diffusers names it; .pti: its learned words",
     )
     add("--faces", type=Path, metavar="DIR", help="folder for a cubemap: front, right, back, left, up and down")
     add("--face_format", "--face-format", default="png", help="png, jpg, exr or hdr (default: %(default)s)")
@@ -64,24 +66,30 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
 
 def export(options: argparse.Namespace) -> None:
     """Check everything, then read, then write."""
-    if any(path.suffix.lower() == LORA for path in options.out):
+    if any(path.suffix.lower() in (LORA, WORDS) for path in options.out):
         export_trained(options)
     else:
         export_source(options)
 
 
 def export_trained(options: argparse.Namespace) -> None:
-    """Write the LoRA of a trained model."""
+    """Write the LoRA or the words of a trained model."""
+    from aognet.diffusion.learning_words import export_words
     from aognet.diffusion.lora.exported import export_lora
+    from aognet.diffusion.word_files import SPECIAL
     from aognet.methods.pretrained import locate
 
     others = ("faces", "size", "face_size", "curve", "exposure", "description")
     if given := [f"--{name}" for name in others if getattr(options, name) is not None]:
-        raise UserError(f"{given[0]} is of a panorama, and --out {options.out[0]} is a LoRA's file")
+        raise UserError(f"{given[0]} is of a panorama, and --out {options.out[0]} is of a model")
     if len(options.out) > 1:
-        raise UserError(f"--out {options.out[1]}: a LoRA is written to one {LORA} file")
+        raise UserError(f"--out {options.out[1]}: of a model one file is written at a time")
     folder, [file] = locate(str(options.source)), options.out
-    check_targets([file], folder, options.overwrite)
+    words = file.suffix.lower() == WORDS
+    check_targets([file, *([file.with_name(SPECIAL)] if words else [])], folder, options.overwrite)
+    if words:
+        log.info("wrote %s, with the words %s", file, "".join(export_words(folder, file)))
+        return
     log.info("wrote %s, which changes %d layers", file, export_lora(folder, file))
 
 

@@ -13,7 +13,7 @@ from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.encodings import EncodingCache
 from aognet.diffusion.loading import check_dtype, freeze, load_part, load_tokenizer, load_weights, resolve
 from aognet.diffusion.sampling.sampler import LongPrompts
-from aognet.diffusion.texts import Layer, chunks, encode_prompts, joined
+from aognet.diffusion.texts import Layer, chunks, encode_prompts, framed, joined
 from aognet.diffusion.vocabulary import Vocabulary, read_vocabulary
 from aognet.errors import UserError
 from aognet.io.store import CacheConfig
@@ -155,14 +155,29 @@ class ClipTextEncoder(nn.Module):
         """The number of tokens of every prompt."""
         return min(self.tokenizer.model_max_length, self.tower.config.max_position_embeddings)
 
+    def read(self, vocabulary: Vocabulary) -> None:
+        """Read words that the tower was taught since this was made. Encodings are kept no longer: words may learn."""
+        self.vocabulary, self._kept = vocabulary, EncodingCache(CacheConfig(folder=None), self)
+
+    @property
+    def learns(self) -> bool:
+        """Whether learned words are in training, so that texts mean something else after each step."""
+        return any(weight.requires_grad for weight in self.tower.parameters())
+
     def forward(self, prompts: Sequence[str]) -> TextCondition:
-        """Encode prompts, cut or padded to ``length`` tokens."""
-        spelled = [self.vocabulary.spelled(prompt) for prompt in prompts]
-        return encode_prompts(self.tower, self.tokenizer, self.length, spelled, self._kept, self.layer)
+        """Encode prompts, cut or padded to ``length`` tokens. There are gradients for words that learn."""
+        learns, spelled = self.learns, [self.vocabulary.spelled(prompt) for prompt in prompts]
+        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+            return encode_prompts(self.tower, self.tokenizer, self.length, spelled, self._kept, self.layer)
 
     def chunks(self, prompt: str, how: LongPrompts) -> list[str]:
         """Return a prompt as texts that are read one by one: itself, cut if it is too long, or as many as hold it."""
         return chunks(self.tokenizer, self.length, self.vocabulary.spelled(prompt), how)
+
+    def framed(self, before: str, text: str, after: str, how: LongPrompts) -> str:
+        """Return a text between two, of which both are read whole: if need be, the text's own end is cut."""
+        before, text, after = (self.vocabulary.spelled(part) for part in (before, text, after))
+        return f"{before}{text}{after}" if how == "chunks" else framed(self.tokenizer, self.length, before, text, after)
 
     def joined(self, words: str, prompt: str, how: LongPrompts) -> str:
         """Return the words of a direction before the common prompt, so short that neither is pushed out."""

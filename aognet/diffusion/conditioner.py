@@ -95,6 +95,8 @@ class Conditioner(nn.Module):
         return side_by_side(TextCondition.cat(found), [len(row) for row in rows])
 
     def _once(self, text: str) -> TextCondition:
+        if any(encoder.learns for encoder in self.encoders):
+            return self._encode([text])
         tower = self.encoders[0].tower
         key = (text, tower.device, tower.dtype)
         with self._lock:
@@ -132,6 +134,10 @@ class Conditioner(nn.Module):
     def joined(self, words: str, prompt: str, how: LongPrompts | None = None) -> str:
         """Return the words of a direction before the common prompt, so short that neither is pushed out."""
         return self.encoders[0].joined(words, prompt, how or self.long_prompts)
+
+    def framed(self, before: str, text: str, after: str) -> str:
+        """Return a text between two, of which both are read whole: if need be, the text's own end is cut."""
+        return self.encoders[0].framed(before, text, after, self.long_prompts)
 
     def components(self) -> dict[str, Component]:
         """Return the encoders by the names that diffusers gives them."""

@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 _tokenizing = Lock()
 
 
-@torch.no_grad()
 def encode_prompts(
     tower: Any, tokenizer: Any, length: int, prompts: Sequence[str], kept: EncodingCache, layer: Layer = "last"
 ) -> TextCondition:
@@ -133,6 +132,12 @@ def joined(tokenizer: Any, length: int, words: str, prompt: str, how: LongPrompt
     return ", ".join(
         _shortened(tokenizer, length, text, most) for text, most in ((words, for_words), (prompt, for_prompt))
     )
+
+
+def framed(tokenizer: Any, length: int, before: str, text: str, after: str) -> str:
+    """Return a text between two that are kept whole: its own end is cut if there is no room for all."""
+    room = length - 2 - len(_starts(tokenizer, before)) - len(_starts(tokenizer, after))
+    return f"{before}{_shortened(tokenizer, length, text, max(room, 1))}{after}"
 
 
 def _shortened(tokenizer: Any, length: int, text: str, most: int) -> str:

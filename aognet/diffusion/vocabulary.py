@@ -17,20 +17,34 @@ from aognet.system.home import expanded
 MAX_TOKENS = 1000
 
 
+class LearnedRows(nn.Module):
+    """The vectors of words: where they start, and what training changes, ``rate`` times as fast as other weights."""
+
+    start: Tensor
+
+    def __init__(self, start: Float[Tensor, "count dim"], rate: float = 1.0):
+        super().__init__()
+        self.rate = rate
+        self.register_buffer("start", start)
+        self.change = nn.Parameter(torch.zeros_like(start))
+
+    def forward(self) -> Float[Tensor, "count dim"]:
+        return self.start + self.rate * self.change
+
+
 class LearnedEmbedding(nn.Module):
     """A text encoder's embedding of tokens, with rows for more of them. ``first``: the number of the first new token.
 
     The encoder's own rows stay apart, so that the new ones alone can learn.
     """
 
-    def __init__(self, plain: nn.Module, rows: Float[Tensor, "count dim"], first: int):
+    def __init__(self, plain: nn.Module, learned: LearnedRows, first: int):
         super().__init__()
-        self.plain, self.first = plain, first
-        self.learned = nn.Parameter(rows)
+        self.plain, self.first, self.learned = plain, first, learned
 
     def forward(self, tokens: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch dim"]:
         known = self.plain(tokens.clamp(max=self.first - 1))
-        learned = self.learned[(tokens - self.first).clamp(min=0)].to(known.dtype)
+        learned = self.learned()[(tokens - self.first).clamp(min=0)].to(known.dtype)
         return torch.where((tokens < self.first)[..., None], known, learned)
 
 
@@ -55,8 +69,9 @@ class Vocabulary:
 
         :raises UserError: naming both files, if two define a word.
         """
-        self.files = [_entries(file) for file in files]
-        entries = [entry for found in self.files for entry in found]
+        self.files = tuple(files)
+        self._entries = [_entries(file) for file in files]
+        entries = [entry for found in self._entries for entry in found]
         _check_once([(entry.word, entry.path) for entry in entries], files)
         tokens = [token for entry in entries for token in entry.tokens]
         if len(tokens) > MAX_TOKENS:
@@ -75,22 +90,25 @@ class Vocabulary:
         said = found[0]
         return said if found["token"] else self._aliases.get(said) or self._words[said.lower()]
 
-    def teach(self, towers: Sequence[Any], tokenizers: Sequence[Any]) -> None:
+    def teach(self, towers: Sequence[Any], tokenizers: Sequence[Any], known: int = 0, rate: float = 1.0) -> None:
         """Add the words to text encoders and their tokenizers, which are changed in place, once all of them fit.
+
+        ``known``: how many files they have been taught already. ``rate``: see `LearnedRows`.
 
         :raises UserError: naming file, word and tensor of one that is known already or does not fit.
         """
-        if not self.files:
+        new = self._entries[known:]
+        if not new:
             return
         dims = [tower.config.hidden_size for tower in towers]
-        known = {text for tokenizer in tokenizers for text in tokenizer.get_vocab()}
-        for entry in (entry for entries in self.files for entry in entries):
+        read = {text for tokenizer in tokenizers for text in tokenizer.get_vocab()}
+        for entry in (entry for entries in new for entry in entries):
             _check_fit(entry, dims)
-            if {f"{entry.word.lower()}</w>", *entry.tokens} & known:
+            if {f"{entry.word.lower()}</w>", *entry.tokens} & read:
                 raise UserError(f"{entry.path}: the text encoder knows the word {entry.word!r}; give it another name")
         for number, (tower, tokenizer) in enumerate(zip(towers, tokenizers, strict=True)):
-            for entries in self.files:
-                _add(entries, number, tower, tokenizer)
+            for entries in new:
+                _add(entries, number, tower, tokenizer, rate)
 
 
 def read_vocabulary(paths: Sequence[str]) -> Vocabulary:
@@ -134,7 +152,7 @@ def _check_fit(entry: Entry, dims: Sequence[int]) -> None:
         )
 
 
-def _add(entries: Sequence[Entry], number: int, tower: Any, tokenizer: Any) -> None:
+def _add(entries: Sequence[Entry], number: int, tower: Any, tokenizer: Any, rate: float) -> None:
     """Add the words of a file to the text encoder of a number."""
     from tokenizers import AddedToken
 
@@ -142,8 +160,8 @@ def _add(entries: Sequence[Entry], number: int, tower: Any, tokenizer: Any) -> N
     rows = torch.cat([entry.vectors[number].rows for entry in entries])
     tokens = [AddedToken(token, normalized=False) for entry in entries for token in entry.tokens]
     tokenizer.add_tokens(tokens)
-    plain = tower.get_input_embeddings()
-    tower.set_input_embeddings(LearnedEmbedding(plain, rows.to(tower.device, tower.dtype), first))
+    learned = LearnedRows(rows, rate).to(tower.device)
+    tower.set_input_embeddings(LearnedEmbedding(tower.get_input_embeddings(), learned, first))
     tower.config.vocab_size = max(tower.config.vocab_size, len(tokenizer))
 
 

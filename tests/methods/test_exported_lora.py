@@ -75,7 +75,7 @@ def test_what_is_no_lora_is_refused_and_nothing_is_written(sd15_folder: Path, pl
     refused("no such file; a trained model is a folder", tmp_path, "--out", out)
     folder = trained(Seamless, sd15_folder, tmp_path / "good")
     refused("--size is of a panorama", folder, "--out", out, "--size", "64x128")
-    refused("a LoRA is written to one .safetensors file", folder, "--out", out, "--out", tmp_path / "a.png")
+    refused("of a model one file is written at a time", folder, "--out", out, "--out", tmp_path / "a.png")
     (folder / "model.safetensors").write_bytes(b"?")
     refused("not a readable safetensors file", folder, "--out", out)
     assert not out.parent.exists()

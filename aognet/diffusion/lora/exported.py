@@ -25,7 +25,8 @@ def export_lora(folder: Path, file: Path) -> int:
     if train != "lora":
         raise UserError(f"{path}: train must be 'lora' for the trained weights to be a LoRA, got {train!r:.80}")
     tensors = read_tensors(weights)
-    found = {key: TRAINED.fullmatch(key) for key in tensors}
+    # Learned words are a file of their own (`aognet.diffusion.learning_words.export_words`).
+    found = {key: TRAINED.fullmatch(key) for key in tensors if not key.startswith("words.")}
     if others := sorted(key for key, match in found.items() if match is None):
         raise UserError(
             f"{weights}: {len(others)} of its {len(tensors)} trained weights are no low-rank additions, such as "

@@ -76,12 +76,15 @@ class Seamless(TrainedMethod):
         """Return what is known, the target, and the output in 20 steps, as panoramas."""
         target, source = batch.turned(), generators(batch.seeds, PREVIEW)
         condition = self.backbone.prepare_condition(target, batch.known, source)
-        context = TextContext.of_prompts(self.backbone, batch.prompts)
+        prompts = self.config.learn_words.prompts(self.backbone.conditioner, batch.prompts)
+        context = TextContext.of_prompts(self.backbone, prompts)
         output = inpaint(self.backbone, condition, context, SamplerConfig(steps=20), source)
         return {"input": target * batch.known, "target": target, "output": output}
 
     def finish_loading(self) -> None:
-        """Merge low-rank additions that were trained into the layers they are added to."""
+        """Merge low-rank additions that were trained into the layers they are added to; words learn no more."""
+        if "words" in self._parts:
+            self._parts["words"].requires_grad_(False)
         if self.config.train == "lora":
             merge_lora(self.backbone.denoiser.unet)
 

@@ -12,6 +12,7 @@ from aognet.data.equirectangular import EquirectangularBatch, rolled
 from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.condition import InpaintCondition, Predict
 from aognet.diffusion.latent_space import LatentSpace
+from aognet.diffusion.learning_words import LearnWordsConfig, learn_words
 from aognet.diffusion.lora.trained import Layers, Trained, check_rank, open_parts
 from aognet.diffusion.objective import NOISE, Emphasis, check_draws, drawn, noised_loss
 from aognet.diffusion.sampling.noise import generators, normal, uniform
@@ -25,13 +26,15 @@ class TrainingConfig:
     """What is trained, and on which loss.
 
     ``train``: what learns: nothing, low-rank additions of ``lora_rank`` to ``lora_layers``, the weights of the
-    attention, or the whole UNet. ``drop_text`` and ``drop_known``: how often training leaves out the text, and what is
-    known. ``noise_offset``: strength of the noise that a whole channel shares. ``known_weight``: the weight of known
-    pixels in the loss of an inpainting UNet. ``draws``: how many times an encoded panorama is noised and learned from.
-    ``emphasis``: which noise levels count more.
+    attention, or the whole UNet. ``learn_words``: words that learn, alone or beside it. ``drop_text`` and
+    ``drop_known``: how often training leaves out the text, and what is known. ``noise_offset``: strength of the noise
+    that a whole channel shares. ``known_weight``: the weight of known pixels in the loss of an inpainting UNet.
+    ``draws``: how many times an encoded panorama is noised and learned from. ``emphasis``: which noise levels count
+    more.
     """
 
     train: Trained | Literal["none"] = "none"
+    learn_words: LearnWordsConfig = field(default_factory=LearnWordsConfig)
     lora_rank: int = 16
     lora_layers: Layers = "attention"
     drop_text: float = 0.1
@@ -50,9 +53,10 @@ class TrainingConfig:
 
 def learning(backbone: Backbone, config: TrainingConfig) -> dict[str, nn.Module]:
     """Let what the configuration chooses learn, and return it by name. Convolutions are to wrap around after this."""
+    words = {"words": learn_words(backbone.conditioner, config.learn_words)} if config.learn_words.count else {}
     if config.train == "none":
-        return {}
-    return open_parts(backbone.denoiser.unet, config.train, config.lora_rank, config.lora_layers)
+        return words
+    return open_parts(backbone.denoiser.unet, config.train, config.lora_rank, config.lora_layers) | words
 
 
 def training_loss(
@@ -66,7 +70,8 @@ def training_loss(
     seeds, draws = batch.seeds, config.draws
     hidden = (uniform(seeds, HIDE) < config.drop_known)[:, None, None, None]
     known = batch.known & ~hidden.to(batch.known.device)
-    text, nothing = backbone.conditioner.with_unconditional(batch.prompts)
+    prompts = config.learn_words.prompts(backbone.conditioner, batch.prompts)
+    text, nothing = backbone.conditioner.with_unconditional(prompts)
     silent = drawn(draws, lambda stream: uniform(seeds, stream) < config.drop_text, SILENCE)
     return noised_loss(
         backbone,
