@@ -3,17 +3,20 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import main
-from aognet.commands import generate
+from aognet.commands import export, generate
 from aognet.data.equirectangular import EquirectangularSamples
+from aognet.diffusion.additions import Additions
 from aognet.generate.run_files import result_file
 from aognet.io.captions import save_captions
 from aognet.io.images import load_image, save_image
+from aognet.methods.pretrained import load_method
 from tests.smooth import smooth_panorama
 from tests.training.toy import fresh_processes
 
@@ -55,6 +58,29 @@ def train(backbone: Path, data: Path, logs: Path, *more: str) -> Path:
     return logs / "mine"
 
 
+def cut_and_whole(
+    backbone: Path, data: Path, folder: Path, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, Path]:
+    """A training that was cut off and went on, which ends with the weights of a whole one, and the whole one."""
+    whole = train(backbone, data, folder / "whole", *more)
+    draw = EquirectangularSamples.draw
+
+    def cut_off(self: EquirectangularSamples, panorama: Any, number: int) -> Any:
+        if number >= 1:
+            raise RuntimeError("power cut")
+        return draw(self, panorama, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EquirectangularSamples, "draw", cut_off)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(backbone, data, folder / "cut", *more)
+    assert not (folder / "cut" / "mine" / "final").exists()
+    cut = train(backbone, data, folder / "cut", *more, "--resume")
+    mine, theirs = (load_file(place / "final" / "model.safetensors") for place in (cut, whole))
+    assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+    return cut, whole
+
+
 @pytest.mark.parametrize(
     ("kind", "more"),
     [
@@ -73,22 +99,7 @@ def test_a_training_that_was_cut_off_ends_like_a_whole_one_and_generates(
     request: pytest.FixtureRequest,
 ):
     backbone = request.getfixturevalue(kind)
-    whole = train(backbone, data, tmp_path / "whole", *more)
-    draw = EquirectangularSamples.draw
-
-    def cut_off(self: EquirectangularSamples, panorama, number: int):
-        if number >= 1:
-            raise RuntimeError("power cut")
-        return draw(self, panorama, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EquirectangularSamples, "draw", cut_off)
-        with pytest.raises(RuntimeError, match="power cut"):
-            train(backbone, data, tmp_path / "cut", *more)
-    assert not (tmp_path / "cut" / "mine" / "final").exists()
-    cut = train(backbone, data, tmp_path / "cut", *more, "--resume")
-    mine, theirs = (load_file(folder / "final" / "model.safetensors") for folder in (cut, whole))
-    assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+    cut, whole = cut_and_whole(backbone, data, tmp_path, more, monkeypatch)
     records = [json.loads(line) for line in (cut / "metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in records if "train/loss" in record] == list(range(1, STEPS + 1))
     assert any("val/loss" in record for record in records)
@@ -102,6 +113,33 @@ def test_a_training_that_was_cut_off_ends_like_a_whole_one_and_generates(
 
     trained, plain = generated(cut, "trained"), generated(backbone, "plain")
     assert trained.shape == (3, ROWS, 2 * ROWS) and (trained - plain).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("kind", "trained"), [("plain_folder", "none"), pytest.param("sdxl_folder", "lora", marks=pytest.mark.slow)]
+)
+def test_words_are_trained_exported_and_read(
+    kind: str,
+    trained: str,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+):
+    backbone = request.getfixturevalue(kind)
+    more = [f"model.train={trained}", "model.learn_words.count=2", "model.learn_words.start=room"]
+    cut, _ = cut_and_whole(backbone, data, tmp_path, more, monkeypatch)
+    weights = load_file(cut / "final" / "model.safetensors")
+    changes = [value for name, value in weights.items() if name.endswith(".change")]
+    assert len(changes) == (2 if kind == "sdxl_folder" else 1) and all(value.abs().min() > 0 for value in changes)
+    export.main([str(cut), "--out", str(tmp_path / "embeddings.pti")])
+    models = [
+        load_method(str(cut)),
+        load_method(str(backbone), additions=Additions(words=[f"{tmp_path}/embeddings.pti"])),
+    ]
+    read = [model.backbone.conditioner(["room 1, in the style of TOK", "<s1>"]).tokens for model in models]
+    assert torch.equal(*read)
+    assert ("unet" in {name.partition(".")[0] for name in weights}) == (trained == "lora")
 
 
 def test_without_anything_to_train_one_line_says_so(plain_folder: Path, data: Path, tmp_path: Path):
