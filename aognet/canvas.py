@@ -16,6 +16,7 @@ from torch.nn import functional
 from aognet.geometry import perspective
 from aognet.geometry.camera import Camera
 from aognet.geometry.cubemap import face_cameras
+from aognet.geometry.surface import PLANE, Plane
 from aognet.io.value_range import Encoding, bounded, bounded_
 
 Opacity = Float[Tensor, "batch 1 rows columns"] | None
@@ -166,38 +167,43 @@ def join(
     masked_view: MaskedView,
     feather: float = 0.1,
     encoding: Encoding = "srgb",
+    surface: Plane = PLANE,
 ) -> Float[Tensor, "batch 3 rows columns"]:
     """Make a generated view fit what is known: known pixels stay, and new pixels are adjusted to them near the border.
 
     The jump of the colours across the border is continued smoothly into the generated part, and fades out over
     ``feather`` times the view's height. Its hue alone continues further, to whatever resembles what was generated at
     the border: grass that came out brown turns green as far as it grows, and the sky above it stays blue. With a
-    ``feather`` of 0 the generated pixels are taken as they are.
+    ``feather`` of 0 the generated pixels are taken as they are. A whole panorama lies on the ``SPHERE``, where this
+    goes on over its edges.
     """
     if feather == 0:
         return torch.where(masked_view.known, masked_view.image, generated)
     known = masked_view.known.to(generated.dtype)
     unknown = 1 - known
-    beside = unknown * _grown(known, 3)
+    beside = unknown * _grown(known, 3, surface)
     both = torch.cat([masked_view.image * known, known, generated * unknown, unknown], dim=1)
-    (near_known, near), (far_known, far) = (_local_means(both, size) for size in (5, 9))
+    (near_known, near), (far_known, far) = (_local_means(both, size, surface) for size in (5, 9))
     # The means lie 2.5 and 4.5 pixels apart across the border; a colour that changes evenly has no jump at distance 0.
     # Its mean along the border: single pixels would draw a line where textures meet.
     step, wider = near_known - near, far_known - far
-    jump = _local_means(torch.cat([(step + (step - wider) * (2.5 / 2)) * beside, beside], dim=1), 7)[0]
-    hue = _carried(jump - jump.mean(1, keepdim=True), beside, near)
-    reach = _reach(known, max(feather * generated.shape[-2], 1.0))
-    correction = hue + (_extend(jump * beside, beside) - hue) * reach
+    at_border = torch.cat([(step + (step - wider) * (2.5 / 2)) * beside, beside], dim=1)
+    jump = _local_means(at_border, 7, surface)[0]
+    hue = _carried(jump - jump.mean(1, keepdim=True), beside, near, surface)
+    reach = _reach(known, max(feather * generated.shape[-2], 1.0), surface)
+    correction = hue + (surface.extended(jump * beside, beside) - hue) * reach
     return torch.where(masked_view.known, masked_view.image, bounded(generated + correction, encoding))
 
 
-def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, similar: float = 0.25) -> Tensor:
+def _carried(
+    jump: Tensor, beside: Tensor, colours: Tensor, surface: Plane, cells: int = 32, similar: float = 0.25
+) -> Tensor:
     """Give the jumps, known where ``beside`` is 1, to every pixel: from those near to it and of similar colour."""
-    size = min(jump.shape[-2], cells), min(jump.shape[-1], cells)
+    size = surface.cells(*jump.shape[-2:], cells)
     share = functional.adaptive_avg_pool2d(beside, size)
     mean_jump = functional.adaptive_avg_pool2d(jump * beside, size) / share.clamp_min(1e-6)
     coarse = functional.adaptive_avg_pool2d(colours, size)
-    nearness = _nearness(*size, jump.device).to(jump.dtype)
+    nearness = _nearness(surface, *size, jump.device).to(jump.dtype)
     carried = []
     for weight, jumps, colour in zip(share.flatten(2), mean_jump.flatten(2), coarse.flatten(2), strict=True):
         border = (weight > 0).to(jump.dtype)
@@ -205,32 +211,28 @@ def _carried(jump: Tensor, beside: Tensor, colours: Tensor, cells: int = 32, sim
         weights = unlike.exp_().mul_(nearness)
         # Where nothing alike lies at the border, nothing is carried.
         carried.append((jumps * border) @ weights / (border @ weights + 1e-3))
-    return functional.interpolate(
-        torch.stack(carried).unflatten(-1, size), size=jump.shape[-2:], mode="bilinear", align_corners=False
-    )
+    return surface.enlarged(torch.stack(carried).unflatten(-1, size), *jump.shape[-2:])
 
 
 @lru_cache(maxsize=4)
-def _nearness(rows: int, columns: int, device: torch.device) -> Float[Tensor, "cells cells"]:
+def _nearness(surface: Plane, rows: int, columns: int, device: torch.device) -> Float[Tensor, "cells cells"]:
     """Return how much the cells of a grid count for each other: less with the square of their distance."""
-    places = torch.cartesian_prod(torch.arange(rows, device=device), torch.arange(columns, device=device)).float()
-    return 1 / (1 + torch.cdist(places, places).square())
+    return 1 / (1 + surface.squared_distances(rows, columns, device))
 
 
-def _local_means(weighted: Float[Tensor, "batch channels rows columns"], size: int) -> list[Tensor]:
+def _local_means(weighted: Float[Tensor, "batch channels rows columns"], size: int, surface: Plane) -> list[Tensor]:
     """Return the mean colours around each pixel, only over pixels whose weight is 1 (0 where there are none).
 
     ``weighted`` has, for each mean, three channels that are 0 where the weight is 0, and the weight as a fourth
     channel.
     """
-    means = _box_mean(weighted, size).split(4, dim=1)
+    means = _box_mean(weighted, size, surface).split(4, dim=1)
     return [mean[:, :3] / mean[:, 3:].clamp_min(1e-4) for mean in means]
 
 
-def _box_mean(image: Tensor, size: int) -> Tensor:
-    """Return the mean of the ``size`` x ``size`` pixels around each pixel, with zeros beyond the edges."""
-    half = size // 2
-    padded = functional.pad(image, (half, half, half, half))
+def _box_mean(image: Tensor, size: int, surface: Plane) -> Tensor:
+    """Return the mean of the ``size`` x ``size`` pixels around each pixel, with zeros beyond the edges of a plane."""
+    padded = surface.padded(image, size // 2)
     return _sums(_sums(padded, size, -1), size, -2) / size**2
 
 
@@ -249,35 +251,24 @@ def _sums(values: Tensor, size: int, dim: int) -> Tensor:
         values, span = values.narrow(dim, 0, rest) + values.narrow(dim, span, rest), 2 * span
 
 
-def _grown(mask: Tensor, size: int) -> Tensor:
+def _grown(mask: Tensor, size: int, surface: Plane) -> Tensor:
     """Return 1 where any of the ``size`` x ``size`` pixels around is 1, for pixels that are 0 or 1."""
-    return (_box_mean(mask, size) > 0.5 / size**2).to(mask.dtype)
+    return (_box_mean(mask, size, surface) > 0.5 / size**2).to(mask.dtype)
 
 
-def filled(masked_view: MaskedView) -> Float[Tensor, "batch 3 rows columns"]:
-    """Return a masked view whose unknown pixels continue its known pixels smoothly (0 if none is known)."""
-    smooth = _extend(masked_view.image, masked_view.known.to(masked_view.image.dtype))
+def filled(masked_view: MaskedView, surface: Plane = PLANE) -> Float[Tensor, "batch 3 rows columns"]:
+    """Return a masked view, or a panorama on the ``SPHERE``, whose unknown pixels continue its known pixels smoothly (0
+    if none is known).
+    """
+    smooth = surface.extended(masked_view.image, masked_view.known.to(masked_view.image.dtype))
     return torch.where(masked_view.known, masked_view.image, smooth)
 
 
-def _extend(values: Tensor, weight: Tensor) -> Tensor:
-    """Carry values known where weight is 1 smoothly to everywhere else (pull-push over halved images)."""
-    if max(values.shape[-2:]) < 2:
-        return values / weight.clamp_min(1e-4)
-    half_values = functional.avg_pool2d(values, 2, ceil_mode=True)
-    half_weight = functional.avg_pool2d(weight, 2, ceil_mode=True)
-    certain = half_weight.clamp_min(1e-4)
-    # A cell with any known pixel counts as known from here on: its mean is the best guess there is.
-    coarse = _extend(half_values / certain * (half_weight > 0), (half_weight > 0).to(weight.dtype))
-    coarse = functional.interpolate(coarse, size=values.shape[-2:], mode="bilinear", align_corners=False)
-    return values + coarse * (1 - weight)
-
-
-def _reach(weight: Tensor, pixels: float) -> Tensor:
+def _reach(weight: Tensor, pixels: float, surface: Plane) -> Tensor:
     """Return 1 beside the known area, falling to 0 ``pixels`` away from it."""
     reach, grown, step = weight, weight, max(round(pixels / 16), 1)
     for distance in torch.arange(step, pixels + step, step):
-        grown = _grown(grown, 2 * step + 1)
+        grown = _grown(grown, 2 * step + 1, surface)
         level = (0.5 + 0.5 * torch.cos(torch.pi * distance / (pixels + step))).item()
         reach = torch.maximum(reach, grown * level)
-    return functional.avg_pool2d(reach, 3, stride=1, padding=1, count_include_pad=False)
+    return surface.softened(reach)

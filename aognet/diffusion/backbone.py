@@ -30,6 +30,7 @@ from aognet.diffusion.sampling.noise import Generators, normal
 from aognet.diffusion.sampling.sampler import LongPrompts
 from aognet.diffusion.vocabulary import Vocabulary, read_vocabulary
 from aognet.errors import UserError
+from aognet.geometry.surface import PLANE
 from aognet.io.store import CacheConfig
 from aognet.io.text_files import read_json
 from aognet.nn.component import Component
@@ -79,6 +80,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.conditioner, self.latents, self.denoiser = conditioner, latents, denoiser
         self.scheduler = scheduler
+        self.surface = PLANE  # of its images: a panorama that is made in one piece lies on the sphere
         self.training_scheduler: Any = DDPMScheduler.from_config(scheduler.config)
         self._check()
 
@@ -229,7 +231,7 @@ class Backbone(nn.Module):
             latents = self.latents.encode(images, source)
         else:
             mask = functional.max_pool2d(unknown, self.latents.scale)
-            latents = self.latents.encode(filled(MaskedView(images, known)), source)
+            latents = self.latents.encode(filled(MaskedView(images, known), self.surface), source)
             noise = normal(shape, source, self.device)
             normal(shape, source)  # the pipeline encodes the masked image too; keeps the generators in step with it
         return InpaintCondition(mask=mask, image=latents, noise=noise)

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from aognet import DirectedPrompt, Generator, Photo, Request, load
+from aognet.diffusion import latent_space
 from aognet.diffusion.backbone import Backbone, BackboneConfig
-from aognet.diffusion.condition import ControlImage
+from aognet.diffusion.condition import ControlImage, InpaintCondition
 from aognet.diffusion.inpaint import TextContext
 from aognet.diffusion.sampling.noise import generators
 from aognet.diffusion.sampling.sampler import SamplerConfig
@@ -161,9 +162,34 @@ def generator(plain_folder: Path) -> Generator:
     )
 
 
-def test_a_photograph_stays_in_its_panorama(generator: Generator, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["plain_folder", "sd2_folder"])
+def test_a_photograph_across_the_seam_is_seen_like_one_ahead(
+    folder: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By text-to-image models, which are shown how it goes on, and by those for inpainting."""
+    monkeypatch.setattr(latent_space, "normal", lambda shape, *rest: torch.zeros(tuple(shape)))  # the mean, undrawn
+    place = str(request.getfixturevalue(folder))
+    panorama, known = smooth_photo(ROWS, 2 * ROWS)[None], torch.zeros(1, 1, ROWS, 2 * ROWS, dtype=torch.bool)
+    known[..., 5:25, 23:41] = True
+
+    def seen(model: Any, columns: int) -> InpaintCondition:
+        given = panorama.roll(columns, -1), known.roll(columns, -1)
+        return model.backbone.prepare_condition(*given, generators([1]))
+
+    model, unwrapped = Seamless(Seamless.Config(backbone=BackboneConfig(place))).eval(), load_method(place)
+    for columns in (model.stride, ROWS):
+        there = seen(model, columns)
+        ahead = seen(model, 0).rolled(columns // model.backbone.latents.scale)
+        assert torch.equal(there.mask, ahead.mask)
+        assert_close(there.image, ahead.image, atol=1e-4, rtol=0)
+    torn = seen(unwrapped, ROWS).image - seen(unwrapped, 0).rolled(ROWS // 2).image
+    assert torn.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("yaw", [40.0, 180.0])
+def test_a_photograph_stays_in_its_panorama(yaw: float, generator: Generator, tmp_path: Path) -> None:
     save_image(smooth_photo(60, 80), tmp_path / "yard.png")
-    asked = Request("a yard", photos=[Photo(image=str(tmp_path / "yard.png"), yaw=40.0, fov=80.0)])
+    asked = Request("a yard", photos=[Photo(image=str(tmp_path / "yard.png"), yaw=yaw, fov=80.0)])
     made = generator.generate(asked, tmp_path / "run")
     assert made.panorama.shape == (3, ROWS, 2 * ROWS) and 0.03 < made.given.float().mean() < 0.3
     given = (load_image(tmp_path / "run" / "input.png") + 1) / 2

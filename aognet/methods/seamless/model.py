@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from aognet.callbacks import Cancelled, Listener
-from aognet.canvas import Canvas
+from aognet.canvas import Canvas, MaskedView, join
 from aognet.data.equirectangular import EquirectangularBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.inpaint import TextContext, check_settings, inpaint
 from aognet.diffusion.lora.trained import merge_lora
 from aognet.diffusion.sampling.noise import generators, named_seed
 from aognet.diffusion.sampling.sampler import SamplerConfig
+from aognet.geometry.surface import SPHERE
 from aognet.methods.generative import Steps
 from aognet.methods.seamless.controls import check_controls, control_images
 from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised, drawn_turns
@@ -62,6 +63,7 @@ class Seamless(TrainedMethod):
         self._parts = learning(self.backbone, config)
         wrap_around(self.backbone.denoiser, config.poles)
         self.backbone.latents.wrap_around(config.poles)
+        self.backbone.surface = SPHERE
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return self._parts
@@ -114,8 +116,15 @@ class Seamless(TrainedMethod):
             asked = replace(asked, controls=control_images(request, settings, steps.controls()))
             panorama = self._painted(asked, steps, listener)
             steps.record({PANORAMA: panorama})
-        panorama = torch.where(start.known, start.image, panorama)
+        panorama = self._joined(panorama, start, settings.feather)
         return Result(panorama[0].add(1).div(2).clamp(0, 1))
+
+    @staticmethod
+    def _joined(panorama: Tensor, start: Canvas, feather: float) -> Tensor:
+        """Return what was painted with what is known in its place, and colours that meet at its border."""
+        if not start.known.any():
+            return panorama
+        return join(panorama, MaskedView(start.image, start.known), feather, surface=SPHERE)
 
     def _painted(self, asked: PanoramaToDenoise, steps: Steps, listener: Listener) -> Tensor:
         """Return what is painted, before what is known is kept: [1, 3, height, width] in [-1, 1], on the CPU."""

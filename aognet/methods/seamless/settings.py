@@ -12,15 +12,19 @@ class SeamlessSettings:
     """``sampler``: how the panorama is sampled. ``prompt_reach_degrees``: the angle from its direction at which a
     directed prompt counts as much as the common one (`directed.prompt_weights`). ``rotate_each_step``: whether the
     network sees the panorama turned by another angle in every step, so that what its edges do to it is spread.
-    ``depth_scale``: the weight of the ControlNet that is shown the depth (0: none).
+    ``feather``: how far generated pixels are adjusted to the known ones that they meet, as a share of the height (0:
+    not at all). ``depth_scale``: the weight of the ControlNet that is shown the depth (0: none).
     """
 
     sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(scheduler="euler", guidance=7.5))
     prompt_reach_degrees: float = 45.0
     rotate_each_step: bool = False
+    feather: float = 0.05
     depth_scale: float = 0.5
 
     def __post_init__(self) -> None:
+        if not 0 <= self.feather <= 1:
+            raise UserError("must lie in [0, 1]", key="feather", value=self.feather)
         if not 5 <= self.prompt_reach_degrees <= 90:
             raise UserError("must lie in [5, 90]", key="prompt_reach_degrees", value=self.prompt_reach_degrees)
         check_scale(self.depth_scale, "depth_scale")
