@@ -94,13 +94,13 @@ def text_tower(sizes: Sizes, layers: int) -> Any:
 
 
 def sd2_model(method: type[nn.Module], config: Any, sizes: Sizes = SD2) -> Any:
-    """A method on both, whatever ``config`` names, in the types it wants; CubeDiff on the text-to-image model."""
+    """A method on both, whatever ``config`` names, in the types it wants; AOG-Net on the inpainting model."""
     from aognet.diffusion.backbone import Backbone
     from aognet.diffusion.clip_encoders import ClipImageEncoder, ClipTextEncoder
-    from aognet.methods.cubediff.model import CubeDiff
+    from aognet.methods.aognet.model import AOGNet
 
     loads: dict[type, Callable[[], nn.Module]] = {
-        Backbone: partial(sd2_backbone, 4 if method is CubeDiff else 9, sizes),
+        Backbone: partial(sd2_backbone, 9 if method is AOGNet else 4, sizes),
         ClipImageEncoder: lambda: ClipImageEncoder(clip_image_tower(sizes)),
         ClipTextEncoder: lambda: ClipTextEncoder(text_tower(sizes, sizes.text_layers), Tokens()),
     }

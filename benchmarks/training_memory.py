@@ -2,8 +2,8 @@
 
 python benchmarks/training_memory.py -b config/train_config.yaml [key.sub=value ...] [--size 512]
 
-Runs a training step and a preview of AOG-Net or CubeDiff in the sizes of Stable Diffusion 2 and CLIP ViT-H/14 on
-tensors that have a shape and a type but no memory (torch's FakeTensorMode). After every operation it adds up the
+Runs a training step and a preview of AOG-Net, CubeDiff or Seamless in the sizes of Stable Diffusion 2 and CLIP ViT-H/14
+on tensors that have a shape and a type but no memory (torch's FakeTensorMode). After every operation it adds up the
 storages that are alive. What this cannot see is assumed: the constants below, and what ``cuda_rules`` says.
 """
 
@@ -33,6 +33,7 @@ from benchmarks.sd2 import sd2_model  # noqa: E402
 if TYPE_CHECKING:
     from aognet.config import LoadedConfig
     from aognet.data.cubes import CubeBatch
+    from aognet.data.equirectangular import EquirectangularBatch
     from aognet.data.outpainting import OutpaintingBatch
     from aognet.training.setup import TrainerConfig
 
@@ -71,6 +72,17 @@ def make_cubes(rows: int, size: int, mode: Pretended | None = None) -> "CubeBatc
     return CubeBatch(faces, known, ["a room"] * 6 * rows, torch.arange(rows))
 
 
+def make_panoramas(rows: int, height: int, mode: Pretended | None = None) -> "EquirectangularBatch":
+    """Black panoramas, fake ones with a ``mode``; turns and seeds are always numbers."""
+    from aognet.data.equirectangular import EquirectangularBatch
+
+    with mode.everything() if mode else nullcontext():
+        images = torch.zeros(rows, 3, height, 2 * height)
+        known = torch.zeros(rows, 1, height, 2 * height, dtype=torch.bool)
+    turns = torch.zeros(rows, dtype=torch.int64)
+    return EquirectangularBatch(images, turns, known, ["a room"] * rows, torch.arange(rows))
+
+
 @dataclass(frozen=True)
 class Account:
     """Bytes of a training run: what is always there, and the most that comes on top in each phase."""
@@ -92,8 +104,8 @@ class Account:
 def measure(
     config: "TrainerConfig",
     model: Any,
-    batch: "OutpaintingBatch | CubeBatch",
-    shown: "OutpaintingBatch | CubeBatch | None" = None,
+    batch: "OutpaintingBatch | CubeBatch | EquirectangularBatch",
+    shown: "OutpaintingBatch | CubeBatch | EquirectangularBatch | None" = None,
 ) -> Account:
     """Does what the trainer does in one step, then a preview of ``shown``; the tensors may be fake or real."""
     from aognet.training.ema import WeightAverage
@@ -200,14 +212,14 @@ def show(account: Account, title: str) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-b", "--base", nargs="+", required=True, metavar="YAML", help="config files")
-    parser.add_argument("--size", type=int, help="pixels of views and faces (default: as the config says)")
+    parser.add_argument(
+        "--size", type=int, help="pixels of views and faces, rows of panoramas (default: as the config says)"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="settings that override the config files")
     return cli.parse_with_overrides(parser, arguments)
 
 
-def pretend(
-    config: "LoadedConfig", size: int | None, mode: Pretended
-) -> "tuple[Any, Callable[[int], OutpaintingBatch | CubeBatch], str]":
+def pretend(config: "LoadedConfig", size: int | None, mode: Pretended) -> "tuple[Any, Callable[[int], Any], str]":
     """The model that a config names, what makes batches of so many samples for it, and the two in words."""
     from aognet.config import build_config
     from aognet.errors import UserError
@@ -215,14 +227,19 @@ def pretend(
 
     section, data = config.section("model"), config.section("data").section("train")
     target = section.values.get("target")
-    if target not in ("aognet", "cubediff"):
-        raise UserError(f"{section.source('target')}: model.target must be aognet or cubediff here, got {target!r}")
+    if target not in (known := ("aognet", "cubediff", "seamless")):
+        wanted = f"must be one of {', '.join(known)} here, got {target!r}"
+        raise UserError(f"{section.source('target')}: model.target {wanted}")
     method, samples = target_class(section), build_config(data, target_class(data).Config)
     with mode.everything(), nothing_moves():  # peft would
         model = sd2_model(method, build_config(section, method.Config))
     if target == "cubediff":
         size = size or samples.size
         return model, partial(make_cubes, size=size, mode=mode), f"CubeDiff on Stable Diffusion 2: faces {size}x{size}"
+    if target == "seamless":
+        rows = size or samples.height
+        title = f"Seamless on Stable Diffusion 2: panoramas {rows}x{2 * rows}"
+        return model, partial(make_panoramas, height=rows, mode=mode), title
     view, face = size or samples.plan.size, size or samples.face_size
     title = f"AOG-Net on Stable Diffusion 2: views {view}x{view}"
     return model, partial(make_batch, view=view, face=face, mode=mode), title

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -19,6 +20,7 @@ from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
 from aognet.methods.aognet.model import AOGNet, face_positions
 from aognet.methods.cubediff.model import CubeDiff, cube_positions
+from aognet.methods.seamless.model import Seamless
 from aognet.training.setup import TrainerConfig
 from benchmarks.memory_meter import MemoryMeter, Pretended, cuda_rules
 from benchmarks.sd2 import default_type, sd2_backbone
@@ -29,6 +31,7 @@ from benchmarks.training_memory import (
     main,
     make_batch,
     make_cubes,
+    make_panoramas,
     measure,
     show,
 )
@@ -102,18 +105,19 @@ def test_pretended_training_needs_what_real_training_needs(precision: str, check
 
 
 @pytest.mark.slow
-def test_pretended_training_of_a_cube_needs_what_real_training_needs():
-    def cube(mode: Pretended | None) -> Account:
+@pytest.mark.parametrize(("method", "make"), [(CubeDiff, make_cubes), (Seamless, make_panoramas)])
+def test_pretended_training_of_a_whole_needs_what_real_training_needs(method: Any, make: Any):
+    def whole(mode: Pretended | None) -> Account:
         cube_positions.cache_clear()
         with mode.everything() if mode else nullcontext():
             parts = {name: part for name, part in tiny_components("sd2", 4).items() if name != "image_encoder"}
-            config = CubeDiff.Config(backbone=BackboneConfig("tiny"))
-            model = CubeDiff(config, Backbone.of(**parts))
-        batch, shown = make_cubes(1, 32, mode), make_cubes(1, 32, mode)
+            config = method.Config(backbone=BackboneConfig("tiny"), train="attention")
+            model = method(config, Backbone.of(**parts))
+        batch, shown = make(1, 32, mode), make(1, 32, mode)
         with mode or nullcontext():
             return measure(TrainerConfig(gradient_checkpointing=True), model, batch, shown)
 
-    pretended, real = cube(Pretended()), cube(None)
+    pretended, real = whole(Pretended()), whole(None)
     cube_positions.cache_clear()
     assert pretended.always == real.always
     assert pretended.activations == pytest.approx(real.activations, rel=0.01)
