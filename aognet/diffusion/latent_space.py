@@ -1,5 +1,6 @@
 """Images to latents and back: the frozen VAE of a backbone."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -97,7 +98,8 @@ class LatentSpace(nn.Module):
         most = self._most(self.vae.encoder, *single.shape[-2:])
         parts = single.to(self.device, self.dtype).split(1 if most else self._encoded or len(single))
         encode = partial(bands.encode, self.vae, most=most) if most else lambda part: self.vae.encode(part).latent_dist
-        posteriors = [encode(part) for part in parts]
+        with self._precise():
+            posteriors = [encode(part) for part in parts]
         means, deviations = (torch.cat([getattr(one, name).float() for one in posteriors]) for name in ("mean", "std"))
         shape = images.shape[:-3]
         return means.unflatten(0, shape), deviations.unflatten(0, shape)
@@ -109,7 +111,14 @@ class LatentSpace(nn.Module):
         most = self._most(self.vae.decoder, *(side * self.scale for side in scaled.shape[-2:]))
         parts = scaled.split(1 if most else self._decoded or len(scaled))
         decode = partial(bands.decode, self.vae, most=most) if most else lambda part: self.vae.decode(part).sample
-        return torch.cat([decode(part).float().clamp(-1, 1) for part in parts])
+        with self._precise():
+            return torch.cat([decode(part).float().clamp(-1, 1) for part in parts])
+
+    def _precise(self) -> AbstractContextManager:
+        """Keep a VAE that overflows in float16 out of a training's mixed precision."""
+        kind = self.device.type
+        overflows = not self.may_be_half and torch.get_autocast_dtype(kind) == torch.float16
+        return torch.autocast(kind, enabled=False) if overflows else nullcontext()
 
     def _most(self, network: nn.Module, height: int, width: int) -> int:
         """Return how many numbers a feature map may have where an image is taken in bands, or 0: it is taken whole."""

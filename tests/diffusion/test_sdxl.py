@@ -149,6 +149,17 @@ def test_in_float16_the_vae_stays_in_float32(sdxl_folder: Path, sd15_folder: Pat
     assert Backbone.load(BackboneConfig(str(mended), dtype="float16")).latents.dtype == torch.float16
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("layout", "precise"), [("sdxl", True), ("sd2", False)])
+def test_a_vae_that_overflows_stays_out_of_float16_in_a_training(layout: Any, precise: bool):
+    latents, images = backbone_of(tiny_components(layout)).latents, inputs()[0]
+    encoded = latents.encode(images)
+    decoded = latents.decode(encoded)
+    with torch.autocast("cpu", torch.float16):
+        assert torch.equal(latents.encode(images), encoded) == precise
+        assert torch.equal(latents.decode(encoded), decoded) == precise
+
+
 def test_other_weights_of_the_second_encoder_are_another_model(sdxl_folder: Path, tmp_path: Path):
     copy = Path(shutil.copytree(sdxl_folder, tmp_path / "copy"))
     assert model_identity(str(copy)) == model_identity(str(sdxl_folder))
