@@ -25,7 +25,10 @@ SCRIPT = re.compile(r"(misc/|benchmarks/)?\w+\.py")
 SETTING = re.compile(r"(model|data|trainer|generator|execution|inputs|captioner)\.[a-z_.]+(=\S+)?")
 # Flags of the programs that start ours: torchrun and accelerate.
 FOREIGN = {"--node_rank"}
-TRAINING = ("train_config.yaml", "train_cubediff.yaml", "embedded/next/unet.yaml", "embedded/unet.yaml")
+TRAINING = (
+    *("train_config.yaml", "train_cubediff.yaml", "train_seamless.yaml"),
+    *("embedded/next/unet.yaml", "embedded/unet.yaml"),
+)
 INFERENCE = ("inference_config.yaml", "inference_cubediff.yaml")
 
 
