@@ -39,7 +39,7 @@ class Target:
 def make_inputs(folder: Path) -> None:
     """A folder for each target, with good files."""
     fault_kinds.make_inputs(folder)
-    for make in (_photos, _light, _texts, _pickle, _shards, _models):
+    for make in (_photos, _light, _depths, _texts, _pickle, _shards, _models):
         make(folder)
 
 
@@ -103,6 +103,21 @@ def _light(folder: Path) -> None:
     (folder / "hdr" / "b.hdr").write_bytes(cv2.imencode(".hdr", light)[1].tobytes())
 
 
+def _depths(folder: Path) -> None:
+    import cv2
+    import numpy as np
+
+    from aognet.io.hdr import write_exr
+    from tests.tiny import tiny_controlnet, tiny_unet
+
+    (folder / "depths").mkdir()
+    distances = np.random.default_rng(0).uniform(1, 9, (16, 32)).astype(np.float32)
+    np.save(folder / "depths" / "a.npy", distances)
+    write_exr({"Z": distances}, folder / "depths" / "a.exr")
+    (folder / "depths" / "a.png").write_bytes(cv2.imencode(".png", (distances * 7000).astype(np.uint16))[1].tobytes())
+    tiny_controlnet(tiny_unet("sd2", channels=4)).save_pretrained(folder / "controlnet")
+
+
 def _texts(folder: Path) -> None:
     rows = [("file", "caption", "split")]
     rows += [(f"{number}.png", f"a place, {number}".replace(",", ""), "train") for number in range(4)]
@@ -160,6 +175,15 @@ def _train(inputs: Path, out: Path, *settings: str) -> Command:
 
 def _photo(name: str, case: Path, out: Path, draw: Draw) -> Command:
     return _paint(case.parent, out, "--image", case / name, "--prompt", "a yard")
+
+
+def _controlled(case: Path, out: Path, draw: Draw) -> Command:
+    inputs, good = case.parent, case.parent / "depths"
+    damaged = (path for path in sorted(case.iterdir()) if path.read_bytes() != (good / path.name).read_bytes())
+    model = ("--checkpoint", inputs / "backbone", "method=seamless", "--controlnet", inputs / "controlnet")
+    kind = draw.choice(("auto", "inverse", "distance"))
+    depth = ("--depth", next(damaged, case / "a.png"), "--depth_kind", kind)
+    return _paint(inputs, out, *model, *depth, "--prompt", "a yard")
 
 
 def _photo_or_panorama(name: str, case: Path, out: Path, draw: Draw) -> Command:
@@ -299,6 +323,7 @@ def targets(inputs: Path) -> list[Target]:
         *photos,
         Target("EXIF, ICC, XMP", "metadata", ["a.jpg"], partial(_photo_or_panorama, "a.jpg"), _metadata),
         Target("EXR, HDR", "hdr", ["a.exr", "b.hdr"], _convert),
+        Target("depth maps", "depths", ["a.npy", "a.exr", "a.png"], _controlled),
         Target("mask, cut-out", "masks", ["mask.png", "panorama.png", "cut.png"], _masked),
         Target("captions (JSONL)", "captions", ["words.jsonl"], _captions),
         Target("tables (CSV)", "csv", ["list.csv", "index.csv"], _csv),
