@@ -73,7 +73,7 @@ class LearnWordsConfig:
 def learn_words(conditioner: Conditioner, config: LearnWordsConfig) -> nn.Module:
     """Add words to the text encoders and return their vectors, which learn, by the names that diffusers gives encoders.
 
-    :raises UserError: if a word is there already, or the start is no word of an encoder.
+    :raises UserError: if a word is there already, the start is no word of an encoder, or the template is too long.
     """
     encoders = list(conditioner.encoders)
     towers, tokenizers = [one.tower for one in encoders], [one.tokenizer for one in encoders]
@@ -89,8 +89,18 @@ def learn_words(conditioner: Conditioner, config: LearnWordsConfig) -> nn.Module
     vocabulary.teach(towers, tokenizers, len(known.files), config.rate)
     for encoder in encoders:
         encoder.read(vocabulary)
+    _check_room(conditioner, config)
     rows = [tower.get_input_embeddings().learned for tower in towers]
     return nn.ModuleDict(dict(zip(conditioner.components(), rows, strict=True)))
+
+
+def _check_room(conditioner: Conditioner, config: LearnWordsConfig) -> None:
+    """Refuse a template of which words would be cut off."""
+    said = config.template.replace(CAPTION, "").replace(WORDS, "".join(config.words))
+    tokens, most = conditioner.encoders[0].tokenizer(said, add_special_tokens=False), conditioner.length - 2
+    if (count := len(tokens["input_ids"])) > most:
+        problem = f"has {count} tokens with its {config.count} words, a prompt has {most}"
+        raise UserError(problem, key="learn_words.template", value=config.template)
 
 
 @torch.no_grad()

@@ -167,6 +167,12 @@ def test_what_cannot_be(settings: dict, said: str) -> None:
         LearnWordsConfig(**settings)
 
 
+def test_words_that_no_prompt_has_room_for_are_refused() -> None:
+    with pytest.raises(UserError, match=r"learn_words.template has 76 tokens with its 63 words, a prompt has 75, got"):
+        build("sd15", 4, learn_words=LearnWordsConfig(count=63))
+    build("sd15", 4, learn_words=LearnWordsConfig(count=62))
+
+
 def test_nothing_to_export_is_said(plain_folder: Path, tmp_path: Path) -> None:
     Seamless(Seamless.Config(backbone=BackboneConfig(str(plain_folder)))).save_pretrained(tmp_path / "plain")
     for source in (tmp_path / "plain", shutil.copytree(tmp_path / "plain", tmp_path / "other")):
