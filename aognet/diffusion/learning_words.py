@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from aognet.diffusion.conditioner import Conditioner
 from aognet.diffusion.saved import CONFIG, WEIGHTS, read_config
-from aognet.diffusion.vocabulary import LearnedEmbedding, Vocabulary
+from aognet.diffusion.vocabulary import Vocabulary
 from aognet.diffusion.word_files import COG, MAX_VECTORS, SPECIAL, Vectors, WordFile
 from aognet.errors import UserError
 from aognet.io.files import write_atomically
@@ -106,14 +106,14 @@ def _check_room(conditioner: Conditioner, config: LearnWordsConfig) -> None:
 @torch.no_grad()
 def _starts(tower: Any, tokenizer: Any, start: str, count: int) -> Float[Tensor, "count dim"]:
     """Return vectors of an encoder's own words, or noise that is always the same."""
-    embedding = tower.get_input_embeddings()
+    embedding: Any = tower.get_input_embeddings()
     tokens = tokenizer(start, add_special_tokens=False)["input_ids"]
     if tokens:
         turns = [tokens[number % len(tokens)] for number in range(count)]
         return embedding(torch.tensor(turns, device=tower.device)).float().cpu()
     if start:
         raise UserError("must be words of the text encoder", key="learn_words.start", value=start)
-    while isinstance(embedding, LearnedEmbedding):
+    while hasattr(embedding, "plain"):  # around the encoder's own
         embedding = embedding.plain
     noise = torch.randn(count, embedding.weight.shape[1], generator=torch.Generator().manual_seed(0))
     return noise * embedding.weight.float().std().cpu()

@@ -119,10 +119,14 @@ def _load(content: BytesIO, storage: Storage, most_bytes: int) -> Any:
     return _Reader(content, storage, most_bytes).load()
 
 
-class _Reader(pickle._Unpickler):
+# Types of the standard library do not know how it may be changed.
+_Unpickler: Any = pickle._Unpickler
+
+
+class _Reader(_Unpickler):
     """Python's reader, in Python, for which there is nothing in the world but tensors and dictionaries."""
 
-    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(_Unpickler.dispatch)
 
     def __init__(self, content: BytesIO, storage: Storage, most_bytes: int) -> None:
         super().__init__(content)
