@@ -39,7 +39,7 @@ class Target:
 def make_inputs(folder: Path) -> None:
     """A folder for each target, with good files."""
     fault_kinds.make_inputs(folder)
-    for make in (_photos, _light, _depths, _texts, _pickle, _shards, _models):
+    for make in (_photos, _light, _depths, _texts, _pickle, _shards, _models, _loras):
         make(folder)
 
 
@@ -162,6 +162,24 @@ def _models(folder: Path) -> None:
         shutil.copytree(folder / name, folder / "models" / name)
 
 
+def _loras(folder: Path) -> None:
+    """The same additions as of kohya, and as of PEFT with its config."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "backbone" / "unet" / "diffusion_pytorch_model.safetensors")
+    kohya, peft = dict[str, Any](), dict[str, Any]()
+    for name in [name.removesuffix(".weight") for name in weights if name.endswith("to_q.weight")]:
+        weight, key = weights[f"{name}.weight"], f"lora_unet_{name.replace('.', '_')}"
+        down, up = weight[:2].clone(), weight[:, :2].clone()
+        kohya |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up, f"{key}.alpha": weight[0, 0].abs()}
+        peft |= {f"base_model.model.{name}.lora_A.weight": down, f"base_model.model.{name}.lora_B.weight": up}
+    (folder / "loras").mkdir()
+    save_file(kohya, folder / "loras" / "kohya.safetensors")
+    save_file(peft, folder / "loras" / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "alpha_pattern": {"to_q": 1}, "use_rslora": True}
+    (folder / "loras" / "adapter_config.json").write_text(json.dumps(config, indent=1))
+
+
 def _paint(inputs: Path, out: Path, *arguments: object) -> Command:
     given = [str(argument) for argument in arguments]
     return Command("inference", ["-b", str(inputs / "paint.yaml"), *given, "--inference_out_dir", str(out)])
@@ -279,6 +297,12 @@ def _model(case: Path, out: Path, draw: Draw) -> Command:
     return _paint(case.parent, out, "--checkpoint", place, "--image", photo, "--prompt", "a yard")
 
 
+def _added(case: Path, out: Path, draw: Draw) -> Command:
+    loras = ["--lora", case / "kohya.safetensors", "--lora", f"{case / 'adapter_model.safetensors'}=0.5"]
+    photo = case.parent / "photos" / "yard.png"
+    return _paint(case.parent, out, *loras, "--image", photo, "--prompt", "a yard")
+
+
 def _imported(case: Path, out: Path, draw: Draw) -> Command:
     good = case.parent / "pickle"
     damaged = (path for path in sorted(case.glob("*.pkl")) if path.read_bytes() != (good / path.name).read_bytes())
@@ -303,6 +327,7 @@ MODEL_FILES = (
     *("backbone/tokenizer/tokenizer_config.json", "backbone/image_encoder/config.json"),
     *("backbone/image_encoder/model.safetensors", "backbone/scheduler/scheduler_config.json"),
 )
+LORAS = ("kohya.safetensors", "adapter_model.safetensors", "adapter_config.json")
 STATE = "run/checkpoints/step-00000002"
 EXPERIMENT = (
     *(f"{STATE}/{name}" for name in ("state.json", "manifest.json", "weights.safetensors", "optimizer.safetensors")),
@@ -332,6 +357,7 @@ def targets(inputs: Path) -> list[Target]:
         Target("configurations (YAML)", "configs", ["paint.yaml", "train.yaml"], _configured),
         Target("run.json, input, steps", "run", RUN, _run),
         Target("models", "models", MODEL_FILES, _model),
+        Target("LoRA files", "loras", LORAS, _added),
         Target("training checkpoints", "experiment", EXPERIMENT, _resumed),
         Target("caption pickles", "pickle", ["0.pkl", "2.pkl", "4.pkl"], _imported),
         Target("tar shards", "shards", ["0.tar", "1.tar"], _streamed),
