@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.canvas import MaskedView, filled
-from aognet.diffusion.additions import Additions
+from aognet.diffusion.additions import Additions, LoraFile
 from aognet.diffusion.clip_encoders import ClipTextEncoder
 from aognet.diffusion.condition import ControlImage, InpaintCondition, TextCondition
 from aognet.diffusion.conditioner import Conditioner, size_conditions
@@ -176,6 +176,11 @@ class Backbone(nn.Module):
                 f"unet: projection_class_embeddings_input_dim asks for {denoiser.pooled_dim} numbers of pooled text, "
                 f"but {give} {conditioner.pooled_dim}"
             )
+
+    def add_loras(self, loras: Sequence[LoraFile]) -> None:
+        """Add LoRA files to the weights as they are now. Raises UserError naming what does not fit."""
+        texts = (encoder.tower for encoder in self.conditioner.encoders)
+        add_loras(dict(zip(CHANGED, (self.denoiser.unet, *texts), strict=False)), loras)
 
     def train(self, mode: bool = True) -> "Backbone":
         """Stay in evaluation mode."""

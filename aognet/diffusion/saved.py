@@ -62,7 +62,8 @@ def load_trained(
 
     :raises UserError: naming file and key.
     """
-    folder = resolve(model, (), revision)
+    # What was trained replaces weights that a LoRA would have changed before.
+    folder, later = resolve(model, (), revision), Additions(loras=additions.loras)
     path = folder / CONFIG
     described = read_config(path)
     if described.pop("method", None) != method:
@@ -76,11 +77,14 @@ def load_trained(
             if name == "backbone":
                 changed["variant"] = variant or part.variant
                 own = part.relocated(lambda key, named: _referenced(path, f"backbone.{key}", named))
-                part = own.with_more(additions)
+                part = own.with_more(replace(additions, loras=[]))
             config = replace(config, **{name: replace(part, **changed)})
     built = method_class(config)
     weights = folder / WEIGHTS
     copy_tensors(read_tensors(weights), part_tensors(built.trainable_parts()), weights)
+    if later.loras:
+        built.backbone.add_loras(later.loras)
+        built.config = replace(built.config, backbone=built.config.backbone.with_more(later))
     return built
 
 

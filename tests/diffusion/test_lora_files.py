@@ -1,6 +1,7 @@
 """LoRA files of all kinds: the same weights as diffusers makes of them, or one line that says why not."""
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -71,6 +72,12 @@ def older(found: Matrices, parts: Mapping[str, Any]) -> Tensors:
     return tensors
 
 
+def between(found: Matrices, parts: Mapping[str, Any]) -> Tensors:
+    """As diffusers wrote a UNet's before PEFT and after the processors."""
+    words = {"lora_A": "lora.down", "lora_B": "lora.up"}
+    return {re.sub("lora_[AB]", lambda name: words[name[0]], key): value for key, value in peft(found, parts).items()}
+
+
 def cog(found: Matrices, parts: Mapping[str, Any]) -> Tensors:
     return {key.removeprefix("unet."): value for key, value in older(found, parts).items()}
 
@@ -128,6 +135,7 @@ Format = Callable[[Matrices, Mapping[str, Any]], Tensors]
     [
         ("sd15", peft, ALL),
         ("sd15", older, LINEAR),
+        ("sd15", between, ALL),
         ("sd2", kohya, ALL),
         ("sdxl", peft, ALL),
         ("sdxl", older, LINEAR),
@@ -138,8 +146,9 @@ def test_a_file_gives_what_diffusers_makes_of_it(layout: Any, form: Format, kind
     components = tiny_components(layout, 4)
     ours, plain = parts_of(deepcopy(components)), weights_of(parts_of(components))
     found = matrices(ours, kinds)
-    if form is older:
-        found = {place: pair for place, pair in found.items() if "attn" in place[1]}
+    written_then = {older: lambda part, layer: "attn" in layer, between: lambda part, layer: part == "unet"}
+    if form in written_then:
+        found = {place: pair for place, pair in found.items() if written_then[form](*place)}
     lora = written(form(found, ours), tmp_path)
     add_loras(ours, [lora])
     expected = weights_of(fused(deepcopy(components), tmp_path))

@@ -1,6 +1,7 @@
 """LoRA files beside a checkpoint or in a backbone's section: every method takes them, and their contents count."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from aognet.diffusion.loading import is_hub_file
 from aognet.errors import UserError
 from aognet.generate.asked import Asked, ModelConfig
 from aognet.generate.load import load
+from aognet.methods.cubediff.model import CubeDiff
 from aognet.methods.identity import model_identity
 from aognet.methods.pretrained import load_method
 from aognet.methods.seamless.model import Seamless
@@ -70,6 +72,36 @@ def test_a_saved_model_with_a_lora_finds_it_and_takes_more(plain_folder: Path, l
     (moved / "a=1.safetensors").unlink()
     with pytest.raises(UserError, match=r"config.json: backbone.loras: no such file or folder: \.\./a=1.safetensors"):
         load_method(str(moved / "saved"))
+
+
+@pytest.mark.parametrize("method", [Seamless, CubeDiff])
+@pytest.mark.parametrize("train", ["lora", "attention", "all"])
+def test_what_was_trained_does_not_take_their_place(method: Any, train: Any, plain_folder: Path, tmp_path: Path):
+    """A LoRA beside a saved model is added to the weights as they were trained, whichever of them were."""
+    layers = [CHANGED, "mid_block.attentions.0.transformer_blocks.0.attn1.to_q", "conv_in"]
+    model = method(method.Config(backbone=BackboneConfig(str(plain_folder)), train=train, lora_layers="all"))
+    for weight in model.trainable_parts()["unet"].parameters():
+        weight.data += 0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3))
+    model.save_pretrained(tmp_path / "saved")
+    plain, tensors = load_method(str(tmp_path / "saved")), {}
+
+    def weights(model: Any) -> list[Tensor]:
+        unet = dict(model.backbone.denoiser.unet.named_parameters())
+        named = {re.sub(r"\.(base_layer|plain)\b", "", name): weight for name, weight in unet.items()}
+        return [named[f"{layer}.weight"] for layer in layers]
+
+    for layer, weight in zip(layers, weights(plain), strict=True):
+        outputs, inputs, *window = weight.shape
+        tensors[f"unet.{layer}.lora_A.weight"] = torch.randn(2, inputs, *window)
+        tensors[f"unet.{layer}.lora_B.weight"] = torch.randn(outputs, 2, *(1 for _ in window))
+    save_file(tensors, tmp_path / "x.safetensors")
+    added = Additions(loras=[LoraFile(str(tmp_path / "x.safetensors"), 0.5)])
+    changed = load_method(str(tmp_path / "saved"), additions=added)
+    assert changed.config.backbone.loras == added.loras
+    changed.save_pretrained(tmp_path / "again")
+    for layer, before, after in zip(layers, weights(plain), weights(changed), strict=True):
+        down, up = (tensors[f"unet.{layer}.lora_{matrix}.weight"].flatten(1) for matrix in "AB")
+        assert_close(after, before + 0.5 * (up @ down).view_as(after), atol=1e-5, rtol=1e-5)
 
 
 def test_they_count_by_contents_and_scale(plain_folder: Path, lora: Path, tmp_path: Path):

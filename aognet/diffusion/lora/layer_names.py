@@ -37,12 +37,13 @@ def layer_names(parts: Mapping[str, nn.Module]) -> dict[str, Place]:
     A name without a part belongs to the UNet, or to the text encoder if there is but one.
     """
     named: dict[str, Place] = {}
-    for name in _matrices(parts["unet"]):
-        named |= dict.fromkeys(_unet_names(name, original_names(parts["unet"])), Place("unet", name))
+    blocks = original_names(parts["unet"])
+    for name, layer in _matrices(parts["unet"]).items():
+        named |= dict.fromkeys(_unet_names(name, blocks), Place("unet", layer))
     encoders = [part for part in TEXT_ENCODERS if part in parts]
     for part in encoders:
-        for name in _matrices(parts[part]):
-            named |= dict.fromkeys(_text_names(name, part, alone=len(encoders) == 1), Place(part, name))
+        for name, layer in _matrices(parts[part]).items():
+            named |= dict.fromkeys(_text_names(name, part, alone=len(encoders) == 1), Place(part, layer))
     return named
 
 
@@ -89,8 +90,10 @@ def original_name(layer: str, blocks: Mapping[str, str]) -> str | None:
     return f"{blocks[found[0]]}.{inner}"
 
 
-def _matrices(part: nn.Module) -> list[str]:
-    return [name for name, module in part.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+def _matrices(part: nn.Module) -> dict[str, str]:
+    """Return the layers by their names before others were put around them: low-rank additions, or more channels."""
+    matrices = [name for name, module in part.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return {re.sub(r"\.(base_layer|plain)\b", "", name): name for name in matrices if ".lora_" not in name}
 
 
 def _unet_names(layer: str, blocks: Mapping[str, str]) -> Iterator[str]:
