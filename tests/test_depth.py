@@ -133,7 +133,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
 
 
 def test_a_depth_without_a_controlnet_is_refused_with_the_way_out(paint: Paint, files: Path, tmp_path: Path):
-    with pytest.raises(UserError, match="--depth needs 1 ControlNets, and the model has 0: --controlnet names each"):
+    with pytest.raises(UserError, match="--depth needs a ControlNet, and the model has none: --controlnet names each"):
         paint("--prompt", "a yard", "--depth", files / "depths" / "yard.npy")
     assert not (tmp_path / "out").exists()
 

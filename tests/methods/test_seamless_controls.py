@@ -153,7 +153,10 @@ def test_a_run_goes_on_with_the_same_images_and_refuses_others(generator: Genera
 def refusals(files: Path) -> dict[str, tuple[dict[str, Any], str]]:
     depth, edges, photo = (str(files / name) for name in ("depth.npy", "edges.png", "yard.png"))
     return {
-        "a depth alone": ({"depth": depth}, "controls and depth have 1 images for 2 ControlNets"),
+        "a depth alone": (
+            {"depth": depth},
+            "depth shows something to 1 of 2 ControlNets: depth is for the first, controls",
+        ),
         "too many": ({"depth": depth, "controls": [Control(edges)] * 2}, "controls needs 3 ControlNets, and .* has 2"),
         "no panorama": ({"depth": depth, "controls": [Control(photo)]}, "yard.png: a panorama is twice as wide"),
         "no file": ({"depth": "none.exr", "controls": [Control(edges)]}, "none.exr: no such file"),
@@ -174,7 +177,7 @@ def test_a_model_without_a_controlnet_and_a_method_without_depth_refuse_it(
 ):
     asked = Request("a room", depth=str(files / "depth.npy"), height=ROWS)
     for place, said in (
-        (plain_folder, "depth needs 1 ControlNets, and the model has 0: controlnets names each"),
+        (plain_folder, "depth needs a ControlNet, and the model has none: controlnets names each"),
         (streams_folder, "depth is not for the method aognet"),
     ):
         with pytest.raises(UserError, match=said):

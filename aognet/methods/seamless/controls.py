@@ -17,19 +17,22 @@ def check_controls(request: Request, controlnets: int) -> None:
     images = (request.depth is not None) + len(request.controls)
     if images == controlnets:
         return
-    key, value = ("controls", [one.image for one in request.controls])
-    if request.depth is not None and controlnets < 1:
-        key, value = "depth", request.depth
+    key = "controls" if request.controls else "depth"
+    value = [one.image for one in request.controls] or request.depth
     if images > controlnets:
-        said = f"needs {images} ControlNets, and the model has {controlnets}: "
+        said = f"needs {_count(images)}, and the model has {controlnets or 'none'}: "
         raise UserError(said, Setting("controlnets"), " names each (a hub id or folder)", key=key, value=value)
     if images:
-        said = f"and depth have {images} images for {controlnets} ControlNets: each needs one, in their order"
-        raise UserError(said, key=key, value=value)
+        parts = ("shows something to ", f"{images} of {_count(controlnets)}: ", Setting("depth"), " is for the first, ")
+        raise UserError(*parts, Setting("controls"), " for the others, in their order", key=key, value=value)
     log.info(
         "%s: neither %s nor %s is given: the model's %d ControlNet(s) are not used",
         *(request.name, Setting("depth"), Setting("controls"), controlnets),
     )
+
+
+def _count(controlnets: int) -> str:
+    return "a ControlNet" if controlnets == 1 else f"{controlnets} ControlNets"
 
 
 def control_images(
