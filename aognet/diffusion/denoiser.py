@@ -12,6 +12,7 @@ from aognet.diffusion.condition import ControlImage, TextCondition
 from aognet.diffusion.control_fit import where_it_counts
 from aognet.diffusion.loading import freeze
 from aognet.errors import UserError
+from aognet.nn.circular import is_padded_otherwise
 from aognet.nn.component import Component
 from aognet.nn.constant_context import keep_projections
 from aognet.system.transfer import to_device
@@ -114,6 +115,8 @@ class Denoiser(nn.Module):
             options |= self._controlled(inputs, timesteps, options, controls)
         if self.unet._compiled_call_impl is None:
             return self.unet(inputs, timesteps, return_dict=False, **options)[0]
+        if is_padded_otherwise():
+            return self.unet._call_impl(inputs, timesteps, return_dict=False, **options)[0]
         with self._turn:  # a replayed graph writes its next output over this one
             return self.unet(inputs, timesteps, return_dict=False, **options)[0].clone()
 

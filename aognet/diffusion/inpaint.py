@@ -115,8 +115,10 @@ def inpaint_latents(
     progress: Callable[[int, int], None] | None = None,
     predict: Predict | None = None,
     moments: MomentKeeper | None = None,
+    image: Float[Tensor, "batch channels rows columns"] | None = None,
+    strength: float = 1.0,
 ) -> Float[Tensor, "batch channels rows columns"]:
-    """Return latents that continue what ``condition`` knows. For ``source``, ``progress``, ``moments`` see `denoise`.
+    """Return latents that continue what ``condition`` knows. For the arguments that are not said here see `denoise`.
 
     ``predict`` takes the place of `Backbone.predict`.
     """
@@ -136,4 +138,6 @@ def inpaint_latents(
         after_step=backbone.repaint_known(condition, scheduler),
         progress=progress,
         moments=moments,
+        image=image,
+        strength=strength,
     )

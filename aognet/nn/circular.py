@@ -1,5 +1,8 @@
 """Layers for panoramas, which continue over their left and right edge, and over the poles: networks without a seam."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import torch
@@ -33,11 +36,33 @@ Poles = Literal["none", "flip"]
 """What lies beyond a pole: nothing, or what the sphere has there, the same rows half a turn away."""
 
 
+_PADDING: ContextVar[Poles | Literal["view"] | None] = ContextVar("padding", default=None)
+
+
+@contextmanager
+def padded_as(padding: Poles | Literal["view"] | None) -> Iterator[None]:
+    """Let networks that wrap around pad in another way while it lasts, in this thread alone.
+
+    ``view``: by zeros on all sides, as before `wrap_around`, for images that are no panoramas. ``none`` and ``flip``:
+    with these poles. None: nothing changes.
+    """
+    token = _PADDING.set(padding or _PADDING.get())
+    try:
+        yield
+    finally:
+        _PADDING.reset(token)
+
+
+def is_padded_otherwise() -> bool:
+    """Return whether networks pad otherwise than they were made to (`padded_as`), which a compiled one cannot."""
+    return _PADDING.get() is not None
+
+
 class SphereConv2d(nn.Conv2d):
     """A convolution whose padding wraps around in x, and in y is zero or lies beyond the pole (``poles``).
 
     ``before`` is the padding in pixels above and left, ``after`` below and right. Parameters are those of
-    ``nn.Conv2d``: `wrap_around` changes the class of layers that exist.
+    ``nn.Conv2d``: `wrap_around` changes the class of layers that exist. Inside of `padded_as` the padding is another.
     """
 
     before: int = 0
@@ -47,9 +72,14 @@ class SphereConv2d(nn.Conv2d):
     def _conv_forward(
         self, input: Float[Tensor, "batch channels height width"], weight: Tensor, bias: Tensor | None
     ) -> Float[Tensor, "batch out rows columns"]:
-        padded = beyond_poles(input, self.before, self.after, self.poles)
-        border, width = max(self.before, self.after), padded.shape[-1]
-        padded = wrapped(padded, border)[..., border - self.before : border + width + self.after]
+        # To the compiler reading a context is a break of its graph, so what is compiled never reads it.
+        padding = None if torch.compiler.is_compiling() else _PADDING.get()
+        if padding == "view":
+            padded = functional.pad(input, (self.before, self.after) * 2)
+        else:
+            padded = beyond_poles(input, self.before, self.after, padding or self.poles)
+            border, width = max(self.before, self.after), padded.shape[-1]
+            padded = wrapped(padded, border)[..., border - self.before : border + width + self.after]
         return functional.conv2d(padded, weight, bias, self.stride, 0, self.dilation, self.groups)
 
 

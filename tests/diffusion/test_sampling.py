@@ -1,5 +1,7 @@
 """Noise that belongs to its sample, schedulers by name, and the loop on a denoiser with a known answer."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from diffusers import DDIMScheduler
@@ -92,10 +94,8 @@ def test_an_unknown_scheduler_names_the_known_ones() -> None:
         make_scheduler("ddmi", CONFIG)
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
-def test_a_perfect_denoiser_ends_at_the_truth(name: str) -> None:
-    truth = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    scheduler = make_scheduler(name, CONFIG)
+def perfect(truth: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """Predict the noise in what is made of the truth."""
     # Schedulers in sigmas scale their input to unit variance, so one formula fits all: x = a truth + b noise.
     signal = tiny_scheduler().alphas_cumprod
 
@@ -105,6 +105,42 @@ def test_a_perfect_denoiser_ends_at_the_truth(name: str) -> None:
         kept = torch.lerp(signal[below], signal[min(below + 1, 999)], share)
         return (latents - kept.sqrt() * truth) / (1 - kept).sqrt()
 
+    return predict
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("strength", [0.1, 0.3])
+def test_an_image_is_changed_by_the_last_part_of_the_schedule(name: str, strength: float) -> None:
+    truth, other, noise = torch.randn(3, 2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    image = truth + 0.1 * other
+    given: dict[float, list[tuple[Tensor, Tensor]]] = {}
+
+    def run(strength: float) -> Tensor:
+        def predict(latents: Tensor, timestep: Tensor) -> Tensor:
+            given.setdefault(strength, []).append((latents, timestep))
+            return perfect(truth)(latents, timestep)
+
+        source = generators([1, 2], stream=1)
+        return denoise(
+            predict, make_scheduler(name, CONFIG), noise, steps=20, generators=source, image=image, strength=strength
+        )
+
+    run(1.0)
+    assert_close(run(strength), truth, atol=0.12, rtol=0)
+    every, some = ([float(timestep) for _, timestep in given[part]] for part in (1.0, strength))
+    calls = round(20 * strength)
+    # The same steps, of which none is left out; PNDM takes the second one twice.
+    assert list(dict.fromkeys(some)) == list(dict.fromkeys(every))[-calls:]
+    assert len(some) == calls + (name == "pndm" and calls > 1)
+    first, timestep = given[strength][0]
+    kept = tiny_scheduler().alphas_cumprod[round(float(timestep))]
+    assert_close(first, kept.sqrt() * image + (1 - kept).sqrt() * noise, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_perfect_denoiser_ends_at_the_truth(name: str) -> None:
+    truth = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    scheduler, predict = make_scheduler(name, CONFIG), perfect(truth)
     seen: list[tuple[int, int]] = []
     result = denoise(
         predict,

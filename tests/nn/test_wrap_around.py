@@ -1,6 +1,8 @@
 """Whole networks of diffusers without a seam: a roll of the input is a roll of the output."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from aognet.nn.circular import SphereConv2d, beyond_poles, wrap_around
+from aognet.diffusion.backbone import Backbone, BackboneConfig
+from aognet.nn.circular import SphereConv2d, beyond_poles, padded_as, wrap_around
 from tests.tiny import tiny_controlnet, tiny_unet, tiny_vae
 
 Call = Callable[[Tensor], Tensor]
@@ -122,3 +125,48 @@ def test_over_the_pole_lies_the_other_side() -> None:
     assert beyond_poles(rows[None, None], 2, 1, "none")[0, 0, :2].abs().sum() == 0
     with pytest.raises(ValueError, match="an even width and 5 rows, got 4x6"):
         beyond_poles(rows[None, None], 5, 0, "flip")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_network_pads_otherwise_where_it_is_told_to(kind: str) -> None:
+    """As it was made for views, or with other poles; in one thread while another one paints a panorama."""
+    network, call, channels, *_ = made(kind)
+    x = torch.randn(1, channels, ROWS, WIDTH, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    plain = call(x)
+    wrap_around(network, "flip")
+    flipped = call(x)
+    with padded_as("view"):
+        assert_close(call(x), plain, atol=1e-12, rtol=0)
+        with ThreadPoolExecutor(1) as other:
+            assert torch.equal(other.submit(torch.no_grad()(call), x).result(), flipped)
+        with padded_as(None):
+            assert_close(call(x), plain, atol=1e-12, rtol=0)
+    with padded_as("none"):
+        level = call(x)
+    assert torch.equal(call(x), flipped)
+    wrap_around(network, "none")
+    assert torch.equal(call(x), level)
+
+
+@torch.no_grad()
+def test_a_compiled_network_pads_otherwise_too(plain_folder: Path) -> None:
+    """It is not compiled then: a compiled one cannot ask."""
+    backbone = Backbone.load(BackboneConfig(str(plain_folder)))
+    denoiser, latents = backbone.denoiser, torch.randn(1, 4, 8, 16)
+    text, time = backbone.conditioner(["a yard"]), torch.tensor(3)
+    plain = denoiser(latents, time, text)
+    wrap_around(denoiser, "flip")
+    wrapped = denoiser(latents, time, text)
+    calls: list[int] = []
+
+    def compiled(*inputs: Any, **options: Any) -> Any:
+        calls.append(1)
+        return denoiser.unet._call_impl(*inputs, **options)
+
+    denoiser.unet._compiled_call_impl = compiled
+    assert_close(denoiser(latents, time, text), wrapped)
+    with padded_as("view"):
+        assert_close(denoiser(latents, time, text), plain)
+    assert_close(denoiser(latents, time, text), wrapped)
+    assert len(calls) == 2 and (plain - wrapped).abs().max() > 0.01

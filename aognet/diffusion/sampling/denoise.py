@@ -71,6 +71,8 @@ def denoise(
     after_step: AfterStep | None = None,
     progress: Callable[[int, int], None] | None = None,
     moments: MomentKeeper | None = None,
+    image: Float[Tensor, "batch channels height width"] | None = None,
+    strength: float = 1.0,
 ) -> Float[Tensor, "batch channels height width"]:
     """Return latents from standard normal ``noise`` in ``steps`` steps of a diffusers scheduler.
 
@@ -78,15 +80,19 @@ def denoise(
     the same in every batch. ``after_step(latents, next_timestep)`` may replace the latents; ``next_timestep`` is None
     after the last step. ``progress(done, total)`` counts model calls (PNDM makes one more than ``steps``).
 
-    ``moments`` keeps where it stands between steps: from there it goes on to the same bits.
+    ``moments`` keeps where it stands between steps: from there it goes on to the same bits. An ``image`` (its latents)
+    is not made but changed: it is noised, and denoised in the last ``strength`` of the steps (SDEdit, Meng et al.
+    2022).
 
     :raises UserError: if the scheduler cannot take that many steps, or the moment to go on from is not of them.
     """
     start(scheduler, steps)
+    latents, timesteps, first = noise * scheduler.init_noise_sigma, scheduler.timesteps, 0
+    if image is not None:
+        timesteps = _skip(scheduler, steps - max(round(steps * strength), 1))
+        latents = scheduler.add_noise(image, noise, timesteps[:1])
     fresh = copy.deepcopy(scheduler) if moments else None
-    latents, first = noise * scheduler.init_noise_sigma, 0
     options = random_options(scheduler, generators)
-    timesteps = scheduler.timesteps
     if moments and moments.begin:
         first = moments.begin.done
         latents = return_to(moments.begin, len(timesteps), latents, scheduler, generators)
@@ -103,6 +109,15 @@ def denoise(
         if progress is not None:
             progress(done, len(timesteps))
     return latents
+
+
+def _skip(scheduler: Any, steps: int) -> Tensor:
+    """Put a scheduler behind so many of its first steps, and return the timesteps that are left."""
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(steps)
+    each, times = scheduler.timesteps.unique_consecutive(return_counts=True)
+    times = times.roll(steps)  # PNDM takes its second timestep twice, wherever it begins
+    return each[steps:].repeat_interleave(times[steps:])
 
 
 def start(scheduler: Any, steps: int) -> None:

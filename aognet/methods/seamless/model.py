@@ -22,17 +22,19 @@ from aognet.methods.generative import Steps
 from aognet.methods.seamless.controls import check_controls, control_images
 from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised, drawn_turns
 from aognet.methods.seamless.directed import prompt_weights
+from aognet.methods.seamless.poles import poles_to_paint, polished
 from aognet.methods.seamless.recording import Recording
 from aognet.methods.seamless.settings import SeamlessSettings
 from aognet.methods.seamless.sizes import check_rows, stride
 from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, training_loss
 from aognet.methods.trained_method import TrainedMethod
-from aognet.nn.circular import Poles, wrap_around
+from aognet.nn.circular import Poles, padded_as, wrap_around
 from aognet.nn.component import Component
 from aognet.request import Request
 from aognet.result import Result
 
 PANORAMA = "panorama"
+POLISHED = {"poles": "polished"}  # the note of a recorded step
 
 
 class Seamless(TrainedMethod):
@@ -114,9 +116,12 @@ class Seamless(TrainedMethod):
         if panorama is None:
             asked = self._to_denoise(request, settings, start)
             asked = replace(asked, controls=control_images(request, settings, steps.controls()))
-            panorama = self._painted(asked, steps, listener)
+            with padded_as(settings.poles):
+                panorama = self._painted(asked, steps, listener)
             steps.record({PANORAMA: panorama})
         panorama = self._joined(panorama, start, settings.feather)
+        if settings.polish == "views":
+            panorama = self._polished(request, settings, panorama, start.known, steps, listener)
         return Result(panorama[0].add(1).div(2).clamp(0, 1))
 
     @staticmethod
@@ -125,6 +130,25 @@ class Seamless(TrainedMethod):
         if not start.known.any():
             return panorama
         return join(panorama, MaskedView(start.image, start.known), feather, surface=SPHERE)
+
+    def _polished(
+        self,
+        request: Request,
+        settings: SeamlessSettings,
+        panorama: Tensor,
+        known: Tensor,
+        steps: Steps,
+        listener: Listener,
+    ) -> Tensor:
+        """Return the panorama with its poles painted again, as a recorded step; what is ``known`` stays."""
+        recorded = steps.recorded()
+        if recorded[-1].note == POLISHED:
+            return steps.step(len(recorded) - 1)[PANORAMA]
+        controls = control_images(request, settings, steps.controls())
+        asked = poles_to_paint(self.backbone, request, settings, panorama, known, controls)
+        found = polished(self.backbone, asked, listener.counting("steps at the poles"))
+        steps.record({PANORAMA: found}, POLISHED)
+        return found
 
     def _painted(self, asked: PanoramaToDenoise, steps: Steps, listener: Listener) -> Tensor:
         """Return what is painted, before what is known is kept: [1, 3, height, width] in [-1, 1], on the CPU."""
