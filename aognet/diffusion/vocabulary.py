@@ -77,14 +77,19 @@ class Vocabulary:
         if len(tokens) > MAX_TOKENS:
             raise UserError(f"may have {MAX_TOKENS} vectors together; these have {len(tokens)}", key="words")
         self._words = {entry.word.lower(): "".join(entry.tokens) for entry in entries}
+        self.words, self.aliases = [entry.word for entry in entries], [name for file in files for name in file.aliases]
         self._aliases: dict[str, str] = {}
-        self._pattern = _pattern(tokens, list(self._words), [])
+        self._pattern = _pattern(tokens, self.words, [])
         self._aliases = {alias: self.spelled(text) for file in files for alias, text in file.aliases.items()}
-        self._pattern = _pattern(tokens, list(self._words), list(self._aliases))
+        self._pattern = _pattern(tokens, self.words, self.aliases)
 
     def spelled(self, text: str) -> str:
         """Return a prompt with tokens in place of learned words and aliases. To spell it again changes nothing."""
         return self._pattern.sub(self._spelling, text) if self._words else text
+
+    def has(self, text: str) -> bool:
+        """Return whether a prompt has any of the words."""
+        return bool(self._words) and self._pattern.search(text) is not None
 
     def _spelling(self, found: re.Match[str]) -> str:
         said = found[0]

@@ -14,6 +14,7 @@ from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.additions import Additions
 from aognet.diffusion.execution import ExecutionConfig
 from aognet.diffusion.loading import check_dtype
+from aognet.diffusion.vocabulary import read_vocabulary
 from aognet.errors import Setting, UserError
 from aognet.generate.asked import ModelConfig
 from aognet.generate.entries import repaint_command, undo_command
@@ -24,6 +25,7 @@ from aognet.generate.run_files import JOURNAL, check_inputs
 from aognet.generate.showing import show_canvas
 from aognet.generate.view_journal import ViewJournal, check_free, open_views
 from aognet.installed import installed
+from aognet.io.captions import a_few
 from aognet.io.files import made_folder
 from aognet.methods.method import Method, find_method, methods
 from aognet.perception.depth_network import DepthNetworkConfig
@@ -161,6 +163,7 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path
     check_inputs(folders, [*settings, *(path for request in requests for path in request.files)])
     for folder in folders:
         check_free(folder)
+    _note_unused(config.words, requests)
     with made_folder(out_dir, "out_dir"):
         check_writable(out_dir)
         with Processes.start(config.device) as processes:
@@ -171,6 +174,15 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path
     if skipped and processes.first:
         log.error("%d of %d inputs could not be read and were left out", skipped, len(requests))
     return 1 if skipped else 0
+
+
+def _note_unused(words: Sequence[str], requests: Sequence[Request]) -> None:
+    """Say so if words were given that no prompt has: they would change nothing."""
+    vocabulary = read_vocabulary(words)
+    said = (text for one in requests for text in (one.prompt, one.negative, *(at.text for at in one.prompts_at)))
+    if words and requests and not any(map(vocabulary.has, said)):
+        names = a_few([*vocabulary.aliases, *vocabulary.words])
+        log.warning("%s: no prompt has a word of these files (%s), so they change nothing", Setting("words"), names)
 
 
 @dataclass(frozen=True)

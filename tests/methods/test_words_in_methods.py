@@ -41,7 +41,9 @@ def paint(out: Path, *arguments: Any) -> int | str | None:
     return ended.value.code
 
 
-def test_a_word_changes_the_panorama(plain_folder: Path, words: Path, tmp_path: Path) -> None:
+def test_a_word_changes_the_panorama(
+    plain_folder: Path, words: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     plain, seen = shutil.copytree(plain_folder, tmp_path / "model"), {}
     path = next((plain / "unet").glob("*.safetensors"))
     # Untrained, words hardly matter.
@@ -54,6 +56,8 @@ def test_a_word_changes_the_panorama(plain_folder: Path, words: Path, tmp_path: 
     ):
         options = ["--checkpoint", plain, "method=seamless", "--prompt", prompt, "--name", "barn"]
         assert paint(tmp_path / name, *options, *given) == 0
+        unused = "--words: no prompt has a word of these files (TOK, <s0>, <s1>)" in capfd.readouterr().err
+        assert unused == (name == "unused")
         seen[name] = load_image(tmp_path / name / "barn" / "result.png")
     assert torch.equal(seen["read"], seen["same"])
     for one, other in combinations(("plain", "read", "unused"), 2):
