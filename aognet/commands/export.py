@@ -7,8 +7,7 @@ aognet export logs/panoramas --out embeddings.pti
 The source is the folder of a finished run, or any panorama (PNG, JPEG, EXR, HDR and others). What is written follows
 from the suffix: .png and .jpg carry the metadata of a sphere, .exr and .hdr hold linear light, .html is a page to look
 around in. Of a model that was trained by LoRA, .safetensors is a file of the LoRA. .pti has words that were learned,
-and special_params.json beside it their other name. Nothing that is there is written
-over without --overwrite.
+and special_params.json beside it their other name. Nothing that is there is written over without --overwrite.
 """
 
 import argparse

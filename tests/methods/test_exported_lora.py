@@ -90,3 +90,22 @@ def test_nothing_is_written_over_unasked(sd15_folder: Path, tmp_path: Path):
     export.main([str(folder), "--out", str(out), "--overwrite"])
     assert all(key.startswith("unet.") and key.endswith((".lora_A.weight", ".lora_B.weight")) for key in load_file(out))
     assert json.loads((folder / "config.json").read_text())["lora_rank"] == 3
+
+
+def test_loras_of_the_backbone_are_not_in_it_and_that_is_said(
+    sd15_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """The exported file beside them, on the backbone, is the saved model."""
+    other = tmp_path / "other.safetensors"
+    export.main([str(trained(Seamless, sd15_folder, tmp_path / "first")), "--out", str(other)])
+    assert "backbone.loras" not in caplog.text
+    backbone = BackboneConfig(str(sd15_folder), loras=[LoraFile(str(other), 0.5)])
+    model = Seamless(Seamless.Config(backbone=backbone, train="lora", lora_rank=2))
+    for weight in model.trainable_parts()["unet"].parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    model.save_pretrained(tmp_path / "second")
+    export.main([str(tmp_path / "second"), "--out", str(tmp_path / FILE)])
+    assert "was trained beside backbone.loras" in caplog.text
+    both = Additions(loras=[LoraFile(str(other), 0.5), LoraFile(str(tmp_path / FILE))])
+    found = load_method(str(sd15_folder), alone="seamless", additions=both)
+    assert_close(weights(found), weights(load_method(str(tmp_path / "second"))))

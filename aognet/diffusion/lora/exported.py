@@ -1,5 +1,6 @@
 """A trained LoRA as a file that other programs read: diffusers' ``pytorch_lora_weights.safetensors``."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from aognet.errors import UserError
 from aognet.io.files import write_atomically
 from aognet.nn.weights import read_tensors
 
+log = logging.getLogger(__name__)
 TRAINED = re.compile(r"unet\.(?P<layer>.+)\.(?P<matrix>lora_[AB])\.default\.weight")
 
 
@@ -21,7 +23,8 @@ def export_lora(folder: Path, file: Path) -> int:
     :raises UserError: if the folder holds no LoRA, or something else that was trained beside it.
     """
     path, weights = folder / CONFIG, folder / WEIGHTS
-    train = read_config(path).get("train")
+    described = read_config(path)
+    train, backbone = described.get("train"), described.get("backbone")
     if train != "lora":
         raise UserError(f"{path}: train must be 'lora' for the trained weights to be a LoRA, got {train!r:.80}")
     tensors = read_tensors(weights)
@@ -34,4 +37,6 @@ def export_lora(folder: Path, file: Path) -> int:
         )
     named = {f"unet.{match['layer']}.{match['matrix']}.weight": tensors[key] for key, match in found.items() if match}
     write_atomically(file, save(named, {"format": "pt"}))
+    if isinstance(backbone, dict) and backbone.get("loras"):
+        log.warning("%s: was trained beside backbone.loras, which are not in it: give them, too", file)
     return len(named) // 2
