@@ -65,9 +65,8 @@ class DepthSamples(EquirectangularSamples):
 
     config: Config
 
-    def __init__(self, config: Config):
-        super().__init__(config)
-        self.panoramas = DeepPanoramas(config)
+    def find(self) -> Panoramas:
+        return DeepPanoramas(self.config)
 
     def draw(self, panorama: CaptionedPanorama, number: int) -> DepthSample:
         sample = super().draw(panorama, number)

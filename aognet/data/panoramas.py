@@ -101,7 +101,11 @@ class PanoramaSamples(ABC, Generic[Sample]):
     def __init__(self, config: PanoramaConfig):
         self.config = config
         self.stream = None if config.stream is None else PanoramaStream(config.stream, config.height, config.seed)
-        self.panoramas = Panoramas(config) if config.stream is None else None
+        self.panoramas = self.find() if config.stream is None else None
+
+    def find(self) -> Panoramas:
+        """Return the panoramas that samples are drawn from if there is no stream."""
+        return Panoramas(self.config)
 
     def __len__(self) -> int:
         """Return the number of panoramas of an epoch."""

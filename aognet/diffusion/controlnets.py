@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from aognet.diffusion.foreign import missing_weights
-from aognet.diffusion.loading import DTYPES, freeze, load_weights, resolve
+from aognet.diffusion.loading import DTYPES, freeze, load_weights, quiet, resolve
 from aognet.diffusion.part_configs import check_part
 from aognet.errors import UserError
 from aognet.nn.weights import copy_tensors, read_tensors, write_tensors
@@ -117,7 +117,8 @@ def save_whole(folder: Path, network: Any, dtype: str) -> None:
     with torch.device("meta"):
         whole = ControlNetModel.from_config(network.config)
     whole.load_state_dict(weights, assign=True)
-    _cast(whole, DTYPES[dtype]).save_pretrained(folder, safe_serialization=True)
+    with quiet():
+        _cast(whole, DTYPES[dtype]).save_pretrained(folder, safe_serialization=True)
 
 
 def _cast(network: Any, dtype: torch.dtype) -> Any:
