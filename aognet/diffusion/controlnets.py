@@ -106,14 +106,12 @@ def save_small(folder: Path, network: Any, dtype: str) -> None:
 def save_whole(folder: Path, network: Any, dtype: str) -> None:
     """Write a ControlNet as diffusers does, with its low-rank additions in its matrices."""
     from diffusers import ControlNetModel
-    from peft.tuners.lora import LoraLayer
 
-    weights = {
-        name.replace(".base_layer.", "."): value for name, value in network.state_dict().items() if ".lora_" not in name
-    }
-    for name, module in network.named_modules():
-        if isinstance(module, LoraLayer):
-            weights[f"{name}.weight"] = weights[f"{name}.weight"] + module.get_delta_weight("default")
+    weights = network.state_dict()
+    for name in [name for name in weights if name.endswith(".base_layer.weight")]:
+        layer = network.get_submodule(name.removesuffix(".base_layer.weight"))
+        weights[name] = weights[name] + layer.get_delta_weight("default")
+    weights = {name.replace(".base_layer.", "."): value for name, value in weights.items() if ".lora_" not in name}
     with torch.device("meta"):
         whole = ControlNetModel.from_config(network.config)
     whole.load_state_dict(weights, assign=True)
