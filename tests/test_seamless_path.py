@@ -143,7 +143,7 @@ def test_words_are_trained_exported_and_read(
 
 
 def test_without_anything_to_train_one_line_says_so(plain_folder: Path, data: Path, tmp_path: Path):
-    with pytest.raises(ValueError, match="nothing to train"):
+    with pytest.raises(ValueError, match="nothing to train: all its parts are frozen; model.train says what learns"):
         train(plain_folder, data, tmp_path, "model.train=none")
     assert not list(tmp_path.glob("mine/final"))
 

@@ -164,7 +164,8 @@ def prepare_parameters(config: TrainerConfig, model: Trainable, device: torch.de
         kind = str(trained[low[0]].dtype).removeprefix("torch.")
         raise UserError(f"model.backbone.dtype must be float32, since {low[0]} is trained; got {kind}")
     if not trained:
-        raise UserError(f"{type(model).__name__} has nothing to train: all its parts are frozen")
+        how = "; model.train says what learns" if hasattr(getattr(model, "config", None), "train") else ""
+        raise UserError(f"{type(model).__name__} has nothing to train: all its parts are frozen{how}")
     return trained
 
 
