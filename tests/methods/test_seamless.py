@@ -90,6 +90,8 @@ def test_words_count_where_they_were_said(rows: int, words: list[DirectedPrompt]
         weight = weights[number, 0]
         assert weight.flatten()[angles.argmin()] > (0.4 if at in shares else 0.9)
         assert not weight[angles > 68].any()
+    narrow = prompt_weights(words, 5.0, rows, 2 * rows)
+    assert all(weight.max() > (0.4 if at in shares else 0.5) for at, weight in zip(words, narrow[1:], strict=True))
     for columns in (1, 5):
         turned = [replace(at, yaw=at.yaw + 360 * columns / (2 * rows)) for at in words]
         assert_close(prompt_weights(turned, 45.0, rows, 2 * rows), weights.roll(columns, -1), atol=1e-6, rtol=0)

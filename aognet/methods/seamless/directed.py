@@ -28,7 +28,8 @@ def prompt_weights(
     ahead = torch.stack([Camera(at.yaw, at.pitch).forward for at in directed])
     cosines = pixel_directions(rows, columns) @ ahead.T
     angles = cosines.clamp(-1, 1).acos().rad2deg().movedim(-1, 0)
-    share = (1.5 - angles / reach_degrees).clamp(0, 1)
+    reach = max(reach_degrees, 180 / rows)  # of few pixels at least one has the words
+    share = (1.5 - angles / reach).clamp(0, 1)
     near = share.square() * (3 - 2 * share)
     weights = torch.cat([(1 - near).prod(0, keepdim=True), near])
     return (weights / weights.sum(0)).to(torch.float32)[:, None]
