@@ -81,6 +81,20 @@ def test_a_new_one_is_the_encoder_of_its_unet_and_changes_nothing(layout: Any, c
     assert_close(found, shown(theirs, unet))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("widths", [(8, 16), (8, 16, 32, 64), (16, 32, 96, 256)])
+def test_a_new_one_sees_the_contrast_of_its_image(widths: tuple[int, ...]) -> None:
+    """What reaches the last layer, which starts at zero, differs between places about as much as the image does."""
+    torch.manual_seed(0)
+    embedding = from_unet(unet_of(), widths).controlnet_cond_embedding
+    rows = torch.linspace(0, 1, 64)[:, None].expand(1, 3, 64, 128)
+    image = torch.cat([rows, rows.flip(2), (rows > 0.5).float(), rows.square()])
+    reached: list[torch.Tensor] = []
+    embedding.conv_out.register_forward_pre_hook(lambda _, inputs: reached.append(inputs[0]))
+    embedding(image)
+    assert 0.2 < reached[0].std((2, 3)).mean() / image.std((2, 3)).mean() < 3
+
+
 def test_widths_as_published() -> None:
     assert [published_widths(scale) for scale in (1, 2, 8, 16)] == [
         [16], [16, 32], [16, 32, 96, 256], [16, 32, 96, 256, 256],
