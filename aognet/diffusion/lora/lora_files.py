@@ -3,6 +3,7 @@
 Known are diffusers' and PEFT's, kohya's and LoCon's (also for convolutions), and cog-sdxl's. Other kinds are refused.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from torch import Tensor
 from aognet.diffusion.foreign import PICKLES, SUFFIX
 from aognet.diffusion.loading import is_hub_file, is_hub_id, resolve
 from aognet.diffusion.lora.adapter_settings import CONFIG, adapter_settings
-from aognet.errors import UserError
+from aognet.errors import UserError, shown
 from aognet.nn.weights import read_tensors
 from aognet.system.home import expanded
 
@@ -122,48 +123,52 @@ def read_lora(path: Path, most_bytes: int) -> tuple[dict[str, Addition], list[st
         raise UserError(f"{path}: has {size} bytes, but a LoRA of this model at most {most_bytes}")
     tensors = read_tensors(path)
     _check_kind(path, tensors)
-    found, alphas, others = dict[str, Addition](), dict[str, Tensor](), list[str]()
+    found, alphas, others = dict[str, Addition](), dict[str, str](), list[str]()
     for key, value in tensors.items():
-        _check_values(path, key, value)
         if alpha := _OF_ALPHA.fullmatch(key):
-            alphas[alpha["layer"]] = value
+            if (other := alphas.setdefault(alpha["layer"], key)) != key:
+                raise UserError(f"{path}: {shown(other)} and {shown(key)} are the alpha of one layer")
         elif (matrix := _OF_MATRIX.fullmatch(key)) is None:
             others.append(key)
         else:
+            _check_matrix(path, key, value)
             addition = found.setdefault(matrix["layer"], Addition())
             role = _ROLES.get(matrix["peft"]) or matrix["word"]
             if role in addition.keys:
-                raise UserError(f"{path}: {addition.keys[role]!r} and {key!r} are the same matrix of one layer")
-            if value.ndim not in (2, 4) or 0 in value.shape:
-                raise UserError(f"{path}: {key!r} must be a matrix or a convolution's, got shape {list(value.shape)}")
+                both = f"{shown(addition.keys[role])} and {shown(key)}"
+                raise UserError(f"{path}: {both} are the same matrix of one layer")
             addition.tensors[role], addition.keys[role] = value, key
     settings = adapter_settings(path, found)
     for layer, addition in found.items():
         if {"up", "down"} - addition.keys.keys():
             key = next(iter(addition.keys.values()))
-            raise UserError(f"{path}: {key!r} has no other matrix beside it: up and down belong together")
-        alpha = settings.alpha(layer) if layer not in alphas else _number(path, layer, alphas.pop(layer))
+            raise UserError(f"{path}: {shown(key)} has no other matrix beside it: up and down belong together")
+        key = alphas.pop(layer, None)
+        alpha = settings.alpha(layer) if key is None else _number(path, key, tensors[key])
         if alpha is not None:
             addition.factor = alpha / settings.divisor(layer, addition.rank)
-    return found, [*others, *(f"{layer}.alpha" for layer in alphas)]
+    return found, [*others, *alphas.values()]
 
 
 def _check_kind(path: Path, keys: Iterable[str]) -> None:
     for key in keys:
         for pattern, kind in _OTHER_KINDS.items():
             if re.search(pattern, key):
-                raise UserError(f"{path}: {kind}, which is not read here; it has {key!r}. LoRA and LoCon are read")
+                raise UserError(f"{path}: {kind}, which is not read here; it has {shown(key)}. LoRA and LoCon are read")
 
 
-def _check_values(path: Path, key: str, value: Tensor) -> None:
+def _check_matrix(path: Path, key: str, value: Tensor) -> None:
     if not value.is_floating_point():
-        raise UserError(f"{path}: {key!r} must be of floating-point numbers, got {value.dtype}")
+        raise UserError(f"{path}: {shown(key)} must be of floating-point numbers, got {value.dtype}")
     if not value.float().isfinite().all():
-        raise UserError(f"{path}: {key!r} must be finite, got NaN or infinity")
+        raise UserError(f"{path}: {shown(key)} must be finite, got NaN or infinity")
+    if value.ndim not in (2, 4) or 0 in value.shape:
+        raise UserError(f"{path}: {shown(key)} must be a matrix or a convolution's, got shape {list(value.shape)}")
 
 
-def _number(path: Path, layer: str, alpha: Tensor) -> float:
-    if alpha.numel() != 1 or not alpha.item() > 0:
+def _number(path: Path, key: str, alpha: Tensor) -> float:
+    """Return a layer's alpha, which files have as a whole number, too."""
+    if alpha.numel() != 1 or not 0 < (found := float(alpha.item())) < math.inf:
         got = alpha.item() if alpha.numel() == 1 else f"{list(alpha.shape)} of them"
-        raise UserError(f"{path}: {layer}.alpha must be a number greater than 0, got {got}")
-    return alpha.item()
+        raise UserError(f"{path}: {shown(key)} must be a number greater than 0, got {got}")
+    return found

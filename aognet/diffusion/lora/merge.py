@@ -11,7 +11,7 @@ from torch import nn
 from aognet.diffusion.additions import LoraFile
 from aognet.diffusion.lora.layer_names import Place, layer_names
 from aognet.diffusion.lora.lora_files import Addition, find_lora, read_lora
-from aognet.errors import UserError
+from aognet.errors import UserError, shown
 
 NAMED = 3
 """How many tensors a message names."""
@@ -33,7 +33,7 @@ def add_loras(parts: Mapping[str, nn.Module], loras: Sequence[LoraFile]) -> None
     """Add files to the weights of a UNet (``unet``) and its text encoders, in float32: ``W + scale * factor * up @
     down``.
 
-    Several files add up. No weight is changed unless all files fit.
+    Several files add up. No weight is changed unless all tensors have a place and fit there.
 
     :raises UserError: naming file and tensors, if one is of no layer of the model, or of another shape.
     """
@@ -63,13 +63,13 @@ def _placed(path: Path, parts: Mapping[str, nn.Module], names: Mapping[str, Plac
         if place is None:
             others += addition.keys.values()
         elif place in placed:
-            keys = placed[place].keys["up"], addition.keys["up"]
-            raise UserError(f"{path}: {keys[0]!r} and {keys[1]!r} are two names of one layer")
+            keys = shown(placed[place].keys["up"]), shown(addition.keys["up"])
+            raise UserError(f"{path}: {keys[0]} and {keys[1]} are two names of one layer")
         else:
             placed[place] = addition
     if others or not placed:
         count = sum(len(addition.keys) for addition in placed.values()) + len(others)
-        first = ", ".join(map(repr, others[:NAMED]))
+        first = ", ".join(map(shown, others[:NAMED]))
         raise UserError(
             f"{path}: {len(others)} of its {count} tensors belong to no layer of this model"
             f"{f', among them {first}' if others else ''}; is it a LoRA for this kind of model?"
