@@ -1,10 +1,9 @@
-"""What the poles of seamless panoramas look like, by what the layers see beyond them and whether they are polished.
+"""What the poles of seamless panoramas look like, by what the layers see beyond them, and polished or not.
 
-python benchmarks/poles.py --out_dir outputs/poles [--checkpoint DIR] [--set generator.sampler.steps=16 ...]
+python benchmarks/poles.py --out_dir outputs/poles [--checkpoint DIR] [--set generator.sampler.steps=50 ...]
 
 Paints the same prompts from the same noise in each way, and writes panoramas and the views up and down. Prints a
-Markdown table: the mean over the panoramas of the pole ratio (1: the pole is like the rows beside it), and of the wrap
-ratio.
+Markdown table: the pole ratio (1: the pole is like the rows beside it) and the wrap ratio, over all panoramas.
 """
 
 import argparse
@@ -26,6 +25,7 @@ from aognet import Request, cli, load  # noqa: E402
 from aognet.geometry.camera import Camera  # noqa: E402
 from aognet.geometry.perspective import look  # noqa: E402
 from aognet.io.images import save_image  # noqa: E402
+from aognet.methods.seamless.poles import poles_to_paint, polished  # noqa: E402
 from aognet.metrics.seam import pole_gradient_ratio, wrap_gradient_ratio  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 
@@ -35,12 +35,6 @@ PROMPTS = (
     "A living room with a sofa.",
     "A field covered with snow.",
 )
-WAYS = {
-    "none": ("generator.poles=none",),
-    "flip": ("generator.poles=flip",),
-    "none, polished": ("generator.poles=none", "generator.polish=views"),
-    "flip, polished": ("generator.poles=flip", "generator.polish=views"),
-}
 NUMBERS = ("pole ratio, mean", "median", "greatest", "wrap ratio, mean", "greatest")
 SAMPLER = ("generator.sampler.steps=20", "generator.sampler.guidance=3")
 
@@ -53,32 +47,42 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="panoramas of each prompt")
     parser.add_argument("--set", nargs="+", default=[], metavar="key.sub=value", help="settings of inference.py")
     options = parser.parse_args(argv)
-    rows = [(way, *measured(options, way, settings)) for way, settings in WAYS.items()]
+    rows = [row for poles in ("none", "flip") for row in measured(options, poles)]
     sys.stdout.write(table(("poles", "seconds each", *NUMBERS), rows))
 
 
-def measured(options: argparse.Namespace, way: str, settings: Sequence[str]) -> list[float]:
-    """Seconds for a panorama, pole ratios and wrap ratios of all panoramas of a way."""
-    here = ["method=seamless", f"generator.height={options.height}", *SAMPLER, *settings, *options.set]
-    generator = load(options.checkpoint, settings=here)
-    generator.model  # noqa: B018 (read before the clock runs)
-    began, panoramas = time.perf_counter(), []
+def measured(options: argparse.Namespace, poles: str) -> list[tuple[object, ...]]:
+    """The rows of panoramas that are painted with these ``poles``, and of the same ones polished."""
+    here = [f"generator.height={options.height}", f"generator.poles={poles}", "device=cpu", *SAMPLER, *options.set]
+    generator = load(options.checkpoint, settings=["method=seamless", *here])
+    backbone, settings = generator.model.backbone, generator.defaults.settings
+    seconds, found = {poles: 0.0, f"{poles}, polished": 0.0}, {poles: [], f"{poles}, polished": []}
     for prompt in PROMPTS:
         for seed in range(options.seeds):
-            made = generator.generate(Request(prompt, name=f"{prompt} {seed}", seed=seed)).panorama
-            panoramas.append(made)
-            write(options.out_dir / way, f"{prompt[:-1]} {seed}".replace(" ", "_"), made)
-    seconds = (time.perf_counter() - began) / len(panoramas)
-    every = torch.stack(panoramas) * 2 - 1
-    poles, wrap = pole_gradient_ratio(every), wrap_gradient_ratio(every, 1 / 16)
-    numbers = (poles.mean(), poles.median(), poles.max(), wrap.mean(), wrap.max())
-    return [seconds, *(float(number) for number in numbers)]
+            request = Request(prompt, name=f"{prompt[:-1]} {seed}".replace(" ", "_"), seed=seed, height=options.height)
+            image = None
+            for way in found:
+                began = time.perf_counter()
+                if image is None:
+                    image = generator.generate(request).panorama[None] * 2 - 1
+                else:
+                    nothing = torch.zeros_like(image[:, :1], dtype=torch.bool)
+                    image = polished(backbone, poles_to_paint(backbone, request, settings, image, nothing))
+                seconds[way] += time.perf_counter() - began
+                found[way].append(image)
+                write(options.out_dir / way, request.name, image)
+    return [(way, seconds[way] / len(images), *numbers(torch.cat(images))) for way, images in found.items()]
 
 
-def write(folder: Path, name: str, panorama: torch.Tensor) -> None:
+def numbers(panoramas: torch.Tensor) -> list[float]:
+    """What the table says of panoramas."""
+    poles, wrap = pole_gradient_ratio(panoramas), wrap_gradient_ratio(panoramas, 1 / 16)
+    return [float(number) for number in (poles.mean(), poles.median(), poles.max(), wrap.mean(), wrap.max())]
+
+
+def write(folder: Path, name: str, image: torch.Tensor) -> None:
     """Write a panorama and the views up and down, side by side."""
-    image = panorama[None] * 2 - 1
-    size = panorama.shape[-2]
+    size = image.shape[-2]
     views = [look(image, Camera(pitch_degrees=pitch, fov_degrees=100, width=size, height=size)) for pitch in (90, -90)]
     folder.mkdir(parents=True, exist_ok=True)
     save_image(torch.cat([image, *views], dim=-1)[0], folder / f"{name}.png")

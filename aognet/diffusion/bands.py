@@ -66,10 +66,14 @@ def is_separable(network: nn.Module) -> bool:
 
 
 class Map:
-    """A feature map, whose rows are kept, or made when they are asked for."""
+    """A feature map, whose rows are kept, or made when they are asked for.
 
-    def __init__(self, height: int, width: int, channels: int) -> None:
+    ``effort``: the most numbers that one of the maps has on the way to a row.
+    """
+
+    def __init__(self, height: int, width: int, channels: int, effort: int = 0) -> None:
         self.height, self.width, self.channels = height, width, channels
+        self.effort = max(width * channels, effort)
 
     def rows(self, first: int, last: int) -> Float[Tensor, "batch channels rows width"]:
         """Return the rows from ``first`` to before ``last``."""
@@ -81,7 +85,7 @@ class Map:
 
     def bands(self) -> list[tuple[int, int]]:
         """Return the first and last row of bands that make up the map, each small enough to be worked on."""
-        count = max(BAND_VALUES // (self.width * self.channels), LEAST_ROWS)
+        count = max(BAND_VALUES // self.effort, LEAST_ROWS)
         return list(pairwise([*range(0, self.height, count), self.height]))
 
 
@@ -132,7 +136,8 @@ class Local(Map):
     """
 
     def __init__(self, source: Map, module: nn.Module, channels: int, up: int = 1, down: int = 1) -> None:
-        super().__init__(source.height * up // down, source.width * up // down, channels)
+        effort = max(source.effort * down // up, source.channels * source.width * up)
+        super().__init__(source.height * up // down, source.width * up // down, channels, effort)
         self.source, self.module, self.up, self.down = source, module, up, down
 
     def _begin(self, first: int) -> int:
@@ -155,7 +160,7 @@ class Normed(Map):
     """A map after a norm, given as its factor and summand for each channel, and an activation."""
 
     def __init__(self, source: Map, affine: Affine, activation: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(source.height, source.width, source.channels)
+        super().__init__(source.height, source.width, source.channels, source.effort)
         self.source, self.affine, self.activation = source, affine, activation
 
     def rows(self, first: int, last: int) -> Tensor:
@@ -174,7 +179,7 @@ class Residual(Map):
     """
 
     def __init__(self, source: Map, block: Any, first: Affine, second: Affine, inner: Kept | None) -> None:
-        super().__init__(source.height, source.width, block.out_channels)
+        super().__init__(source.height, source.width, block.out_channels, source.effort)
         self.source, self.block, self.first, self.second, self.inner = source, block, first, second, inner
 
     def rows(self, first: int, last: int) -> Tensor:

@@ -136,4 +136,4 @@ def test_bands_take_less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         peak(lambda: bands.decode(vae, latents, 2**30)),
         peak(lambda: bands.decode(vae, latents, 0)),
     )
-    assert least < 0.4 * whole and least < keeping < 0.9 * whole
+    assert least < 0.35 * whole and least < keeping < 0.65 * whole
