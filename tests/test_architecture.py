@@ -24,7 +24,7 @@ LAYERS = (
     {"canvas", "callbacks", "request", "result"},
     {"data", "nn", "metrics", "scenes"},
     {"diffusion"},
-    {"perception"},
+    {"gan", "perception"},
     {"embedded", "methods"},
     {"captioning", "evaluation", "targets", "training"},
     {"generate"},

@@ -135,6 +135,9 @@ class _Reader(_Unpickler):
         self._most_bytes = self._left = most_bytes
 
     def load_build(self) -> None:
+        if type(self.stack[-2]) is OrderedDict:  # a state dict has the versions of its modules beside its tensors
+            self.stack.pop()
+            return
         if not isinstance(self.stack[-2], _Parameters):  # of tensors and functions it would change anything
             raise Refused(f"changes a {type(self.stack[-2]).__name__}")
         super().load_build()

@@ -46,6 +46,17 @@ def test_a_dictionary_of_parameters_is_one_of_tensors(tmp_path: Path, zipped: bo
     assert isinstance(found, dict) and torch.equal(found["*"], torch.ones(2, 3))
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_state_dict_is_a_dictionary_of_tensors(tmp_path: Path, zipped: bool) -> None:
+    """What it knows beside them, the versions of the modules, is left out."""
+    state = nn.utils.spectral_norm(nn.Linear(2, 3)).state_dict()
+    assert state._metadata
+    torch.save(state, tmp_path / "a.bin", _use_new_zipfile_serialization=zipped)
+    found = read_pickled_tensors(tmp_path / "a.bin")
+    assert vars(found) == {} and list(found) == list(state)
+    assert all(torch.equal(found[name], state[name]) for name in state)
+
+
 class Call:
     """Pickles as a call of anything."""
 
