@@ -169,7 +169,7 @@ class ConditionalNorm(nn.Module):
         return mean.to(features.dtype), variance.to(features.dtype)
 
 
-class Bottleneck(nn.Module):
+class GeneratorBlock(nn.Module):
     """A layer of the generator: four normed convolutions, the inner two of 3x3 with fewer channels, beside a skip."""
 
     def __init__(self, channels: int, out_channels: int, doubles: bool, condition_dim: int, config: BigGanConfig):
@@ -226,7 +226,7 @@ class BigGan(nn.Module):
         self.embeddings = nn.Linear(config.classes, config.class_dim, bias=False)
         self.start = nn.Linear(condition, SMALLEST**2 * channels[0])
         self.layers = nn.ModuleList(
-            Bottleneck(before * width, after * width, bool(doubles), condition, config)
+            GeneratorBlock(before * width, after * width, bool(doubles), condition, config)
             for doubles, before, after in config.layers
         )
         at = config.attention_at
