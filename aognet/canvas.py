@@ -199,7 +199,8 @@ def _carried(
     jump: Tensor, beside: Tensor, colours: Tensor, surface: Plane, cells: int = 32, similar: float = 0.25
 ) -> Tensor:
     """Give the jumps, known where ``beside`` is 1, to every pixel: from those near to it and of similar colour."""
-    size = surface.cells(*jump.shape[-2:], cells)
+    rows, columns = jump.shape[-2:]
+    size = surface.cells(rows, columns, cells)
     share = functional.adaptive_avg_pool2d(beside, size)
     mean_jump = functional.adaptive_avg_pool2d(jump * beside, size) / share.clamp_min(1e-6)
     coarse = functional.adaptive_avg_pool2d(colours, size)
@@ -211,7 +212,7 @@ def _carried(
         weights = unlike.exp_().mul_(nearness)
         # Where nothing alike lies at the border, nothing is carried.
         carried.append((jumps * border) @ weights / (border @ weights + 1e-3))
-    return surface.enlarged(torch.stack(carried).unflatten(-1, size), *jump.shape[-2:])
+    return surface.enlarged(torch.stack(carried).unflatten(-1, size), rows, columns)
 
 
 @lru_cache(maxsize=4)

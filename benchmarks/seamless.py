@@ -146,11 +146,10 @@ def _tiny_sdxl() -> Backbone:
 
 def _with_control(backbone: Backbone) -> Backbone:
     """Add a ControlNet with the UNet's encoder, and zero convolutions that are not zero, as if it had been trained."""
-    from diffusers import ControlNetModel
+    from aognet.diffusion.controlnets import from_unet
 
     levels = len(backbone.latents.vae.config.block_out_channels)
-    embedding = (8, 16, 32, 64)[:levels]
-    network = ControlNetModel.from_unet(backbone.denoiser.unet, conditioning_embedding_out_channels=embedding)
+    network = from_unet(backbone.denoiser.unet, (8, 16, 32, 64)[:levels])
     for layer in (*network.controlnet_down_blocks, network.controlnet_mid_block):
         nn.init.normal_(layer.weight, std=0.1)
     nn.init.normal_(network.controlnet_cond_embedding.conv_out.weight, std=0.1)

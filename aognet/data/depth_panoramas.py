@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aognet.data.captioned_panorama import CaptionedPanorama
 from aognet.data.depths import KEY, Depths, find_depths
-from aognet.data.equirectangular import EquirectangularBatch, EquirectangularSample, EquirectangularSamples, rolled
+from aognet.data.equirectangular import EquirectangularBatch, EquirectangularSample, TurnedSamples, batch_of, rolled
 from aognet.data.panoramas import Panoramas
 from aognet.errors import UserError
 from aognet.io.depth_maps import DepthKind
@@ -39,14 +39,14 @@ class DepthSample:
     depth: Float[Tensor, "1 height width"]
 
 
-class DepthSamples(EquirectangularSamples):
+class DepthSamples(TurnedSamples[DepthSample]):
     """Infinite samples: ``self[n]`` depends only on the configuration and ``n``.
 
     Panoramas are drawn as for other samples of whole panoramas. Their depth is turned and mirrored with them.
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(EquirectangularSamples.Config):
+    class Config(TurnedSamples.Config):
         """``depth_folders``: a folder of depth maps for each of the ``folders``, in the same order; a map has the name
         of its panorama. Panoramas without one are left out. ``depth_kind``: see `aognet.io.depth_maps.load_depth`.
         """
@@ -69,13 +69,13 @@ class DepthSamples(EquirectangularSamples):
         return DeepPanoramas(self.config)
 
     def draw(self, panorama: CaptionedPanorama, number: int) -> DepthSample:
-        sample = super().draw(panorama, number)
+        sample = self.draw_turned(panorama, number)
+        assert panorama.depth is not None, "panoramas without a depth map are left out"
         levels = panorama.depth[:, ::-1] if sample.mirrored else panorama.depth
         return DepthSample(sample, torch.from_numpy(levels.astype(np.float32) / 65535)[None])
 
     def collate(self, samples: Sequence[DepthSample]) -> DepthBatch:
-        """Return samples as a batch."""
-        batch = super().collate([sample.panorama for sample in samples])
+        batch = batch_of([sample.panorama for sample in samples])
         return DepthBatch(**vars(batch), depth=torch.stack([sample.depth for sample in samples]))
 
 

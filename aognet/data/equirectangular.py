@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aognet.data.augment import check_fovs, check_pitches, draw_prompt, light_curves
 from aognet.data.captioned_panorama import CaptionedPanorama
-from aognet.data.panoramas import PanoramaConfig, PanoramaSamples
+from aognet.data.panoramas import PanoramaConfig, PanoramaSamples, Sample
 from aognet.data.whole import turned
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
@@ -55,7 +55,7 @@ class EquirectangularSample:
     mirrored: bool
 
 
-class EquirectangularSamples(PanoramaSamples[EquirectangularSample]):
+class TurnedSamples(PanoramaSamples[Sample]):
     """Infinite samples: ``self[n]`` depends only on the configuration and ``n``.
 
     A random panorama is turned by a random whole number of columns, which is exact: nothing is resampled.
@@ -88,7 +88,8 @@ class EquirectangularSamples(PanoramaSamples[EquirectangularSample]):
         self.photos = [Camera(0.0, *pose, width=config.height, height=config.height) for pose in poses]
         self._known: dict[int, Bool[Tensor, "1 height width"]] = {}
 
-    def draw(self, panorama: CaptionedPanorama, number: int) -> EquirectangularSample:
+    def draw_turned(self, panorama: CaptionedPanorama, number: int) -> EquirectangularSample:
+        """Return a sample without what samples of one kind have besides."""
         config, rng = self.config, np.random.default_rng([self.config.seed, number])
         columns = self.draw_turn(rng)
         mirror = config.augment.mirror and rng.random() < 0.5
@@ -103,15 +104,26 @@ class EquirectangularSamples(PanoramaSamples[EquirectangularSample]):
             self._known[photo] = known_by([self.photos[photo]], self.config.height)[None]
         return self._known[photo]
 
+
+class EquirectangularSamples(TurnedSamples[EquirectangularSample]):
+    """Whole panoramas around a photograph."""
+
+    def draw(self, panorama: CaptionedPanorama, number: int) -> EquirectangularSample:
+        return self.draw_turned(panorama, number)
+
     def collate(self, samples: Sequence[EquirectangularSample]) -> EquirectangularBatch:
-        """Return samples as a batch."""
-        return EquirectangularBatch(
-            torch.stack([sample.image for sample in samples]),
-            torch.tensor([sample.columns for sample in samples]),
-            torch.stack([sample.known for sample in samples]),
-            [sample.prompt for sample in samples],
-            torch.tensor([sample.seed for sample in samples]),
-        )
+        return batch_of(samples)
+
+
+def batch_of(samples: Sequence[EquirectangularSample]) -> EquirectangularBatch:
+    """Return samples as a batch."""
+    return EquirectangularBatch(
+        torch.stack([sample.image for sample in samples]),
+        torch.tensor([sample.columns for sample in samples]),
+        torch.stack([sample.known for sample in samples]),
+        [sample.prompt for sample in samples],
+        torch.tensor([sample.seed for sample in samples]),
+    )
 
 
 def rolled(

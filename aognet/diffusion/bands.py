@@ -55,7 +55,7 @@ def widest(vae: Any, height: int, width: int) -> int:
     return channels[min(1, len(channels) - 1)] * height * width
 
 
-def is_separable(network: nn.Module) -> bool:
+def is_separable(network: Any) -> bool:
     """Return whether all layers of a VAE's half are those that are known here: some look beyond their own image."""
     from diffusers.models.unets.unet_2d_blocks import DownEncoderBlock2D, UpDecoderBlock2D
 
@@ -232,8 +232,8 @@ def _affine(features: Map, norm: nn.GroupNorm) -> Affine:
         rows = rows if rows.dtype == torch.float64 else rows.float()
         variance, mean = torch.var_mean(rows, dim=(2, 3, 4), correction=0)
         counts.append(last - first), means.append(mean), variances.append(variance)
-    share = torch.tensor(counts, device=mean.device, dtype=mean.dtype)[:, None, None] / features.height
     each, within = torch.stack(means), torch.stack(variances)
+    share = torch.tensor(counts, device=each.device, dtype=each.dtype)[:, None, None] / features.height
     mean = (each * share).sum(0)
     # Of all bands together (Chan, Golub & LeVeque, 1983): without the cancellation of sums of squares.
     variance = ((within + (each - mean).square()) * share).sum(0)

@@ -39,8 +39,9 @@ def from_unet(unet: Any, widths: Sequence[int]) -> Any:
     """
     from diffusers import ControlNetModel
 
+    kind: Any = ControlNetModel
     widths, channels = tuple(widths), unet.config.out_channels
-    network = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=widths, load_weights_from_unet=False)
+    network = kind.from_unet(unet, conditioning_embedding_out_channels=widths, load_weights_from_unet=False)
     seen = network.conv_in
     network.conv_in = nn.Conv2d(channels, seen.out_channels, seen.kernel_size, padding=seen.padding)
     network.register_to_config(in_channels=channels)
@@ -125,7 +126,7 @@ def save_whole(folder: Path, network: Any, dtype: str) -> None:
         weights[name] = weights[name] + layer.get_delta_weight("default")
     weights = {name.replace(".base_layer.", "."): value for name, value in weights.items() if ".lora_" not in name}
     with torch.device("meta"):
-        whole = ControlNetModel.from_config(network.config)
+        whole: Any = ControlNetModel.from_config(network.config)
     whole.load_state_dict(weights, assign=True)
     with quiet():
         _cast(whole, DTYPES[dtype]).save_pretrained(folder, safe_serialization=True)

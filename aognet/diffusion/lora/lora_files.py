@@ -54,6 +54,7 @@ class Addition:
 
     @property
     def rank(self) -> int:
+        """The rank of the addition."""
         return len(self.tensors["down"])
 
     def shape(self) -> list[int]:

@@ -86,6 +86,7 @@ class DepthControlNet(nn.Module):
         self.backbone = backbone or Backbone.load(config.backbone)
         self.controlnet = self._started()
         own = [name for name, _ in self.controlnet.named_parameters() if name.startswith(OWN)]
+        assert config.train != "none", "a configuration says what is trained"
         opened = open_parts(self.controlnet, config.train, config.lora_rank, config.lora_layers, own)
         self._parts = {"controlnet": opened["unet"]}
         self.backbone.denoiser.add_controlnet(self.controlnet)
