@@ -18,6 +18,7 @@ COMMANDS = {
     "scenes": "make captioned panoramas of drawn scenes (misc/make_scenes.py)",
     "export": "write a panorama as EXR, HDR, JPEG, cubemap or page, in another size (misc/export.py)",
     "convert-weights": "make safetensors of a pickled LoRA or words, or a package's weights (misc/convert_weights.py)",
+    "convert-biggan": "make a model of ganorama of the public files of a BigGAN-deep (misc/convert_biggan.py)",
     "convert-captions": "make a captions file of a pickle of the published code (misc/import_captions.py)",
 }
 
