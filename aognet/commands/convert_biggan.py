@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from aognet.gan.biggan import BigGan, BigGanConfig
 
 METHOD = "ganorama"
-WEIGHTS_NAME, CONFIG_NAME = "pytorch_model.bin", "config.json"
 
 
 def parse(argv: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
@@ -45,14 +44,14 @@ def convert(weights: Path, config: Path | None = None, out: Path | None = None) 
 
     import torch
 
+    from aognet.diffusion.foreign import config_beside
     from aognet.errors import Setting, UserError
     from aognet.gan.biggan import BigGan
     from aognet.gan.public_biggan import read_public_config, read_public_weights
 
+    config = config or config_beside(weights)
     if config is None:
-        if not weights.name.endswith(WEIGHTS_NAME):
-            raise UserError(f"{weights}: which config belongs to it? Give it by ", Setting("config"))
-        config = weights.with_name(f"{weights.name.removesuffix(WEIGHTS_NAME)}{CONFIG_NAME}")
+        raise UserError(f"{weights}: its name does not tell which config belongs to it; give it by ", Setting("config"))
     out = out or weights.with_name(weights.stem.removesuffix("pytorch_model").rstrip("-_.") or "biggan-deep")
     if out.exists() or out.is_symlink():
         raise UserError(f"{out}: is there already; name another folder by ", Setting("out"))

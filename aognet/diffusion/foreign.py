@@ -5,9 +5,11 @@ import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-from aognet.errors import Setting
+from aognet.errors import Setting, UserError
+from aognet.io.text_files import read_json
 
 MAX_HEADER_BYTES = 100 * 2**20  # what safetensors itself allows
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
@@ -19,6 +21,7 @@ _A_LORA = (
     "a LoRA: changes to a model, and no model; name the model that it changes here, and itself in ",
     Setting("loras"),
 )
+PUBLIC_WEIGHTS, PUBLIC_CONFIG = "pytorch_model.bin", "config.json"
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|model|pytorch_model)(?:\.(?P<variant>[\w-]+?))?(?:-\d+-of-\d+)?"
     r"(?:\.(?P<old_variant>[\w-]+))?(?P<suffix>\.safetensors|\.bin)"
@@ -31,6 +34,8 @@ def what_it_is(path: Path) -> Sequence[str | Setting]:
     """
     if path.is_file():
         return _what_file(path)
+    if (path / PUBLIC_WEIGHTS).is_file() and _is_biggan(path / PUBLIC_WEIGHTS):
+        return _what_file(path / PUBLIC_WEIGHTS)
     if any((path / name).is_file() for name in ("adapter_config.json", "pytorch_lora_weights.safetensors")):
         return _A_LORA
     # state.json: a training's checkpoint.
@@ -42,7 +47,31 @@ def what_it_is(path: Path) -> Sequence[str | Setting]:
     return (f"a folder with {found[0].name}, ", *said) if said else ()
 
 
+def config_beside(weights: Path) -> Path | None:
+    """Return where the config of a public file of weights lies, by the file's name; None if the name does not tell.
+
+    ``config.json`` belongs to ``pytorch_model.bin``, ``biggan-deep-256-config.json`` to
+    ``biggan-deep-256-pytorch_model.bin``.
+    """
+    prefix = weights.name.removesuffix(PUBLIC_WEIGHTS)
+    return None if prefix == weights.name else weights.with_name(f"{prefix}{PUBLIC_CONFIG}")
+
+
+def _is_biggan(weights: Path) -> bool:
+    """Return whether the config beside weights is a BigGAN's, which alone has a layer before which it attends."""
+    config = config_beside(weights)
+    try:
+        return config is not None and "attention_layer_position" in read_json(config)
+    except UserError:
+        return False
+
+
 def _what_file(path: Path) -> Sequence[str | Setting]:
+    if _is_biggan(path):
+        return (
+            "the public weights of a BigGAN-deep, a pickle; convert them once: "
+            f"aognet convert-biggan {quote(str(path))}, then give the folder that it writes",
+        )
     if path.suffix in PICKLES:
         return (
             "a pickle, which can run code when it is read; convert it once, if you trust who made it: "

@@ -158,8 +158,9 @@ class ConditionalNorm(nn.Module):
         if share == 0:
             return self.means[int(first)], self.variances[int(first)]
         share = 1 - share if self.interpolation == "published" else share
-        means, variances = (values[int(first) : int(first) + 2] for values in (self.means, self.variances))
-        return torch.lerp(*means, share), torch.lerp(*variances, share)
+        beside = ((values[int(first)], values[int(first) + 1]) for values in (self.means, self.variances))
+        mean, variance = (torch.lerp(below, above, share) for below, above in beside)
+        return mean, variance
 
     def _of_the_batch(self, features: Tensor) -> tuple[Tensor, Tensor]:
         variance, mean = torch.var_mean(features.float(), (0, 2, 3), correction=0)

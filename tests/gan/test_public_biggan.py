@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from aognet.errors import UserError
 from aognet.gan import public_biggan
 from aognet.gan.biggan import BigGan, BigGanConfig
 from aognet.gan.imagenet import imagenet_names
+from aognet.methods.pretrained import load_method
 from aognet.nn.weights import copy_tensors, part_tensors, read_tensors
 from tests.gan.plain_biggan import TINY, plain_images, public_tensors
 from tests.io.test_pickled_tensors import Call
@@ -74,6 +76,19 @@ def test_a_thousand_classes_get_the_names_of_imagenet(tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_text(json.dumps(TINY | {"num_classes": 1000}), encoding="utf-8")
     config = public_biggan.read_public_config(tmp_path / CONFIG)
     assert config.class_names == list(imagenet_names())
+
+
+@pytest.mark.parametrize("named", ["pytorch_model.bin", ".", WEIGHTS])
+def test_whoever_gives_the_public_files_as_a_model_is_told_how_to_convert(named: str, tmp_path: Path) -> None:
+    weights = write(tmp_path)
+    if named != WEIGHTS:
+        weights.rename(tmp_path / "pytorch_model.bin")
+        (tmp_path / CONFIG).rename(tmp_path / "config.json")
+    with pytest.raises(UserError, match="BigGAN-deep, a pickle; convert") as refused:
+        load_method(str(tmp_path / named))
+    command = str(refused.value).rpartition("aognet convert-biggan ")[2].rpartition(", then")[0]
+    assert converted(*shlex.split(command)) == 0
+    assert [loaded(path.parent) for path in tmp_path.glob("*/model.safetensors")]
 
 
 def without(name: str) -> Callable[[dict[str, Tensor]], Any]:
