@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,10 @@ from aognet.geometry.sphere import rotation
 MAX_SIDE = 2**15  # pixels of a view
 MAX_PIXELS = 2**28
 MIN_AHEAD = 1e-9  # of a direction along the view's axis; others are not shown
+MIN_WEIGHT = 1e-6  # of a view where it ends: it counts if no other sees the ray
+
+Weighting = Literal["uniform", "centre"]
+"""How much a view counts where it sees a ray: as much as any other, or more the nearer its centre the ray lies."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,21 @@ class Camera:
         )
         inside = ahead & (columns >= first) & (columns <= last_column) & (rows >= first) & (rows <= last_row)
         return torch.stack([columns, rows], dim=-1), inside
+
+    def pixel_places(self) -> Float[Tensor, "pixels 2"]:
+        """Return the (column, row) of every pixel, row by row."""
+        rows, columns = torch.meshgrid(torch.arange(self.height), torch.arange(self.width), indexing="ij")
+        return torch.stack([columns, rows], dim=-1).flatten(0, 1).double()
+
+    def weights(self, places: Float[Tensor, "points 2"], weighting: Weighting) -> Float[Tensor, "points"]:
+        """Return how much the view counts at fractional (column, row) places beside other views.
+
+        ``centre`` is min(1 - |x|, 1 - |y|) with x and y from -1 to 1 between the edges (Ganorama).
+        """
+        if weighting == "uniform":
+            return torch.ones(len(places), dtype=torch.float64)
+        size = torch.tensor([self.width, self.height], dtype=torch.float64)
+        return (1 - ((places + 0.5) * 2 / size - 1).abs().amax(-1)).clamp_min(MIN_WEIGHT)
 
 
 @lru_cache(maxsize=128)

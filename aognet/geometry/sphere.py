@@ -106,12 +106,12 @@ def grid_of(positions: Float[Tensor, "rows columns 2"], height: int, width: int)
     numbers, weights = [], []
     for down in (0, 1):
         for right in (0, 1):
-            numbers.append(_pixel_numbers(row + down, column + right, height, width))
+            numbers.append(pixel_numbers(row + down, column + right, height, width))
             weights.append((share[:, 1] if down else 1 - share[:, 1]) * (share[:, 0] if right else 1 - share[:, 0]))
     return Grid(grid, across, torch.stack(numbers, -1), torch.stack(weights, -1).to(torch.float32))
 
 
-def _pixel_numbers(rows: Tensor, columns: Tensor, height: int, width: int) -> Int[Tensor, "points"]:
+def pixel_numbers(rows: Tensor, columns: Tensor, height: int, width: int) -> Int[Tensor, "points"]:
     """Return the flat numbers of pixels, some of which lie a row or a column outside, where the sphere continues."""
     beyond = (rows < 0) | (rows >= height)
     columns = (columns + beyond * (width // 2)) % width
