@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import trimesh
 from PIL import Image
 
 from aognet.errors import UserError
@@ -16,6 +17,7 @@ from aognet.generate.entries import Edit
 from aognet.generate.run_files import OUTPUTS
 from aognet.generate.view_journal import ViewJournal, open_views
 from aognet.geometry.cubemap import FACES, faces_of
+from aognet.io.depth_maps import DepthMap, write_depth
 from aognet.io.gpano import read_gpano
 from aognet.io.hdr import read_light
 from aognet.io.images import load_image
@@ -113,6 +115,24 @@ def test_light_in_another_size_stays_light(suffix: str, light: Path, tmp_path: P
         assert read_light(faces[0], 10**4).shape == (8, 8, 3)
 
 
+def test_meshes_of_a_run_show_its_result(painted: Path, tmp_path: Path):
+    exported(painted, "--out", tmp_path / "a.ply", "--out", tmp_path / "a.glb")
+    mesh = trimesh.load(tmp_path / "a.ply", process=False)
+    shown = np.asarray(Image.open(painted / "result.png")).reshape(-1, 3)
+    np.testing.assert_array_equal(mesh.visual.vertex_colors[:-2, :3], shown)
+    (sphere,) = trimesh.load(tmp_path / "a.glb").geometry.values()
+    assert sphere.visual.material.baseColorTexture.size == (2 * HEIGHT, HEIGHT)
+    depth, nearness = tmp_path / "depth.png", torch.linspace(0, 1, 32).view(1, 4, 8)
+    write_depth(DepthMap(nearness, nearness > 0.2), depth)
+    before = contents(tmp_path)
+    flags = ["--out", tmp_path / "b.ply", "--displace", depth, "--overwrite"]
+    refused(painted, "--out", depth, *flags, said="depth.png: is the panorama itself or its depth", folder=tmp_path)
+    exported(painted, *flags, "--mesh_rows", 4, "--near", 2, "--far", 6)
+    assert before.items() <= contents(tmp_path).items()
+    lengths = np.linalg.norm(trimesh.load(tmp_path / "b.ply", process=False).vertices, axis=1)
+    assert lengths.min() >= 2 - 1e-4 and lengths.max() <= 6 + 1e-4
+
+
 def test_curve_and_exposure_are_those_of_the_shown_light(light: Path, tmp_path: Path):
     exported(light, "--out", tmp_path / "a.png", "--curve", "filmic", "--exposure", "-3")
     wanted = encoded(read_panorama(light)[0], "linear", "srgb", ToneMap("filmic", exposure=-3.0))
@@ -194,7 +214,7 @@ def lose(journal: ViewJournal) -> None:
 MISTAKES = [
     ([], "--out FILE or --faces DIR"),
     (["--out", "{}/a.gif"], "/a.gif"),
-    (["--out", "{}/a"], "--out must end in .png, .jpg, .jpeg, .exr, .hdr, .html, got /"),
+    (["--out", "{}/a"], "--out must end in .png, .jpg, .jpeg, .exr, .hdr, .html, .ply, .glb, got /"),
     (["--out", "{}/a.png", "--out", "{}/b/../a.png"], "a.png: would be written twice"),
     (["--out", "{}/up.png", "--faces", "{}"], "up.png: would be written twice"),
     (["--out", "{}"], "--out must end in"),
@@ -212,6 +232,14 @@ MISTAKES = [
     (["--out", "{}/a.png", "--curve", "log"], "--curve must be"),
     (["--out", "{}/a.png", "--exposure", "99"], "--exposure must be"),
     (["--out", "{}/a.hdr", "--exposure", "1"], "--curve and --exposure"),
+    (["--out", "{}/a.png", "--mesh_rows", "9"], "--mesh_rows changes nothing without a file .ply or .glb"),
+    (["--out", "{}/a.glb", "--points"], "--points changes nothing without a file .ply"),
+    (["--out", "{}/a.ply", "--cut", "2"], "--cut changes nothing without --displace"),
+    (["--out", "{}/a.ply", "--mesh_rows", "3"], "--mesh_rows must be from 4 to 2048"),
+    (["--out", "{}/a.ply", "--displace", "{}/light.exr", "--cut", "1"], "--cut must be more than 1"),
+    (["--out", "{}/a.ply", "--displace", "{}/light.exr", "--near", "30"], "--near must be less than --far, 20"),
+    (["--out", "{}/a.png", "--out", "{}/a.glb", "--displace", "{}/no.exr"], "no.exr: no such file"),
+    (["--out", "{}/a.png", "--out", "{}/a.ply", "--displace", "{}/a\0.png"], "a\0.png: no such file"),
 ]
 
 

@@ -1,13 +1,15 @@
 """Write a panorama, a trained LoRA or learned words in the formats that other programs read.
 
 aognet export outputs/beach --out beach.exr --out beach.jpg --faces skybox
+aognet export outputs/beach --out beach.glb --displace depth.exr --cut 1.5
 aognet export logs/panoramas --out pytorch_lora_weights.safetensors
 aognet export logs/panoramas --out embeddings.pti
 
 The source is the folder of a finished run, or any panorama (PNG, JPEG, EXR, HDR and others). What is written follows
 from the suffix: .png and .jpg carry the metadata of a sphere, .exr and .hdr hold linear light, .html is a page to look
-around in. Of a model that was trained by LoRA, .safetensors is a file of the LoRA. .pti has words that were learned,
-and special_params.json beside it their other name. Nothing that is there is written over without --overwrite.
+around in. .ply and .glb (glTF) are the sphere as a mesh, or a scene with --displace. Of a model that was trained by
+LoRA, .safetensors is a file of the LoRA. .pti has words that were learned, and special_params.json beside it their
+other name. Nothing that is there is written over without --overwrite.
 """
 
 import argparse
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from aognet.geometry.camera import Camera
     from aognet.io.exports import Export
 
+SHAPE = ("displace", "depth_kind", "near", "far", "cut", "points", "mesh_rows")
 LORA, WORDS = ".safetensors", ".pti"
 log = logging.getLogger("aognet.export")
 
@@ -43,18 +46,32 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         action="append",
         default=[],
         metavar="FILE",
-        help="to write, by suffix: .png or .jpg, .exr or .hdr (linear light), .html (a page); repeatable. "
+        help="to write, by suffix: .png or .jpg, .exr or .hdr (linear light), .html (a page), .ply or .glb (a mesh); "
+        "repeatable. "
         ".safetensors: the LoRA of a model, as diffusers names it; .pti: its learned words",
     )
     add("--faces", type=Path, metavar="DIR", help="folder for a cubemap: front, right, back, left, up and down")
     add("--face_format", "--face-format", default="png", help="png, jpg, exr or hdr (default: %(default)s)")
     add("--face_size", "--face-size", type=int, metavar="N", help="rows of a face (default: half the panorama's)")
+    add_shape(parser)
     add("--size", metavar="HxW", help="of the panorama, such as 1024x2048 (default: as it is)")
     add("--curve", help="of linear light in .png, .jpg and .html: published (default), srgb or filmic")
     add("--exposure", type=float, help="of the same, in stops: 1 doubles the light, -1 halves it")
     add("--description", help="in the metadata and on the page (default: the source's own)")
     add("--overwrite", action="store_true", help="write over files that are there")
     return parser.parse_args(arguments)
+
+
+def add_shape(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `aognet.io.meshes.MeshShape`."""
+    add = parser.add_argument_group("meshes (.ply and .glb)").add_argument
+    add("--displace", type=Path, metavar="FILE", help="a depth map of the panorama: its vertices are so far away")
+    add("--depth_kind", "--depth-kind", choices=["auto", "distance", "inverse"], help="what it holds (default: auto)")
+    add("--near", type=float, metavar="M", help="metres to white of inverse depth (default: 1)")
+    add("--far", type=float, metavar="M", help="metres to black (default: 20); distances are cut off there")
+    add("--cut", type=float, metavar="RATIO", help="leave out triangles whose vertices' distances differ more, as 1.5")
+    add("--points", action="store_true", default=None, help=".ply has points only, one for each pixel")
+    add("--mesh_rows", "--mesh-rows", type=int, metavar="N", help="rows of vertices (default: 512, 128 for a sphere)")
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> None:
@@ -78,7 +95,7 @@ def export_trained(options: argparse.Namespace) -> None:
     from aognet.diffusion.word_files import SPECIAL
     from aognet.methods.pretrained import locate
 
-    others = ("faces", "size", "face_size", "curve", "exposure", "description")
+    others = ("faces", "size", "face_size", "curve", "exposure", "description", *SHAPE)
     if given := [f"--{name}" for name in others if getattr(options, name) is not None]:
         raise UserError(f"{given[0]} is of a panorama, and --out {options.out[0]} is of a model")
     if len(options.out) > 1:
@@ -106,7 +123,8 @@ def export_source(options: argparse.Namespace) -> None:
     if options.description is not None:
         description = options.description
     wanted = read_export(options, description, photo)
-    check_targets(wanted.targets, source, options.overwrite)
+    for read in filter(None, (source, options.displace)):
+        check_targets(wanted.targets, read, options.overwrite)
     image, encoding = read_panorama(source, height)
     if (options.curve is not None or options.exposure is not None) and not wanted.shows_light(encoding):
         raise UserError(
@@ -138,6 +156,7 @@ def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
 def read_export(options: argparse.Namespace, description: str, photo: "Camera | None") -> "Export":
     """Return what the flags ask for. Raises UserError for what cannot be written."""
     from aognet.io.exports import Export
+    from aognet.io.meshes import MeshShape
     from aognet.io.panorama_files import WRITTEN_SUFFIXES
     from aognet.io.tonemap import ToneMap
 
@@ -148,7 +167,8 @@ def read_export(options: argparse.Namespace, description: str, photo: "Camera | 
         known = ", ".join(one.removeprefix(".") for one in WRITTEN_SUFFIXES)
         raise UserError(f"--face_format must be one of {known}; got {options.face_format!r}")
     tone = ToneMap(options.curve or "published", exposure=options.exposure or 0.0)
-    return Export(tuple(options.out), options.faces, suffix, options.face_size, tone, description, photo)
+    shape = MeshShape(**{key: getattr(options, key) for key in SHAPE if getattr(options, key) is not None})
+    return Export(tuple(options.out), options.faces, suffix, options.face_size, tone, description, photo, shape)
 
 
 def check_targets(paths: Sequence[Path], source: Path, overwrite: bool) -> None:
@@ -173,8 +193,8 @@ def check_target(path: Path, source: Path, overwrite: bool) -> None:
 
     if path.is_dir():
         raise UserError(f"{path}: is a folder, no file to write")
-    if path.exists() and path.samefile(source):
-        raise UserError(f"{path}: is the panorama itself; write to another file")
+    if path.exists() and source.exists() and path.samefile(source):
+        raise UserError(f"{path}: is the panorama itself or its depth; write to another file")
     for folder in (path.parent, path.parent.parent):
         if (folder / JOURNAL).is_file() and path.relative_to(folder).as_posix() in OUTPUTS:
             raise UserError(f"{path}: is the name of one of the run's own files; write to another file")

@@ -37,7 +37,7 @@ class DepthMap:
 
     def resized(self, height: int) -> "DepthMap":
         """Return the same map in another size."""
-        nearness, known = _sized(self.nearness, self.known.to(self.nearness), height)
+        nearness, known = sized_known(self.nearness, self.known.to(self.nearness), height)
         return DepthMap(nearness * known, known)
 
     @property
@@ -57,24 +57,55 @@ def load_depth(path: Path, height: int, kind: DepthKind = "auto") -> DepthMap:
     :raises UserError: naming the file: missing, damaged, no map of depth, not twice as wide as high, the same
         throughout, with NaN, or with distances that are not positive.
     """
-    path = Path(path)
+    return depth_map_of(read_depth_numbers(Path(path), kind), height)
+
+
+@dataclass(frozen=True)
+class DepthNumbers:
+    """What a file of depth holds: distances, or what is larger the nearer something is. ``opacity``: of a picture that
+    is transparent in places. ``is_measured``: numbers without a range, not levels between black and white.
+    """
+
+    path: Path
+    values: Float[np.ndarray, "rows columns"]
+    opacity: Float[Tensor, "1 rows columns"] | None
+    is_distance: bool
+    is_measured: bool
+
+    @property
+    def known(self) -> Bool[np.ndarray, "rows columns"]:
+        """Where the picture is not transparent."""
+        return np.ones(self.values.shape, bool) if self.opacity is None else self.opacity[0].numpy() > _OPAQUE
+
+
+def read_depth_numbers(path: Path, kind: DepthKind = "auto") -> DepthNumbers:
+    """Return the numbers of an equirectangular file of depth, checked. The kinds and the errors are those of
+    `load_depth`.
+    """
     values, opacity = _read(path)
     check_shape(*values.shape, name=str(path))
     is_measured = path.suffix.lower() in MEASURED
     is_distance = kind == "distance" or (kind == "auto" and is_measured)
-    opaque = np.ones(values.shape, bool) if opacity is None else opacity[0].numpy() > _OPAQUE
-    _check_values(values, opaque, is_distance, path)
-    if is_distance or is_measured:
-        values = _numbers_spread(values, opaque, is_distance)
-    nearness, known = _sized(torch.from_numpy(values)[None], opacity, height)
+    numbers = DepthNumbers(path, values, opacity, is_distance, is_measured)
+    _check_values(values, numbers.known, is_distance, path)
+    return numbers
+
+
+def depth_map_of(numbers: DepthNumbers, height: int) -> DepthMap:
+    """Return the depth map of numbers from a file; see `load_depth`."""
+    values, spread = numbers.values, numbers.is_distance or numbers.is_measured
+    if spread:
+        values = _numbers_spread(values, numbers.known, numbers.is_distance)
+    nearness, known = sized_known(torch.from_numpy(values)[None], numbers.opacity, height)
     if not known.any() or nearness[known].min() == nearness[known].max():
-        raise UserError(f"{path}: shows no depth with {height} rows: what differs is smaller than a pixel")
+        raise UserError(f"{numbers.path}: shows no depth with {height} rows: what differs is smaller than a pixel")
     # Again: what was nearest or farthest may be smaller than a pixel here.
-    nearness = spread_out(nearness, known) if is_distance or is_measured else nearness * known
-    return DepthMap(nearness, known)
+    return DepthMap(spread_out(nearness, known) if spread else nearness * known, known)
 
 
-def _sized(nearness: Tensor, weight: Tensor | None, height: int) -> tuple[Tensor, Tensor]:
+def sized_known(
+    nearness: Float[Tensor, "1 rows columns"], weight: Float[Tensor, "1 rows columns"] | None, height: int
+) -> tuple[Float[Tensor, "1 height width"], Bool[Tensor, "1 height width"]]:
     """Return what is known at another size, and where: what weighs nothing does not show."""
     if weight is None:
         sized = resize_panorama(nearness[None], height)[0]
