@@ -29,7 +29,7 @@ TRAINING = (
     *("train_config.yaml", "train_cubediff.yaml", "train_seamless.yaml"),
     *("embedded/next/unet.yaml", "embedded/unet.yaml"),
 )
-INFERENCE = ("inference_config.yaml", "inference_cubediff.yaml")
+INFERENCE = ("inference_config.yaml", "inference_cubediff.yaml", "inference_fusion.yaml")
 
 
 def name(path: Path) -> str:

@@ -1,6 +1,5 @@
 """The strategy of methods that paint views: it walks the plan wave by wave and records each view as it is painted."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +21,7 @@ from aognet.geometry.camera import Camera
 from aognet.geometry.plans import PlanConfig, make_plan
 from aognet.io.value_range import Encoding
 from aognet.methods.outpainter import Outpainter, OutpaintSettings
+from aognet.methods.view_prompts import plainly, prompt_for
 from aognet.request import DirectedPrompt, Request
 
 
@@ -170,24 +170,3 @@ def planned(
 def step_file(number: int, encoding: Encoding) -> str:
     """Return the name of the file of a run's view."""
     return f"{number:03d}{SUFFIX[encoding]}"
-
-
-def plainly(words: str, prompt: str) -> str:
-    """Return the words of a direction, followed by the common prompt."""
-    return f"{words}, {prompt}"
-
-
-def prompt_for(
-    camera: Camera,
-    prompt: str,
-    directed: Sequence[DirectedPrompt],
-    join: Callable[[str, str], str] = plainly,
-    reach_degrees: float = 45.0,
-) -> str:
-    """Return the prompt of a view: that of the nearest direction within reach, joined with the common one."""
-    near = [(float(camera.forward @ Camera(at.yaw, at.pitch).forward), at) for at in directed]
-    near = [(cosine, at) for cosine, at in near if cosine >= math.cos(math.radians(reach_degrees)) - 1e-9]
-    if not near:
-        return prompt
-    text = max(near, key=lambda pair: pair[0])[1].text
-    return join(text, prompt) if prompt else text

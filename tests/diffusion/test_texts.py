@@ -15,10 +15,10 @@ from aognet.diffusion import texts
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
-from aognet.generate.outpaint import prompt_for
 from aognet.geometry.camera import Camera
 from aognet.methods.aognet.settings import Settings
 from aognet.methods.cubediff.model import CubeDiff
+from aognet.methods.view_prompts import prompt_for
 from aognet.request import DirectedPrompt
 from tests.methods.test_cubediff import FOV, batch_of
 from tests.methods.test_cubediff import SIZE as FACE

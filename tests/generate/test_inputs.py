@@ -15,13 +15,13 @@ from torch import Tensor
 from aognet.config import LoadedConfig, build_config
 from aognet.errors import UserError
 from aognet.generate.inputs import InputsConfig, list_requests
-from aognet.generate.outpaint import prompt_for
 from aognet.generate.photos import read_photo
 from aognet.generate.start import read_start
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
 from aognet.io.captions import save_captions
 from aognet.io.images import save_image
+from aognet.methods.view_prompts import prompt_for
 from aognet.request import DirectedPrompt, Photo, Pose, Request
 from tests.generate.painter import smooth_photo
 

@@ -16,7 +16,6 @@ from aognet.canvas import Canvas
 from aognet.diffusion.sampling.noise import named_seed
 from aognet.errors import UserError
 from aognet.generate.inputs import InputsConfig, list_requests
-from aognet.generate.outpaint import prompt_for
 from aognet.generate.run import Run
 from aognet.generate.showing import show_canvas
 from aognet.generate.start import read_start
@@ -27,6 +26,7 @@ from aognet.io.gpano import read_gpano
 from aognet.io.images import save_image
 from aognet.methods.aognet.settings import Settings
 from aognet.methods.outpainter import OutpaintSettings
+from aognet.methods.view_prompts import prompt_for
 from aognet.request import DirectedPrompt, Photo, Request
 from tests.generate.painter import QUIET, SETTINGS, begin, outpaint, smooth_photo
 

@@ -19,7 +19,7 @@ from aognet.diffusion.sampling.schedulers import SCHEDULERS, make_scheduler
 from aognet.errors import UserError
 from aognet.generate.asked import ModelConfig
 from aognet.generate.generator import Defaults
-from aognet.methods.seamless import recording
+from aognet.methods import recording
 from aognet.methods.seamless.settings import SeamlessSettings
 from tests.generate.kills import Killed, Kills
 from tests.stub_model import contents

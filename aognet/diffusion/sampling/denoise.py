@@ -73,6 +73,7 @@ def denoise(
     moments: MomentKeeper | None = None,
     image: Float[Tensor, "batch channels height width"] | None = None,
     strength: float = 1.0,
+    until: int | None = None,
 ) -> Float[Tensor, "batch channels height width"]:
     """Return latents from standard normal ``noise`` in ``steps`` steps of a diffusers scheduler.
 
@@ -82,15 +83,16 @@ def denoise(
 
     ``moments`` keeps where it stands between steps: from there it goes on to the same bits. An ``image`` (its latents)
     is not made but changed: it is noised, and denoised in the last ``strength`` of the steps (SDEdit, Meng et al.
-    2022).
+    2022). Behind ``until`` model calls it ends, with latents that are still noisy.
 
     :raises UserError: if the scheduler cannot take that many steps, or the moment to go on from is not of them.
     """
     start(scheduler, steps)
     latents, timesteps, first = noise * scheduler.init_noise_sigma, scheduler.timesteps, 0
     if image is not None:
-        timesteps = _skip(scheduler, steps - max(round(steps * strength), 1))
+        timesteps = skip(scheduler, steps - max(round(steps * strength), 1))
         latents = scheduler.add_noise(image, noise, timesteps[:1])
+    timesteps = timesteps[:until]
     fresh = copy.deepcopy(scheduler) if moments else None
     options = random_options(scheduler, generators)
     if moments and moments.begin:
@@ -111,7 +113,7 @@ def denoise(
     return latents
 
 
-def _skip(scheduler: Any, steps: int) -> Tensor:
+def skip(scheduler: Any, steps: int) -> Tensor:
     """Put a scheduler behind so many of its first steps, and return the timesteps that are left."""
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(steps)

@@ -19,11 +19,11 @@ from aognet.diffusion.sampling.noise import generators, named_seed
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.geometry.surface import SPHERE
 from aognet.methods.generative import Steps
+from aognet.methods.recording import Recording
 from aognet.methods.seamless.controls import check_controls, control_images
 from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised, drawn_turns
 from aognet.methods.seamless.directed import prompt_weights
 from aognet.methods.seamless.poles import poles_to_paint, polished
-from aognet.methods.seamless.recording import Recording
 from aognet.methods.seamless.settings import SeamlessSettings
 from aognet.methods.seamless.sizes import check_rows, stride
 from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, training_loss

@@ -13,15 +13,16 @@ DONE, MEMORY = "done", "memory"
 class Recording:
     """Keeps moments in a run's ``steps``, now and then: the last one alone, so that the disk does not fill."""
 
-    def __init__(self, steps: Steps):
-        """Go on from the last recorded moment, if there is one.
+    def __init__(self, steps: Steps, behind: int = 0):
+        """Go on from the last recorded moment, if there is one behind so many steps that stay.
 
         :raises UserError: if what is recorded cannot be read or is no moment.
         """
         self._steps, self._recorded = steps, time.monotonic()
         self._latest: Callable[[], Moment] | None = None
         self.begin: Moment | None = None
-        if recorded := steps.recorded():
+        recorded = steps.recorded()
+        if len(recorded) > behind:
             note, tensors = recorded[-1].note, steps.step(len(recorded) - 1)
             done, memory = note.get(DONE), note.get(MEMORY)
             if not isinstance(done, int) or not isinstance(memory, dict):
