@@ -13,7 +13,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-from tests.tiny import tiny_backbone_folder, tiny_controlnet_folders, tiny_streams
+from tests.tiny import tiny_backbone_folder, tiny_controlnet_folders, tiny_generator_folder, tiny_streams
 
 BROWSER_FLAGS = (
     "--use-gl=angle --use-angle=swiftshader --no-sandbox --headless --disable-background-networking "
@@ -92,6 +92,12 @@ def streams_folder(sd2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("streams")
     tiny_streams(sd2_folder).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny BigGAN-deep of three classes, for ganorama. Do not write in it."""
+    return tiny_generator_folder(tmp_path_factory.mktemp("generator"))
 
 
 @pytest.fixture(scope="module")

@@ -258,3 +258,20 @@ def tiny_streams(backbone: Path, seed: int = 1, **options: Any) -> Any:
         for layer in model.local_stream.last:
             torch.nn.init.normal_(layer.weight, std=0.1)
     return model
+
+
+def tiny_generator_folder(folder: Path) -> Path:
+    """A BigGAN-deep of 16 pixels and three named classes, with random weights whose images differ by z and class."""
+    from aognet.gan.biggan import BigGanConfig
+    from aognet.methods.ganorama.model import Ganorama
+
+    names = ["sandbar, sand bar", "valley, vale", "lakeside"]
+    layers = [[0, 4, 4], [1, 4, 2], [0, 2, 2], [1, 2, 1]]
+    config = BigGanConfig(layers, 3, 6, 6, width=8, attention_at=2, statistics=3, class_names=names)
+    torch.manual_seed(5)
+    model = Ganorama(Ganorama.Config(generator=config))
+    with torch.no_grad():
+        model.network.start.weight.normal_(std=2.0)
+        model.network.to_rgb.weight.normal_(std=0.3)
+    model.save_pretrained(folder)
+    return folder

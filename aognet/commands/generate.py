@@ -20,9 +20,16 @@ FLAGS = {
     "loras": "--lora",
     "controls": "--control",
     "inputs.depth": "--depth",
+    "count": "--num_generations",
+    "labels": "--class_names",
+    "label": "--class_names",
+    "share_z": "--no_share_z",
 }
 """What settings are called here, see `cli.flags`."""
 DEFAULT_CONFIG = CONFIGS / "inference_config.yaml"
+OF_A_METHOD = ("truncation", "z_mul", "class_mul", "start_layer", "end_layer", "share_class", "share_z")
+"""Flags that stand for settings of single methods, in ``generator``."""
+TILES = ("columns", "rows", "overlap", "wrap", "wrap_rows")
 
 
 def parse(arguments: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
@@ -32,7 +39,11 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     )
     add = parser.add_argument
     add("-b", "--base", nargs="+", default=[], metavar="YAML", help=f"config files (default: {DEFAULT_CONFIG.name})")
-    add("--checkpoint", metavar="PATH", help="folder or hub id that save_pretrained wrote, or an experiment's folder")
+    add(
+        *("--checkpoint", "-m", "--biggan_model", "--biggan-model"),
+        metavar="PATH",
+        help="folder or hub id that save_pretrained wrote, or an experiment's folder",
+    )
     add(
         "--variant", metavar="NAME", help="which weights of the model are read, such as fp16 (files *.fp16.safetensors)"
     )
@@ -97,8 +108,29 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--overwrite", action="store_true", help="paint again what is there with other settings")
     add("--undo", type=int, metavar="N", help="take the last N views of a run back (--inference_out_dir: its folder)")
     add("--repaint", metavar='"YAW,PITCH: TEXT"', help="paint a direction of a finished run anew")
+    _add_of_classes(parser)
     add("overrides", nargs="*", metavar="key.sub=value", help="settings that override the config files")
     return cli.parse_with_overrides(parser, arguments)
+
+
+def _add_of_classes(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for generators of images of classes, which ganorama uses, and for flat images."""
+    group = parser.add_argument_group("several panoramas; generators of classes (ganorama); flat images of tiles")
+    add = group.add_argument
+    add("-n", "--num_generations", "--num-generations", dest="count", type=int, metavar="N", help="panoramas to make")
+    add("--class_names", "--class-names", metavar='"A|B"', help="their classes by name or number, in turn")
+    add("--truncation", type=float, metavar="X", help="of z, in [0, 1]: less is better and more alike")
+    add("--z_mul", "--z-mul", type=float, metavar="X", help="factor of z")
+    add("--class_mul", "--class-mul", type=float, metavar="X", help="factor of the class vector")
+    add("--share_class", "--share-class", action="store_true", default=None, help="one random class for all views")
+    add("--no_share_z", "--no-share-z", dest="share_z", action="store_false", default=None, help="a z for each view")
+    add("--start_layer", "--start-layer", type=int, metavar="N", help="first layer after which features are averaged")
+    add("--end_layer", "--end-layer", type=int, metavar="N", help="last layer after which features are averaged")
+    add("--columns", type=int, metavar="N", help="a flat image of so many tiles side by side")
+    add("--rows", type=int, metavar="N", help="a flat image of so many tiles one below the other")
+    add("--overlap", type=float, metavar="X", help="share of a tile that its neighbour shows too")
+    add("--wrap", action="store_true", default=None, help="the flat image goes on from its right edge at its left one")
+    add("--wrap_rows", "--wrap-rows", action="store_true", default=None, help="and from its bottom at its top")
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
@@ -121,7 +153,26 @@ def paint(options: argparse.Namespace) -> int:
     inputs = config.section("inputs").values if config.has("inputs") else {}
     if options.controlnet and not (inputs.get("depth") or inputs.get("controls")):
         raise UserError(f"--controlnet {options.controlnet[0]} is shown no image: give --depth, or --control")
+    check_flags(options, config)
     return paint_all(config, options.overwrite, poses, cli.progress_bars)
+
+
+def check_flags(options: argparse.Namespace, config: LoadedConfig) -> None:
+    """Raise UserError for a flag of another method than the model's."""
+    given = [key for key in OF_A_METHOD if getattr(options, key) is not None]
+    if not given:
+        return
+    from dataclasses import fields
+
+    from aognet.generate.inference import read_config as read_inference_config
+    from aognet.methods.pretrained import method_of
+
+    chosen = read_inference_config(config)
+    method = method_of(chosen.checkpoint, chosen.revision, chosen.method)
+    known = {one.name for one in fields(method.settings_class)}
+    for key in given:
+        if key not in known:
+            raise UserError(f"is not for the method {method.name}", key=key, value=getattr(options, key))
 
 
 def read_config(options: argparse.Namespace) -> LoadedConfig:
@@ -147,6 +198,10 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "generator.depth_scale": options.depth_scale,
         "inputs.name": options.name,
         "save_faces": options.save_faces or None,
+        "inputs.count": options.count,
+        "inputs.labels": None if options.class_names is None else options.class_names.split("|"),
+        **{f"generator.{key}": getattr(options, key) for key in OF_A_METHOD},
+        **{f"tiles.{key}": getattr(options, key) for key in TILES},
     }
     settings = {key: value for key, value in settings.items() if value is not None} | input_settings(options)
     # Quoting keeps a prompt with colons or braces a plain string.

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
@@ -18,12 +18,14 @@ from aognet.diffusion.vocabulary import read_vocabulary
 from aognet.errors import Setting, UserError
 from aognet.generate.asked import ModelConfig
 from aognet.generate.entries import repaint_command, undo_command
+from aognet.generate.flat import Bars, make_flat_images
 from aognet.generate.generator import Defaults, Generator, UnreadableInput
 from aognet.generate.inputs import InputsConfig, list_requests
 from aognet.generate.run import Run
 from aognet.generate.run_files import JOURNAL, check_inputs
 from aognet.generate.showing import show_canvas
 from aognet.generate.view_journal import ViewJournal, check_free, open_views
+from aognet.geometry.tiles import TilesConfig
 from aognet.installed import installed
 from aognet.io.captions import a_few
 from aognet.io.files import made_folder
@@ -34,9 +36,6 @@ from aognet.system.locking import exclusive
 from aognet.system.processes import Processes
 
 log = logging.getLogger(__name__)
-
-Bars = Callable[[str], AbstractContextManager[Listener]]
-"""Shows the progress of what is named, as command lines do."""
 
 
 def silent(name: str) -> AbstractContextManager[Listener]:
@@ -54,7 +53,8 @@ class InferenceConfig(Additions):
     their views share batches of ``generator.views_per_batch``. ``generator``: ``height`` (rows of the panorama),
     ``seed``, and the settings of the checkpoint's method (`aognet.methods.method.Method.settings`). ``captioner``: the
     model that writes the prompt if ``inputs.prompt`` is ``auto``. ``depth_network``: the network that estimates the
-    depth if ``inputs.depth`` is ``auto``.
+    depth if ``inputs.depth`` is ``auto``. ``tiles``: flat images of so many tiles are made in place of panoramas, by
+    methods that can (null: panoramas).
     """
 
     checkpoint: str = field(default_factory=lambda: installed("assets/embedded/aognet"))
@@ -71,6 +71,7 @@ class InferenceConfig(Additions):
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     captioner: CaptionerConfig = field(default_factory=lambda: CaptionerConfig(model=SMALL_MODEL))
     depth_network: DepthNetworkConfig = field(default_factory=DepthNetworkConfig)
+    tiles: TilesConfig | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,8 +158,11 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path
     :raises UserError: before anything is written, where a run would write over an input or over what no run wrote.
     """
     config, generator, common = read_inference(loaded)
-    requests, out_dir = list_requests(config.inputs, common), Path(config.out_dir)
+    bare = ("panorama" if config.tiles is None else "image") if "label" in generator.method.takes else None
+    requests, out_dir = list_requests(config.inputs, common, bare), Path(config.out_dir)
     settings = [*read, *map(Path, {*loaded.sources.values(), *config.inputs.captions})]
+    if config.tiles is not None:
+        return make_flat_images(generator, config.tiles, requests, out_dir, overwrite, bars)
     folders = [out_dir / request.name for request in requests]
     check_inputs(folders, [*settings, *(path for request in requests for path in request.files)])
     for folder in folders:

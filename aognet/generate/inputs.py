@@ -1,6 +1,7 @@
 """The inputs of a configuration (lists of photographs, panoramas and words) as requests."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from aognet.io.matching import match
 from aognet.request import AUTO, Control, DirectedPrompt, Photo, Pose, Request
 
 log = logging.getLogger(__name__)
+MOST_OF_EACH = 100_000
 Start = tuple[Path, str, dict[str, Any]]
 """The file that a panorama starts from, its name in its folder, and what its request says of it."""
 
@@ -34,7 +36,8 @@ class InputsConfig:
     what not to paint. ``prompts_at``: ``"yaw,pitch: text"``. ``depth``: a depth map (`aognet.request.Request`) for all
     panoramas, ``auto``, or a folder with one for each, found by the name of the photograph or panorama; where there is
     none of these, each depth map becomes a panorama. ``controls``: images for further ControlNets. ``limit``: at most
-    so many panoramas (0: all).
+    so many panoramas (0: all). ``count``: how many are made of each of these, each with random numbers of its own;
+    null: one. ``labels``: names of classes, taken in turn; they make as many panoramas if nothing says how many.
     """
 
     photos: list[str] = field(default_factory=list)
@@ -52,6 +55,8 @@ class InputsConfig:
     controls: list[Control] = field(default_factory=list)
     name: str | None = None
     limit: int = 0
+    count: int | None = None
+    labels: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.partial is None and self.mask is not None:
@@ -62,14 +67,22 @@ class InputsConfig:
             )
         if self.limit < 0:
             raise UserError("must not be negative", key="limit", value=self.limit)
+        if self.count is not None and not 1 <= self.count <= MOST_OF_EACH:
+            raise UserError(f"must lie in [1, {MOST_OF_EACH}]", key="count", value=self.count)
+        for label in self.labels:
+            check_text(label, "labels")
+            if not label.strip():
+                raise UserError("must be names of classes", key="labels", value=self.labels)
         check_text(self.prompt, "prompt")
         check_text(self.negative, "negative")
         for text in self.prompts_at:
             DirectedPrompt.parse(text, "prompts_at")
 
 
-def list_requests(config: InputsConfig, common: Request) -> list[Request]:
-    """Return the panoramas to make. Each is like ``common`` except for its inputs, words and name.
+def list_requests(config: InputsConfig, common: Request, bare: str | None = None) -> list[Request]:
+    """Return the panoramas to make. Each is like ``common`` except for its inputs, words, class and name.
+
+    ``bare``: what one is called that starts from nothing, not even a prompt; None: the method needs something.
 
     :raises UserError: for a folder that does not exist or has no image.
     """
@@ -92,20 +105,39 @@ def list_requests(config: InputsConfig, common: Request) -> list[Request]:
         replace(common, name=path.stem, prompt=prompt, **parts)
         for (path, _, parts), prompt in zip(starts, prompts, strict=True)
     ]
-    if not requests and not config.prompt:
+    if not requests and not config.prompt and bare is None:
         raise UserError(
             "has nothing to paint from: give photos, panoramas, a partial panorama or a prompt", key="inputs"
         )
-    bare = not any(key in parts for _, _, parts in starts for key in ("photos", "truth", "panorama"))
-    if bare and config.prompt == AUTO:
+    sightless = not any(key in parts for _, _, parts in starts for key in ("photos", "truth", "panorama"))
+    if sightless and config.prompt == AUTO:
         said = f"{AUTO} describes an image, and there is none: give "
         raise UserError(said, Setting("photos"), ", or say what to paint", key="prompt")
-    requests = requests or [replace(common, name="text", prompt=config.prompt, depth=config.depth)]
-    requests = requests[: config.limit or None]
+    if not requests:
+        name = "text" if config.prompt or bare is None else bare
+        requests = [replace(common, name=name, prompt=config.prompt, depth=config.depth)]
+    requests = _of_classes(requests[: config.limit or None], config)
     names = [one.name for one in requests]
     if config.name is not None:
         names = [config.name] if len(names) == 1 else [f"{config.name}-{name}" for name in names]
     return [replace(one, name=name) for one, name in zip(requests, unique_names(names), strict=True)]
+
+
+def _of_classes(requests: Sequence[Request], config: InputsConfig) -> list[Request]:
+    """Return each request as often as the configuration says, with its classes in turn.
+
+    Panoramas of words alone, or of nothing, are called by their classes.
+    """
+    labels = config.labels
+    count = config.count if config.count is not None else math.ceil(len(labels) / len(requests)) if labels else 1
+    repeated = [request for request in requests for _ in range(count)]
+    if len(labels) > len(repeated):
+        said = f"are more classes than the {len(repeated)} panoramas that "
+        raise UserError(said, Setting("count"), " makes", key="labels", value=labels)
+    if not labels:
+        return repeated
+    turns = [replace(one, label=labels[number % len(labels)].strip()) for number, one in enumerate(repeated)]
+    return [one if one.files else replace(one, name=safe_name(str(one.label))) for one in turns]
 
 
 def _with_depth(depth: str | None, starts: list[Start]) -> list[Start]:

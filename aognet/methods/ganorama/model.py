@@ -1,0 +1,173 @@
+"""Ganorama (2025): all views of a sphere are made at once by one BigGAN-deep, whose features are averaged after its
+middle layers wherever two views see the same ray.
+
+Its public form clips images of [-1, 1] to [0, 1], leaves the poles black, and shows one meridian twice; this one does
+not.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from aognet.callbacks import UNHEARD, Listener
+from aognet.diffusion.additions import Additions
+from aognet.diffusion.loading import DTYPES
+from aognet.diffusion.sampling.noise import named_seed, uniform
+from aognet.diffusion.saved import NOTHING
+from aognet.errors import UserError
+from aognet.gan.biggan import BigGan, BigGanConfig
+from aognet.gan.class_names import find_class
+from aognet.gan.truncation import truncated_z
+from aognet.geometry.agreement import View
+from aognet.geometry.tiles import TilesConfig, image_of, make_tiles
+from aognet.geometry.view_sets import make_views, panorama_of
+from aognet.methods.ganorama.settings import GanoramaSettings
+from aognet.methods.ganorama.together import check_layers, made_together
+from aognet.methods.generative import Steps
+from aognet.methods.trained_method import TrainedMethod
+from aognet.nn.component import Component
+from aognet.request import Request
+from aognet.result import Result
+
+CLASS = 1  # the stream of a seed that chooses a class; z has the first one
+WITHOUT = ("prompt", "negative", "photos", "panorama", "truth")
+"""What of a request it does not take."""
+
+
+class Ganorama(TrainedMethod):
+    """A generator of images of classes, converted (`aognet.commands.convert_biggan`) or trained, as it makes spheres.
+
+    It computes in float32 on a CPU, and in half precision elsewhere unless ``dtype`` says otherwise.
+    """
+
+    method = "ganorama"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """The generator's sizes and the names of its classes."""
+
+        generator: BigGanConfig
+
+    def __init__(self, config: Config, dtype: str | None = None):
+        super().__init__()
+        self.config = config
+        self.network = BigGan(config.generator)
+        self.dtype = DTYPES[dtype or "float16"]
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        return {"generator": self.network}
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        revision: str | None = None,
+        dtype: str | None = None,
+        variant: str | None = None,
+        additions: Additions = NOTHING,
+    ) -> Any:
+        """Load what ``save_pretrained`` wrote. ``dtype``: in which it computes on a GPU, float16 if none is given.
+
+        :raises UserError: naming file and key, and for additions: there is no backbone that they could be added to.
+        """
+        if added := additions.additions():
+            raise UserError(f"is not for the method {cls.method}", key=min(added), value=added[min(added)])
+        model = super().from_pretrained(folder, revision, dtype, variant)
+        model.dtype = DTYPES[dtype or "float16"]
+        return model
+
+    def components(self) -> dict[str, Component]:
+        """Return its network, for placement."""
+        return {"generator": Component(self.network, channels_last=True)}
+
+    def check(self, request: Request, settings: GanoramaSettings) -> None:
+        """Raise UserError for what it cannot do: inputs, an unknown class, one picture for all views, other layers."""
+        for key in WITHOUT:
+            if getattr(request, key):
+                raise UserError(f"is not for the method {self.method}", key=key, value=getattr(request, key))
+        check_layers(self.config.generator, settings)
+        self._label(request)
+        if settings.share_z and self._one_class(request, settings):
+            said = "must be false where all views have one class: they would be the same picture"
+            raise UserError(said, key="share_z", value=True)
+
+    @torch.no_grad()
+    def generate(self, request: Request, settings: GanoramaSettings, steps: Steps, listener: Listener) -> Result:
+        """Make all views together, and blend them on the sphere. A run that was stopped begins again: it is short."""
+        z, classes = self.drawn(request, settings, len(self._cameras(settings)))
+        return Result(self.panorama(z, classes, request.rows, settings, listener))
+
+    def panorama(
+        self,
+        z: Float[Tensor, "views z_dim"],
+        classes: Float[Tensor, "views classes"],
+        height: int,
+        settings: GanoramaSettings,
+        listener: Listener = UNHEARD,
+    ) -> Float[Tensor, "3 height width"]:
+        """Return the panorama in [0, 1] of z and a class vector for each view of the settings' set."""
+        cameras = self._cameras(settings)
+        shown = self._shown(z, classes, cameras, settings, listener)
+        return panorama_of(shown, cameras, height)[0].add(1).div(2).clamp(0, 1).cpu()
+
+    def check_flat(self, request: Request, settings: GanoramaSettings, tiles: TilesConfig) -> None:
+        """Raise UserError for a flat image that `flat` cannot make."""
+        self.check(request, settings)
+        make_tiles(tiles, self.config.generator.size)
+        if settings.way != "mean":
+            raise UserError("must be mean for flat images", key="way", value=settings.way)
+
+    @torch.no_grad()
+    def flat(
+        self, request: Request, settings: GanoramaSettings, tiles: TilesConfig, listener: Listener
+    ) -> Float[Tensor, "3 height width"]:
+        """Return a flat image in [0, 1], whose tiles are made together as the views of a sphere are."""
+        made = make_tiles(tiles, self.config.generator.size)
+        z, classes = self.drawn(request, settings, len(made))
+        shown = self._shown(z, classes, made, settings, listener)
+        return image_of(shown, made)[0].add(1).div(2).clamp(0, 1).cpu()
+
+    def drawn(self, request: Request, settings: GanoramaSettings, views: int) -> tuple[Tensor, Tensor]:
+        """Return z [views, z_dim] and the class vectors [views, classes], all from the request's seed and name."""
+        seeds = [named_seed(request.seed, request.name, number) for number in range(views)]
+        one_class, config = self._one_class(request, settings), self.config.generator
+        one_z = not one_class if settings.share_z is None else settings.share_z
+        z = truncated_z(seeds[:1] * views if one_z else seeds, config.z_dim, settings.truncation, settings.z_mul)
+        label = self._label(request)
+        if label is None:
+            numbers = (uniform(torch.tensor(seeds), CLASS) * config.classes).long().clamp(max=config.classes - 1)
+            numbers = numbers[:1].expand(views) if one_class else numbers
+        else:
+            numbers = torch.full((views,), label)
+        return z, nn.functional.one_hot(numbers, config.classes) * settings.class_mul
+
+    def _label(self, request: Request) -> int | None:
+        """Return the class that a request names. Raises UserError for one that there is not, naming the nearest."""
+        config = self.config.generator
+        return None if request.label is None else find_class(request.label, config.class_names, config.classes)
+
+    def _one_class(self, request: Request, settings: GanoramaSettings) -> bool:
+        return request.label is not None or settings.share_class or self.config.generator.classes == 1
+
+    def _cameras(self, settings: GanoramaSettings) -> Sequence[View]:
+        return make_views(settings.view_set(self.config.generator.size))
+
+    def _shown(
+        self, z: Tensor, classes: Tensor, views: Sequence[View], settings: GanoramaSettings, listener: Listener
+    ) -> Float[Tensor, "views 3 size size"]:
+        device = self.network.start.weight.device
+        with self._precision(device):
+            shown = made_together(
+                self.network, z.to(device), classes.float().to(device), views, settings, listener.counting("layers")
+            )
+        return shown.float()
+
+    def _precision(self, device: torch.device) -> AbstractContextManager[Any]:
+        half = device.type != "cpu" and self.dtype != torch.float32
+        return torch.autocast(device.type, self.dtype if half else None, enabled=half)

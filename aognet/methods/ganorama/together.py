@@ -1,0 +1,61 @@
+"""Views that one generator makes together: after some of its layers they are made to agree."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aognet.errors import UserError
+from aognet.gan.biggan import BigGan, BigGanConfig
+from aognet.geometry.agreement import View, mean, solved
+from aognet.geometry.camera import Camera
+from aognet.methods.ganorama.settings import GanoramaSettings
+
+
+def check_layers(config: BigGanConfig, settings: GanoramaSettings) -> None:
+    """Raise UserError where the generator lacks a layer after which views are to agree."""
+    last = layer_count(config) - 1
+    for key in ("start_layer", "end_layer"):
+        if getattr(settings, key) > last:
+            raise UserError(f"must be at most {last} for this generator", key=key, value=getattr(settings, key))
+
+
+def layer_count(config: BigGanConfig) -> int:
+    """Return how many layers a generator has, the attention among them."""
+    return len(config.layers) + (config.attention_at is not None)
+
+
+def made_together(
+    network: BigGan,
+    z: Float[Tensor, "views z_dim"],
+    classes: Float[Tensor, "views classes"],
+    views: Sequence[View],
+    settings: GanoramaSettings,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Float[Tensor, "views 3 size size"]:
+    """Return the images of all views, about in [-1, 1], each from its own z and class vector (Ganorama).
+
+    Features agree after the layers ``settings.start_layer`` to ``settings.end_layer``. ``progress`` is told of layers.
+    """
+    layers = layer_count(network.config)
+
+    def between(number: int, features: Tensor) -> Tensor:
+        progress(number + 1, layers)
+        if settings.start_layer <= number <= settings.end_layer:
+            with torch.autocast(features.device.type, enabled=False):  # its sums need single precision
+                return agreeing(features, views, settings)
+        return features
+
+    progress(0, layers)
+    return network(z, classes, settings.truncation, between)
+
+
+def agreeing(
+    features: Float[Tensor, "views channels rows columns"], views: Sequence[View], settings: GanoramaSettings
+) -> Float[Tensor, "views channels rows columns"]:
+    """Return the features of views that agree more along the rays which several of them see."""
+    if settings.way == "mean":
+        return mean(features, views, settings.weighting, settings.passes)
+    cameras = [view for view in views if isinstance(view, Camera)]
+    return solved(features, cameras, settings.weighting)[0]

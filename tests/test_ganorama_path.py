@@ -1,0 +1,124 @@
+"""From the command line to panoramas of classes and to flat images, with a tiny generator."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from aognet import load
+from aognet.commands import generate
+from aognet.errors import UserError
+from aognet.io.images import load_image
+from aognet.request import Request
+
+CONFIGS = Path(__file__).resolve().parents[1] / "config"
+LAYERS = ["--start_layer", "1", "--end_layer", "3"]
+
+
+def command(folder: Path, out: Path, *more: str, config: str = "inference_ganorama.yaml") -> int:
+    small = [] if config == "inference_wide.yaml" else ["generator.height=32"]
+    base = ["-b", str(CONFIGS / config), "-m", str(folder), "--inference_out_dir", str(out), "device=cpu"]
+    return generate.main([*base, *LAYERS, *small, *more])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_four_panoramas_of_two_classes(generator_folder: Path, tmp_path: Path) -> None:
+    more = ["-n", "4", "--class_names", "sand bar|valley", "--truncation", "0.4", "--z_mul", "1.5", "--class_mul", "2"]
+    assert command(generator_folder, tmp_path / "out", *more) == 0
+    names = ["sand bar", "sand bar-2", "valley", "valley-2"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    pictures = [load_image(tmp_path / "out" / name / "result.png") for name in names]
+    assert all(not torch.equal(one, other) for one in pictures for other in pictures if one is not other)
+    for name in names:
+        run = json.loads((tmp_path / "out" / name / "run.json").read_text())
+        assert run["request"]["label"] == name.removesuffix("-2") and run["finished"]
+        told = run["request"]["settings"]
+        assert (told["truncation"], told["z_mul"], told["class_mul"], told["share_z"]) == (0.4, 1.5, 2.0, None)
+        assert b"ProjectionType" in (tmp_path / "out" / name / "result.png").read_bytes()
+        assert (tmp_path / "out" / name / "viewer.html").is_file()
+    before = contents(tmp_path / "out")
+    (tmp_path / "out" / "valley" / "result.png").unlink()  # as where it was killed
+    assert command(generator_folder, tmp_path / "out", *more) == 0
+    assert contents(tmp_path / "out") == before
+
+
+def test_random_classes_and_more_of_them_later(generator_folder: Path, tmp_path: Path) -> None:
+    assert command(generator_folder, tmp_path, "-n", "1", "--no_share_z", "--share_class") == 0
+    before = contents(tmp_path)
+    assert command(generator_folder, tmp_path, "-n", "2", "--no_share_z", "--share_class") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["panorama", "panorama-2"]
+    assert before.items() <= contents(tmp_path).items()
+
+
+def test_from_python(generator_folder: Path) -> None:
+    made = load(generator_folder, settings=["generator.end_layer=3"]).generate(Request(label="valley", height=32))
+    assert made.panorama.shape == (3, 32, 64)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--class_names", "sandpit|valley"], "--class_names must be the name or number of a class"),
+        (["--class_names", "valley|"], "labels must be names of classes"),
+        (["-n", "1", "--class_names", "valley|lakeside"], "--num_generations makes"),
+        (["-n", "0"], "count must lie in"),
+        (["--end_layer", "9"], "--end_layer must be at most 4 for this generator, got 9"),
+        (["--truncation", "2"], "truncation must lie in"),
+        (["--prompt", "a lake"], "--prompt is not for the method ganorama"),
+        (["--lora", "some.safetensors"], "--lora is not for the method ganorama|has no backbone to add to"),
+        (["--columns", "0"], "columns must be a whole number, at least 1"),
+    ],
+)
+def test_mistakes_end_in_one_line(generator_folder: Path, tmp_path: Path, more: list[str], said: str) -> None:
+    if "--lora" in more:
+        (tmp_path / "some.safetensors").write_bytes(b"")
+        more = ["--lora", str(tmp_path / "some.safetensors")]
+        said = ".*"
+    with pytest.raises(UserError, match=said):
+        command(generator_folder, tmp_path / "out", *more)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--z_mul", "2"], "--z_mul is not for the method aognet, got 2.0"),
+        (["--share_class"], "--share_class is not for the method aognet"),
+        (["--no_share_z"], "--no_share_z is not for the method aognet"),
+        (["--class_names", "valley"], "--class_names is not for the method aognet, got 'valley'"),
+        (["--columns", "3"], "tiles is not for the method aognet"),
+    ],
+)
+def test_other_methods_refuse_its_flags(tmp_path: Path, more: list[str], said: str) -> None:
+    small = ["--prompt", "a lake", "--inference_out_dir", str(tmp_path / "out"), "generator.height=64", "device=cpu"]
+    with pytest.raises(UserError, match=said):
+        generate.main([*small, *more])
+    assert not (tmp_path / "out").exists()
+
+
+def test_flat_images_are_made_once(generator_folder: Path, tmp_path: Path) -> None:
+    def wide(*more: str) -> int:
+        tiles = ["--columns", "4", "--rows", "1", "--wrap", "-n", "2"]
+        return command(generator_folder, tmp_path, *tiles, *more, config="inference_wide.yaml")
+
+    assert wide() == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"image{n}.{kind}" for n in ("", "-2") for kind in ("png", "json")
+    }
+    assert Image.open(tmp_path / "image.png").size == (32, 16)
+    before = contents(tmp_path)
+    (tmp_path / "image-2.png").unlink()
+    assert wide() == 0 and contents(tmp_path) == before
+    for more in (["--overlap", "0.25"], ["--truncation", "0.3"]):
+        with pytest.raises(UserError, match="image.png: is an image with other settings .*--overwrite"):
+            wide(*more)
+    assert contents(tmp_path) == before
+    assert wide("--overlap", "0.25", "--overwrite") == 0 and Image.open(tmp_path / "image.png").size == (48, 16)
+    (tmp_path / "image.json").unlink()
+    with pytest.raises(UserError, match="image.png: is there already, and no run wrote it"):
+        wide("--overlap", "0.25", "--overwrite")
