@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from PIL import Image
 from aognet import load
 from aognet.commands import generate
 from aognet.errors import UserError
+from aognet.generate.inputs import InputsConfig, list_requests
 from aognet.io.images import load_image
 from aognet.request import Request
 
@@ -55,6 +57,20 @@ def test_random_classes_and_more_of_them_later(generator_folder: Path, tmp_path:
     assert before.items() <= contents(tmp_path).items()
 
 
+def test_any_inputs_are_repeated_with_their_classes_in_turn() -> None:
+    def asked(count: int | None, *labels: str, **inputs: Any) -> list[tuple[str, str | None]]:
+        config = InputsConfig(count=count, labels=list(labels), **inputs)
+        return [(one.name, one.label) for one in list_requests(config, Request(), "panorama")]
+
+    assert asked(2, prompt="a lake") == [("text", None), ("text-2", None)]
+    assert asked(None) == [("panorama", None)]
+    assert asked(None, "valley", "7 / 8") == [("valley", "valley"), ("7 _ 8", "7 / 8")]
+    assert asked(3, "a", "b") == [("a", "a"), ("b", "b"), ("a-2", "a")]
+    assert asked(2, "a", name="mine") == [("mine-a", "a"), ("mine-a-2", "a")]
+    with pytest.raises(UserError, match="has nothing to paint from"):
+        list_requests(InputsConfig(count=2), Request())
+
+
 def test_from_python(generator_folder: Path) -> None:
     made = load(generator_folder, settings=["generator.end_layer=3"]).generate(Request(label="valley", height=32))
     assert made.panorama.shape == (3, 32, 64)
@@ -70,15 +86,10 @@ def test_from_python(generator_folder: Path) -> None:
         (["--end_layer", "9"], "--end_layer must be at most 4 for this generator, got 9"),
         (["--truncation", "2"], "truncation must lie in"),
         (["--prompt", "a lake"], "--prompt is not for the method ganorama"),
-        (["--lora", "some.safetensors"], "--lora is not for the method ganorama|has no backbone to add to"),
         (["--columns", "0"], "columns must be a whole number, at least 1"),
     ],
 )
 def test_mistakes_end_in_one_line(generator_folder: Path, tmp_path: Path, more: list[str], said: str) -> None:
-    if "--lora" in more:
-        (tmp_path / "some.safetensors").write_bytes(b"")
-        more = ["--lora", str(tmp_path / "some.safetensors")]
-        said = ".*"
     with pytest.raises(UserError, match=said):
         command(generator_folder, tmp_path / "out", *more)
     assert not (tmp_path / "out").exists()
