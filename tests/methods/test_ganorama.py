@@ -10,8 +10,9 @@ from torch import Tensor
 
 from aognet.callbacks import UNHEARD
 from aognet.errors import UserError
+from aognet.gan.biggan import BigGanConfig
 from aognet.geometry.agreement import disagreement
-from aognet.geometry.tiles import TilesConfig
+from aognet.geometry.tiles import TilesConfig, make_tiles
 from aognet.geometry.view_sets import make_views
 from aognet.methods.ganorama.model import Ganorama
 from aognet.methods.ganorama.settings import GanoramaSettings
@@ -31,7 +32,7 @@ def model(generator_folder: Path) -> Ganorama:
 def made(model: Ganorama, settings: GanoramaSettings = SETTINGS, **request: Any) -> Tensor:
     asked = Request(height=ROWS, **request)
     model.check(asked, settings)
-    z, classes = model.drawn(asked, settings, len(make_views(settings.view_set(SIZE))))
+    z, classes = model.drawn(asked, settings, make_views(settings.view_set(SIZE)))
     with torch.no_grad():
         return model.panorama(z, classes, ROWS, settings)
 
@@ -41,9 +42,10 @@ def made(model: Ganorama, settings: GanoramaSettings = SETTINGS, **request: Any)
 def test_it_turns_with_its_views(model: Ganorama, changes: dict[str, Any]) -> None:
     """Where each view gets what its neighbour a quarter turn away had, the panorama is rolled, over its edge too."""
     settings = replace(PUBLISHED, **changes, share_z=False)
-    aims = [(camera.yaw_degrees, camera.pitch_degrees) for camera in make_views(settings.view_set(SIZE))]
+    views = make_views(settings.view_set(SIZE))
+    aims = [(camera.yaw_degrees, camera.pitch_degrees) for camera in views]
     before = [aims.index(((yaw - 90) % 360, pitch)) for yaw, pitch in aims]
-    z, classes = model.drawn(Request(), settings, len(aims))
+    z, classes = model.drawn(Request(), settings, views)
     plain = model.panorama(z, classes, ROWS, settings)
     rolled = model.panorama(z[before], classes[before], ROWS, settings)
     assert (rolled - plain).abs().mean() > 0.01
@@ -67,11 +69,9 @@ def test_a_panorama_has_no_black_and_no_seam(model: Ganorama, settings: Ganorama
 @torch.no_grad()
 def test_averaged_features_let_views_agree(model: Ganorama) -> None:
     views = make_views(SETTINGS.view_set(SIZE))
-    z, classes = model.drawn(Request(), replace(SETTINGS, share_class=True), len(views))
-    images = [
-        made_together(model.network, z, classes.float(), views, replace(SETTINGS, end_layer=last)) for last in (1, 4)
-    ]
-    alone = model.network(z, classes.float(), SETTINGS.truncation)
+    z, classes = model.drawn(Request(), replace(SETTINGS, share_class=True), views)
+    images = [made_together(model.network, z, classes, views, replace(SETTINGS, end_layer=last)) for last in (1, 4)]
+    alone = model.network(z, classes, SETTINGS.truncation)
     found = [disagreement(shown, views) for shown in (alone, *images)]
     assert found[0] > found[1] > found[2], found
 
@@ -98,12 +98,41 @@ def test_what_views_share(
 ) -> None:
     """One z for all views, unless all have one class: then each has its own, or all would be the same picture."""
     settings = replace(SETTINGS, **changes)
-    z, classes = model.drawn(Request(label=label), settings, 18)
+    z, classes = model.drawn(Request(label=label), settings, make_views(settings.view_set(SIZE)))
     assert (len(z.unique(dim=0)) == 1) == one_z and (len(classes.unique(dim=0)) == 1) == one_class
     assert set(classes.unique().tolist()) == {0.0, settings.class_mul} and (classes > 0).sum() == 18
     assert z.abs().max() <= 2 * settings.truncation * settings.z_mul
     if label is not None:
         assert classes[0].argmax() == {"Sand-Bar": 0, "2": 2}[label]
+
+
+def test_a_generator_that_knows_directions_is_told_them() -> None:
+    names = ["valley", "lakeside", "looking up", "looking down"]
+    config = BigGanConfig([[1, 2, 1]], 4, 2, 2, width=8, attention_at=None, statistics=1, class_names=names)
+    model = Ganorama(Ganorama.Config(generator=config)).eval()
+    views = make_views(SETTINGS.view_set(config.size))
+    z, classes = model.drawn(Request(), replace(SETTINGS, class_mul=0.5), views)
+    assert (classes[:, :2].sum(1) == 0.5).all() and classes[:, :2].any(0).all()
+    for view, told in zip(views, classes[:, 2:].tolist(), strict=True):
+        assert told == [max(view.pitch_degrees, 0) / 90, max(-view.pitch_degrees, 0) / 90]
+    assert {tuple(told) for told in classes[:, 2:].tolist()} >= {(1.0, 0.0), (0.0, 1.0), (0.0, 0.0)}
+    _, flat = model.drawn(Request(label="lakeside"), SETTINGS, make_tiles(TilesConfig(3), config.size))
+    assert flat.tolist() == [[0.0, 1.0, 0.0, 0.0]] * 3
+    with pytest.raises(UserError, match="class_names must be the name or number of a class"):
+        model.check(Request(label="looking up"), replace(SETTINGS, start_layer=0, end_layer=0))
+    with pytest.raises(UserError, match="generator.class_names must name the classes"):
+        Ganorama.Config(generator=replace(config, classes=2, class_names=names[2:]))
+
+
+@torch.no_grad()
+def test_half_precision_is_for_the_layers_alone(model: Ganorama) -> None:
+    """Features are averaged in single precision. Here bfloat16 stands for what a GPU computes in."""
+    views = make_views(SETTINGS.view_set(SIZE))
+    z, classes = model.drawn(Request(), SETTINGS, views)
+    exact = made_together(model.network, z, classes, views, SETTINGS)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = made_together(model.network, z, classes, views, SETTINGS)
+    assert 0 < (rounded.float() - exact).abs().mean() < 0.05
 
 
 @pytest.mark.parametrize(("columns", "rows", "size"), [(4, 1, (16, 40)), (1, 3, (32, 16)), (3, 2, (24, 32))])

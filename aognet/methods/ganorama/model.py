@@ -23,8 +23,10 @@ from aognet.diffusion.saved import NOTHING
 from aognet.errors import UserError
 from aognet.gan.biggan import BigGan, BigGanConfig
 from aognet.gan.class_names import find_class
+from aognet.gan.directions import DIRECTIONS, directed, knows_directions
 from aognet.gan.truncation import truncated_z
 from aognet.geometry.agreement import View
+from aognet.geometry.camera import Camera
 from aognet.geometry.tiles import TilesConfig, image_of, make_tiles
 from aognet.geometry.view_sets import make_views, panorama_of
 from aognet.methods.ganorama.settings import GanoramaSettings
@@ -53,6 +55,10 @@ class Ganorama(TrainedMethod):
         """The generator's sizes and the names of its classes."""
 
         generator: BigGanConfig
+
+        def __post_init__(self) -> None:
+            if self.generator.class_names == list(DIRECTIONS):
+                raise UserError("must name the classes", key="generator.class_names", value=list(DIRECTIONS))
 
     def __init__(self, config: Config, dtype: str | None = None):
         super().__init__()
@@ -100,7 +106,7 @@ class Ganorama(TrainedMethod):
     @torch.no_grad()
     def generate(self, request: Request, settings: GanoramaSettings, steps: Steps, listener: Listener) -> Result:
         """Make all views together, and blend them on the sphere. A run that was stopped begins again: it is short."""
-        z, classes = self.drawn(request, settings, len(self._cameras(settings)))
+        z, classes = self.drawn(request, settings, self._cameras(settings))
         return Result(self.panorama(z, classes, request.rows, settings, listener))
 
     def panorama(
@@ -129,31 +135,44 @@ class Ganorama(TrainedMethod):
     ) -> Float[Tensor, "3 height width"]:
         """Return a flat image in [0, 1], whose tiles are made together as the views of a sphere are."""
         made = make_tiles(tiles, self.config.generator.size)
-        z, classes = self.drawn(request, settings, len(made))
+        z, classes = self.drawn(request, settings, made)
         shown = self._shown(z, classes, made, settings, listener)
         return image_of(shown, made)[0].add(1).div(2).clamp(0, 1).cpu()
 
-    def drawn(self, request: Request, settings: GanoramaSettings, views: int) -> tuple[Tensor, Tensor]:
-        """Return z [views, z_dim] and the class vectors [views, classes], all from the request's seed and name."""
-        seeds = [named_seed(request.seed, request.name, number) for number in range(views)]
+    def drawn(self, request: Request, settings: GanoramaSettings, views: Sequence[View]) -> tuple[Tensor, Tensor]:
+        """Return z [views, z_dim] and the class vectors [views, classes], all from the request's seed and name.
+
+        A generator that knows directions is also told how far up or down each view looks.
+        """
+        seeds = [named_seed(request.seed, request.name, number) for number in range(len(views))]
         one_class, config = self._one_class(request, settings), self.config.generator
         one_z = not one_class if settings.share_z is None else settings.share_z
-        z = truncated_z(seeds[:1] * views if one_z else seeds, config.z_dim, settings.truncation, settings.z_mul)
+        z = truncated_z(seeds[:1] * len(views) if one_z else seeds, config.z_dim, settings.truncation, settings.z_mul)
         label = self._label(request)
         if label is None:
-            numbers = (uniform(torch.tensor(seeds), CLASS) * config.classes).long().clamp(max=config.classes - 1)
-            numbers = numbers[:1].expand(views) if one_class else numbers
+            numbers = (uniform(torch.tensor(seeds), CLASS) * self.kinds).long().clamp(max=self.kinds - 1)
+            numbers = numbers[:1].expand(len(views)) if one_class else numbers
         else:
-            numbers = torch.full((views,), label)
-        return z, nn.functional.one_hot(numbers, config.classes) * settings.class_mul
+            numbers = torch.full((len(views),), label)
+        classes = nn.functional.one_hot(numbers, config.classes) * float(settings.class_mul)
+        if not knows_directions(config.class_names):
+            return z, classes
+        pitch = [view.pitch_degrees if isinstance(view, Camera) else 0.0 for view in views]
+        return z, directed(classes, torch.tensor(pitch))
+
+    @property
+    def kinds(self) -> int:
+        """How many classes there are to choose from: all but those that say where a view looks."""
+        config = self.config.generator
+        return config.classes - (len(DIRECTIONS) if knows_directions(config.class_names) else 0)
 
     def _label(self, request: Request) -> int | None:
         """Return the class that a request names. Raises UserError for one that there is not, naming the nearest."""
-        config = self.config.generator
-        return None if request.label is None else find_class(request.label, config.class_names, config.classes)
+        names = self.config.generator.class_names[: self.kinds]
+        return None if request.label is None else find_class(request.label, names, self.kinds)
 
     def _one_class(self, request: Request, settings: GanoramaSettings) -> bool:
-        return request.label is not None or settings.share_class or self.config.generator.classes == 1
+        return request.label is not None or settings.share_class or self.kinds == 1
 
     def _cameras(self, settings: GanoramaSettings) -> Sequence[View]:
         return make_views(settings.view_set(self.config.generator.size))
@@ -164,7 +183,7 @@ class Ganorama(TrainedMethod):
         device = self.network.start.weight.device
         with self._precision(device):
             shown = made_together(
-                self.network, z.to(device), classes.float().to(device), views, settings, listener.counting("layers")
+                self.network, z.to(device), classes.to(device), views, settings, listener.counting("layers")
             )
         return shown.float()
 
