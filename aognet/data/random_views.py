@@ -21,11 +21,12 @@ from aognet.system.transfer import to_device
 
 @dataclass(frozen=True)
 class ViewBatch:
-    """``images`` in [-1, 1], with a prompt and a seed for each."""
+    """``images`` in [-1, 1], with a prompt, a seed and the camera's pitch for each."""
 
     images: Float[Tensor, "batch 3 size size"]
     prompts: list[str]
     seeds: Int[Tensor, "batch"]
+    pitch_degrees: Float[Tensor, "batch"]
 
     def to(self, device: torch.device) -> "ViewBatch":
         """Return the batch with its images on a device; the seeds stay on the CPU, where random numbers are drawn."""
@@ -34,11 +35,12 @@ class ViewBatch:
 
 @dataclass(frozen=True)
 class ViewSample:
-    """One view, its prompt and its seed."""
+    """One view, its prompt, its seed and the camera's pitch."""
 
     image: Float[Tensor, "3 size size"]
     prompt: str
     seed: int
+    pitch_degrees: float
 
 
 class PerspectiveSamples(PanoramaSamples[Sample]):
@@ -82,7 +84,7 @@ class PerspectiveSamples(PanoramaSamples[Sample]):
             captions = directed_captions(panorama, columns / config.height * 180, mirror) or captions
         prompt = draw_prompt(config.augment, captions, panorama.augmented, mirror, rng)
         image = view_all(panorama.pixels, [camera], columns, mirror, light_curves(config.augment, rng))[0]
-        return ViewSample(image, prompt, int(rng.integers(2**62)))
+        return ViewSample(image, prompt, int(rng.integers(2**62)), float(pitch))
 
 
 class ViewSamples(PerspectiveSamples[ViewSample]):
@@ -93,8 +95,12 @@ class ViewSamples(PerspectiveSamples[ViewSample]):
 
     def collate(self, samples: Sequence[ViewSample]) -> ViewBatch:
         """Return samples as a batch."""
-        images = torch.stack([sample.image for sample in samples])
-        return ViewBatch(images, [sample.prompt for sample in samples], torch.tensor([s.seed for s in samples]))
+        return ViewBatch(
+            torch.stack([sample.image for sample in samples]),
+            [sample.prompt for sample in samples],
+            torch.tensor([sample.seed for sample in samples]),
+            torch.tensor([sample.pitch_degrees for sample in samples]),
+        )
 
 
 def directed_captions(panorama: CaptionedPanorama, yaw_degrees: float, mirror: bool) -> tuple[str, ...]:

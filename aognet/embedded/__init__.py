@@ -3,6 +3,7 @@
 TARGETS = {
     "autoencoder": "aognet.embedded.autoencoder:AutoencoderTraining",
     "clip": "aognet.embedded.clip:ClipTraining",
+    "gan": "aognet.embedded.gan:GanTraining",
     "inpainting": "aognet.embedded.inpainting:InpaintingTraining",
 }
 """What ``target`` names here, see `aognet.targets`."""

@@ -44,7 +44,7 @@ def images_of(count: int = 4, size: int = 32) -> Tensor:
 
 
 def views() -> ViewBatch:
-    return ViewBatch(images_of(), TEXTS, torch.arange(4))
+    return ViewBatch(images_of(), TEXTS, torch.arange(4), torch.zeros(4))
 
 
 def painting_steps() -> OutpaintingBatch:
@@ -206,7 +206,7 @@ def test_both_towers_can_be_compared_again(stages: Stages) -> None:
 
 
 def test_captions_that_are_the_same_do_not_count_as_wrong(stages: Stages) -> None:
-    batch = ViewBatch(images_of(), [TEXTS[0]] * 4, torch.arange(4))
+    batch = ViewBatch(images_of(), [TEXTS[0]] * 4, torch.arange(4), torch.zeros(4))
     assert stages.clip(batch)["accuracy"] == 1
 
 

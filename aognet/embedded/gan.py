@@ -1,0 +1,194 @@
+"""Training of a small BigGAN-deep on views, which the method `ganorama` makes panoramas with."""
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from aognet.diffusion.loading import DTYPES, check_dtype
+from aognet.diffusion.sampling.noise import uniform
+from aognet.diffusion.saved import save_trained
+from aognet.errors import UserError
+from aognet.gan.augmentation import AugmentationConfig, augmented, drawn_numbers
+from aognet.gan.biggan import BigGan, BigGanConfig
+from aognet.gan.discriminator import Discriminator, DiscriminatorConfig, hinge_of_discriminator
+from aognet.gan.spectral import folded, normed, settle, steady
+from aognet.gan.standing import measure_statistics
+from aognet.gan.truncation import truncated_z
+from aognet.gan.view_directions import DIRECTIONS, directed, knows_directions
+from aognet.nn.optimized_parts import OptimizedParts, Phase
+from aognet.nn.weights import part_tensors
+
+METHOD = "ganorama"
+# Streams of a sample's seed; those of z are numbered by the phase.
+PHASES = ("discriminator", "generator")
+Z, REAL, GENERATED, KIND, PITCH, SHOWN = 0, 10, 20, 30, 31, 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedGenerator:
+    """What ``config.json`` says of a trained generator besides the method."""
+
+    generator: BigGanConfig
+
+
+class GanTraining(nn.Module):
+    """A generator and a discriminator with hinge losses, spectral norms and differentiable augmentation.
+
+    The prompt of a view is the name of its class. It writes a folder of the method ``ganorama``.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Both networks, and what is saved.
+
+        ``generator.class_names`` names the classes; where the last two are ``looking up`` and ``looking down``, views
+        have a share of them by their pitch. ``statistics_batches``: how many batches of 64 images the norms' statistics
+        are measured with for each truncation, when the model is saved. ``dtype``: that of the weights in the file.
+        """
+
+        generator: BigGanConfig
+        discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+        augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+        statistics_batches: int = 4
+        dtype: str = "float16"
+
+        def __post_init__(self) -> None:
+            check_dtype(self.dtype)
+            if not self.generator.class_names or self.generator.class_names == list(DIRECTIONS):
+                raise UserError("must name the classes, which the prompts of views are", key="generator.class_names")
+            if self.generator.size % self.discriminator.factor:
+                raise UserError(
+                    f"halve {self.generator.size} pixels too often",
+                    key="discriminator.channels",
+                    value=[*self.discriminator.channels],
+                )
+            if self.statistics_batches < 1:
+                raise UserError("must be at least 1", key="statistics_batches", value=self.statistics_batches)
+
+    find_unused_parameters = False
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.generator = BigGan(config.generator)
+        self.discriminator = Discriminator(config.discriminator, config.generator.classes)
+        # The embeddings of the generator's classes have no spectral norm, as in the public weights.
+        normed(self.generator, but=(self.generator.embeddings,))
+        normed(self.discriminator)
+        names = config.generator.class_names
+        self.has_directions = knows_directions(names)
+        self.kinds = names[:-2] if self.has_directions else names
+        self._numbers = {name: number for number, name in enumerate(self.kinds)}
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def optimizers(self) -> dict[str, OptimizedParts]:
+        return {
+            "discriminator": OptimizedParts(
+                parts=("discriminator",), phases=(Phase(name="discriminator"),), averaged=False
+            ),
+            "generator": OptimizedParts(parts=("generator",), phases=(Phase(name="generator"),)),
+        }
+
+    def training_step(self, batch: Any, phase: str, step: int) -> dict[str, Tensor]:
+        """Return the hinge loss of one side (Brock et al. 2019, section 3) and the mean scores.
+
+        Generated images have the classes and pitches of the batch's views.
+        """
+        with steady(self):
+            return self._losses(batch, self.classes_of(batch), phase)
+
+    def _losses(self, batch: Any, classes: Tensor, phase: str) -> dict[str, Tensor]:
+        if phase == "generator":
+            images = self._seen(self._generated(batch, classes, phase), batch, GENERATED + 1)
+            scores = self.discriminator(images, classes).float()
+            return {"loss": -scores.mean()}
+        with torch.no_grad():
+            images = self._generated(batch, classes, phase)
+        both = torch.cat([self._seen(batch.images, batch, REAL), self._seen(images, batch, GENERATED)])
+        real, generated = self.discriminator(both, torch.cat([classes, classes])).chunk(2)
+        scores = {"real": real.detach().mean(), "generated": generated.detach().mean()}
+        return {"loss": hinge_of_discriminator(real, generated)} | scores
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """Return how real views look to the discriminator: held-out ones less than those trained on, if it knows these
+        by heart (Karras et al. 2020, section 3).
+        """
+        scores = self.discriminator(batch.images, self.classes_of(batch)).float()
+        return {"loss": (1 - scores).relu().mean(), "real": scores.mean()}
+
+    @torch.no_grad()
+    def preview(self, batch: Any) -> dict[str, Tensor]:
+        """Return views and generated images of their classes, normalised by themselves as in training."""
+        z, classes = self._z(batch, SHOWN), self.classes_of(batch)
+        images = self._folded(self.generator).train()(z.to(classes.device), classes)
+        return {"views": batch.images, "generated": images.float()}
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Refuse it: the networks are small, and a second pass would change their norms."""
+        raise UserError("is not for this training", key="trainer.gradient_checkpointing")
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``: the generator without spectral norms, with standing
+        statistics for its truncations.
+        """
+        finished = self.finished().to(DTYPES[self.config.dtype])
+        parts: dict[str, nn.Module] = {"generator": finished}
+        if not all(bool(value.isfinite().all()) for value in part_tensors(parts).values()):
+            raise UserError(f"{folder}: a weight does not fit dtype {self.config.dtype!r}")
+        save_trained(folder, SavedGenerator(generator=self.config.generator), parts, METHOD)
+
+    @torch.no_grad()
+    def finished(self) -> BigGan:
+        """Return the generator of the weights as they are now as it is saved, float32."""
+        with torch.autocast(next(self.parameters()).device.type, enabled=False):
+            copy = deepcopy(self.generator)
+            settle(copy)
+            finished = self._folded(copy)
+            measure_statistics(finished, self.drawn_classes, self.config.statistics_batches)
+        return finished
+
+    def _folded(self, generator: BigGan) -> BigGan:
+        """Return a copy without spectral norms."""
+        copy = BigGan(self.config.generator)
+        copy.load_state_dict(folded(generator))
+        return copy.to(next(generator.parameters()).device).eval()
+
+    def drawn_classes(self, seeds: list[int]) -> Float[Tensor, "batch classes"]:
+        """Return the weights of a random class of each seed, seen at a random pitch."""
+        rows = torch.tensor(seeds)
+        numbers = (uniform(rows, KIND) * len(self.kinds)).long().clamp(max=len(self.kinds) - 1)
+        return self._weights(numbers, uniform(rows, PITCH) * 180 - 90)
+
+    def classes_of(self, batch: Any) -> Float[Tensor, "batch classes"]:
+        """Return the weights of the classes of each view.
+
+        :raises UserError: for a prompt that names no class.
+        """
+        unknown = next((prompt for prompt in batch.prompts if prompt not in self._numbers), None)
+        if unknown is not None:
+            raise UserError(
+                f"data.*.captions: {unknown!r:.80} is no class; model.generator.class_names has {len(self.kinds)}, "
+                f"such as {self.kinds[0]!r} (misc/name_kinds.py writes such captions)"
+            )
+        numbers = torch.tensor([self._numbers[prompt] for prompt in batch.prompts])
+        return self._weights(numbers, batch.pitch_degrees).to(batch.images.device)
+
+    def _weights(self, numbers: Tensor, pitch_degrees: Tensor) -> Tensor:
+        classes = nn.functional.one_hot(numbers, self.config.generator.classes).float()
+        return directed(classes, pitch_degrees) if self.has_directions else classes
+
+    def _z(self, batch: Any, stream: int) -> Tensor:
+        return truncated_z(batch.seeds.tolist(), self.config.generator.z_dim, stream=stream)
+
+    def _generated(self, batch: Any, classes: Tensor, phase: str) -> Tensor:
+        return self.generator(self._z(batch, Z + PHASES.index(phase)).to(classes.device), classes)
+
+    def _seen(self, images: Tensor, batch: Any, stream: int) -> Tensor:
+        return augmented(images, drawn_numbers(batch.seeds, stream), self.config.augmentation)
