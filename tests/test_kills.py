@@ -68,6 +68,10 @@ def faces(inputs: Path, out: Path) -> None:
     photo(inputs, out, "--save_faces")
 
 
+def meshes(inputs: Path, out: Path) -> None:
+    photo(inputs, out, "--ply")
+
+
 def after(*commands: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
     def run_all(inputs: Path, out: Path) -> None:
         for one in commands:
@@ -89,6 +93,8 @@ CASES = {
     "undo of a repaint": (after(truth, repaint), undone),
     "on after an undo": (after(photo, repaint, undo), photo),
     "faces of a finished run": (photo, faces),
+    "a mesh of a finished run": (photo, meshes),
+    "repaint with a mesh": (meshes, repaint),
 }
 
 

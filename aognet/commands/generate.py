@@ -24,6 +24,8 @@ FLAGS = {
     "labels": "--class_names",
     "label": "--class_names",
     "share_z": "--no_share_z",
+    "save_ply": "--ply",
+    "save_glb": "--glb",
 }
 """What settings are called here, see `cli.flags`."""
 DEFAULT_CONFIG = CONFIGS / "inference_config.yaml"
@@ -104,6 +106,9 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         add(f"--{angle}", type=float, help=f"{angle} of the photograph in degrees")
     add("--fov", type=float, help="horizontal field of view of the photograph (default: EXIF focal length, else 90)")
     add("--save_faces", "--save-faces", action="store_true", help="write the six faces of the cubemap, too")
+    add("--ply", action="store_true", help="write the sphere as a mesh of coloured vertices, too (PLY)")
+    add("--glb", action="store_true", help="write the sphere as a mesh with the panorama as texture, too (glTF)")
+    add("--displace", action="store_true", help="vertices of --ply and --glb are as far away as the depth map says")
     add("--name", help="name of the panorama's folder")
     add("--overwrite", action="store_true", help="paint again what is there with other settings")
     add("--undo", type=int, metavar="N", help="take the last N views of a run back (--inference_out_dir: its folder)")
@@ -202,6 +207,9 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "inputs.labels": None if options.class_names is None else options.class_names.split("|"),
         **{f"generator.{key}": getattr(options, key) for key in OF_A_METHOD},
         **{f"tiles.{key}": getattr(options, key) for key in TILES},
+        "save_ply": options.ply or None,
+        "save_glb": options.glb or None,
+        "displace": options.displace or None,
     }
     settings = {key: value for key, value in settings.items() if value is not None} | input_settings(options)
     # Quoting keeps a prompt with colons or braces a plain string.

@@ -27,7 +27,7 @@ from aognet.generate.names import safe_name
 from aognet.generate.outpaint import Outpaint
 from aognet.generate.result_files import write_truth
 from aognet.generate.run import Run
-from aognet.generate.run_files import DEPTH, JOURNAL, outputs_of, truth_file
+from aognet.generate.run_files import DEPTH, JOURNAL, is_displaced, outputs_of, truth_file
 from aognet.generate.showing import read_result, show, show_canvas
 from aognet.generate.start import Start, read_start
 from aognet.generate.view_journal import ViewJournal, check_free, open_journal
@@ -183,15 +183,17 @@ class Generator:
         *,
         overwrite: bool = False,
         faces: bool = False,
+        meshes: Sequence[str] = (),
         progress: Progress | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Result:
         """Make the panorama of a request.
 
         ``folder``: everything is recorded there while it is made, and in the end the result, the viewer and, with
-        ``faces``, the cubemap. An interrupted run there is continued; a finished run is returned; ``overwrite`` makes
-        it anew. None: nothing is left on the disk. ``progress`` is called with what is counted, how many are done and
-        how many there are. ``cancel`` is asked whether to stop.
+        ``faces``, the cubemap; ``meshes`` are some of `aognet.generate.run_files.MESHES`. An interrupted run there is
+        continued; a finished run is returned; ``overwrite`` makes it anew. None: nothing is left on the disk.
+        ``progress`` is called with what is counted, how many are done and how many there are. ``cancel`` is asked
+        whether to stop.
 
         :raises UserError: for settings, inputs or a folder that cannot be used; nothing is written then.
         :raises aognet.callbacks.Cancelled: if ``cancel`` said so; the same call continues.
@@ -201,7 +203,7 @@ class Generator:
             place = Path(held.enter_context(_folder(request, folder)))
             request = self.resolved(request)
             (prompted,) = self.prompted([request], [place], overwrite)
-            run = self.begin(prompted, place, held, overwrite, faces, captioned=request.prompt == AUTO)
+            run = self.begin(prompted, place, held, overwrite, faces, request.prompt == AUTO, meshes)
             (result,) = self.make([run], listener)
             given = run.journal.start().known[0].cpu()
             return replace(result, given=given, folder=None if folder is None else place)
@@ -214,6 +216,7 @@ class Generator:
         overwrite: bool = False,
         faces: bool = False,
         captioned: bool = False,
+        meshes: Sequence[str] = (),
     ) -> Run:
         """Return the run of a resolved request in its folder, new or continued. ``held`` holds the folder.
 
@@ -225,6 +228,8 @@ class Generator:
         for key in ("prompts_at", "depth", "controls", "label"):  # what is asked for must not be ignored
             if getattr(request, key) and key not in self.method.takes:
                 raise UserError(f"is not for the method {self.method.name}", key=key, value=getattr(request, key))
+        if request.depth is None and any(map(is_displaced, meshes)):
+            raise UserError("needs a depth: give ", Setting("depth"), key="displace")
         held.enter_context(made_folder(folder))
         held.enter_context(exclusive(folder))
         asked, before = self._asked(request, captioned), check_free(folder)
@@ -235,10 +240,11 @@ class Generator:
             start = self._with_depth(start, request)
             kind = ViewJournal if self.paints_views else Journal
             journal = kind(folder, replace(asked, camera=start.camera), self.method.encoding, self._provenance())
-            journal.begin(start.canvas, before, start.truth, faces, start.depth)
+            journal.begin(start.canvas, before, start.truth, faces, start.depth, meshes)
             return Run(journal, start.canvas)
         journal.clear()
-        journal.claim(outputs_of(journal.encoding, request.truth is not None, faces, request.depth is not None))
+        depth_known = request.depth is not None
+        journal.claim(outputs_of(journal.encoding, request.truth is not None, faces, depth_known, meshes))
         if request.truth is not None and not (folder / truth_file(journal.encoding)).is_file():
             truth = _read(request, journal.encoding).truth
             assert truth is not None, "the request names one"

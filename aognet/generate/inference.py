@@ -22,7 +22,7 @@ from aognet.generate.flat import Bars, make_flat_images
 from aognet.generate.generator import Defaults, Generator, UnreadableInput
 from aognet.generate.inputs import InputsConfig, list_requests
 from aognet.generate.run import Run
-from aognet.generate.run_files import JOURNAL, check_inputs
+from aognet.generate.run_files import JOURNAL, check_inputs, mesh_files
 from aognet.generate.showing import show_canvas
 from aognet.generate.view_journal import ViewJournal, check_free, open_views
 from aognet.geometry.tiles import TilesConfig
@@ -49,7 +49,8 @@ class InferenceConfig(Additions):
 
     ``variant`` and ``dtype``: which of the frozen backbone's weights are read (``fp16``: the files of that name), and
     in which precision they are held. ``method``: how a checkpoint paints that is a backbone alone (null: as AOG-Net).
-    ``save_faces``: also write each panorama's cubemap. ``panoramas_per_batch``: how many are painted side by side;
+    ``save_faces``: also write each panorama's cubemap. ``save_ply``, ``save_glb``: also its mesh;
+    ``displace``: as far away as its depth says. ``panoramas_per_batch``: how many are painted side by side;
     their views share batches of ``generator.views_per_batch``. ``generator``: ``height`` (rows of the panorama),
     ``seed``, and the settings of the checkpoint's method (`aognet.methods.method.Method.settings`). ``captioner``: the
     model that writes the prompt if ``inputs.prompt`` is ``auto``. ``depth_network``: the network that estimates the
@@ -65,6 +66,9 @@ class InferenceConfig(Additions):
     dtype: str | None = None
     out_dir: str = "outputs"
     save_faces: bool = False
+    save_ply: bool = False
+    save_glb: bool = False
+    displace: bool = False
     panoramas_per_batch: int = 1
     inputs: InputsConfig = field(default_factory=InputsConfig)
     generator: dict[str, Any] = field(default_factory=dict)
@@ -79,8 +83,16 @@ class InferenceConfig(Additions):
             check_dtype(self.dtype)
         if self.method is not None:
             find_method(self.method)
+        if self.displace and not self.meshes:
+            wanted = Setting("save_ply"), " or ", Setting("save_glb")
+            raise UserError("changes nothing without ", *wanted, key="displace", value=self.displace)
         if self.panoramas_per_batch < 1:
             raise UserError("must be at least 1", key="panoramas_per_batch", value=self.panoramas_per_batch)
+
+    @property
+    def meshes(self) -> tuple[str, ...]:
+        """Which meshes of each panorama are written."""
+        return mesh_files(self.save_ply, self.save_glb, self.displace)
 
     @property
     def model(self) -> ModelConfig:
@@ -222,7 +234,8 @@ class Batches:
 
     def _begun(self, request: Request, folder: Path, captioned: bool, held: ExitStack) -> list[Run]:
         """Return the run of a request; none if everything is painted and shown."""
-        run = self.generator.begin(request, folder, held, self.overwrite, self.config.save_faces, captioned)
+        faces, meshes = self.config.save_faces, self.config.meshes
+        run = self.generator.begin(request, folder, held, self.overwrite, faces, captioned, meshes)
         if run.journal.shown:
             said = "%s: painted already with these settings (%s paints it again)"
             log.info(said, folder / "result.png", Setting("overwrite"))

@@ -23,7 +23,17 @@ from aognet.generate.earlier import upgraded
 from aognet.generate.entries import Edit, JournalEntry, StepEntry, read_edit, read_step
 from aognet.generate.pixels import read_canvas, write_canvas
 from aognet.generate.result_files import write_truth
-from aognet.generate.run_files import DEPTH, JOURNAL, OUTPUTS, check_foreign, clear, face_files, input_file, outputs_of
+from aognet.generate.run_files import (
+    DEPTH,
+    JOURNAL,
+    MESHES,
+    OUTPUTS,
+    check_foreign,
+    clear,
+    face_files,
+    input_file,
+    outputs_of,
+)
 from aognet.geometry.camera import Camera
 from aognet.io.depth_maps import DepthMap, load_depth, write_depth
 from aognet.io.files import write_atomically
@@ -66,15 +76,16 @@ class Journal:
         truth: Canvas | None = None,
         faces: bool = False,
         depth: DepthMap | None = None,
+        meshes: Sequence[str] = (),
     ) -> None:
         """Write what is known at the beginning, and the ground ``truth`` and the ``depth`` if there are such.
 
         ``before``: the run in the folder, which is replaced, as `check_free` returns it. ``faces``: whether those of
-        the cubemap will be written.
+        the cubemap will be written. ``meshes``: those that will be (`aognet.generate.run_files.MESHES`).
 
         :raises UserError: if the folder cannot be made.
         """
-        outputs = outputs_of(self.encoding, truth is not None, faces, depth is not None)
+        outputs = outputs_of(self.encoding, truth is not None, faces, depth is not None, meshes)
         self.outputs = _ordered({*outputs, *(before.outputs if before else ())})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -176,6 +187,11 @@ class Journal:
     def has_faces(self) -> bool:
         """Whether the faces of the cubemap belong to its results."""
         return set(face_files(self.encoding)) <= set(self.outputs)
+
+    @property
+    def meshes(self) -> tuple[str, ...]:
+        """The meshes that belong to its results."""
+        return tuple(name for name in MESHES if name in self.outputs)
 
     @property
     def shown(self) -> bool:

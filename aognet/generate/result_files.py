@@ -1,14 +1,16 @@
 """The results of a finished (or taken-back) run: the panorama as a sphere for viewers, and a page to look around in."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from aognet.canvas import Canvas
 from aognet.generate.pixels import packed, write_canvas, write_picture
-from aognet.generate.run_files import LIGHT_RESULT, SUFFIX, truth_file
+from aognet.generate.run_files import DEPTH, LIGHT_RESULT, SUFFIX, is_displaced, truth_file
 from aognet.geometry.cubemap import FACES
 from aognet.io.files import write_atomically
 from aognet.io.gpano import save_panorama
 from aognet.io.images import merged
+from aognet.io.meshes import MeshShape, placed_mesh, write_mesh
 from aognet.io.panorama_files import display_levels, encoded, write_image
 from aognet.io.viewer import write_viewer
 from aognet.result import Result
@@ -23,12 +25,12 @@ def write_truth(folder: Path, truth: Canvas) -> None:
         write_picture(packed(truth.image[0], truth.encoding).cpu(), path, truth.encoding)
 
 
-def write_results(folder: Path, result: Result, faces: bool = False) -> None:
+def write_results(folder: Path, result: Result, faces: bool = False, meshes: Sequence[str] = ()) -> None:
     """Write ``result.png`` (with GPano metadata), ``viewer.html`` and ``prompt.txt``; linear light also as
     ``result.exr``.
 
     For linear light, ``result.png`` and the viewer show it tone-mapped. ``faces``: also write the six faces of the
-    cubemap.
+    cubemap. ``meshes``: also write these (`aognet.generate.run_files.MESHES`), displaced by the ``depth.png`` there.
     """
     shown = encoded(result.panorama, result.encoding, "srgb")
     image = merged(display_levels(shown))
@@ -41,3 +43,6 @@ def write_results(folder: Path, result: Result, faces: bool = False) -> None:
         (folder / "faces").mkdir(exist_ok=True)
         for name, face in zip(FACES, result.faces(), strict=True):
             write_image(face, folder / "faces" / f"{name}{SUFFIX[result.encoding]}")
+    for name in meshes:
+        shape = MeshShape(displace=folder / DEPTH if is_displaced(name) else None)
+        write_mesh(shown, placed_mesh(shape.rows_of(Path(name).suffix, shown.shape[-2]), shape), folder / name)

@@ -5,7 +5,7 @@ They are the files that its journal lists. Everything else in the folder is fore
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,8 @@ RESULTS = ("result.png", "viewer.html", "prompt.txt")
 LIGHT_RESULT = "result.exr"
 DEPTH = "depth.png"
 """The depth that a run was given, or that was estimated for it."""
+MESHES = ("panorama.ply", "panorama.glb", "displaced.ply", "displaced.glb")
+"""A run's panorama on the sphere, and as far away as its depth says."""
 FOLDERS = ("steps", "faces")
 STEP = re.compile(r"\d+\.(png|exr|safetensors)")
 Owns = Callable[[str], bool]
@@ -44,8 +46,23 @@ def face_files(encoding: Encoding) -> tuple[str, ...]:
     return tuple(f"faces/{name}{SUFFIX[encoding]}" for name in FACES)
 
 
-def outputs_of(encoding: Encoding, truth: bool, faces: bool, depth: bool) -> tuple[str, ...]:
-    """Return what a run writes, with and without a ground truth, the faces of its cubemap and a depth."""
+def mesh_files(ply: bool, glb: bool, displaced: bool) -> tuple[str, ...]:
+    """Return the names of a run's meshes."""
+    stem = "displaced" if displaced else "panorama"
+    return tuple(f"{stem}.{suffix}" for suffix, wanted in (("ply", ply), ("glb", glb)) if wanted)
+
+
+def is_displaced(mesh: str) -> bool:
+    """Return whether a mesh of a run is as far away as its depth says."""
+    return mesh.startswith("displaced.")
+
+
+def outputs_of(
+    encoding: Encoding, truth: bool, faces: bool, depth: bool, meshes: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return what a run writes, with and without a ground truth, the faces of its cubemap and a depth. ``meshes``: some
+    of `MESHES`.
+    """
     return (
         input_file(encoding),
         *([truth_file(encoding)] if truth else []),
@@ -53,11 +70,12 @@ def outputs_of(encoding: Encoding, truth: bool, faces: bool, depth: bool) -> tup
         *([LIGHT_RESULT] if encoding == "linear" else []),
         *RESULTS,
         *(face_files(encoding) if faces else ()),
+        *meshes,
     )
 
 
 SUFFIX: dict[Encoding, str] = {"srgb": ".png", "linear": ".exr"}
-OUTPUTS = tuple(dict.fromkeys((*outputs_of("srgb", True, True, True), *outputs_of("linear", True, True, True))))
+OUTPUTS = tuple(dict.fromkeys((*outputs_of("srgb", True, True, True, MESHES), *outputs_of("linear", True, True, True))))
 """What a run may write besides its journal and its steps."""
 
 

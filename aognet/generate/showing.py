@@ -31,7 +31,7 @@ def show_canvas(journal: ViewJournal, canvas: Canvas | None = None) -> Result:
 
 def show(journal: Journal, result: Result, finished: bool = True) -> Result:
     """Write the results of a run, and record that they belong to its steps. Return them."""
-    write_results(journal.folder, result, journal.has_faces)
+    write_results(journal.folder, result, journal.has_faces, journal.meshes)
     journal.finished = finished
     journal.settle()
     log.info("wrote %s (look around in %s)", journal.folder / "result.png", journal.folder / "viewer.html")
