@@ -23,6 +23,7 @@ from aognet.gan.view_directions import directed
 from aognet.nn.weights import copy_tensors
 from aognet.training.phases import HasPhases
 from aognet.training.trainable import Trainable
+from benchmarks import generated_views
 from main import main
 from tests.training.toy import fresh_processes
 
@@ -216,7 +217,8 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
     )
     trainer = "max_steps: 5, batch_size: 2, num_workers: 0, device: cpu, threads: 1, log_every: 1, checkpoint_every: 2"
     (tmp_path / "gan.yaml").write_text(
-        f"model: {{target: gan, {networks}}}\ndata: {{train: {{target: views, {views}}}}}\n"
+        f"model: {{target: gan, {networks}}}\n"
+        f"data: {{train: {{target: views, {views}}}, validation: {{target: views, {views}, seed: 7}}}}\n"
         f"trainer: {{{trainer}, ema_decay: 0.9, mixed_precision: bf16, images_every: 3}}\n"
     )
     return lambda *arguments: main(["--out_dir", str(tmp_path), "-b", str(tmp_path / "gan.yaml"), *arguments])
@@ -241,6 +243,19 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, train: Callable[
         assert whole.keys() == parts.keys() and any("_u" in key for key in whole) == ("weights" in name)
         for key, value in whole.items():
             assert torch.equal(value, parts[key]), key
+
+
+def test_generated_views_are_compared_with_held_out_ones(
+    tmp_path: Path, train: Callable[..., int], capsys: pytest.CaptureFixture
+) -> None:
+    assert train("-n", "gan", "trainer.max_steps=1") == 0
+    command = ["--model", str(tmp_path / "gan" / "final"), "--views", "3", "--sheet", str(tmp_path / "sheet.png")]
+    generated_views.main([*command, "-b", str(tmp_path / "gan.yaml"), "--truncation", "0.5"])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0].strip("| ") for row in rows] == ["dark", "light", "all"]
+    # An untrained generator is further away than other views of the same panoramas.
+    assert float(rows[-1][1]) > float(rows[-1][2].strip("| "))
+    assert Image.open(tmp_path / "sheet.png").size == (8 * 20, 6 * 20)
 
 
 def test_the_trainings_mistakes_are_one_line(tmp_path: Path, train: Callable[..., int]) -> None:

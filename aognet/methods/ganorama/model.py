@@ -23,8 +23,8 @@ from aognet.diffusion.saved import NOTHING
 from aognet.errors import UserError
 from aognet.gan.biggan import BigGan, BigGanConfig
 from aognet.gan.class_names import find_class
-from aognet.gan.directions import DIRECTIONS, directed, knows_directions
 from aognet.gan.truncation import truncated_z
+from aognet.gan.view_directions import DIRECTIONS, directed, knows_directions
 from aognet.geometry.agreement import View
 from aognet.geometry.camera import Camera
 from aognet.geometry.tiles import TilesConfig, image_of, make_tiles
