@@ -166,11 +166,12 @@ def test_a_photograph_stays_and_words_count(
         assert (made_by.generate(other).panorama - made.panorama).abs().mean() > 1e-4
 
 
-@pytest.mark.parametrize("stop", [1, 3])
-def test_a_cancelled_run_goes_on_where_it_was(stop: int, plain_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stop", "way"), [(1, "mean"), (3, "linear")])
+def test_a_cancelled_run_goes_on_where_it_was(stop: int, way: Any, plain_folder: Path, tmp_path: Path) -> None:
     """While views agree, and after it."""
     sampler = SamplerConfig(scheduler="unipc", steps=STEPS + 1, guidance=2.0)
-    made = generator(plain_folder, replace(SETTINGS, views=ViewsConfig("cube", size=SIZE), sampler=sampler))
+    views = ViewsConfig("cube", size=SIZE)
+    made = generator(plain_folder, replace(SETTINGS, way=way, views=views, sampler=sampler))
     made.generate(Request("a yard"), tmp_path / "whole")
     told: list[int] = []
 

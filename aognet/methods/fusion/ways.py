@@ -67,7 +67,7 @@ class Mean:
         return field
 
     def fused(self, clean: Tensor, step: int) -> Tensor:
-        return agreement.mean(clean, self.cameras, "centre")
+        return agreement.mean(clean, self.cameras, "centre").contiguous()
 
 
 @dataclass(frozen=True)
