@@ -26,8 +26,8 @@ from aognet.methods.fusion.cameras import camera_set
 from aognet.methods.fusion.merging import merged
 from aognet.methods.fusion.seen import ViewsSeen, Words
 from aognet.methods.fusion.settings import FUSIBLE, FusionSettings, ViewsConfig
+from aognet.methods.fusion.sphere_denoising import SphereToDenoise, apart, fused, noise_shape
 from aognet.methods.fusion.sphere_noise import cells_across, views_of_noise
-from aognet.methods.fusion.together import SphereToDenoise, apart, fused, noise_shape
 from aognet.methods.fusion.ways import Mean, Shift, Way, make_way
 from tests.generate.painter import smooth_photo
 from tests.stub_model import contents

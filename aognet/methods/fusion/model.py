@@ -23,7 +23,7 @@ from aognet.methods.fusion.cameras import camera_set
 from aognet.methods.fusion.merging import merged
 from aognet.methods.fusion.seen import ViewsSeen, Words
 from aognet.methods.fusion.settings import FUSIBLE, FusionSettings
-from aognet.methods.fusion.together import SphereToDenoise, apart, fused, noise_shape
+from aognet.methods.fusion.sphere_denoising import SphereToDenoise, apart, fused, noise_shape
 from aognet.methods.fusion.ways import make_way
 from aognet.methods.generative import Steps
 from aognet.methods.recording import Recording
