@@ -4,18 +4,21 @@ python benchmarks/agreement.py [--threads 1 2] [--kind published] [--share 1]
 
 The layers are those of the 256 model whose features Ganorama averages. The loop makes 240 times a layer what it needs:
 where the pixels of one view lie in another, and that view sampled there. It is as published, but for half a pixel: it
-reads a view where the features have their centres, which the published code misses. Prints a Markdown table: seconds of
-both, the seconds of making a layer's matrix, how many times as fast with it made and without, the largest difference of
-the results, and the memory of the matrix and of each way beyond its input.
+reads a view where the features have their centres, which the published code misses.
+
+Prints a Markdown table: seconds of both ways (of the loop once, of the product the least of five), seconds of making a
+layer's matrix, how many times as fast the product is with its matrix made and without, the largest difference of the
+results, the memory of the matrix, and the most that each way takes beside the features. Seconds are those of a clock on
+the wall, or (``--clock cpu``) those that processors spent for this process: others on a busy machine change them less.
 """
 
 import argparse
 import math
-import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -32,10 +35,33 @@ from aognet.geometry import agreement  # noqa: E402
 from aognet.geometry.camera import Camera  # noqa: E402
 from aognet.geometry.sparse import weigh  # noqa: E402
 from aognet.geometry.view_sets import ViewSetConfig, make_views  # noqa: E402
-from benchmarks.tables import measured, table  # noqa: E402
+from benchmarks.tables import table  # noqa: E402
 
+MEBI = 2**20
 LAYERS = ((2048, 8), (1024, 16), (1024, 16), (1024, 32), (1024, 32), (512, 64))  # channels and size after layers 2..7
-HEAD = ("layer", "loop s", "matrix s", "made in s", "times as fast", "the first time", "difference", "matrix MB")
+HEAD = (
+    *("layer", "loop s", "product s", "matrix made in s", "times as fast", "the first time", "difference"),
+    *("matrix MB", "loop MB", "product MB"),
+)
+CLOCKS = {"wall": perf_counter, "cpu": process_time}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What was measured of one layer: seconds, and megabytes of 2^20 bytes."""
+
+    name: str
+    loop: float
+    product: float
+    made: float
+    difference: float
+    matrix_mb: float
+    loop_mb: float
+    product_mb: float
+
+    def cells(self) -> list[object]:
+        times = (self.loop, self.product, self.made, self.loop / self.product, self.loop / (self.product + self.made))
+        return [self.name, *times, self.difference, self.matrix_mb, self.loop_mb, self.product_mb]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -43,37 +69,50 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--kind", choices=("published", "cover"), default="published", help="the set of views")
     parser.add_argument("--share", type=int, default=1, help="measure with one of so many channels, to be quick")
+    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
     options = parser.parse_args(argv)
     for count in options.threads:
         torch.set_num_threads(count)
-        sys.stdout.write(f"{count} thread{'s' if count > 1 else ''}\n\n{table(HEAD, rows_of(options, count))}\n")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stdout.write(f"Most memory of the whole measurement: {peak:.0f} MB\n")
+        agreement.mean_matrix.cache_clear()
+        clock = CLOCKS[options.clock]
+        layers = [measure(channels // options.share, size, options.kind, clock) for channels, size in LAYERS]
+        rows = [layer.cells() for layer in (*layers, together(layers))]
+        sys.stdout.write(f"{count} thread{'s' if count > 1 else ''}\n\n{table(HEAD, rows)}\n")
 
 
-def rows_of(options: argparse.Namespace, count: int) -> list[list[object]]:
-    agreement.mean_matrix.cache_clear()
-    rows = [measure(channels // options.share, size, options.kind, count) for channels, size in LAYERS]
-    loop, product, making = (sum(row[column] for row in rows) for column in (1, 2, 3))
-    weight = sum({row[0].split()[-1]: row[7] for row in rows}.values())
-    most = max(row[6] for row in rows)
-    return [*rows, ["all", loop, product, making, loop / product, loop / (product + making), most, weight]]
+def together(layers: Sequence[Layer]) -> Layer:
+    """Return the sums over all layers, and the most memory and difference of any. Layers of one size share a matrix."""
+    matrices = {layer.name.split()[-1]: layer.matrix_mb for layer in layers}
+    loop, product, made = (sum(getattr(layer, name) for layer in layers) for name in ("loop", "product", "made"))
+    most = [max(getattr(layer, name) for layer in layers) for name in ("loop_mb", "product_mb")]
+    return Layer("all", loop, product, made, max(layer.difference for layer in layers), sum(matrices.values()), *most)
 
 
-def measure(channels: int, size: int, kind: str, count: int) -> list[object]:
+def measure(channels: int, size: int, kind: str, clock: Callable[[], float]) -> Layer:
     views = make_views(ViewSetConfig(kind, size=size))
     features = torch.randn(len(views), channels, size, size, generator=torch.Generator().manual_seed(size))
-    start = perf_counter()
-    made = agreement.mean_matrix(views, "uniform")
-    making = perf_counter() - start
-    start = perf_counter()
-    expected = published_loop(features, views)
-    loop = perf_counter() - start
-    difference = float((agreement.mean(features, views) - expected).abs().max())
-    product, _ = measured(lambda: agreement.mean(features, views), count)
+    _, made, _ = watched(lambda: agreement.mean_matrix(views, "uniform"), clock)
+    expected, loop, loop_mb = watched(lambda: published_loop(features, views), clock)
+    found, *first = watched(lambda: agreement.mean(features, views), clock)
+    difference = float((found - expected).abs().max())
+    del found, expected
+    times = [watched(lambda: agreement.mean(features, views), clock)[1] for _ in range(5)]
+    matrix_mb = weigh(agreement.mean_matrix(views, "uniform")) / MEBI
     name = f"{channels} channels, {size}x{size}"
-    times = (loop, product, making, loop / product, loop / (product + making))
-    return [name, *times, difference, weigh(made) / 2**20]
+    return Layer(name, loop, min(times), made, difference, matrix_mb, loop_mb, first[1])
+
+
+def watched(run: Callable[[], Tensor], clock: Callable[[], float]) -> tuple[Tensor, float, float]:
+    """Return what ``run`` returns, its seconds, and the megabytes that it took at most (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+    before, start = memory("VmRSS"), clock()
+    result = run()
+    return result, clock() - start, memory("VmHWM") - before
+
+
+def memory(name: str) -> float:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024 / MEBI
 
 
 def published_loop(features: Tensor, cameras: Sequence[Camera]) -> Tensor:

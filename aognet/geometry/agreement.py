@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aognet.geometry.camera import Camera, Weighting
-from aognet.geometry.sparse import CPU, as_views, normalised, pixel_rows, product, readings
+from aognet.geometry.sparse import CPU, as_views, by_pixels, normalised, pixel_rows, product, readings
 from aognet.geometry.sphere_fit import conjugate_gradients, sphere_height, sphere_system
 from aognet.geometry.tiles import FlatTile
 
@@ -35,16 +35,19 @@ def mean(
     Each view is read bilinearly (itself at its own pixels, that is exactly), all before the pass, as in a Jacobi
     iteration (Ganorama). More ``passes`` let views agree more, and blur more. It is linear, differentiable in the
     features, and keeps what is the same everywhere. The views may have any size and margin: only where they look
-    counts, at the size of the features. It computes in single precision or more, and returns the features' type in the
-    memory format channels-last; features that come in it are not copied.
+    counts, at the size of the features. It computes in single precision or more, and returns the features' type.
+    Features in the memory format channels-last are not copied.
 
     :raises ValueError: if there are not as many features as views.
     """
     made = mean_matrix(_sized(views, features), weighting, features.device)
-    rows = pixel_rows(features)
-    for _ in range(passes):
-        rows = product(made, rows)
-    return as_views(rows, features)
+
+    def passed(rows: Tensor) -> Tensor:
+        for _ in range(passes):
+            rows = product(made, rows)
+        return rows
+
+    return by_pixels(features, passed)
 
 
 def solved(

@@ -1,7 +1,7 @@
 """Sparse matrices between the pixels of images: their taps, how they are built, and their product with features."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 CPU = torch.device("cpu")
 SNAP = 1e-9  # pixels; a place so near a pixel's centre is that pixel
+FEW = 32  # channels at a time whose rows of pixels stay in the caches of a core
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # rows down and columns right of the first of four pixels
 
 with warnings.catch_warnings():
@@ -82,6 +83,23 @@ def product(left: Tensor, rows: Float[Tensor, "columns channels"]) -> Float[Tens
 def weigh(left: Tensor) -> int:
     """Return the bytes of a CSR matrix."""
     return sum(part.nbytes for part in (left.crow_indices(), left.col_indices(), left.values()))
+
+
+def by_pixels(
+    features: Float[Tensor, "views channels rows columns"], change: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "views channels rows columns"]:
+    """Return features, changed as rows of pixels, each channel alone. Memory format and type stay.
+
+    On a CPU, features that are not channels-last are turned into rows a few channels at a time: twice as fast.
+    """
+    if features.is_contiguous(memory_format=torch.channels_last):
+        return as_views(change(pixel_rows(features)), features)
+    few = FEW if features.device.type == "cpu" else features.shape[1]
+    result = torch.empty_like(features, memory_format=torch.contiguous_format)
+    for first in range(0, features.shape[1], few):
+        part = features[:, first : first + few]
+        result[:, first : first + few] = as_views(change(pixel_rows(part)), part)
+    return result
 
 
 def pixel_rows(features: Float[Tensor, "views channels rows columns"]) -> Float[Tensor, "pixels channels"]:

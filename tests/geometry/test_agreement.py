@@ -157,9 +157,19 @@ def dense_laplacian(height: int) -> torch.Tensor:
 
 
 def test_a_mean_is_differentiable():
-    features = noise(2).double().requires_grad_()
+    features = noise(2, size=4).double().requires_grad_()
     views = SETS["narrow"]
-    assert torch.autograd.gradcheck(lambda given: agreement.mean(given, views, passes=2), features[..., :4, :4])
+    assert torch.autograd.gradcheck(lambda given: agreement.mean(given, views, passes=2), features)
+    many = noise(2, 70).requires_grad_()  # a few channels at a time
+    agreement.mean(many, views).square().sum().backward()
+    dense = agreement.mean_matrix(tuple(views_of(views)), "uniform").to_dense()
+    rows = many.detach().permute(0, 2, 3, 1).flatten(0, 2)
+    expected = (2 * dense.T @ dense @ rows).reshape(2, SIZE, SIZE, 70).permute(0, 3, 1, 2)
+    assert_close(many.grad, expected, atol=1e-4, rtol=1e-4)
+
+
+def views_of(views: tuple[Camera, ...]) -> list[Camera]:
+    return [view.sized(SIZE, SIZE) for view in views]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -174,6 +184,15 @@ def test_features_in_the_format_channels_last_are_not_copied():
     features = noise(4, 5).to(memory_format=torch.channels_last)
     assert agreement.pixel_rows(features).data_ptr() == features.data_ptr()
     assert agreement.mean(features, PUBLISHED[:4]).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("channels", [1, 31, 33, 70])
+def test_the_format_of_many_channels_makes_no_difference(channels):
+    features = noise(4, channels)
+    mean = agreement.mean(features, PUBLISHED[:4], passes=2)
+    last = agreement.mean(features.to(memory_format=torch.channels_last), PUBLISHED[:4], passes=2)
+    assert_close(mean, last)
+    assert mean.is_contiguous()
 
 
 def test_a_matrix_is_made_once():
