@@ -6,8 +6,8 @@ The layers are those of the 256 model whose features Ganorama averages. The loop
 where the pixels of one view lie in another, and that view sampled there. It is as published, but for half a pixel: it
 reads a view where the features have their centres, which the published code misses.
 
-Prints a Markdown table: seconds of both ways (of the loop once, of the product the least of five), seconds of making a
-layer's matrix, how many times as fast the product is with its matrix made and without, the largest difference of the
+Prints a Markdown table: seconds of both ways (of the loop once, of the product the least of five, into new memory and in
+place), seconds of making a layer's matrix, how many times as fast it is in place with its matrix made and without, the largest difference of the
 results, the memory of the matrix, and the most that each way takes beside the features. Seconds are those of a clock on
 the wall, or (``--clock cpu``) those that processors spent for this process: others on a busy machine change them less.
 """
@@ -40,7 +40,16 @@ from benchmarks.tables import table  # noqa: E402
 MEBI = 2**20
 LAYERS = ((2048, 8), (1024, 16), (1024, 16), (1024, 32), (1024, 32), (512, 64))  # channels and size after layers 2..7
 HEAD = (
-    *("layer", "loop s", "product s", "matrix made in s", "times as fast", "the first time", "difference"),
+    *(
+        "layer",
+        "loop s",
+        "product s",
+        "in place s",
+        "matrix made in s",
+        "times as fast",
+        "the first time",
+        "difference",
+    ),
     *("matrix MB", "loop MB", "product MB"),
 )
 CLOCKS = {"wall": perf_counter, "cpu": process_time}
@@ -53,6 +62,7 @@ class Layer:
     name: str
     loop: float
     product: float
+    in_place: float
     made: float
     difference: float
     matrix_mb: float
@@ -60,7 +70,8 @@ class Layer:
     product_mb: float
 
     def cells(self) -> list[object]:
-        times = (self.loop, self.product, self.made, self.loop / self.product, self.loop / (self.product + self.made))
+        faster = (self.loop / self.in_place, self.loop / (self.in_place + self.made))
+        times = (self.loop, self.product, self.in_place, self.made, *faster)
         return [self.name, *times, self.difference, self.matrix_mb, self.loop_mb, self.product_mb]
 
 
@@ -83,9 +94,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def together(layers: Sequence[Layer]) -> Layer:
     """Return the sums over all layers, and the most memory and difference of any. Layers of one size share a matrix."""
     matrices = {layer.name.split()[-1]: layer.matrix_mb for layer in layers}
-    loop, product, made = (sum(getattr(layer, name) for layer in layers) for name in ("loop", "product", "made"))
+    times = [sum(getattr(layer, name) for layer in layers) for name in ("loop", "product", "in_place", "made")]
     most = [max(getattr(layer, name) for layer in layers) for name in ("loop_mb", "product_mb")]
-    return Layer("all", loop, product, made, max(layer.difference for layer in layers), sum(matrices.values()), *most)
+    return Layer("all", *times, max(layer.difference for layer in layers), sum(matrices.values()), *most)
 
 
 def measure(channels: int, size: int, kind: str, clock: Callable[[], float]) -> Layer:
@@ -97,9 +108,10 @@ def measure(channels: int, size: int, kind: str, clock: Callable[[], float]) -> 
     difference = float((found - expected).abs().max())
     del found, expected
     times = [watched(lambda: agreement.mean(features, views), clock)[1] for _ in range(5)]
+    replaced = [watched(lambda: agreement.mean(features, views, in_place=True), clock)[1] for _ in range(5)]
     matrix_mb = weigh(agreement.mean_matrix(views, "uniform")) / MEBI
     name = f"{channels} channels, {size}x{size}"
-    return Layer(name, loop, min(times), made, difference, matrix_mb, loop_mb, first[1])
+    return Layer(name, loop, min(times), min(replaced), made, difference, matrix_mb, loop_mb, first[1])
 
 
 def watched(run: Callable[[], Tensor], clock: Callable[[], float]) -> tuple[Tensor, float, float]:

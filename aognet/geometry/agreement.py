@@ -29,6 +29,7 @@ def mean(
     views: Sequence[View],
     weighting: Weighting = "uniform",
     passes: int = 1,
+    in_place: bool = False,
 ) -> Float[Tensor, "views channels rows columns"]:
     """Return the features of each view, replaced by the mean over all views that see the same ray.
 
@@ -36,7 +37,8 @@ def mean(
     iteration (Ganorama). More ``passes`` let views agree more, and blur more. It is linear, differentiable in the
     features, and keeps what is the same everywhere. The views may have any size and margin: only where they look
     counts, at the size of the features. It computes in single precision or more, and returns the features' type.
-    Features in the memory format channels-last are not copied.
+    Features in the memory format channels-last are not copied. With ``in_place`` the result takes the features' place:
+    twice as fast, for features that nothing else needs.
 
     :raises ValueError: if there are not as many features as views.
     """
@@ -47,7 +49,7 @@ def mean(
             rows = product(made, rows)
         return rows
 
-    return by_pixels(features, passed)
+    return by_pixels(features, passed, in_place)
 
 
 def solved(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 CPU = torch.device("cpu")
 SNAP = 1e-9  # pixels; a place so near a pixel's centre is that pixel
-FEW = 32  # channels at a time whose rows of pixels stay in the caches of a core
+CACHED_VALUES = 2**19  # numbers that a core's cache holds
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # rows down and columns right of the first of four pixels
 
 with warnings.catch_warnings():
@@ -86,17 +86,20 @@ def weigh(left: Tensor) -> int:
 
 
 def by_pixels(
-    features: Float[Tensor, "views channels rows columns"], change: Callable[[Tensor], Tensor]
+    features: Float[Tensor, "views channels rows columns"], change: Callable[[Tensor], Tensor], in_place: bool = False
 ) -> Float[Tensor, "views channels rows columns"]:
     """Return features, changed as rows of pixels, each channel alone. Memory format and type stay.
 
-    On a CPU, features that are not channels-last are turned into rows a few channels at a time: twice as fast.
+    On a CPU, features that are not channels-last are turned into rows a few channels at a time: twice as fast, and twice
+    again ``in_place``, where no new memory is taken.
     """
     if features.is_contiguous(memory_format=torch.channels_last):
-        return as_views(change(pixel_rows(features)), features)
-    few = FEW if features.device.type == "cpu" else features.shape[1]
-    result = torch.empty_like(features, memory_format=torch.contiguous_format)
-    for first in range(0, features.shape[1], few):
+        changed = as_views(change(pixel_rows(features)), features)
+        return features.copy_(changed) if in_place else changed
+    count, channels, height, width = features.shape
+    few = max(CACHED_VALUES // (count * height * width), 8) if features.device.type == "cpu" else channels
+    result = features if in_place else torch.empty_like(features, memory_format=torch.contiguous_format)
+    for first in range(0, channels, few):
         part = features[:, first : first + few]
         result[:, first : first + few] = as_views(change(pixel_rows(part)), part)
     return result

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from aognet.geometry import agreement, sphere
+from aognet.geometry import agreement, sparse, sphere
 from aognet.geometry.camera import Camera
 from aognet.geometry.sphere_fit import SMOOTHNESS
 from aognet.geometry.tiles import TilesConfig, make_tiles
@@ -156,10 +156,11 @@ def dense_laplacian(height: int) -> torch.Tensor:
     return (eye - around / 4).flatten(1).T
 
 
-def test_a_mean_is_differentiable():
+def test_a_mean_is_differentiable(monkeypatch):
     features = noise(2, size=4).double().requires_grad_()
     views = SETS["narrow"]
     assert torch.autograd.gradcheck(lambda given: agreement.mean(given, views, passes=2), features)
+    monkeypatch.setattr(sparse, "CACHED_VALUES", 1)
     many = noise(2, 70).requires_grad_()  # a few channels at a time
     agreement.mean(many, views).square().sum().backward()
     dense = agreement.mean_matrix(tuple(views_of(views)), "uniform").to_dense()
@@ -187,12 +188,16 @@ def test_features_in_the_format_channels_last_are_not_copied():
 
 
 @pytest.mark.parametrize("channels", [1, 31, 33, 70])
-def test_the_format_of_many_channels_makes_no_difference(channels):
+def test_the_format_of_many_channels_makes_no_difference(channels, monkeypatch):
+    monkeypatch.setattr(sparse, "CACHED_VALUES", 1)
     features = noise(4, channels)
     mean = agreement.mean(features, PUBLISHED[:4], passes=2)
     last = agreement.mean(features.to(memory_format=torch.channels_last), PUBLISHED[:4], passes=2)
     assert_close(mean, last)
     assert mean.is_contiguous()
+    for given in (features.clone(), features.to(memory_format=torch.channels_last)):
+        assert_close(agreement.mean(given, PUBLISHED[:4], passes=2, in_place=True), mean)
+        assert_close(given, mean)
 
 
 def test_a_matrix_is_made_once():
