@@ -6,10 +6,11 @@ The layers are those of the 256 model whose features Ganorama averages. The loop
 where the pixels of one view lie in another, and that view sampled there. It is as published, but for half a pixel: it
 reads a view where the features have their centres, which the published code misses.
 
-Prints a Markdown table: seconds of both ways (of the loop once, of the product the least of five, into new memory and in
-place), seconds of making a layer's matrix, how many times as fast it is in place with its matrix made and without, the largest difference of the
-results, the memory of the matrix, and the most that each way takes beside the features. Seconds are those of a clock on
-the wall, or (``--clock cpu``) those that processors spent for this process: others on a busy machine change them less.
+Prints a Markdown table: seconds of both ways (of the loop once; of the product the least of five, into new memory and
+in place), seconds of making a layer's matrix, how many times as fast the product is in place with its matrix made and
+without, the largest difference of the results, the memory of the matrix, and the most that each way takes beside the
+features. Seconds are those of a clock on the wall, or (``--clock cpu``) those that processors spent for this process:
+others on a busy machine change them less.
 """
 
 import argparse

@@ -38,7 +38,7 @@ def mean(
     features, and keeps what is the same everywhere. The views may have any size and margin: only where they look
     counts, at the size of the features. It computes in single precision or more, and returns the features' type.
     Features in the memory format channels-last are not copied. With ``in_place`` the result takes the features' place:
-    twice as fast, for features that nothing else needs.
+    faster, for features that nothing else needs.
 
     :raises ValueError: if there are not as many features as views.
     """
