@@ -10,7 +10,7 @@ from torch import Tensor
 
 CPU = torch.device("cpu")
 SNAP = 1e-9  # pixels; a place so near a pixel's centre is that pixel
-CACHED_VALUES = 2**19  # numbers that a core's cache holds
+CACHED_VALUES = 2**17  # numbers that stay near a core, as in perspective.py
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # rows down and columns right of the first of four pixels
 
 with warnings.catch_warnings():

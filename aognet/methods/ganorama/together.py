@@ -56,6 +56,6 @@ def agreeing(
 ) -> Float[Tensor, "views channels rows columns"]:
     """Return the features of views that agree more along the rays which several of them see."""
     if settings.way == "mean":
-        return mean(features, views, settings.weighting, settings.passes)
+        return mean(features, views, settings.weighting, settings.passes, in_place=not features.requires_grad)
     cameras = [view for view in views if isinstance(view, Camera)]
     return solved(features, cameras, settings.weighting)[0]
