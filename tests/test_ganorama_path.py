@@ -86,6 +86,7 @@ def test_from_python(generator_folder: Path) -> None:
         (["--end_layer", "9"], "--end_layer must be at most 4 for this generator, got 9"),
         (["--truncation", "2"], "truncation must lie in"),
         (["--prompt", "a lake"], "--prompt is not for the method ganorama"),
+        (["-m", "biggan-deep-256"], "no such folder; .*: aognet convert-biggan biggan-deep-256-pytorch_model.bin"),
         (["--columns", "0"], "columns must be a whole number, at least 1"),
     ],
 )

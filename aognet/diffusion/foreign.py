@@ -47,6 +47,14 @@ def what_it_is(path: Path) -> Sequence[str | Setting]:
     return (f"a folder with {found[0].name}, ", *said) if said else ()
 
 
+def missing(model: str) -> str:
+    """Return what to say of a model whose folder is not there: a name of the public files says how it is made."""
+    if re.fullmatch(r"biggan-deep-\d+", Path(model).name):
+        made = f"aognet convert-biggan {quote(f'{model}-{PUBLIC_WEIGHTS}')}"
+        return f"no such folder; it is made of the public files of this name: {made}"
+    return "no such folder"
+
+
 def config_beside(weights: Path) -> Path | None:
     """Return where the config of a public file of weights lies, by the file's name; None if the name does not tell.
 

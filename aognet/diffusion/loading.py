@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from aognet.diffusion.foreign import PICKLES, missing_weights, what_it_is
+from aognet.diffusion.foreign import PICKLES, missing, missing_weights, what_it_is
 from aognet.diffusion.part_configs import check_part
 from aognet.diffusion.sampling.schedulers import ignored_noise
 from aognet.errors import UserError, first_line
@@ -64,7 +64,7 @@ def resolve(
     folder = expanded(model)
     if not folder.exists():
         if not is_hub_id(model):
-            raise UserError(f"{model}: no such folder")
+            raise UserError(f"{model}: {missing(model)}")
         folder = download(model, components, revision, variant, optional)
     elif what := what_it_is(folder):
         raise UserError(f"{model}: ", *what)
