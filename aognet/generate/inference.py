@@ -83,6 +83,9 @@ class InferenceConfig(Additions):
             check_dtype(self.dtype)
         if self.method is not None:
             find_method(self.method)
+        for key in ("save_faces", "save_ply", "save_glb"):
+            if self.tiles is not None and getattr(self, key):
+                raise UserError("is of panoramas, and flat images are made", key=key, value=True)
         if self.displace and not self.meshes:
             wanted = Setting("save_ply"), " or ", Setting("save_glb")
             raise UserError("changes nothing without ", *wanted, key="displace", value=self.displace)

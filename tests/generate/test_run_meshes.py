@@ -65,6 +65,7 @@ def test_what_cannot_be_displaced_is_refused(command: list[str], tmp_path: Path)
     mine.parent.mkdir(parents=True)
     for flags, said in [
         (["--displace"], "displace changes nothing without --ply or --glb"),
+        (["--glb", "--columns", "2"], "save_glb is of panoramas, and flat images are made"),
         (["--displace", "--ply"], "--displace needs a depth: give --depth"),
         (["--ply"], "panorama.ply: is there already, and no run wrote it"),
     ]:
