@@ -27,6 +27,7 @@ WAYS = (
     Way("AOG-Net", "aognet", checkpoint=EMBEDDED / "aognet"),
     Way("CubeDiff", "cubediff", CUBE, checkpoint=ROOT / "assets" / "cubediff"),
     Way("CubeDiff without training", "untrained", (*CUBE, "method=cubediff"), checkpoint=EMBEDDED),
+    Way("Fusion (no training)", "fusion", ("method=fusion",), checkpoint=EMBEDDED),
 )
 
 

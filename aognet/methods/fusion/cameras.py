@@ -10,7 +10,9 @@ from aognet.geometry.view_sets import ViewSetConfig, make_views
 from aognet.methods.fusion.settings import ViewsConfig, WayName
 
 PUBLISHED = ((0.0, 4), (60.0, 4), (-60.0, 4), (90.0, 1), (-90.0, 1))
-"""Pitch and number of the views of each ring, of 90 degrees (Linear Fusion, arXiv 2609.01997)."""
+"""Pitch and number of the views of each ring (Linear Fusion, arXiv 2609.01997). Of 90 degrees, as there, the level ones
+only touch.
+"""
 CHECKED_ROWS = 90
 OWN_KIND = {"mean": "published", "linear": "published", "shift": "cube"}
 
@@ -21,7 +23,7 @@ def camera_set(config: ViewsConfig, way: WayName, size: int) -> tuple[Camera, ..
     :raises UserError: if they leave something of the sphere unseen.
     """
     kind = config.kind or OWN_KIND[way]
-    fov = config.fov_degrees or (100.0 if kind == "cube" else 90.0)
+    fov = config.fov_degrees or (90.0 if kind == "cover" else 100.0)
     if kind == "cover":
         cameras = make_views(ViewSetConfig("cover", fov, size))
     elif kind == "cube":

@@ -18,7 +18,7 @@ class ViewsConfig:
     """The square views of the sphere, see `aognet.methods.fusion.cameras`.
 
     ``kind``: ``published`` (the 14 of Linear Fusion), ``cover`` (rings half a view apart: 18 of 90 degrees) or ``cube``
-    (six); null: what the way has. ``fov_degrees``: null: 90, and 100 for a cube, whose faces would only touch.
+    (six); null: what the way has. ``fov_degrees``: null: 100, or neighbours would only touch, and 90 to ``cover``.
     ``size``: pixels of a side; null: what the UNet was made for.
     """
 
