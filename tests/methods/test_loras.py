@@ -47,7 +47,7 @@ def product(path: Path) -> Tensor:
     return tensors[f"{KEY}.lora_B.weight"] @ tensors[f"{KEY}.lora_A.weight"]
 
 
-@pytest.mark.parametrize("method", ["aognet", "cubediff", "seamless"])
+@pytest.mark.parametrize("method", ["aognet", "cubediff", "seamless", "fusion"])
 def test_every_method_takes_them(method: str, sd2_folder: Path, lora: Path):
     plain = load_method(str(sd2_folder), alone=method)
     added = Additions(loras=[LoraFile(str(lora), 0.5), LoraFile(str(lora), -2.0)])

@@ -97,7 +97,7 @@ def test_bad_files_are_one_line_before_anything_is_written(
 @torch.no_grad()
 def test_every_method_reads_words(sd2_folder: Path, words: Path) -> None:
     added = Additions(words=[str(words)])
-    for method in ("aognet", "cubediff", "seamless"):
+    for method in ("aognet", "cubediff", "seamless", "fusion"):
         model, plain = (load_method(str(sd2_folder), alone=method, additions=more) for more in (added, Additions()))
         settings = find_method(method).settings_class()
         said = model.joined("TOK", "a barn", settings) if hasattr(model, "joined") else "<s0><s1>, a barn"
