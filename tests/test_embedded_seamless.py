@@ -1,22 +1,27 @@
-"""The seamless model in the repository: small, and whole from words alone."""
+"""The seamless model in the repository: small, whole from words alone, and open where the depth that it is given is."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from aognet import Generator, Request, load
 from aognet.metrics.clip_score import clip_score
 from aognet.metrics.seam import pole_gradient_ratio, wrap_gradient_ratio
 from aognet.perception.clip import ClipNetwork
 from aognet.perception.network import NetworkConfig
+from aognet.scenes import make_scene
 
 ROOT = Path(__file__).resolve().parents[1]
 SEAMLESS, EMBEDDED = ROOT / "assets" / "seamless", ROOT / "assets" / "embedded"
 CONFIG = ROOT / "config" / "inference_seamless.yaml"
 HEIGHT = 256
+SEEDS = (935_000, 935_001)  # of scenes that no training used
 PROMPTS = (
     "A wide beach under a blue sky.",
     "A snowy mountain valley at sunset.",
@@ -70,3 +75,19 @@ def test_words_decide_what_is_painted(painted: list[Tensor]):
     features, texts = clip.features(squares), clip.texts(list(PROMPTS))
     scores = torch.stack([clip_score(features, texts.roll(-turn, 0)) for turn in range(len(PROMPTS))])
     assert scores[0].mean() > scores[1:].mean() + 10
+
+
+@pytest.mark.slow
+def test_the_depth_decides_where_a_room_is_open(model: Generator, tmp_path: Path):
+    """What is infinitely far is outside: brighter there than beside it, more than the same words and noise make it."""
+    gains = []
+    for seed in SEEDS:
+        scene, file = make_scene(seed, HEIGHT, "bedroom"), tmp_path / f"{seed}.npy"
+        np.save(file, scene.depth)
+        outside = torch.from_numpy(np.isinf(scene.depth))
+        beside = functional.max_pool2d(outside[None].float(), 41, 1, 20)[0].bool() & ~outside
+        asked = Request(scene.caption, name=f"room {seed}")
+        pictures = [model.generate(one).panorama.mean(0) for one in (replace(asked, depth=str(file)), asked)]
+        with_depth, without = (picture[outside].mean() - picture[beside].mean() for picture in pictures)
+        gains.append(with_depth - without)
+    assert sum(gains) / len(gains) > 0.03
