@@ -34,13 +34,18 @@ TIMED = ("seconds each", *COLUMNS.values())
 
 @dataclass(frozen=True)
 class Way:
-    """A way to paint: its title, its folder, and checkpoint and settings of inference.py, or a kind of baselines.py."""
+    """A way to paint: its title, its folder, and config, checkpoint and settings of inference.py.
+
+    ``baseline``: a kind of `benchmarks/baselines.py` instead. ``from_words``: no photograph is given, only the caption.
+    """
 
     title: str
     folder: str
     settings: tuple[str, ...] = ()
     baseline: str = ""
     checkpoint: Path | None = None
+    config: Path = ROOT / "config" / "inference_config.yaml"
+    from_words: bool = False
 
 
 def add_set_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,9 +89,14 @@ def paint(way: Way, options: argparse.Namespace, files: Sequence[Path], anew: bo
         command = ["benchmarks/baselines.py", "--kind", way.baseline, "--out_dir", str(out)]
         command += ["--panoramas", *map(str, files), "--captions", *map(str, options.captions)]
         command += ["--set", *options.set] if options.set else []
+    elif way.from_words:
+        command = ["benchmarks/from_words.py", "--out_dir", str(out), "-b", str(way.config)]
+        command += ["--panoramas", *map(str, files), "--captions", *map(str, options.captions)]
+        settings = [*([f"checkpoint={way.checkpoint}"] if way.checkpoint else []), *options.set, *way.settings]
+        command += ["--set", *settings] if settings else []
     else:
         inputs = {"photos": [], "panoramas": [*map(str, files)], "captions": [*map(str, options.captions)]}
-        command = ["inference.py", f"--inference_out_dir={out}", f"inputs.pose.fov={FOV}"]
+        command = ["inference.py", "-b", str(way.config), f"--inference_out_dir={out}", f"inputs.pose.fov={FOV}"]
         command += [f"inputs.{key}={json.dumps(value)}" for key, value in inputs.items()]
         command += [f"checkpoint={way.checkpoint}"] if way.checkpoint else []
         command += [*options.set, *way.settings, *(["--overwrite"] if anew else [])]

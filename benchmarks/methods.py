@@ -2,13 +2,15 @@
 
 python benchmarks/methods.py --panoramas DIR ... --captions FILE ... --out_dir outputs/methods
 
-Of each panorama the middle 90 degree view is given, and its caption. The backbone, its steps and its guidance are the
-same. The baseline is the backbone without any training, painting a cube. Prints a Markdown table.
+In the first table the middle 90 degree view of each panorama is given, and its caption. The backbone, its steps and its
+guidance are the same. The baselines are the backbone without any training, painting a cube or the whole at once. In the
+second table captions are given alone. Prints Markdown tables.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,12 +25,24 @@ from benchmarks.tables import table  # noqa: E402
 
 EMBEDDED = ROOT / "assets" / "embedded"
 CUBE = ("generator.plan.kind=cube", "generator.plan.fov_degrees=95")
+SEAMLESS = ROOT / "config" / "inference_seamless.yaml"
+SAMPLER = ("generator.sampler.scheduler=euler-a", "generator.sampler.steps=32", "generator.sampler.guidance=1.5")
 WAYS = (
     Way("AOG-Net", "aognet", checkpoint=EMBEDDED / "aognet"),
     Way("CubeDiff", "cubediff", CUBE, checkpoint=ROOT / "assets" / "cubediff"),
     Way("CubeDiff without training", "untrained", (*CUBE, "method=cubediff"), checkpoint=EMBEDDED),
     Way("Fusion (no training)", "fusion", ("method=fusion",), checkpoint=EMBEDDED),
+    Way("Seamless", "seamless", SAMPLER, config=SEAMLESS),
+    Way(
+        "Seamless without training",
+        "untrained-seamless",
+        ("method=seamless", "generator.height=256"),
+        checkpoint=EMBEDDED,
+    ),
 )
+FROM_WORDS = tuple(replace(way, folder=f"{way.folder}-words", from_words=True) for way in WAYS)
+PAIRED = ("PSNR outside", "SSIM outside")
+"""Columns that compare each panorama with the one that the photograph is of."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,7 +51,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     files = chosen(options)
     rows = [[way.title, *timed_numbers(way, options, files)] for way in WAYS]
-    sys.stdout.write(table(["method", *TIMED], rows))
+    sys.stdout.write(table(["method", *TIMED], rows) + "\n")
+    kept = [number for number, name in enumerate(TIMED) if name not in PAIRED]
+    numbers = {way.title: timed_numbers(way, options, files) for way in FROM_WORDS}
+    rows = [[title, *(found[number] for number in kept)] for title, found in numbers.items()]
+    sys.stdout.write(table(["from words alone", *(TIMED[number] for number in kept)], rows))
 
 
 if __name__ == "__main__":
