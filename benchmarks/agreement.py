@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -95,12 +96,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def together(layers: Sequence[Layer]) -> Layer:
     """Return the sums over all layers, and the most memory and difference of any. Layers of one size share a matrix."""
     matrices = {layer.name.split()[-1]: layer.matrix_mb for layer in layers}
-    times = [sum(getattr(layer, name) for layer in layers) for name in ("loop", "product", "in_place", "made")]
-    most = [max(getattr(layer, name) for layer in layers) for name in ("loop_mb", "product_mb")]
-    return Layer("all", *times, max(layer.difference for layer in layers), sum(matrices.values()), *most)
+    values: dict[str, float] = {
+        name: sum(getattr(layer, name) for layer in layers) for name in ("loop", "product", "in_place", "made")
+    }
+    values |= {name: max(getattr(layer, name) for layer in layers) for name in ("loop_mb", "product_mb", "difference")}
+    return Layer("all", matrix_mb=sum(matrices.values()), **values)
 
 
-def measure(channels: int, size: int, kind: str, clock: Callable[[], float]) -> Layer:
+def measure(channels: int, size: int, kind: Any, clock: Callable[[], float]) -> Layer:
     views = make_views(ViewSetConfig(kind, size=size))
     features = torch.randn(len(views), channels, size, size, generator=torch.Generator().manual_seed(size))
     _, made, _ = watched(lambda: agreement.mean_matrix(views, "uniform"), clock)

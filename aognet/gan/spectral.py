@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,7 @@ def folded(network: nn.Module) -> dict[str, Tensor]:
     found = {name: value for name, value in network.state_dict().items() if ".parametrizations." not in name}
     for name, layer in network.named_modules():
         if parametrize.is_parametrized(layer, "weight"):
-            found[f"{name}.weight"] = layer.weight.detach()
+            weight: Any = layer.weight
+            found[f"{name}.weight"] = weight.detach()
     network.train(was_training)
     return {name: value.clone() for name, value in found.items()}

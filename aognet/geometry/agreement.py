@@ -8,6 +8,7 @@ sparse matrix, made once. Views are cameras in one sphere, or tiles of one flat 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -67,7 +68,7 @@ def solved(
 
     :raises ValueError: if there are not as many features as cameras.
     """
-    seen = _sized(cameras, features)
+    seen = cast("tuple[Camera, ...]", _sized(cameras, features))
     system = sphere_system(seen, height or sphere_height(seen), weighting, features.device)
     rows = pixel_rows(features)
     found = conjugate_gradients(system.normal, product(system.back, rows), product(system.start, rows), iterations)

@@ -101,6 +101,6 @@ def write_mesh(shown: Float[Tensor, "3 height width"], placed: PlacedMesh, path:
         return
     picture = resize_panorama(shown[None], min(shown.shape[-2], MOST_TEXTURE_ROWS))[0]
     normals = vertex_normals(placed.positions, mesh.corners[placed.kept])
-    vertices = (values[mesh.corners].numpy() for values in (placed.positions, normals))
+    positions, directions = (values[mesh.corners].numpy() for values in (placed.positions, normals))
     texture = jpeg_bytes(merged(display_levels(picture)))
-    write_glb(*vertices, mesh.texture.numpy(), placed.kept.numpy(), texture, path)
+    write_glb(positions, directions, mesh.texture.numpy(), placed.kept.numpy(), texture, path)

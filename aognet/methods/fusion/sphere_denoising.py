@@ -74,7 +74,7 @@ def fused(
     """Return the field of the way after the fused steps, in the units of the scheduler. ``moments`` keeps where it
     stands between steps.
     """
-    scheduler = make_scheduler(asked.sampler.scheduler, backbone.scheduler.config)
+    scheduler: Any = make_scheduler(asked.sampler.scheduler, backbone.scheduler.config)
     start(scheduler, asked.sampler.steps)
     excess = noise_excess(scheduler)
     numbers = {float(timestep): step for step, timestep in enumerate(scheduler.timesteps)}
@@ -110,7 +110,7 @@ def apart(
     moments: MomentKeeper | None = None,
 ) -> Float[Tensor, "views channels rows columns"]:
     """Return the latents of the views, each denoised by itself in the steps that are left after the fused ones."""
-    scheduler = make_scheduler(asked.sampler.scheduler, backbone.scheduler.config)
+    scheduler: Any = make_scheduler(asked.sampler.scheduler, backbone.scheduler.config)
     steps = asked.sampler.steps
     start(scheduler, steps)
     left = steps - asked.fused_steps
@@ -154,9 +154,8 @@ def guided_views(
     for first in range(0, len(condition.mask), together):
         rows = slice(first, first + together)
         text, negative = (one[rows].to(backbone.dtype) for one in (context.positive, context.negative))
-        seen, blind = (
-            partial(backbone.predict, condition=_rows(one, rows)) if one else None for one in (condition, blank)
-        )
+        seen = partial(backbone.predict, condition=_rows(condition, rows))
+        blind = None if blank is None else partial(backbone.predict, condition=_rows(blank, rows))
         parts.append((rows, guided(seen, text, negative, sampler.guidance, between, blind, scale)))
     return lambda latents, timestep: torch.cat([predict(latents[rows], timestep) for rows, predict in parts])
 

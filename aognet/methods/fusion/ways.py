@@ -25,10 +25,15 @@ FINER = 2  # rows of the sphere of `Shift` for one of a view's pixels: it is rea
 
 @runtime_checkable
 class Way(Protocol):
-    """How views agree. ``cameras`` have the size of latents. ``rows``: of the sphere around them."""
+    """How views agree. Cameras have the size of latents."""
 
-    cameras: tuple[Camera, ...]
-    rows: int
+    @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """The cameras of the views, where they are not turned."""
+
+    @property
+    def rows(self) -> int:
+        """The rows of the sphere around them."""
 
     def shape(self, channels: int) -> tuple[int, ...]:
         """Return the shape of its field."""

@@ -174,7 +174,7 @@ class Ganorama(TrainedMethod):
     def _one_class(self, request: Request, settings: GanoramaSettings) -> bool:
         return request.label is not None or settings.share_class or self.kinds == 1
 
-    def _cameras(self, settings: GanoramaSettings) -> Sequence[View]:
+    def _cameras(self, settings: GanoramaSettings) -> Sequence[Camera]:
         return make_views(settings.view_set(self.config.generator.size))
 
     def _shown(
