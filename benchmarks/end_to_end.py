@@ -230,7 +230,7 @@ def networks_of(model: Any) -> dict[str, nn.Module]:
 def between_networks(name: str) -> Places:
     """The functions that do what is done between networks."""
     from aognet.canvas import Canvas
-    from aognet.generate import generator, outpaint, start
+    from aognet.generate import outpaint, showing, start
     from aognet.generate.recorder import Recorder
     from aognet.generate.view_journal import ViewJournal
     from benchmarks import recipe
@@ -243,7 +243,7 @@ def between_networks(name: str) -> Places:
         "looking": [(outpaint, "look"), (Canvas, "faces")],
         "painting": [(Recorder, "paint")],
         "joining": [(outpaint, "join")],
-        "writing": [(ViewJournal, "begin"), (Recorder, "add"), (generator, "write_results")],
+        "writing": [(ViewJournal, "begin"), (Recorder, "add"), (showing, "write_results")],
     }
 
 

@@ -110,7 +110,7 @@ def sd2_model(method: type[nn.Module], config: Any, sizes: Sizes = SD2) -> Any:
         return method(config)
 
 
-def _make(make: Callable[[], nn.Module], config: Any) -> Any:
+def _make(make: Callable[[], nn.Module], config: Any, *beside: Any) -> Any:
     with default_type(config.dtype):
         return make()
 

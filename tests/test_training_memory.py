@@ -205,7 +205,7 @@ def test_the_table(gigabytes: int, verdict: str, capsys: pytest.CaptureFixture[s
 
 def test_other_methods_are_refused(tmp_path: Path):
     (tmp_path / "other.yaml").write_text("model: {target: inpainting}\ndata: {train: {target: views}}")
-    with pytest.raises(UserError, match=r"other\.yaml: model\.target must be aognet or cubediff"):
+    with pytest.raises(UserError, match=r"other\.yaml: model\.target must be one of aognet, cubediff, seamless"):
         main(["-b", str(tmp_path / "other.yaml")])
 
 
