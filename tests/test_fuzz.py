@@ -54,4 +54,6 @@ def test_what_a_command_may_not_do_is_seen(
 @pytest.mark.slow
 def test_damaged_texts_end_in_a_line_or_a_result(capsys: pytest.CaptureFixture[str]):
     assert fuzz.main(["--files", "92", "--only", "caption pickles", "poses (YAML)"]) == 0
-    assert "| together | 8 | " in capsys.readouterr().out
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
+    *each, together = [int(row[1]) for row in rows]
+    assert len(each) == 2 and together == sum(each) > 5
