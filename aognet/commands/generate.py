@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aognet import cli
@@ -192,7 +192,7 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "variant": options.variant,
         "controlnets": options.controlnet or None,
         "words": options.words or None,
-        "loras": [lora_file(text) for text in options.lora] or None,
+        "loras": lora_files(options.lora) or None,
         "out_dir": options.inference_out_dir,
         "generator.sampler.steps": options.num_inference_step,
         "generator.sampler.guidance": options.cfg_scale,
@@ -224,7 +224,7 @@ def input_settings(options: argparse.Namespace) -> dict[str, object]:
         raise UserError("--image and --panorama exclude each other")
     settings: dict[str, object] = {"inputs.prompt": options.prompt, "inputs.prompts_at": options.prompt_at or None}
     settings |= {"inputs.depth": options.depth, "inputs.depth_kind": options.depth_kind}
-    settings["inputs.controls"] = [control_image(text) for text in options.control] or None
+    settings["inputs.controls"] = control_images(options.control) or None
     settings |= {f"inputs.pose.{key}": getattr(options, key) for key in ("yaw", "pitch", "roll", "fov")}
     settings = {key: value for key, value in settings.items() if value is not None}
     alone = options.prompt is not None and not options.base
@@ -265,7 +265,7 @@ def posed_images(images: Sequence[str], poses: str | None) -> list[dict[str, obj
     ]
 
 
-def with_scale(text: str, flag: str) -> tuple[str, float]:
+def with_scale(text: str) -> tuple[str, float]:
     """Return the file and the scale of ``FILE=SCALE`` or ``FILE``, whose name may have a ``=`` too."""
     file, equals, scale = text.rpartition("=")
     if not equals or Path(text).exists():
@@ -273,29 +273,32 @@ def with_scale(text: str, flag: str) -> tuple[str, float]:
     try:
         return file, float(scale)
     except ValueError as error:
-        raise UserError(f"{flag} {text}: scale must be a number, got {scale!r}") from error
+        raise UserError("must be a number", key="scale", value=scale) from error
 
 
-def lora_file(text: str) -> dict[str, object]:
-    """Return a LoRA's file and its scale."""
+def lora_files(texts: Sequence[str]) -> list[dict[str, object]]:
+    """Return LoRAs' files and their scales."""
     from aognet.diffusion.additions import LoraFile
 
-    file, scale = with_scale(text, "--lora")
-    try:
-        return vars(LoraFile(file, scale))
-    except UserError as error:
-        raise UserError(f"--lora {text}: {error}") from error
+    return scaled_files(texts, "--lora", LoraFile)
 
 
-def control_image(text: str) -> dict[str, object]:
-    """Return a ControlNet's image and its weight."""
+def control_images(texts: Sequence[str]) -> list[dict[str, object]]:
+    """Return ControlNets' images and their weights."""
     from aognet.request import Control
 
-    file, scale = with_scale(text, "--control")
-    try:
-        return vars(Control(file, scale))
-    except UserError as error:
-        raise UserError(f"--control {text}: {error}") from error
+    return scaled_files(texts, "--control", Control)
+
+
+def scaled_files(texts: Sequence[str], flag: str, kind: Callable[[str, float], object]) -> list[dict[str, object]]:
+    """Return the settings that ``FILE=SCALE`` or ``FILE`` stand for, each checked as what ``kind`` makes of it."""
+    found = []
+    for text in texts:
+        try:
+            found.append(vars(kind(*with_scale(text))))
+        except UserError as error:
+            raise UserError(f"{flag} {text}: {error}") from error
+    return found
 
 
 def panorama_height(text: str) -> int:

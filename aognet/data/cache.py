@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 
 from aognet.data.viewing import Pyramid, bordered, level_heights
-from aognet.errors import UserError
-from aognet.io.digest import file_digest
 from aognet.io.formats import LIGHT_SUFFIXES
 from aognet.io.images import decode_panorama, load_panorama, to_uint8
 from aognet.io.store import CacheConfig, FileFormat, Store
@@ -36,17 +34,7 @@ class PanoramaCache:
 
         :raises UserError: for a broken file.
         """
-        try:
-            if self.store.folder is None:
-                return self._decode(path)
-            digest = file_digest(path, _recipe)
-            pyramid = self.store.get(digest)
-            if pyramid is None:
-                pyramid = self._decode(path)
-                self.store.offer(digest, pyramid)
-            return pyramid
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        return self.store.of_file(path, _recipe, self._decode)
 
     def _decode(self, path: Path) -> Pyramid:
         if path.suffix.lower() in LIGHT_SUFFIXES:

@@ -15,7 +15,6 @@ from aognet.data.sources import CaptionedFile
 from aognet.errors import UserError
 from aognet.io.captions import a_few
 from aognet.io.depth_maps import DEPTH_SUFFIXES, DepthKind, load_depth
-from aognet.io.digest import file_digest
 from aognet.io.listing import find_images
 from aognet.io.matching import match
 from aognet.io.store import CacheConfig, FileFormat, Store
@@ -40,17 +39,7 @@ class Depths:
 
         :raises UserError: for a broken file, or one that says nothing of depth.
         """
-        try:
-            if self.store.folder is None:
-                return self._decode(path)
-            digest = file_digest(path, self._recipe)
-            levels = self.store.get(digest)
-            if levels is None:
-                levels = self._decode(path)
-                self.store.offer(digest, levels)
-            return levels
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        return self.store.of_file(path, self._recipe, self._decode)
 
     def _decode(self, path: Path) -> np.ndarray:
         nearness = load_depth(path, self.height, self.kind).nearness[0]

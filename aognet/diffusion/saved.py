@@ -69,6 +69,9 @@ def load_trained(
     if described.pop("method", None) != method:
         raise UserError(f"{path}: method: expected {method!r}; this folder does not hold a trained {method}")
     config = build_config(LoadedConfig(described, {"": str(path)}), method_class.Config)
+    added = additions.additions()
+    if added and not isinstance(getattr(config, "backbone", None), Additions):
+        raise UserError(f"{model} is of the method {method}, which has no backbone to add to", key=min(added))
     for name in ("backbone", "clip"):
         part: Any = getattr(config, name, None)
         if part is not None:

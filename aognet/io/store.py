@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from aognet.errors import UserError
+from aognet.io.digest import file_digest
 from aognet.io.files import made_folder, unfinished_of, write_atomically
 from aognet.system.home import default_folder, expanded
 from aognet.system.locking import exclusive, shared
@@ -98,6 +99,25 @@ class Store(Generic[Value]):
         with suppress(OSError):  # a folder that may only be read
             os.utime(path)  # what was used last goes last
         return value
+
+    def of_file(self, path: Path, recipe: Callable[[], Any], make: Callable[[Path], Value]) -> Value:
+        """Return what ``make`` makes of a file. It is made only if the store lacks it, and is stored if there is room.
+
+        ``recipe`` starts the digest (`aognet.io.digest.file_digest`): what is made in another way has another one.
+
+        :raises UserError: for a file that cannot be read.
+        """
+        try:
+            if self.folder is None:
+                return make(path)
+            key = file_digest(path, recipe)
+            value = self.get(key)
+            if value is None:
+                value = make(path)
+                self.offer(key, value)
+            return value
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
     def put(self, key: str, value: Value) -> None:
         """Store a value, whether there is room or not.

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from aognet.diffusion.additions import Additions
+from aognet.diffusion.additions import Additions, LoraFile
 from aognet.diffusion.backbone import BackboneConfig
 from aognet.errors import UserError
+from aognet.gan.biggan import BigGanConfig
 from aognet.generate.asked import Asked, ModelConfig
+from aognet.methods.ganorama.model import Ganorama
 from aognet.methods.identity import model_identity
 from aognet.methods.pretrained import load_method
 from aognet.methods.seamless.model import Seamless
@@ -87,3 +89,11 @@ def test_what_is_not_there_is_named(place: Path, named: str) -> None:
             alone="seamless",
             additions=Additions(controlnets=[str(place / named) if named else ""]),
         )
+
+
+def test_a_method_without_a_backbone_has_nothing_to_add_to(tmp_path: Path) -> None:
+    network = BigGanConfig(layers=[[1, 1, 1]], classes=2, z_dim=4, class_dim=4, width=8, attention_at=None)
+    Ganorama(Ganorama.Config(generator=network)).save_pretrained(tmp_path)
+    for added in (Additions(controlnets=["depth"]), Additions(loras=[LoraFile("style.safetensors")])):
+        with pytest.raises(UserError, match="is of the method ganorama, which has no backbone to add to"):
+            load_method(str(tmp_path), additions=added)

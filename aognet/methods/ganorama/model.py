@@ -82,9 +82,7 @@ class Ganorama(TrainedMethod):
 
         :raises UserError: naming file and key, and for additions: there is no backbone that they could be added to.
         """
-        if added := additions.additions():
-            raise UserError(f"is not for the method {cls.method}", key=min(added), value=added[min(added)])
-        model = super().from_pretrained(folder, revision, dtype, variant)
+        model = super().from_pretrained(folder, revision, dtype, variant, additions)
         model.dtype = DTYPES[dtype or "float16"]
         return model
 
