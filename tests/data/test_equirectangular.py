@@ -11,20 +11,9 @@ from aognet.data.augment import AugmentConfig
 from aognet.data.equirectangular import EquirectangularSamples
 from aognet.data.whole import PanoramaImages
 from aognet.errors import UserError
-from aognet.io.captions import save_captions
-from aognet.io.images import from_uint8, save_image
-from tests.smooth import smooth_panorama
+from aognet.io.images import from_uint8
 
 HEIGHT = 32
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("panoramas")
-    for number in range(3):
-        save_image(smooth_panorama(HEIGHT)[0] * (1 - number / 5), folder / f"{number}.png")
-    save_captions({f"{number}.png": [f"the left of {number}"] for number in range(3)}, folder / "captions.jsonl")
-    return folder
 
 
 def samples(folder: Path, kind: type = EquirectangularSamples, **settings) -> EquirectangularSamples:
