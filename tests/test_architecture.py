@@ -24,7 +24,7 @@ LAYERS = (
     {"canvas", "callbacks", "request", "result"},
     {"data", "nn", "metrics", "scenes"},
     {"diffusion"},
-    {"gan", "perception"},
+    {"gan", "hdr", "perception", "vq"},
     {"embedded", "methods"},
     {"captioning", "evaluation", "targets", "training"},
     {"generate"},

@@ -1,0 +1,1 @@
+"""Images as codes of a codebook, and transformers that write such codes."""
