@@ -30,6 +30,14 @@ def pixel_latitudes(height: int) -> Float[Tensor, "height"]:
     return (0.5 - (torch.arange(height, dtype=torch.float64) + 0.5) / height) * math.pi
 
 
+def pixel_solid_angles(height: int, width: int) -> Float[Tensor, "height"]:
+    """Return the solid angle (steradians) of a pixel of every row, by the midpoint rule: (2 pi / W) (pi / H) cos(lat).
+
+    All pixels together exceed 4 pi by a share of pi^2 / (24 H^2).
+    """
+    return pixel_latitudes(height).cos() * (2 * math.pi / width) * (math.pi / height)
+
+
 def directions(longitudes: Tensor, latitudes: Tensor) -> Float[Tensor, "*grid 3"]:
     """Return the unit vectors (x, y, z) of longitudes and latitudes in radians."""
     across = latitudes.cos()
