@@ -68,7 +68,9 @@ def methods() -> dict[str, Method]:
     name of an earlier method is not taken.
     """
     folders = [module.name for module in iter_modules(aognet.methods.__path__) if module.ispkg]
-    found = {method.name: method for name in folders for method in [imported(f"aognet.methods.{name}:METHOD")]}
+    # A folder without a METHOD has trainings alone.
+    said = (getattr(import_module(f"aognet.methods.{name}"), "METHOD", None) for name in folders)
+    found = {method.name: method for method in said if method}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             method = entry.load()

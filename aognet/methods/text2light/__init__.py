@@ -1,0 +1,4 @@
+"""Text2Light (Chen et al. 2022, arXiv 2209.09898): words to a panorama, and display values to light. Its trainings."""
+
+TARGETS: dict[str, str] = {}
+"""What ``target`` names here, see `aognet.targets`."""
