@@ -108,7 +108,8 @@ def test_trained_and_validated_alike(path: Path):
     keys = ("height", "face_size", "plan") + (() if config.values["model"]["target"] == "autoencoder" else ("size",))
     for key in keys:
         assert train.values.get(key) == validation.values.get(key), key
-    assert train.values["captions"] != validation.values["captions"]
+    chosen = [tuple(part.values.get(key) for key in ("captions", "split")) for part in (train, validation)]
+    assert chosen[0] != chosen[1], "validation needs panoramas of its own, by captions or by a split"
 
 
 def test_the_embedded_model_paints_with_the_sizes_it_was_trained_with():

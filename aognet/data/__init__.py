@@ -5,6 +5,7 @@ TARGETS = {
     "depth_panoramas": "aognet.data.depth_panoramas:DepthSamples",
     "equirectangular": "aognet.data.equirectangular:EquirectangularSamples",
     "latents": "aognet.data.latents:LatentSamples",
+    "light_patches": "aognet.data.light_patches:LightPatchSamples",
     "outpainting": "aognet.data.outpainting:OutpaintingSamples",
     "panoramas": "aognet.data.whole:PanoramaImages",
     "photographs": "aognet.data.photographs:PhotographSamples",

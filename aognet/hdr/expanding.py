@@ -50,11 +50,15 @@ def scaled(count: int, factor: float) -> int:
 
 @torch.no_grad()
 def expand(
-    network: SrItmo, image: Float[Tensor, "3 height width"], factor: float, listener: Listener = UNHEARD
+    network: SrItmo,
+    image: Float[Tensor, "3 height width"],
+    factor: float,
+    listener: Listener = UNHEARD,
+    whole: bool = True,
 ) -> Expanded:
     """Return an image of display values in [-1, 1] at ``factor`` times its size, and its light, on the CPU.
 
-    The network's device computes. The image and the results stay where the image is and on the CPU.
+    The network's device computes. ``whole``: the image is a panorama, so that it wraps around if the network does.
 
     :raises UserError: for a factor outside of [1, 8].
     :raises aognet.callbacks.Cancelled: if the ``listener`` wants it.
@@ -65,9 +69,10 @@ def expand(
     result = Expanded(*(torch.empty(3, rows, columns) for _ in range(2)))
     sphere = network.config.sphere
     down = neighbours(pixel_centres(rows, height), height, "repeats" if sphere else "published")
-    across = neighbours(pixel_centres(columns, width), width, "wraps" if sphere else "published")
+    edge = ("wraps" if whole else "repeats") if sphere else "published"
+    across = neighbours(pixel_centres(columns, width), width, edge)
     plan = _Plan(network, down, across, _positions(network, rows, columns), (2 * height / rows, 2 * width / columns))
-    for begin, end, first in _strips(network, image, down):
+    for begin, end, first in _strips(network, image, down, whole):
         for top, bottom in plan.blocks(begin, end):
             display, light = plan.answer(image, first, top, bottom)
             result.display[:, top:bottom] = display.permute(2, 0, 1).float().cpu()
@@ -85,7 +90,7 @@ class _Strip:
 
 
 def _strips(
-    network: SrItmo, image: Float[Tensor, "3 height width"], down: Neighbours
+    network: SrItmo, image: Float[Tensor, "3 height width"], down: Neighbours, whole: bool
 ) -> Iterator[tuple[int, int, _Strip]]:
     """Yield ranges of rows of the result, with the first layer of the cells that they ask."""
     height, width = image.shape[-2:]
@@ -99,7 +104,7 @@ def _strips(
             continue
         last = min(bottom + 1, height)
         low, high = max(top - network.halo, 0), min(last + network.halo, height)
-        seen = network.first_layer(image[None, :, low:high].to(device, torch.float32))[0]
+        seen = network.first_layer(image[None, :, low:high].to(device, torch.float32), whole)[0]
         yield begin, end, _Strip(seen[top - low : last - low], top)
 
 

@@ -15,10 +15,12 @@ from torch.nn import functional
 from aognet.errors import UserError
 from aognet.nn.circular import SphereConv2d, padded_as, wrapped
 from aognet.nn.circular import beyond_poles as beyond
-from aognet.nn.weights import copy_tensors
+from aognet.nn.network_folder import fill_network, load_network, save_network
 
 UNUSED = ("ldr_encoder.sub_mean.", "ldr_encoder.add_mean.")
 """Beginnings of the names of published weights that nothing reads."""
+KIND = "sritmo"
+"""What the folder of a saved network is called (`aognet.nn.network_folder`)."""
 FLOOR = 2.0**-12
 """The least light whose logarithm is learned: a level of 8 bits is more."""
 SATURATED = 254.5 / 255
@@ -115,6 +117,15 @@ class SrItmo(nn.Module):
         self.srmapper = _Layers(9 * config.features + 4, config.sr_widths)
         self.hdrmapper = _Layers(config.sr_widths[0] + config.position_size, config.itmo_widths)
 
+    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        save_network(folder, self, KIND, dtype)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> "SrItmo":
+        """Load what `save_pretrained` wrote, frozen and on the CPU. Raises UserError naming the file."""
+        return load_network(cls, folder, KIND)
+
     @property
     def halo(self) -> int:
         """How many rows around a row its first layer depends on."""
@@ -198,10 +209,10 @@ def light_of(shown: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def from_published(state: Mapping[str, Tensor], name: str | Path = "sritmo.pth") -> SrItmo:
     """Return a network with the published weights (the entry ``net`` of their file).
 
-    :raises UserError: naming the file ``name`` and the first keys that are missing, unknown or of another shape.
+    :raises UserError: naming the file ``name`` and every key that is missing, unknown or of another shape.
     """
     network = SrItmo(PUBLISHED)
-    copy_tensors({key: value for key, value in state.items() if not key.startswith(UNUSED)}, network.state_dict(), name)
+    fill_network(network, {key: value for key, value in state.items() if not key.startswith(UNUSED)}, name)
     return network.eval()
 
 

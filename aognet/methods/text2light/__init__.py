@@ -1,4 +1,6 @@
 """Text2Light (Chen et al. 2022, arXiv 2209.09898): words to a panorama, and display values to light. Its trainings."""
 
-TARGETS: dict[str, str] = {}
+TARGETS: dict[str, str] = {
+    "sritmo": "aognet.methods.text2light.training_sritmo:SrItmoTraining",
+}
 """What ``target`` names here, see `aognet.targets`."""
