@@ -17,6 +17,7 @@ COMMANDS = {
     "depth": "estimate the depth of a panorama (misc/estimate_depth.py)",
     "scenes": "make captioned panoramas of drawn scenes (misc/make_scenes.py)",
     "export": "write a panorama as EXR, HDR, JPEG, cubemap or page, in another size (misc/export.py)",
+    "relight": "light a diffuse, a silver and a mirror sphere by a panorama (misc/relight.py)",
     "convert-weights": "make safetensors of a pickled LoRA or words, or a package's weights (misc/convert_weights.py)",
     "convert-biggan": "make a model of ganorama of the public files of a BigGAN-deep (misc/convert_biggan.py)",
     "convert-captions": "make a captions file of a pickle of the published code (misc/import_captions.py)",
