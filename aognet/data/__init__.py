@@ -7,6 +7,7 @@ TARGETS = {
     "latents": "aognet.data.latents:LatentSamples",
     "light_patches": "aognet.data.light_patches:LightPatchSamples",
     "outpainting": "aognet.data.outpainting:OutpaintingSamples",
+    "panorama_patches": "aognet.data.patches:PanoramaPatches",
     "panoramas": "aognet.data.whole:PanoramaImages",
     "photographs": "aognet.data.photographs:PhotographSamples",
     "views": "aognet.data.random_views:ViewSamples",

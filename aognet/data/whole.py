@@ -17,11 +17,15 @@ from aognet.system.transfer import to_device
 
 @dataclass(frozen=True)
 class PanoramaBatch:
-    """Equirectangular ``images`` in [-1, 1] with ``width`` = 2 ``height``, with a prompt and a seed for each."""
+    """Equirectangular ``images`` in [-1, 1], with a prompt and a seed for each.
+
+    ``wraps``: they are as wide as the panorama, so that their right edge goes on at the left one.
+    """
 
     images: Float[Tensor, "batch 3 height width"]
     prompts: list[str]
     seeds: Int[Tensor, "batch"]
+    wraps: bool = True
 
     def to(self, device: torch.device) -> "PanoramaBatch":
         """Return the batch with its images on a device."""
@@ -30,7 +34,7 @@ class PanoramaBatch:
 
 @dataclass(frozen=True)
 class PanoramaSample:
-    """One panorama, its prompt and its seed."""
+    """One panorama, or a patch of it, its prompt and its seed."""
 
     image: Float[Tensor, "3 height width"]
     prompt: str
@@ -46,17 +50,27 @@ class PanoramaImages(PanoramaSamples[PanoramaSample]):
     Config = PanoramaConfig
 
     def draw(self, panorama: CaptionedPanorama, number: int) -> PanoramaSample:
-        config, rng = self.config, np.random.default_rng([self.config.seed, number])
-        columns = self.draw_turn(rng)
-        mirror = config.augment.mirror and rng.random() < 0.5
-        prompt = draw_prompt(config.augment, panorama.captions, panorama.augmented, mirror, rng)
-        image = turned(panorama.pixels, columns, mirror, light_curves(config.augment, rng))
-        return PanoramaSample(image, prompt, int(rng.integers(2**62)))
+        return drawn_panorama(self, panorama, number)
 
     def collate(self, samples: Sequence[PanoramaSample]) -> PanoramaBatch:
         """Return samples as a batch."""
-        images = torch.stack([sample.image for sample in samples])
-        return PanoramaBatch(images, [sample.prompt for sample in samples], torch.tensor([s.seed for s in samples]))
+        return panorama_batch(samples)
+
+
+def drawn_panorama(samples: PanoramaSamples, panorama: CaptionedPanorama, number: int) -> PanoramaSample:
+    """Return the panorama turned and changed as the number and the samples' config say."""
+    augment, rng = samples.config.augment, np.random.default_rng([samples.config.seed, number])
+    columns = samples.draw_turn(rng)
+    mirror = augment.mirror and rng.random() < 0.5
+    prompt = draw_prompt(augment, panorama.captions, panorama.augmented, mirror, rng)
+    image = turned(panorama.pixels, columns, mirror, light_curves(augment, rng))
+    return PanoramaSample(image, prompt, int(rng.integers(2**62)))
+
+
+def panorama_batch(samples: Sequence[PanoramaSample], wraps: bool = True) -> PanoramaBatch:
+    """Return samples of one size as a batch."""
+    images, seeds = torch.stack([one.image for one in samples]), torch.tensor([one.seed for one in samples])
+    return PanoramaBatch(images, [one.prompt for one in samples], seeds, wraps)
 
 
 def turned(

@@ -1,6 +1,7 @@
 """Images as codes: the autoencoder of VQGAN (Esser et al. 2021, arXiv 2012.09841), for panoramas without a seam."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,11 +130,10 @@ class VqAutoencoder(nn.Module):
         """Compute the activations of encoder and decoder again in the backward pass: less memory, more time."""
         from torch.utils.checkpoint import checkpoint
 
-        for network in (self.encoder, self.decoder):
+        networks: list[Any] = [self.encoder, self.decoder]
+        for network in networks:
             network.gradient_checkpointing = True
-            network._gradient_checkpointing_func = lambda layer, *inputs: checkpoint(
-                layer, *inputs, use_reentrant=False
-            )
+            network._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
 
     def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
@@ -157,7 +157,7 @@ class TorusConv2d(nn.Conv2d):
     def _conv_forward(
         self, input: Float[Tensor, "batch channels height width"], weight: Tensor, bias: Tensor | None
     ) -> Float[Tensor, "batch out rows columns"]:
-        down, across = self.padding
+        down, across = map(int, self.padding)
         padded = functional.pad(input, (across, across, down, down), mode="circular")
         return functional.conv2d(padded, weight, bias, self.stride, 0, self.dilation, self.groups)
 

@@ -7,8 +7,10 @@ import torch
 from torch.testing import assert_close
 
 from aognet.data.augment import AugmentConfig
+from aognet.data.patches import PanoramaPatches
 from aognet.data.viewing import bordered, view_all
 from aognet.data.whole import PanoramaImages, turned
+from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
 from aognet.io.images import from_uint8
@@ -54,3 +56,26 @@ def test_samples_become_a_batch(folder: Path):
     batch = found.collate([found[number] for number in range(3)]).to(torch.device("cpu"))
     assert batch.images.shape == (3, 3, HEIGHT, 2 * HEIGHT)
     assert len(batch.prompts) == 3 and batch.seeds.tolist() == [found[number].seed for number in range(3)]
+
+
+def test_patches_are_parts_of_what_is_a_sample_without_them(folder: Path):
+    captions, tops = [str(folder / "captions.jsonl")], set()
+    shape = {"folders": [str(folder)], "captions": captions, "height": HEIGHT}
+    for rows, columns in ((8, 16), (HEIGHT, 2 * HEIGHT), (4, 2 * HEIGHT)):
+        found = PanoramaPatches(PanoramaPatches.Config(**shape, rows=rows, columns=columns))
+        for number in range(6):
+            patch, whole = found[number], samples(folder)[number]
+            assert (patch.prompt, patch.seed) == (whole.prompt, whole.seed) and patch.image.shape == (3, rows, columns)
+            places = [
+                top
+                for top in range(HEIGHT - rows + 1)
+                if torch.equal(whole.image[:, top : top + rows, :columns], patch.image)
+            ]
+            assert places
+            tops |= {places[0]} if rows == 8 else set()
+        batch = found.collate([found[0], found[1]])
+        assert batch.wraps == (columns == 2 * HEIGHT) and torch.equal(batch.images[1], found[1].image)
+    assert len(tops) > 2
+    assert samples(folder).collate([samples(folder)[0]]).wraps
+    with pytest.raises(UserError, match=r"rows must lie in \[1, 32\], the panorama's, got 33"):
+        PanoramaPatches.Config(**shape, rows=33)

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from aognet.embedded.autoencoder import AutoencoderTraining
-from aognet.embedded.autoencoder.adversary import PatchDiscriminator, adversarial_losses
 from aognet.errors import UserError
+from aognet.gan.patch_discriminator import PatchDiscriminator, adversarial_losses
 from aognet.perception.lpips import Lpips, PerceptualDistance
 
 SHAPE = {"channels": (8, 16), "groups": 1}

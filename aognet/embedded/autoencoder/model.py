@@ -5,22 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.diffusion.loading import load_weights
-from aognet.diffusion.sampling.noise import noise_like, uniform
-from aognet.embedded.autoencoder.adversary import PatchDiscriminator, adversarial_losses
+from aognet.diffusion.sampling.noise import noise_like
 from aognet.embedded.autoencoder.balance import balance
 from aognet.embedded.autoencoder.transform import block_transform
 from aognet.errors import UserError
+from aognet.gan.patch_discriminator import PatchDiscriminator, adversarial_losses
 from aognet.metrics.psnr import psnr
 from aognet.metrics.ssim import ssim
-from aognet.perception.lpips import SMALLEST, Lpips, PerceptualDistance
+from aognet.perception.lpips import SMALLEST, PerceptualDistance
+from aognet.perception.perceptual_loss import perceptual_loss
 
-# Streams of a sample's seed.
-LATENTS, DOWN, RIGHT = 0, 1, 2
+LATENTS = 0  # stream of a sample's seed; others are those of the perceptual loss
 
 
 class AutoencoderTraining(nn.Module):
@@ -107,7 +107,8 @@ class AutoencoderTraining(nn.Module):
         if not self.training:
             found["ssim"] = ssim(output.clamp(-1, 1), images).mean()
         if self.perceptual is not None:
-            distance = self._distance(self.perceptual, output, images, batch.seeds)
+            size = config.perceptual_size if self.training else 0
+            distance = perceptual_loss(self.perceptual, output, images, batch.seeds, size)
             loss = loss + config.perceptual_weight * distance
             found["lpips"] = distance.detach()
         if self.discriminator is not None:
@@ -115,16 +116,6 @@ class AutoencoderTraining(nn.Module):
             loss = loss + config.adversarial_weight * losses.generator + losses.discriminator
             found |= {"painter": losses.generator.detach(), "judge": losses.discriminator.detach()}
         return {"loss": loss} | found
-
-    def _distance(
-        self, perceptual: Lpips, output: Tensor, images: Tensor, seeds: Int[Tensor, "batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the perceptual distance: in training of squares at random places, in validation of whole views."""
-        size = self.config.perceptual_size
-        if self.training and size and size < images.shape[-1]:
-            output, images = (_squares(part, size, seeds) for part in (output, images))
-        means = [part.float().mean() for part in perceptual(output, images)]
-        return sum(means[1:], means[0])
 
     def preview(self, batch) -> dict[str, Tensor]:
         posterior = self.vae.encode(batch.images).latent_dist
@@ -182,15 +173,3 @@ def _gradient_loss(
     # In this order: the other one adds up gradients differently, and changes the last bits of a training.
     down, across = (functional.l1_loss(output.diff(dim=axis), target.diff(dim=axis)) for axis in (-2, -1))
     return down + across
-
-
-def _squares(
-    images: Float[Tensor, "batch 3 height width"], size: int, seeds: Int[Tensor, "batch"]
-) -> Float[Tensor, "batch 3 size size"]:
-    """Return one square of each image, at a place that its seed gives."""
-    rows, columns = (
-        (uniform(seeds, stream) * (length - size + 1)).long().tolist()
-        for stream, length in ((DOWN, images.shape[-2]), (RIGHT, images.shape[-1]))
-    )
-    places = zip(images, rows, columns, strict=True)
-    return torch.stack([image[:, row : row + size, column : column + size] for image, row, column in places])

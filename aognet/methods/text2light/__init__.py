@@ -2,5 +2,6 @@
 
 TARGETS: dict[str, str] = {
     "sritmo": "aognet.methods.text2light.training_sritmo:SrItmoTraining",
+    "vqgan": "aognet.methods.text2light.training_vqgan:VqganTraining",
 }
 """What ``target`` names here, see `aognet.targets`."""

@@ -17,10 +17,14 @@ from torch.nn import functional
 
 
 class PatchDiscriminator(nn.Module):
-    """Scores how real every patch looks. A layer with ``channels`` halves the image."""
+    """Scores how real every patch looks. A layer with ``channels`` halves the image.
 
-    def __init__(self, channels: Sequence[int]):
+    ``bounded`` scores lie in (-1, 1) and never reach what the hinge asks for, as in Text2Light's published code.
+    """
+
+    def __init__(self, channels: Sequence[int], bounded: bool = False):
         super().__init__()
+        self.bounded = bounded
         layers: list[nn.Module] = []
         inputs = 3
         for number, width in enumerate(channels):
@@ -33,7 +37,8 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 rows columns"]:
         """Return scores; above 0 means real."""
-        return self.layers(images)
+        scores = self.layers(images)
+        return scores.tanh() if self.bounded else scores
 
 
 @dataclass(frozen=True)
