@@ -16,12 +16,14 @@ from aognet.errors import UserError
 from aognet.gan.augmentation import AugmentationConfig, augmented, drawn_numbers
 from aognet.gan.biggan import BigGan, BigGanConfig
 from aognet.gan.discriminator import Discriminator, DiscriminatorConfig, hinge_of_discriminator
+from aognet.gan.projected import ProjectedDiscriminator, ProjectedDiscriminatorConfig
 from aognet.gan.spectral import folded, normed, settle, steady
 from aognet.gan.standing import measure_statistics
 from aognet.gan.truncation import truncated_z
 from aognet.gan.view_directions import DIRECTIONS, directed, knows_directions
 from aognet.nn.optimized_parts import OptimizedParts, Phase
 from aognet.nn.weights import part_tensors
+from aognet.perception.pyramid import FeaturePyramid
 
 METHOD = "ganorama"
 # Streams of a sample's seed; those of z are numbered by the phase.
@@ -46,13 +48,16 @@ class GanTraining(nn.Module):
     class Config:
         """Both networks, and what is saved.
 
-        ``generator.class_names`` names the classes; where the last two are ``looking up`` and ``looking down``, views
-        have a share of them by their pitch. ``statistics_batches``: how many batches of 64 images the norms' statistics
-        are measured with for each truncation, when the model is saved. ``dtype``: that of the weights in the file.
+        ``discriminator`` sees images; ``projected`` sees frozen features of them. A training has one of them, the first
+        with its defaults if neither is given. ``generator.class_names`` names the classes; where the last two are
+        ``looking up`` and ``looking down``, views have a share of them by their pitch. ``statistics_batches``: how many
+        batches of 64 images the norms' statistics are measured with for each truncation, when the model is saved.
+        ``dtype``: that of the weights in the file.
         """
 
         generator: BigGanConfig
-        discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+        discriminator: DiscriminatorConfig | None = None
+        projected: ProjectedDiscriminatorConfig | None = None
         augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
         statistics_batches: int = 4
         dtype: str = "float16"
@@ -61,14 +66,21 @@ class GanTraining(nn.Module):
             check_dtype(self.dtype)
             if not self.generator.class_names or self.generator.class_names == list(DIRECTIONS):
                 raise UserError("must name the classes, which the prompts of views are", key="generator.class_names")
-            if self.generator.size % self.discriminator.factor:
+            if self.projected and self.discriminator:
+                raise UserError("and projected exclude each other; one must be null", key="discriminator")
+            if not self.projected and self.generator.size % self.of_images.factor:
                 raise UserError(
                     f"halve {self.generator.size} pixels too often",
                     key="discriminator.channels",
-                    value=[*self.discriminator.channels],
+                    value=[*self.of_images.channels],
                 )
             if self.statistics_batches < 1:
                 raise UserError("must be at least 1", key="statistics_batches", value=self.statistics_batches)
+
+        @property
+        def of_images(self) -> DiscriminatorConfig:
+            """The discriminator that sees images."""
+            return self.discriminator or DiscriminatorConfig()
 
     find_unused_parameters = False
 
@@ -76,7 +88,10 @@ class GanTraining(nn.Module):
         super().__init__()
         self.config = config
         self.generator = BigGan(config.generator)
-        self.discriminator = Discriminator(config.discriminator, config.generator.classes)
+        self.pyramid = (
+            FeaturePyramid.load(config.projected.features, config.projected.size) if config.projected else None
+        )
+        self.discriminator = self._discriminator()
         # The embeddings of the generator's classes have no spectral norm, as in the public weights.
         normed(self.generator, but=(self.generator.embeddings,))
         normed(self.discriminator)
@@ -84,6 +99,12 @@ class GanTraining(nn.Module):
         self.has_directions = knows_directions(names)
         self.kinds = names[:-2] if self.has_directions else names
         self._numbers = {name: number for number, name in enumerate(self.kinds)}
+
+    def _discriminator(self) -> Discriminator | ProjectedDiscriminator:
+        config, classes = self.config, self.config.generator.classes
+        if config.projected is None or self.pyramid is None:
+            return Discriminator(config.of_images, classes)
+        return ProjectedDiscriminator(config.projected, self.pyramid.channels, classes, self.pyramid.digest)
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator}
@@ -107,20 +128,26 @@ class GanTraining(nn.Module):
     def _losses(self, batch: Any, classes: Tensor, phase: str) -> dict[str, Tensor]:
         if phase == "generator":
             images = self._seen(self._generated(batch, classes, phase), batch, GENERATED + 1)
-            scores = self.discriminator(images, classes).float()
-            return {"loss": -scores.mean()}
+            return {"loss": -self._scores(images, classes).mean()}
         with torch.no_grad():
             images = self._generated(batch, classes, phase)
-        both = torch.cat([self._seen(batch.images, batch, REAL), self._seen(images, batch, GENERATED)])
-        real, generated = self.discriminator(both, torch.cat([classes, classes])).chunk(2)
+        real = self._scores(self._seen(batch.images, batch, REAL), classes)
+        generated = self._scores(self._seen(images, batch, GENERATED), classes)
         scores = {"real": real.detach().mean(), "generated": generated.detach().mean()}
         return {"loss": hinge_of_discriminator(real, generated)} | scores
+
+    def _scores(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Return float32 scores, one or several of each image."""
+        if self.pyramid is None:
+            return self.discriminator(images, classes).float()
+        self.discriminator.check_features(self.pyramid.digest)
+        return self.discriminator(self.pyramid(images), classes).float()
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """Return how real views look to the discriminator: held-out ones less than those trained on, if it knows these
         by heart (Karras et al. 2020, section 3).
         """
-        scores = self.discriminator(batch.images, self.classes_of(batch)).float()
+        scores = self._scores(batch.images, self.classes_of(batch))
         return {"loss": (1 - scores).relu().mean(), "real": scores.mean()}
 
     @torch.no_grad()

@@ -96,6 +96,6 @@ class Discriminator(nn.Module):
         return self.score(found)[:, 0] + (self.embeddings(classes) * found).sum(1)
 
 
-def hinge_of_discriminator(real: Float[Tensor, "real"], generated: Float[Tensor, "generated"]) -> Float[Tensor, ""]:
+def hinge_of_discriminator(real: Float[Tensor, "*real"], generated: Float[Tensor, "*generated"]) -> Float[Tensor, ""]:
     """Return the discriminator's hinge loss (Lim and Ye 2017): 0 where real scores exceed 1 and others lie below -1."""
     return functional.relu(1 - real.float()).mean() + functional.relu(1 + generated.float()).mean()

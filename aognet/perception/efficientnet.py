@@ -109,6 +109,24 @@ class EfficientNetLite0(nn.Module):
         return functional.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
 
 
+def normalised(images: Float[Tensor, "batch 3 rows columns"]) -> Float[Tensor, "batch 3 rows columns"]:
+    """Return images in [-1, 1] as the network was trained on them: (byte - 127) / 128."""
+    return (127.5 * images + 0.5) / 128
+
+
+def load_efficientnet(model: str, revision: str | None = None) -> EfficientNetLite0:
+    """Load the network from safetensors, a file or a folder. It is frozen, on the CPU, in float32.
+
+    :raises UserError: naming the keys that do not fit.
+    """
+    path = weights_file(model, revision)
+    tensors = {key: value for key, value in read_tensors(path).items() if not key.endswith("num_batches_tracked")}
+    divisor = width_divisor(tensors, FIRST, STEM, NARROWEST, path)
+    with torch.device("meta"):
+        network = EfficientNetLite0(divisor)
+    return fill(network, tensors, path)
+
+
 class EfficientNetNetwork:
     """A loaded `EfficientNetLite0` as a `FeatureNetwork`."""
 
@@ -130,12 +148,8 @@ class EfficientNetNetwork:
 
         :raises UserError: naming the keys that do not fit.
         """
-        path = weights_file(config.model, config.revision)
-        tensors = {key: value for key, value in read_tensors(path).items() if not key.endswith("num_batches_tracked")}
-        divisor = width_divisor(tensors, FIRST, STEM, NARROWEST, path)
-        with torch.device("meta"):
-            network = EfficientNetLite0(divisor)
-        return cls(fill(network, tensors, path).to(DTYPES[config.dtype]), config, device)
+        network = load_efficientnet(config.model, config.revision)
+        return cls(network.to(DTYPES[config.dtype]), config, device)
 
     @torch.no_grad()
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
@@ -144,9 +158,7 @@ class EfficientNetNetwork:
         images = images.to(weight.device)
         if images.shape[-2:] != (SIZE, SIZE):
             images = functional.interpolate(images, size=(SIZE, SIZE), mode="bicubic", antialias=True).clamp(-1, 1)
-        # It was trained on (byte - 127) / 128.
-        images = (127.5 * images + 0.5) / 128
-        return self.network(images.to(weight.dtype, memory_format=torch.channels_last)).float()
+        return self.network(normalised(images).to(weight.dtype, memory_format=torch.channels_last)).float()
 
     @torch.no_grad()
     def logits(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:

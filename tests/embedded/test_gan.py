@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from aognet.data.random_views import ViewBatch
@@ -17,6 +17,7 @@ from aognet.errors import UserError
 from aognet.gan.augmentation import AugmentationConfig
 from aognet.gan.biggan import BigGan, BigGanConfig, ConditionalNorm
 from aognet.gan.discriminator import Discriminator, DiscriminatorConfig
+from aognet.gan.projected import ProjectedDiscriminatorConfig
 from aognet.gan.spectral import folded, normed, settle
 from aognet.gan.standing import measure_statistics
 from aognet.gan.view_directions import directed
@@ -25,6 +26,7 @@ from aognet.training.phases import HasPhases
 from aognet.training.trainable import Trainable
 from benchmarks import generated_views
 from main import main
+from tests.perception.test_efficientnet import random_weights
 from tests.training.toy import fresh_processes
 
 NAMES = ["dark", "light", "looking up", "looking down"]
@@ -41,6 +43,23 @@ GENERATOR = BigGanConfig(
 TINY = GanTraining.Config(
     generator=GENERATOR, discriminator=DiscriminatorConfig(channels=(8, 16, 16), attention_at=1), statistics_batches=1
 )
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of EfficientNet-Lite0, narrow."""
+    path = tmp_path_factory.mktemp("features") / "weights.safetensors"
+    save_file(random_weights(), path)
+    return path
+
+
+@pytest.fixture(params=["images", "projected"])
+def config(request: pytest.FixtureRequest, features: Path) -> GanTraining.Config:
+    """Both kinds of discriminators."""
+    if request.param == "images":
+        return TINY
+    projected = ProjectedDiscriminatorConfig(str(features), size=64, channels=4, widest=8, class_dim=4)
+    return replace(TINY, discriminator=None, projected=projected)
 
 
 def training(config: GanTraining.Config = TINY, seed: int = 0) -> GanTraining:
@@ -83,9 +102,9 @@ def test_it_is_what_the_trainer_expects() -> None:
     assert set(gan.optimizers()) == set(gan.trainable_parts())
 
 
-@pytest.mark.parametrize("network", [BigGan(GENERATOR), Discriminator(TINY.discriminator, 4)])
+@pytest.mark.parametrize("network", [BigGan(GENERATOR), Discriminator(TINY.of_images, 4)])
 def test_folded_weights_compute_what_the_normed_network_does(network: torch.nn.Module) -> None:
-    again = BigGan(GENERATOR) if isinstance(network, BigGan) else Discriminator(TINY.discriminator, 4)
+    again = BigGan(GENERATOR) if isinstance(network, BigGan) else Discriminator(TINY.of_images, 4)
     classes = torch.eye(4)[:2]
     inputs = (torch.randn(2, 4), classes) if isinstance(network, BigGan) else (torch.randn(2, 3, 16, 16), classes)
     normed(network).train()
@@ -151,18 +170,19 @@ def test_directions_are_shares_of_the_last_two_classes() -> None:
     assert_close(found, torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0.5]]))
 
 
-def test_a_step_depends_on_the_seeds_of_its_batch_alone() -> None:
+def test_a_step_depends_on_the_seeds_of_its_batch_alone(config: GanTraining.Config) -> None:
     losses = []
     for number in range(2):
-        gan = training()
+        gan = training(config)
         torch.manual_seed(number)  # what else is drawn does not matter
         losses.append([gan.training_step(batch_of(), phase, 0)["loss"] for phase in ("discriminator", "generator")])
     assert losses[0] == losses[1]
 
 
 @pytest.mark.slow
-def test_it_learns_two_classes() -> None:
-    gan = training(replace(TINY, augmentation=AugmentationConfig(colour=0.0, translation=0.125, cutout=0.25)), seed=3)
+def test_it_learns_two_classes(config: GanTraining.Config) -> None:
+    augmentation = AugmentationConfig(colour=0.0, translation=0.125, cutout=0.25)
+    gan = training(replace(config, augmentation=augmentation), seed=3)
     learn(gan, 150)
     z, level = torch.randn(16, 4).clamp(-2, 2), torch.zeros(16)
     with torch.no_grad():
@@ -178,6 +198,7 @@ def test_it_learns_two_classes() -> None:
     [
         ({"generator": replace(GENERATOR, class_names=[])}, "generator.class_names must name the classes"),
         ({"discriminator": DiscriminatorConfig(channels=(8,) * 7)}, "discriminator.channels halve 16 pixels too often"),
+        ({"projected": ProjectedDiscriminatorConfig("weights")}, "discriminator and projected exclude each other"),
         ({"statistics_batches": 0}, "statistics_batches must be at least 1"),
         ({"dtype": "int8"}, "dtype must be one of"),
     ],
@@ -224,16 +245,26 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
     return lambda *arguments: main(["--out_dir", str(tmp_path), "-b", str(tmp_path / "gan.yaml"), *arguments])
 
 
+def projected_settings(features: Path) -> list[str]:
+    """Settings of a discriminator of features in the place of the tiny configuration's own."""
+    settings = {"features": features, "size": 64, "channels": 4, "widest": 8, "class_dim": 4}
+    return ["model.discriminator=null", *(f"model.projected.{key}={value}" for key, value in settings.items())]
+
+
 @pytest.fixture(autouse=True)
 def clean_slate():
     yield from fresh_processes()
 
 
-def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, train: Callable[..., int]) -> None:
+@pytest.mark.parametrize("projected", [False, True], ids=["images", "projected"])
+def test_a_stopped_training_goes_on_bit_for_bit(
+    tmp_path: Path, train: Callable[..., int], features: Path, projected: bool
+) -> None:
     """The norms' vectors, both optimizers and the average are in the checkpoint."""
-    assert train("-n", "whole", "-s", "1") == 0
-    assert train("-n", "parts", "-s", "1", "trainer.max_steps=2", "trainer.images_every=0") == 0
-    assert train("-n", "parts", "-s", "1", "--resume", "trainer.images_every=0") == 0
+    more = projected_settings(features) if projected else []
+    assert train("-n", "whole", "-s", "1", *more) == 0
+    assert train("-n", "parts", "-s", "1", "trainer.max_steps=2", "trainer.images_every=0", *more) == 0
+    assert train("-n", "parts", "-s", "1", "--resume", "trainer.images_every=0", *more) == 0
     for name in (
         "final/model.safetensors",
         "checkpoints/step-00000005/weights.safetensors",
@@ -243,6 +274,20 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, train: Callable[
         assert whole.keys() == parts.keys() and any("_u" in key for key in whole) == ("weights" in name)
         for key, value in whole.items():
             assert torch.equal(value, parts[key]), key
+
+
+def test_features_stay_out_of_the_checkpoint_and_others_are_refused(
+    tmp_path: Path, train: Callable[..., int], features: Path
+) -> None:
+    settings = projected_settings(features)
+    assert train("-n", "gan", "trainer.max_steps=1", *settings) == 0
+    kept = load_file(tmp_path / "gan/checkpoints/step-00000001/weights.safetensors")
+    assert not any("pyramid" in key or "_conv" in key for key in kept)
+    other = {key: value * 1.5 for key, value in random_weights().items()}
+    save_file(other, tmp_path / "other.safetensors")
+    settings[1] = f"model.projected.features={tmp_path / 'other.safetensors'}"
+    with pytest.raises(UserError, match=r"projected.features.* has weights of SHA-256 .* was trained with those of"):
+        train("-n", "gan", "--resume", *settings)
 
 
 def test_generated_views_are_compared_with_held_out_ones(
