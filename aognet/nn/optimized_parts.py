@@ -31,5 +31,7 @@ class OptimizedParts:
     """Names from ``trainable_parts()``."""
     phases: tuple[Phase, ...]
     """They run in this order."""
+    decayed: frozenset[str] | None = None
+    """Names ``part.parameter`` of those that ``weight_decay`` is for; None: all."""
     averaged: bool = True
     """Whether the moving average of the weights (``trainer.ema_decay``) includes these parts."""

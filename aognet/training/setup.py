@@ -169,13 +169,24 @@ def prepare_parameters(config: TrainerConfig, model: Trainable, device: torch.de
     return trained
 
 
-def make_optimizer(config: TrainerConfig, parameters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
-    """Return the optimizer of the named parameters, in their order."""
+def make_optimizer(
+    config: TrainerConfig, parameters: Mapping[str, Tensor], decayed: frozenset[str] | None = None
+) -> torch.optim.Optimizer:
+    """Return the optimizer of the named parameters, in their order.
+
+    ``decayed``: the names of those that have weight decay, which come first; None: all have it.
+    """
+    without = [] if decayed is None else [value for name, value in parameters.items() if name not in decayed]
+    groups = [
+        {"params": list(parameters.values())[: len(parameters) - len(without)]},
+        {"params": without, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
     options = {"lr": config.learning_rate, "betas": config.betas, "weight_decay": config.weight_decay}
     if config.optimizer == "adamw8bit":
         try:
             from bitsandbytes.optim import AdamW8bit
         except ImportError as error:
             raise UserError("trainer.optimizer: adamw8bit needs bitsandbytes: pip install bitsandbytes") from error
-        return AdamW8bit(parameters.values(), **options)
-    return torch.optim.AdamW(parameters.values(), fused=True, **options)
+        return AdamW8bit(groups, **options)
+    return torch.optim.AdamW(groups, fused=True, **options)

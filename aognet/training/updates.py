@@ -43,13 +43,18 @@ class PartsOptimizer:
         """``config``: the settings of this optimizer. ``parameters``: all trained ones, by ``part.parameter``."""
         self.name, self.config, self.optimized, self.accelerator = name, config, optimized, accelerator
         prefixes = tuple(f"{part}." for part in optimized.parts)
-        self.parameters = {key: value for key, value in parameters.items() if key.startswith(prefixes)}
+        own, decayed = {key: value for key, value in parameters.items() if key.startswith(prefixes)}, optimized.decayed
+        if decayed is not None:  # an optimizer's states are in the order of its groups
+            own = dict(sorted(own.items(), key=lambda item: item[0] not in decayed))
+        self.parameters = own
         self._others = [value for key, value in parameters.items() if key not in self.parameters]
         if not self.parameters:
             raise UserError(f"{type(model).__name__} has nothing to train for its optimizer {name!r}")
         self._first_step = min(phase.start for phase in optimized.phases)
         with self._alone():  # what is wrapped now exchanges the gradients of these parameters between processes
-            self._losses, self.optimizer = accelerator.prepare(_Losses(model), make_optimizer(config, self.parameters))
+            self._losses, self.optimizer = accelerator.prepare(
+                _Losses(model), make_optimizer(config, self.parameters, decayed)
+            )
 
     def backward(self, phase: Phase, batches: Iterable[Batch], step: int) -> dict[str, Tensor]:
         """Accumulate the gradients of a phase over the batches of one step. Returns the mean of each of its scalars."""

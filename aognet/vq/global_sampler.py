@@ -1,6 +1,7 @@
 """The global sampler of Text2Light (arXiv 2209.09898, section 4.1): a description to the codes of a small panorama."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.errors import UserError
+from aognet.nn.network_folder import load_network, save_network
 from aognet.vq.drawing import Drawing, OnRow, Progress, Work, check_known, drawn, unheard
 from aognet.vq.transformer import Cache, Gpt, GptConfig
 
+KIND = "vq_global_sampler"
 Condition = Literal["neighbours", "text"]
 MOST_TOKENS = 256
 
@@ -82,6 +85,22 @@ class GlobalSampler(nn.Module):
         flat, first = codes.flatten(1), self.config.tokens - 1
         logits = self.gpt(self.prefix(condition), flat[:, :-1])[:, first:]
         return functional.cross_entropy(logits.flatten(0, 1).float(), flat.flatten())
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Compute each block again in the backward pass."""
+        self.gpt.checkpointing = True
+
+    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        save_network(folder, self, KIND, dtype)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "GlobalSampler":
+        """Return what `save_pretrained` wrote, frozen and in float32.
+
+        :raises UserError: naming the file, and the key or weight that does not fit.
+        """
+        return load_network(cls, Path(folder), KIND)
 
     @torch.no_grad()
     def sample(

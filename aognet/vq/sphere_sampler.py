@@ -10,6 +10,7 @@ what is written.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
@@ -18,10 +19,12 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from aognet.errors import UserError
+from aognet.nn.network_folder import load_network, save_network
 from aognet.vq.drawing import Drawing, OnRow, Progress, Work, check_known, drawn, unheard
 from aognet.vq.positions import rotations, turned
 from aognet.vq.transformer import DEVIATION, MOST, Cache, check_sizes, start
 
+KIND = "vq_sphere_sampler"
 ORDERS = {1: (0,), 2: (0, 1), 4: (0, 2, 1, 3), 8: (0, 4, 2, 6, 1, 5, 3, 7)}
 """In which order the columns of a group are written, by their number."""
 
@@ -30,7 +33,8 @@ ORDERS = {1: (0,), 2: (0, 1), 4: (0, 2, 1, 3), 8: (0, 4, 2, 6, 1, 5, 3, 7)}
 class SphereSamplerConfig:
     """The transformer and its grids of codes.
 
-    ``given_rows`` and ``given_columns``: of the global codes; a global code lies over ``factor`` x ``factor`` codes.
+    ``given_rows`` and ``given_columns``: of the global codes, of which there are ``given_vocabulary`` kinds. A global
+    code lies over ``factor`` x ``factor`` codes.
     ``above`` and ``beside``: how many rows up (its own is the first) and how many columns to each side a code sees.
     ``wrap``: whether it sees over the edges of the image, without which panoramas have a seam.
     """
@@ -41,13 +45,15 @@ class SphereSamplerConfig:
     above: int = 12
     beside: int = 12
     wrap: bool = True
+    given_vocabulary: int = 1024
     vocabulary: int = 1024
     layers: int = 12
     heads: int = 8
     width: int = 512
 
     def __post_init__(self) -> None:
-        check_sizes(self, {name: MOST[name] for name in ("vocabulary", "layers", "heads", "width")})
+        most = {name: MOST[name] for name in ("vocabulary", "layers", "heads", "width")}
+        check_sizes(self, most | {"given_vocabulary": MOST["vocabulary"]})
         for name in ("given_rows", "given_columns", "above"):
             if not 1 <= getattr(self, name) <= 1024:
                 raise UserError("must lie in [1, 1024]", key=name, value=getattr(self, name))
@@ -122,7 +128,7 @@ class SphereSampler(nn.Module):
         self.config = config
         width = config.width
         self.tok_emb = nn.Embedding(config.vocabulary + 1, width)  # the last one is before a group's first code
-        self.given_emb = nn.Embedding(config.vocabulary, width)
+        self.given_emb = nn.Embedding(config.given_vocabulary, width)
         self.step_emb = nn.Parameter(DEVIATION * torch.randn(config.steps, 1, width))
         self.row_emb = nn.Parameter(DEVIATION * torch.randn(config.given_rows, 1, width))
         self.blocks = nn.ModuleList([SphereBlock(width, config.heads) for _ in range(config.layers)])
@@ -162,6 +168,22 @@ class SphereSampler(nn.Module):
     ) -> Float[Tensor, ""]:
         """Return the cross-entropy of all codes of the panoramas, which takes one pass."""
         return functional.cross_entropy(self(given, codes).flatten(0, 2).float(), codes.flatten())
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Compute each block again in the backward pass."""
+        self.checkpointing = True
+
+    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        save_network(folder, self, KIND, dtype)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "SphereSampler":
+        """Return what `save_pretrained` wrote, frozen and in float32.
+
+        :raises UserError: naming the file, and the key or weight that does not fit.
+        """
+        return load_network(cls, Path(folder), KIND)
 
     @torch.no_grad()
     def sample(

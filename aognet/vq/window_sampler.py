@@ -6,6 +6,7 @@ codes with equal windows share what has passed, and rows are written beside each
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -14,11 +15,13 @@ from torch.nn import functional
 
 from aognet.diffusion.sampling.noise import uniform
 from aognet.errors import UserError
+from aognet.nn.network_folder import load_network, save_network
 from aognet.vq.drawing import Drawing, OnRow, Progress, Work, check_known, drawn, unheard
 from aognet.vq.positions import CHANNELS, positions_around
 from aognet.vq.transformer import Cache, Gpt, GptConfig, Piece
 from aognet.vq.windows import Window, WindowConfig
 
+KIND = "vq_window_sampler"
 TOP, LEFT = 0, 1  # streams of a sample's seed
 
 
@@ -106,6 +109,22 @@ class WindowSampler(nn.Module):
         scale, size = self.config.samples, self.config.samples * self.config.windows.size
         top, left = scale * window.top, scale * window.left
         return self._positions()[:, top : top + size, left : left + size].flatten(1)
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Compute each block again in the backward pass."""
+        self.gpt.checkpointing = True
+
+    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        save_network(folder, self, KIND, dtype)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "WindowSampler":
+        """Return what `save_pretrained` wrote, frozen and in float32.
+
+        :raises UserError: naming the file, and the key or weight that does not fit.
+        """
+        return load_network(cls, Path(folder), KIND)
 
     @torch.no_grad()
     def sample(

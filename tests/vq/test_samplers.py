@@ -31,7 +31,16 @@ WINDOWS = WindowSamplerConfig(
 )
 WRAPPED = replace(WINDOWS, windows=replace(WINDOWS.windows, wrap=True))
 SPHERE = SphereSamplerConfig(
-    given_rows=2, given_columns=5, factor=4, above=3, beside=5, vocabulary=20, layers=2, heads=2, width=16
+    given_vocabulary=20,
+    given_rows=2,
+    given_columns=5,
+    factor=4,
+    above=3,
+    beside=5,
+    vocabulary=20,
+    layers=2,
+    heads=2,
+    width=16,
 )
 LOCAL = {"windows": WINDOWS, "wrapped": WRAPPED, "sphere": SPHERE}
 

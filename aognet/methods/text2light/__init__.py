@@ -2,6 +2,8 @@
 
 TARGETS: dict[str, str] = {
     "sritmo": "aognet.methods.text2light.training_sritmo:SrItmoTraining",
+    "text2light_global_sampler": "aognet.methods.text2light.training_samplers:GlobalSamplerTraining",
+    "text2light_local_sampler": "aognet.methods.text2light.training_samplers:LocalSamplerTraining",
     "vqgan": "aognet.methods.text2light.training_vqgan:VqganTraining",
 }
 """What ``target`` names here, see `aognet.targets`."""
