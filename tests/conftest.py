@@ -5,6 +5,7 @@ import os
 # Before torch reads it; processes that tests start inherit it. A test beside others takes one thread and waits asleep.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
+import gc
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -24,6 +25,11 @@ BROWSER_FLAGS = (
 os.environ["HF_HUB_OFFLINE"] = "1"
 install_import_hook("aognet", "beartype.beartype")
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: what looks for garbage during a test leaves them out."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

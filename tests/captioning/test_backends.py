@@ -18,6 +18,7 @@ from aognet.captioning.captioner import DEFAULT_MODELS, SMALL_MODEL, Captioner, 
 from aognet.diffusion.loading import kept_commit
 from aognet.errors import UserError
 from aognet.io.images import to_pil
+from tests.slow import rest_slow
 from tests.tiny_captioners import QUERIES, Kind, tiny_captioner
 
 KINDS: tuple[Kind, ...] = ("blip", "blip2-opt", "blip2-t5")
@@ -67,7 +68,7 @@ def library_captions(folder: Path, kind: Kind, image: Tensor, text: str | None, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("prefix", "beams"), [("", 1), ("", 3), ("a photo of", 1)])
+@pytest.mark.parametrize(("prefix", "beams"), rest_slow([("a photo of", 1), ("", 3), ("", 1)], fast=2))
 def test_captions_are_those_of_the_library(models: dict[Kind, Path], kind: Kind, prefix: str, beams: int) -> None:
     found = captioner(models[kind], prompt_prefix=prefix, num_beams=beams)
     assert isinstance(found, Captioner)

@@ -24,6 +24,7 @@ from aognet.diffusion.sampling.denoise import denoise, guided
 from aognet.diffusion.sampling.noise import generators
 from aognet.diffusion.sampling.schedulers import make_scheduler
 from aognet.errors import UserError
+from tests.slow import rest_slow
 from tests.tiny import tiny_components, tiny_image_encoder, tiny_pipeline, tiny_text_encoder, whole_cells
 
 PROMPTS = ["a red barn under a wide sky", "a kitchen"]
@@ -79,13 +80,16 @@ def ours(backbone: Backbone, name: str, scale: float, source: Any, size: int = 3
 
 @pytest.mark.parametrize(
     ("layout", "prediction_type", "channels"),
-    [
-        ("sd15", "epsilon", 9),
-        ("sd2", "epsilon", 9),
-        ("sd2", "v_prediction", 9),
-        ("sd15", "epsilon", 4),
-        ("sd2", "v_prediction", 4),
-    ],
+    rest_slow(
+        [
+            ("sd2", "v_prediction", 9),
+            ("sd15", "epsilon", 4),
+            ("sd15", "epsilon", 9),
+            ("sd2", "epsilon", 9),
+            ("sd2", "v_prediction", 4),
+        ],
+        fast=2,
+    ),
 )
 def test_equals_the_diffusers_pipeline(layout: Any, prediction_type: str, channels: int) -> None:
     components = tiny_components(layout, channels, prediction_type)
@@ -99,7 +103,7 @@ def test_equals_the_diffusers_pipeline(layout: Any, prediction_type: str, channe
 
 
 @pytest.mark.parametrize("name", ["unipc", "lcm", "euler", "euler-a"])
-@pytest.mark.parametrize("channels", [9, 4])
+@pytest.mark.parametrize("channels", rest_slow([9, 4]))
 def test_equals_the_pipeline_with_the_other_schedulers_and_a_generator_per_row(name: str, channels: int) -> None:
     components = tiny_components("sd2", channels)
     expected = reference(components, name, 2.5, generators([7, 8]))

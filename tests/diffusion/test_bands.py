@@ -15,6 +15,7 @@ from aognet.nn.circular import wrap_around
 from aognet.nn.faces import see_all_faces
 from benchmarks.memory_meter import MemoryMeter
 from tests.nn.test_wrap_around import add_lora
+from tests.slow import rest_slow
 from tests.tiny import tiny_vae
 
 KEEPING = {"nothing": 0, "small maps": 2_000, "everything": 2**30}  # numbers in maps that are kept
@@ -41,7 +42,7 @@ def latent_space(vae: Any) -> LatentSpace:
     return LatentSpace(vae, CacheConfig(folder=None))
 
 
-@pytest.fixture(params=[1, 5], ids="bands of {} rows".format)
+@pytest.fixture(params=rest_slow([1, 5]), ids="bands of {} rows".format)
 def few_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bands, "BAND_VALUES", 1)
     monkeypatch.setattr(bands, "LEAST_ROWS", request.param)
@@ -70,7 +71,7 @@ def test_other_sizes_of_networks_and_additions(few_rows: None) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("poles", ["none", "flip"])
+@pytest.mark.parametrize("poles", rest_slow(["flip", "none"]))
 def test_a_roll_of_the_latents_rolls_the_image_in_bands(poles: str, few_rows: None) -> None:
     vae, latents, images = made(poles), drawn(1, 4, 8, 16), drawn(1, 3, 32, 64)
     once = bands.decode(vae, latents, 0)

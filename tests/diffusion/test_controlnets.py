@@ -16,6 +16,7 @@ from aognet.diffusion.sampling.noise import normal
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.diffusion.sampling.schedulers import make_scheduler
 from aognet.errors import UserError
+from tests.slow import rest_slow
 from tests.tiny import tiny_components, tiny_controlnet, tiny_unet
 
 PROMPTS, SIZE, STEPS = ["a red barn", "a kitchen"], 32, 3
@@ -43,8 +44,7 @@ def painted(backbone: Backbone, *controls: ControlImage) -> Tensor:
     return inpaint(backbone, nothing, context, SamplerConfig("ddim", STEPS, 2.5), source, predict=predict)
 
 
-@pytest.mark.parametrize("layout", ["sd15", "sdxl"])
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("count", "layout"), rest_slow([(1, "sdxl"), (2, "sd15"), (1, "sd15"), (2, "sdxl")], fast=2))
 def test_equals_the_controlnet_pipeline(layout: Any, count: int):
     from diffusers import StableDiffusionControlNetPipeline, StableDiffusionXLControlNetPipeline
 

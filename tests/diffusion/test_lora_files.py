@@ -21,6 +21,7 @@ from aognet.diffusion.lora.layer_names import TEXT_ENCODERS, layer_names, origin
 from aognet.diffusion.lora.merge import add_loras
 from aognet.errors import UserError
 from aognet.nn.circular import wrap_around
+from tests.slow import rest_slow
 from tests.tiny import TEXT_DIM, tiny_components, tiny_pipeline
 
 RANK, ALPHA, SCALE = 3, 2.0, 0.7
@@ -132,15 +133,18 @@ Format = Callable[[Matrices, Mapping[str, Any]], Tensors]
 
 @pytest.mark.parametrize(
     ("layout", "form", "kinds"),
-    [
-        ("sd15", peft, ALL),
-        ("sd15", older, LINEAR),
-        ("sd15", between, ALL),
-        ("sd2", kohya, ALL),
-        ("sdxl", peft, ALL),
-        ("sdxl", older, LINEAR),
-        ("sdxl", kohya_original, ALL),
-    ],
+    rest_slow(
+        [
+            ("sd15", peft, ALL),
+            ("sd15", between, ALL),
+            ("sd2", kohya, ALL),
+            ("sdxl", older, LINEAR),
+            ("sdxl", kohya_original, ALL),
+            ("sd15", older, LINEAR),
+            ("sdxl", peft, ALL),
+        ],
+        fast=5,
+    ),
 )
 def test_a_file_gives_what_diffusers_makes_of_it(layout: Any, form: Format, kinds: tuple[type, ...], tmp_path: Path):
     components = tiny_components(layout, 4)
@@ -169,7 +173,7 @@ def test_a_file_of_cog_gives_what_diffusers_makes_of_it(tmp_path: Path):
     assert_close(ours["unet"].state_dict(), unet.state_dict(), atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("layout", ["sd15", "sdxl"])
+@pytest.mark.parametrize("layout", rest_slow(["sdxl", "sd15"]))
 def test_a_pipeline_paints_the_same_picture(layout: Any, tmp_path: Path):
     components = tiny_components(layout, 9)
     ours = deepcopy(components)

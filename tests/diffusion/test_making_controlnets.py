@@ -19,6 +19,7 @@ from aognet.diffusion.controlnets import (
 from aognet.diffusion.lora.trained import open_parts
 from aognet.errors import UserError
 from aognet.nn.weights import read_tensors, write_tensors
+from tests.slow import rest_slow
 from tests.tiny import tiny_unet
 
 LAYOUTS = [("sd15", 4), ("sd15", 9), ("sd2", 9), ("sdxl", 4), ("sdxl", 9)]
@@ -102,7 +103,7 @@ def test_widths_as_published() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("layout", "channels"), LAYOUTS)
+@pytest.mark.parametrize(("layout", "channels"), rest_slow(LAYOUTS[::-1], fast=2))
 def test_small_and_whole_are_the_same(layout: Any, channels: int, tmp_path: Path) -> None:
     from diffusers import ControlNetModel
 

@@ -28,6 +28,7 @@ from aognet.methods.aognet.settings import Settings
 from aognet.methods.cubediff.model import CubeDiff
 from aognet.methods.identity import model_identity
 from benchmarks.training_memory import make_batch, make_cubes
+from tests.slow import rest_slow
 from tests.tiny import (
     IMAGE_DIM,
     SECOND_TEXT_DIM,
@@ -72,7 +73,7 @@ def painted(backbone: Backbone, condition: InpaintCondition, source: Any, schedu
     ("zeros", "negative", "guidance"),
     [(True, "", 2.5), (True, "a blurry picture", 7.5), (False, "", 2.5), (True, "", 1.0)],
 )
-@pytest.mark.parametrize("scheduler", ["ddim", "euler"])
+@pytest.mark.parametrize("scheduler", rest_slow(["ddim", "euler"]))
 def test_equals_the_text_to_image_pipeline(zeros: bool, negative: str, guidance: float, scheduler: str):
     from diffusers import StableDiffusionXLPipeline
 
@@ -95,7 +96,7 @@ def test_equals_the_text_to_image_pipeline(zeros: bool, negative: str, guidance:
 
 
 @pytest.mark.parametrize("channels", [9, 4])
-@pytest.mark.parametrize("scheduler", ["ddim", "euler-a"])
+@pytest.mark.parametrize("scheduler", rest_slow(["euler-a", "ddim"]))
 def test_equals_the_inpainting_pipeline(channels: int, scheduler: str):
     components, (images, known) = tiny_components("sdxl", channels), inputs()
     backbone = backbone_of(components)
@@ -219,7 +220,7 @@ def test_the_sizes_are_those_of_the_whole_picture():
 VIEW = Camera(width=32, height=32)
 
 
-@pytest.mark.parametrize("folder", ["sdxl_folder", pytest.param("sdxl_inpaint_folder", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("folder", rest_slow(["sdxl_folder", "sdxl_inpaint_folder"]))
 def test_aognet_trains_and_paints_on_it(folder: str, request: Any, tmp_path: Path):
     model = tiny_streams(request.getfixturevalue(folder), drop_condition=0.5).train()
     optimizer = torch.optim.SGD([weight for part in model.trainable_parts().values() for weight in part.parameters()])
@@ -263,7 +264,7 @@ def test_published_streams_say_that_they_do_not_fit(sdxl_folder: Path):
         AOGNet(config)
 
 
-@pytest.mark.parametrize("folder", ["sdxl_folder", "sdxl_inpaint_folder"])
+@pytest.mark.parametrize("folder", rest_slow(["sdxl_folder", "sdxl_inpaint_folder"]))
 def test_cubediff_trains_and_paints_on_it(folder: str, request: Any):
     model = CubeDiff(CubeDiff.Config(backbone=BackboneConfig(request.getfixturevalue(folder).as_posix()))).train()
     model(make_cubes(2, 32))["loss"].backward()

@@ -22,6 +22,7 @@ from aognet.methods.view_prompts import prompt_for
 from aognet.request import DirectedPrompt
 from tests.methods.test_cubediff import FOV, batch_of
 from tests.methods.test_cubediff import SIZE as FACE
+from tests.slow import rest_slow
 from tests.tiny import tiny_components, tiny_streams, tiny_tokenizer
 
 LENGTH = 77
@@ -112,7 +113,7 @@ def paint(model: Any, prompts: list[str], **options: Any) -> Tensor:
     return painted.unflatten(0, (-1, 6)) if isinstance(model, CubeDiff) else painted
 
 
-@pytest.fixture(params=["aognet", "without streams", "4 channels", "cubediff"])
+@pytest.fixture(params=rest_slow(["aognet", "cubediff", "without streams", "4 channels"], fast=2))
 def model(request: pytest.FixtureRequest, sd2_folder: Path, plain_folder: Path) -> Any:
     torch.manual_seed(1)
     if request.param == "cubediff":

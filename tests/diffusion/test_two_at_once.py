@@ -22,12 +22,13 @@ from aognet.geometry.cubemap import face_cameras
 from aognet.methods.aognet.settings import Settings
 from aognet.methods.cubediff.model import CubeDiff
 from aognet.nn.component import Component
+from tests.slow import rest_slow
 from tests.tiny import tiny_streams, tiny_tokenizer
 
 CPU, SIZE, STEPS = torch.device("cpu"), 32, 4
 LONG = "a red barn under a very wide and cloudy sky with many small birds in it and a long road " * 2
-WAYS = ("streams", "streams, 4 channels", "streams, SDXL", "cube", "cube of all texts", "small memory")
-COMPILED = pytest.param("compiled", marks=pytest.mark.slow)  # traced for half a minute
+# Those of one kind stand behind the first: how texts reach a network, and what it is told beside them.
+WAYS = ("streams", "cube of all texts", "small memory", "streams, SDXL", "streams, 4 channels", "cube")
 
 
 def made(way: str, request: Any) -> nn.Module:
@@ -62,7 +63,7 @@ def painted(model: nn.Module, number: int, step: Callable[[], object] = lambda: 
     return model.outpaint(views, look(views), settings, lambda done, total: step())
 
 
-@pytest.mark.parametrize("way", [*WAYS, COMPILED])
+@pytest.mark.parametrize("way", rest_slow([*WAYS, "compiled"], fast=3))
 def test_two_generations_at_once_paint_what_each_paints_alone(way: str, request: Any):
     model, both = made(way, request), threading.Barrier(2)
     alone = [painted(model, number) for number in range(2)]
@@ -90,7 +91,7 @@ def shared_state(model: nn.Module) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", rest_slow(WAYS, fast=2))
 def test_generating_sets_nothing_on_what_all_threads_share(way: str, request: Any):
     model = made(way, request)
     painted(model, 0)  # what is made once and kept

@@ -110,6 +110,7 @@ def test_more_noise_is_farther_from_the_reference(reference: Path, tmp_path: Pat
         assert first < second < third if key in keys[:4] else first > second > third, key
 
 
+@pytest.mark.slow
 def test_more_tilt_is_farther_from_the_reference(tmp_path: Path) -> None:
     level = panoramas(COUNT, 64)
     # A sky above and a ground below, else a tilted set is as good as a level one.

@@ -18,6 +18,7 @@ from aognet.errors import UserError
 from aognet.evaluation.aggregate import Value
 from aognet.evaluation.report import MAX_ROWS, Report, Sample, Score, decimals_of, number, write_report
 from aognet.evaluation.report_pictures import close_up, pictured, seam_window
+from tests.slow import rest_slow
 
 HOSTILE = "</td><script>alert(1)</script>\"' onload=x {{ policy }} {% raw %} \x00\x1b\u202e\udcff"
 DISCONTINUITY = Value("discontinuity", "Discontinuity Score", "panorama", "Seams and shape", 1.2, 0.3, "lower")
@@ -118,7 +119,7 @@ def test_text_from_outside_stays_text(tmp_path: Path):
     assert json.loads((tmp_path / "report.json").read_text())["samples"][0]["name"] == HOSTILE
 
 
-@pytest.mark.parametrize(("shown", "height"), [(4, 512), (12, 128)])
+@pytest.mark.parametrize(("shown", "height"), rest_slow([(12, 128), (4, 512)]))
 def test_page_stays_small_whatever_it_pictures(tmp_path: Path, shown: int, height: int):
     image = panorama(tmp_path / "noise.png", height)  # nothing is worse for JPEG and PNG
     report = make(tmp_path, [])

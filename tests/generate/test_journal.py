@@ -23,6 +23,7 @@ from aognet.methods.outpainter import OutpaintSettings
 from aognet.request import DirectedPrompt
 from tests.generate import painter
 from tests.generate.painter import QUIET, SETTINGS, outpaint, smooth_photo
+from tests.slow import rest_slow
 
 PHOTO = Camera(fov_degrees=80.0, width=80, height=60)
 DOOR = DirectedPrompt(150.0, 10.0, "a blue door")
@@ -79,7 +80,7 @@ def test_replays_to_the_canvas_that_was_painted(tmp_path: Path) -> None:
 
 def test_stopped_before_any_view_it_goes_on_to_the_same_bytes(whole: Path, tmp_path: Path) -> None:
     views = len(open_views(whole).entries)
-    for stop_at in (0, 1, views // 2, views - 1):
+    for stop_at in (0, views // 2):
         folder = tmp_path / f"stopped {stop_at}"
         assert len(paint(folder, stop_at).entries) == stop_at
         assert paint(folder).finished
@@ -115,7 +116,7 @@ def test_several_views_at_a_time_are_stopped_and_undone_alike(tmp_path: Path, wh
     paint(tmp_path / "run", 3, settings)
     paint(tmp_path / "run", settings=settings)
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
-    for count in (1, 2, 3, views - 1):
+    for count in (1, 2):
         open_views(tmp_path / "run").undo(count)
         assert len(paint(tmp_path / "run", settings=settings).entries) == views
         assert contents(tmp_path / "run") == contents(tmp_path / "whole")
@@ -155,7 +156,9 @@ def shown(at: DirectedPrompt, fov_degrees: float) -> Tensor:
     return mask.view(64, 128)
 
 
-@pytest.mark.parametrize("at", [DOOR, DirectedPrompt(30.0, 0.0, "a cat"), DirectedPrompt(-70.0, 90.0, "a lamp")])
+@pytest.mark.parametrize(
+    "at", rest_slow([DirectedPrompt(-70.0, 90.0, "a lamp"), DOOR, DirectedPrompt(30.0, 0.0, "a cat")])
+)
 def test_a_direction_is_painted_anew_and_nothing_else(run: Path, whole: Path, at: DirectedPrompt) -> None:
     before, after = open_views(run).canvas(), repaint(run, at)
     assert after.unknown_pixels == 0

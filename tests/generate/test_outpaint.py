@@ -29,6 +29,7 @@ from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.view_prompts import prompt_for
 from aognet.request import DirectedPrompt, Photo, Request
 from tests.generate.painter import QUIET, SETTINGS, begin, outpaint, smooth_photo
+from tests.slow import rest_slow
 
 VIEW_SEED = 8_265_710_311_229_541_244
 POSES = [(0.0, 0.0, 0.0, 90.0), (170.0, 20.0, 10.0, 60.0), (-40.0, -75.0, 0.0, 100.0)]
@@ -61,7 +62,7 @@ def projected(photo: np.ndarray, pose: tuple[float, ...], height: int) -> tuple[
     return upper * (1 - down) + lower * down, inside
 
 
-@pytest.mark.parametrize("pose", POSES)
+@pytest.mark.parametrize("pose", rest_slow(pytest.param(pose) for pose in POSES))
 @pytest.mark.parametrize("kind", ["cover", "published"])
 def test_the_photograph_is_in_the_panorama(tmp_path: Path, pose: tuple[float, ...], kind: str) -> None:
     photo, path = smooth_photo(180, 240), tmp_path / "photo.png"
@@ -133,7 +134,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     assert steps == [[2, 2]] * total
 
 
-@pytest.mark.parametrize("after", [0, 3])
+@pytest.mark.parametrize("after", rest_slow([3, 0]))
 def test_cancelled_it_keeps_what_is_painted_and_goes_on(tmp_path: Path, after: int) -> None:
     start, done = Canvas.empty(64), [0]
     whole = paint(tmp_path / "whole", start.copy())
@@ -178,7 +179,7 @@ def test_bad_settings_are_named(options: dict, said: str) -> None:
         Settings(**options)
 
 
-@pytest.mark.parametrize("views_per_batch", [1, 3, 100])
+@pytest.mark.parametrize("views_per_batch", rest_slow([3, 1, 100]))
 def test_runs_side_by_side_come_out_as_alone(tmp_path: Path, views_per_batch: int) -> None:
     """However the views are batched; the plans differ, since what is known does."""
     settings = replace(SETTINGS, views_per_batch=views_per_batch)

@@ -11,6 +11,7 @@ from aognet.errors import UserError
 from aognet.geometry import plans
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import PUBLISHED, Plan, PlanConfig, Step, known_before, known_by, make_plan, overlap_of
+from tests.slow import rest_slow
 
 PHOTO = Camera(width=64, height=64)
 
@@ -62,7 +63,7 @@ def test_sequential_is_the_published_schedule_one_by_one(yaw: float):
 
 
 @pytest.mark.parametrize("kind", ["cover", "published", "cube"])
-@pytest.mark.parametrize("columns", [1, -17, 64])
+@pytest.mark.parametrize("columns", rest_slow([-17, 1, 64]))
 def test_a_plan_turns_with_its_frame(kind: str, columns: int):
     config = PlanConfig(kind=kind, fov_degrees=95.0, size=64)
     known = known_by([replace(PHOTO, pitch_degrees=10.0), Camera(100.0, fov_degrees=50.0, width=64, height=64)], 64)
@@ -91,7 +92,7 @@ def random_cameras(seed: int) -> list[Camera]:
     ]
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", rest_slow(range(16), fast=4))
 def test_any_input_cameras(seed: int):
     cameras = random_cameras(seed)
     known = known_by(cameras, (64, 96, 128, 200)[seed % 4])
@@ -103,7 +104,8 @@ def test_any_input_cameras(seed: int):
 
 
 @pytest.mark.parametrize(
-    ("fov", "overlap"), [(45.0, 0.3), (60.0, 0.6), (75.0, 0.05), (90.0, 0.6), (120.0, 0.3), (150.0, 0.3)]
+    ("fov", "overlap"),
+    rest_slow([(60.0, 0.6), (75.0, 0.05), (150.0, 0.3), (45.0, 0.3), (90.0, 0.6), (120.0, 0.3)], fast=3),
 )
 def test_any_field_of_view_and_overlap(fov: float, overlap: float):
     known = known_by([PHOTO], 96)

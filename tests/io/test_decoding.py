@@ -20,6 +20,7 @@ from aognet.io import icc
 from aognet.io.colour import ADOBE_RGB, DISPLAY_P3, REC709, REC2020, adaptation, to_rec709, to_xyz
 from aognet.io.decoding import decode_file
 from aognet.io.pillow_warnings import as_log_lines
+from tests.slow import rest_slow
 
 P3_RED, IN_SRGB = (200, 60, 60), (217, 42, 52)
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -246,7 +247,7 @@ def test_cmyk_by_its_profile(tmp_path: Path) -> None:
             assert np.abs(found - np.asarray(image.convert("RGB"))).max() > 20, ink  # without a profile it is another
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", rest_slow(range(4)))
 def test_hostile_profiles_are_left_aside(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     random, pixels = np.random.default_rng(seed), colours(400)
     for number in range(60):

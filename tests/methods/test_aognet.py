@@ -24,6 +24,7 @@ from aognet.methods.aognet.global_stream import GlobalStreamConfig
 from aognet.methods.aognet.local_stream import LocalStreamConfig
 from aognet.methods.aognet.model import DROP, AOGNet, stream_inputs_of
 from aognet.methods.aognet.settings import Settings
+from tests.slow import rest_slow
 from tests.tiny import tiny_components, tiny_pipeline, whole_cells
 
 GLOBAL = GlobalStreamConfig(tokens=3, depth=1, heads=2)
@@ -122,7 +123,16 @@ def pipeline_result(components: dict[str, Any], sampler: SamplerConfig, images: 
 
 @pytest.mark.parametrize(
     ("layout", "channels", "name"),
-    [("sd15", 9, "pndm"), ("sd2", 9, "ddim"), ("sd2", 9, "euler-a"), ("sd15", 4, "ddim"), ("sd2", 4, "dpm-solver++")],
+    rest_slow(
+        [
+            ("sd2", 9, "euler-a"),
+            ("sd15", 4, "ddim"),
+            ("sd15", 9, "pndm"),
+            ("sd2", 9, "ddim"),
+            ("sd2", 4, "dpm-solver++"),
+        ],
+        fast=2,
+    ),
 )
 def test_with_both_streams_off_it_is_the_diffusers_pipeline(make: Make, layout: Any, channels: int, name: str) -> None:
     components = tiny_components(layout, channels)
@@ -279,7 +289,8 @@ def test_switched_off_streams_are_not_there(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layout", "channels", "draws"), [("sd15", 9, 1), ("sd2", 9, 2), ("sd15", 4, 1), ("sd2", 4, 1)]
+    ("layout", "channels", "draws"),
+    rest_slow([("sd2", 9, 2), ("sd15", 4, 1), ("sd15", 9, 1), ("sd2", 4, 1)], fast=2),
 )
 def test_the_loss_of_a_batch_is_the_mean_over_its_samples(make: Make, layout: Any, channels: int, draws: int) -> None:
     model = wake(make(backbone_of(tiny_components(layout, channels)), draws=draws))
@@ -342,7 +353,7 @@ def test_the_loss_is_the_error_of_what_the_unet_predicts(make: Make, layout: Any
     assert 0.2 < offset.std() < 1.2
 
 
-@pytest.mark.parametrize("channels", [9, 4])
+@pytest.mark.parametrize("channels", rest_slow([9, 4]))
 def test_views_painted_together_are_those_painted_alone(make: Make, channels: int) -> None:
     model = wake(make(backbone_of(tiny_components("sd2", channels))))
     both = outpaint(model, scheduler="euler-a")
@@ -370,7 +381,7 @@ def test_a_canvas_of_which_nothing_is_known_can_be_begun(make: Make) -> None:
     assert outpaint(wake(make()), Canvas.empty(32)).isfinite().all()
 
 
-@pytest.mark.parametrize("channels", [9, 4])
+@pytest.mark.parametrize("channels", rest_slow([4, 9]))
 def test_preview_shows_what_was_given_and_what_came_out(make: Make, channels: int) -> None:
     model, batch = make(backbone_of(tiny_components("sd2", channels))), batch_of()
     preview = model.preview(batch)

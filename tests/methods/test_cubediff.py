@@ -27,6 +27,7 @@ from aognet.methods.cubediff.model import HIDE, SILENCE, CubeDiff, cube_position
 from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.pretrained import load_method
 from aognet.nn.faces import FacesAttention, FacesConv2d, FacesGroupNorm
+from tests.slow import rest_slow
 from tests.smooth import smooth_panorama, smooth_view
 from tests.tiny import save, tiny_components
 
@@ -113,12 +114,12 @@ def test_all_its_layers_see_the_faces(make: Make):
     assert FacesGroupNorm not in [type(module) for module in backbone.latents.vae.encoder.modules()]
 
 
-@pytest.mark.parametrize("channels", [9, 4])
+@pytest.mark.parametrize("channels", rest_slow([4, 9]))
 def test_training_lowers_the_loss(make: Make, channels: int):
     model, batch = make(channels, known_weight=0.2), batch_of(2)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
     losses = []
-    for _ in range(12):
+    for _ in range(8):
         optimizer.zero_grad()
         loss = model(batch)["loss"]
         loss.backward()
@@ -152,7 +153,10 @@ def test_what_is_trained_is_what_learns_and_is_saved(make: Make, train: Any, lay
 
 @pytest.mark.parametrize(
     ("train", "layers", "padding"),
-    [("attention", "attention", False), ("lora", "attention", False), ("lora", "all", True), ("all", "all", True)],
+    rest_slow(
+        [("lora", "all", True), ("attention", "attention", False), ("lora", "attention", False), ("all", "all", True)],
+        fast=2,
+    ),
 )
 def test_saved_and_loaded_it_paints_the_same(tmp_path: Path, train: Any, layers: Any, padding: bool):
     save(tiny_components("sd2"), tmp_path / "tiny")
@@ -173,7 +177,7 @@ def test_saved_and_loaded_it_paints_the_same(tmp_path: Path, train: Any, layers:
     assert_close(paint(again.eval(), photo_canvas()), paint(model.eval(), photo_canvas()), atol=tolerance, rtol=0)
 
 
-@pytest.mark.parametrize("channels", [9, 4])
+@pytest.mark.parametrize("channels", rest_slow([9, 4]))
 def test_the_loss_drops_texts_and_photographs_of_whole_panoramas(make: Make, channels: int, monkeypatch: Any):
     model, batch = make(channels, drop_text=0.5, drop_known=0.5), batch_of(8)
     seen, predict = [], model.predict
@@ -245,7 +249,9 @@ def test_the_loss_asks_nothing_of_cells_that_the_unet_sees_clean(
     assert torch.equal(model(batch)["loss"], expected) is not counts
 
 
-@pytest.mark.parametrize(("overlap", "joined"), [(None, blend_faces), ("blend", blend_faces), ("crop", crop_faces)])
+@pytest.mark.parametrize(
+    ("overlap", "joined"), rest_slow([("crop", crop_faces), (None, blend_faces), ("blend", blend_faces)], fast=2)
+)
 def test_painted_faces_agree_where_two_show_the_same(
     make: Make, overlap: Any, joined: Callable, monkeypatch: pytest.MonkeyPatch
 ):
@@ -265,7 +271,7 @@ def test_positions_lie_on_the_cube():
     )
 
 
-@pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (50.0, 30.0)])
+@pytest.mark.parametrize(("yaw", "pitch"), rest_slow([(50.0, 30.0), (0.0, 0.0)]))
 def test_it_paints_faces_that_agree_where_they_overlap(make: Make, yaw: float, pitch: float):
     canvas = photo_canvas(yaw, pitch)
     faces = paint(make(), canvas)

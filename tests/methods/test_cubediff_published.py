@@ -27,6 +27,7 @@ from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.pretrained import load_method
 from aognet.nn.faces import FacesGroupNorm
 from tests.methods.test_cubediff import FOV, HEIGHT, SIZE, batch_of
+from tests.slow import rest_slow
 from tests.smooth import smooth_panorama, smooth_view
 
 PUBLISHED = {"variant": "published"}
@@ -155,7 +156,7 @@ def test_training_and_painting_know_the_same_of_a_whole_face(sd2_folder: Path, m
     assert torch.equal(known, seen) and torch.equal(trained * known, painted)
 
 
-@pytest.mark.parametrize("folder", ["sd2_folder", "plain_folder"])
+@pytest.mark.parametrize("folder", rest_slow(["plain_folder", "sd2_folder"]))
 def test_training_lowers_the_loss_and_what_is_saved_paints_the_same(folder: str, request: Any, tmp_path: Path):
     model, batch = made(request.getfixturevalue(folder), **PUBLISHED), batch_of(1)
     optimizer, losses = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 5e-3), []

@@ -21,6 +21,7 @@ from aognet.methods.seamless.depth_controlnet import DepthControlNet
 from aognet.methods.seamless.model import Seamless
 from aognet.methods.seamless.training import known_condition, training_loss, turned_latents
 from tests.generate.painter import smooth_photo
+from tests.slow import rest_slow
 from tests.tiny import tiny_components
 
 ROWS = 32
@@ -58,7 +59,7 @@ def batch_of(columns: list[int], known: bool = True) -> DepthBatch:
 
 @torch.no_grad()
 @pytest.mark.parametrize("train", ["all", "lora"])
-@pytest.mark.parametrize(("layout", "channels"), KINDS)
+@pytest.mark.parametrize(("layout", "channels"), rest_slow(KINDS, fast=2))
 def test_at_first_nothing_is_controlled(layout: Any, channels: int, train: Any):
     model, batch = build(layout, channels, train=train, lora_rank=2), batch_of([3, 8])
     alone = training_loss(model.backbone, model.config, batch)
@@ -69,7 +70,7 @@ def test_at_first_nothing_is_controlled(layout: Any, channels: int, train: Any):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("poles", ["none", "flip"])
+@pytest.mark.parametrize("poles", rest_slow(["flip", "none"]))
 @pytest.mark.parametrize(("layout", "channels"), KINDS)
 def test_the_loss_is_that_of_the_networks_of_diffusers(layout: Any, channels: int, poles: Any):
     """Noise, timesteps and latents are ours; what is made of them is computed by diffusers' networks alone."""
@@ -101,7 +102,7 @@ def test_the_loss_is_that_of_the_networks_of_diffusers(layout: Any, channels: in
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("poles", ["none", "flip"])
+@pytest.mark.parametrize("poles", rest_slow(["flip", "none"]))
 @pytest.mark.parametrize(("layout", "channels"), KINDS)
 def test_what_is_predicted_rolls_with_latents_and_depth(layout: Any, channels: int, poles: Any):
     model = as_trained(build(layout, channels, poles=poles, train="lora", lora_rank=2))

@@ -17,6 +17,7 @@ from aognet.errors import UserError
 from aognet.methods.cubediff.model import CubeDiff
 from aognet.methods.pretrained import load_method
 from aognet.methods.seamless.model import Seamless
+from tests.slow import rest_slow
 from tests.tiny import tiny_components
 
 FILE = "pytorch_lora_weights.safetensors"
@@ -38,7 +39,7 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
     return {key.replace(".base_layer", ""): value for key, value in found.items() if "lora_" not in key}
 
 
-@pytest.mark.parametrize("layers", ["attention", "all"])
+@pytest.mark.parametrize("layers", rest_slow(["all", "attention"]))
 @pytest.mark.parametrize("method", [Seamless, CubeDiff])
 def test_both_make_the_same_of_it(method: Any, layers: str, sd15_folder: Path, tmp_path: Path):
     options = {"positions": False} if method is CubeDiff else {}

@@ -30,6 +30,7 @@ from aognet.methods.fusion.sphere_denoising import SphereToDenoise, apart, fused
 from aognet.methods.fusion.sphere_noise import cells_across, views_of_noise
 from aognet.methods.fusion.ways import Mean, Shift, Way, make_way
 from tests.generate.painter import smooth_photo
+from tests.slow import rest_slow
 from tests.stub_model import contents
 from tests.tiny import tiny_components
 
@@ -61,7 +62,7 @@ def half_known() -> Canvas:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("channels", [4, 9])
+@pytest.mark.parametrize("channels", rest_slow([9, 4]))
 @pytest.mark.parametrize("scheduler", FUSIBLE)
 def test_one_view_that_agrees_with_itself_is_denoised_as_ever(scheduler: str, channels: int) -> None:
     """For epsilon (4 channels here) and velocity (9), whose latents the schedulers see without their noise."""
@@ -147,7 +148,7 @@ def generator(folder: Path, settings: FusionSettings = SETTINGS) -> Generator:
 
 
 @pytest.mark.parametrize(
-    ("folder", "way"), [("plain_folder", "linear"), ("sd2_folder", "mean"), ("sdxl_folder", "shift")]
+    ("folder", "way"), rest_slow([("plain_folder", "linear"), ("sd2_folder", "mean"), ("sdxl_folder", "shift")])
 )
 def test_a_photograph_stays_and_words_count(
     folder: str, way: Any, tmp_path: Path, request: pytest.FixtureRequest
@@ -166,7 +167,7 @@ def test_a_photograph_stays_and_words_count(
         assert (made_by.generate(other).panorama - made.panorama).abs().mean() > 1e-4
 
 
-@pytest.mark.parametrize(("stop", "way"), [(1, "mean"), (3, "linear")])
+@pytest.mark.parametrize(("stop", "way"), rest_slow([(3, "linear"), (1, "mean")]))
 def test_a_cancelled_run_goes_on_where_it_was(stop: int, way: Any, plain_folder: Path, tmp_path: Path) -> None:
     """While views agree, and after it."""
     sampler = SamplerConfig(scheduler="unipc", steps=STEPS + 1, guidance=2.0)

@@ -19,6 +19,7 @@ from aognet.io.store import CacheConfig
 from aognet.methods.pretrained import load_method
 from aognet.methods.seamless.model import Seamless
 from tests.methods.test_seamless_training import batch_of
+from tests.slow import rest_slow
 from tests.tiny import tiny_components
 
 PROMPT = "a hall, in the style of <s0><s1>"
@@ -71,8 +72,9 @@ def test_words_alone_learn_or_beside_a_lora(layout: Any, channels: int, train: A
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("layout", ["sd15", "sdxl"])
-@pytest.mark.parametrize("train", ["none", "lora"])
+@pytest.mark.parametrize(
+    ("train", "layout"), rest_slow([("none", "sdxl"), ("lora", "sd15"), ("none", "sd15"), ("lora", "sdxl")], fast=2)
+)
 def test_saved_and_exported_words_are_those_that_learned(
     layout: Any, train: Any, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

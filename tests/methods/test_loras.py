@@ -24,6 +24,7 @@ from aognet.methods.identity import model_identity
 from aognet.methods.pretrained import load_method
 from aognet.methods.seamless.model import Seamless
 from aognet.request import Request
+from tests.slow import rest_slow
 
 CHANGED = "mid_block.attentions.0.transformer_blocks.0.ff.net.2"
 KEY = f"unet.{CHANGED}"
@@ -75,7 +76,7 @@ def test_a_saved_model_with_a_lora_finds_it_and_takes_more(plain_folder: Path, l
 
 
 @pytest.mark.parametrize("method", [Seamless, CubeDiff])
-@pytest.mark.parametrize("train", ["lora", "attention", "all"])
+@pytest.mark.parametrize("train", rest_slow(["lora", "attention", "all"]))
 def test_what_was_trained_does_not_take_their_place(method: Any, train: Any, plain_folder: Path, tmp_path: Path):
     """A LoRA beside a saved model is added to the weights as they were trained, whichever of them were."""
     layers = [CHANGED, "mid_block.attentions.0.transformer_blocks.0.attn1.to_q", "conv_in"]

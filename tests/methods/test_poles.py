@@ -21,6 +21,7 @@ from aognet.methods.seamless.poles import CAP_DEGREES, PolesToPaint, polished, w
 from aognet.methods.seamless.settings import SeamlessSettings
 from aognet.request import DirectedPrompt
 from tests.generate.painter import smooth_photo
+from tests.slow import rest_slow
 from tests.tiny import tiny_controlnet
 
 SAMPLER = SamplerConfig(scheduler="euler", steps=4, guidance=3.0)
@@ -40,7 +41,7 @@ def near_poles() -> torch.Tensor:
     return (pixel_latitudes(ROWS).abs().rad2deg() > 90 - CAP_DEGREES)[:, None].expand(ROWS, 2 * ROWS)
 
 
-@pytest.mark.parametrize("folder", ["plain_folder", "sd2_folder", "sdxl_folder"])
+@pytest.mark.parametrize("folder", rest_slow(["sd2_folder", "plain_folder", "sdxl_folder"]))
 def test_only_the_caps_change_and_views_do_not_wrap(folder: str, request: pytest.FixtureRequest) -> None:
     config = BackboneConfig(str(request.getfixturevalue(folder)))
     given, cap = asked(), near_poles()

@@ -30,6 +30,7 @@ from aognet.methods.seamless.directed import prompt_weights
 from aognet.methods.seamless.model import Seamless
 from aognet.methods.seamless.settings import SeamlessSettings
 from tests.generate.painter import smooth_photo
+from tests.slow import rest_slow
 from tests.tiny import tiny_components, tiny_controlnet, tiny_unet
 
 SAMPLER = SamplerConfig(scheduler="euler", steps=3, guidance=3.0)
@@ -62,8 +63,10 @@ def latent_stride(model: Seamless) -> int:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("poles", ["none", "flip"])
-@pytest.mark.parametrize("folder", ["plain_folder", "sd2_folder", "sdxl_folder", "sdxl_inpaint_folder"])
+@pytest.mark.parametrize("poles", rest_slow(["flip", "none"]))
+@pytest.mark.parametrize(
+    "folder", rest_slow(["sd2_folder", "sdxl_folder", "plain_folder", "sdxl_inpaint_folder"], fast=2)
+)
 def test_a_roll_of_noise_and_input_rolls_the_panorama(folder: str, poles: str, request: pytest.FixtureRequest) -> None:
     place = str(request.getfixturevalue(folder))
     model = Seamless(Seamless.Config(backbone=BackboneConfig(place), poles=poles)).eval()
@@ -98,7 +101,7 @@ def test_words_count_where_they_were_said(rows: int, words: list[DirectedPrompt]
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("folder", ["plain_folder", "sdxl_folder"])
+@pytest.mark.parametrize("folder", rest_slow(["sdxl_folder", "plain_folder"]))
 def test_a_direction_has_its_words_and_the_others_theirs(folder: str, request: pytest.FixtureRequest) -> None:
     """With weights of 0 and 1, each pixel is predicted from its prompt alone."""
     model = Seamless(Seamless.Config(backbone=BackboneConfig(str(request.getfixturevalue(folder))))).eval()
@@ -120,7 +123,7 @@ def test_a_direction_has_its_words_and_the_others_theirs(folder: str, request: p
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("scheduler", "channels"), [("dpm-solver++", 4), ("pndm", 9)])
+@pytest.mark.parametrize(("scheduler", "channels"), rest_slow([("dpm-solver++", 4), ("pndm", 9)]))
 def test_turned_in_every_step_it_is_the_same_panorama(scheduler: str, channels: int) -> None:
     """For networks that wrap around. What is known, words, control images and what schedulers remember turn too."""
     parts = tiny_components("sd15", channels)
@@ -188,7 +191,7 @@ def test_a_photograph_across_the_seam_is_seen_like_one_ahead(
     assert torn.abs().max() > 0.01
 
 
-@pytest.mark.parametrize("yaw", [40.0, 180.0])
+@pytest.mark.parametrize("yaw", rest_slow([180.0, 40.0]))
 def test_a_photograph_stays_in_its_panorama(yaw: float, generator: Generator, tmp_path: Path) -> None:
     save_image(smooth_photo(60, 80), tmp_path / "yard.png")
     asked = Request("a yard", photos=[Photo(image=str(tmp_path / "yard.png"), yaw=yaw, fov=80.0)])

@@ -29,6 +29,7 @@ from aognet.methods.seamless.model import Seamless
 from aognet.methods.seamless.settings import SeamlessSettings
 from aognet.request import Control
 from tests.generate.painter import smooth_photo
+from tests.slow import rest_slow
 
 SAMPLER = SamplerConfig(scheduler="euler", steps=2, guidance=3.0)
 ROWS = 32
@@ -51,7 +52,7 @@ def whole(model: Any, columns: int, *controls: ControlImage) -> Tensor:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("poles", ["none", "flip"])
+@pytest.mark.parametrize("poles", rest_slow(["flip", "none"]))
 @pytest.mark.parametrize("family", ["plain", "sdxl"])
 def test_a_roll_of_noise_input_and_control_images_rolls_the_panorama(
     family: str, poles: str, controlnet_folders: dict[str, list[str]], request: pytest.FixtureRequest

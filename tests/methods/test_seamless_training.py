@@ -22,6 +22,7 @@ from aognet.methods.seamless import training
 from aognet.methods.seamless.model import Seamless
 from aognet.methods.seamless.training import HIDE, SILENCE, known_condition, turned_latents
 from tests.generate.painter import smooth_photo
+from tests.slow import rest_slow
 from tests.tiny import tiny_components
 
 ROWS = 32
@@ -89,7 +90,7 @@ def test_kept_encodings_are_not_those_of_a_network_that_pads_otherwise(make: Mak
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("poles", ["none", "flip"])
+@pytest.mark.parametrize("poles", rest_slow(["flip", "none"]))
 @pytest.mark.parametrize(("layout", "channels"), KINDS)
 def test_the_loss_of_a_rolled_sample_with_rolled_noise_is_the_same(make: Make, layout: Any, channels: int, poles: str):
     """The law of training: a roll by the UNet's stride is no other sample."""
@@ -155,7 +156,7 @@ def test_a_text_to_image_unet_learns_the_whole_panorama(make: Make, monkeypatch:
     assert torch.equal(loss, blind) and loss > 0 and seen == [2, 2]
 
 
-@pytest.mark.parametrize(("layout", "channels"), KINDS[:2])
+@pytest.mark.parametrize(("layout", "channels"), rest_slow(KINDS[:2]))
 def test_it_learns_one_panorama(make: Make, layout: Any, channels: int):
     model = make(layout, channels, train="lora", lora_layers="all", lora_rank=8, drop_known=0.0, drop_text=0.0)
     optimizer = torch.optim.Adam(model.trainable_parts()["unet"].parameters(), 1e-2)
@@ -191,7 +192,7 @@ def test_what_is_trained_is_what_learns(make: Make, train: Any, layers: Any, lea
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("train", ["lora", "attention", "all"])
+@pytest.mark.parametrize("train", rest_slow(["lora", "attention", "all"]))
 def test_what_is_saved_denoises_as_what_was_trained(plain_folder: Path, tmp_path: Path, train: Any):
     backbone = BackboneConfig(str(plain_folder))
     model = Seamless(Seamless.Config(backbone=backbone, train=train, lora_layers="all", poles="flip")).eval()
