@@ -136,13 +136,13 @@ class WindowSampler(nn.Module):
         on_row: OnRow = unheard,
         progress: Progress = unheard,
         work: Work | None = None,
-        cache_gigabytes: float = 16.0,
+        cache_gigabytes: float = 4.0,
     ) -> Int64[Tensor, "batch rows columns"]:
         """Return codes that continue the ``known`` rows under the global codes ``given``.
 
         ``numbers``: the random number of each cell (`aognet.vq.drawing.cell_numbers`). ``work`` is added to.
         ``cache_gigabytes``: how much may be kept of windows that several codes have; what does not fit is computed
-        again for each code. The published model keeps 3.9 GB a panorama.
+        again for each code. The published model would keep 3.6 GB a panorama.
         """
         config, windows, work = self.config, self.config.windows, work or Work()
         device = self.gpt.head.weight.device

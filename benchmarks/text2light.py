@@ -1,0 +1,245 @@
+"""Text2Light's samplers: the published loops beside ours, in one run.
+
+python benchmarks/text2light.py [--threads 2] [--batch 1] [--clock wall] [--layers 6 --samples 1] [--full 4]
+
+The published loops are written as they are: a full forward pass for every code, of the whole window, with attention as
+matrices and logits of all tokens. Ours let every token pass as seldom as is exact; their codes at temperature 0 must be
+the same. Weights are random: what codes mean changes nothing of the work. The local sampler has the published grids and
+windows; it is as narrow as ``--samples`` says: 1 gives a width of 256 and runs whole in minutes, 2 the published 1024.
+The layout of our own has the same layers, heads and width and other codes: it is another model.
+
+``--full N`` adds rows of the published sizes. There a loop is measured for N of its steps, in the tenth row, and
+what the whole would take is computed from it, by its steps (published) or its token passes (ours). Such rows say so.
+
+Prints a Markdown table: token passes of an image, sequential steps, floating-point operations in matrix products for
+an image, seconds of the whole batch, and how many times as fast ours is. Seconds are those of a clock on the wall, or
+(``--clock cpu``) those that processors spent for this process: others on a busy machine change them less.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter, process_time
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from aognet.system import threads  # noqa: E402
+
+threads.settle()
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from aognet.vq.drawing import Drawing, Work, cell_numbers  # noqa: E402
+from aognet.vq.global_sampler import GlobalSampler, GlobalSamplerConfig  # noqa: E402
+from aognet.vq.positions import position_map  # noqa: E402
+from aognet.vq.sphere_sampler import SphereSampler, SphereSamplerConfig  # noqa: E402
+from aognet.vq.transformer import Gpt  # noqa: E402
+from aognet.vq.window_sampler import WindowSampler, WindowSamplerConfig  # noqa: E402
+from benchmarks.tables import table  # noqa: E402
+
+CLOCKS = {"wall": perf_counter, "cpu": process_time}
+HEAD = ("sampler", "loop", "token passes", "steps", "TFLOP", "seconds", "times as fast", "codes")
+LIKELIEST = Drawing(temperature=0.0)
+FIRST_ROW = 9  # of a loop that is measured in part: like most rows it has windows that no other has
+
+
+class Stopped(Exception):
+    """A loop has made as many steps as are measured."""
+
+
+@dataclass
+class Run:
+    """What one loop did, and what the whole would take."""
+
+    work: Work
+    seconds: float
+    codes: Tensor | None = None
+    extrapolated: str = ""
+
+    def cells(self, sampler: str, loop: str, than: "Run | None" = None, codes: str = "-") -> list[object]:
+        faster = None if than is None else than.seconds / self.seconds
+        seconds = f"{self.seconds:.3g}{self.extrapolated}"
+        work = self.work
+        return [sampler, loop, f"{work.tokens:,}", f"{work.steps:,}", work.flops / 1e12, seconds, faster, codes]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=1, help="images at once, as for so many prompts")
+    parser.add_argument("--layers", type=int, default=6, help="of the narrow local sampler")
+    parser.add_argument(
+        "--samples", type=int, default=1, help="positions a side of a code; the width is (16 of them)^2"
+    )
+    parser.add_argument("--full", type=int, default=0, metavar="N", help="measure N steps of the published sizes")
+    parser.add_argument("--grid", type=int, nargs=2, default=(32, 64), help="rows and columns of the local codes")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    options = parser.parse_args(argv)
+    torch.set_num_threads(options.threads)
+    clock, (rows, columns) = CLOCKS[options.clock], options.grid
+    small = WindowSamplerConfig(samples=options.samples, layers=options.layers, heads=4)
+    small = replace(small, windows=replace(small.windows, rows=rows, columns=columns))
+    found = compared(f"local, {options.layers} layers of {small.gpt().width}", small, options.batch, clock)
+    if options.full:
+        found += compared_globally(options.batch, clock)
+        found += compared("local, published size", WindowSamplerConfig(), options.batch, clock, options.full)
+    where = f"{options.threads} threads, batches of {options.batch}, {options.clock} seconds"
+    sys.stdout.write(f"{where}; *: computed from a part, see above\n\n{table(HEAD, found)}")
+
+
+def compared(
+    name: str, config: WindowSamplerConfig, batch: int, clock: Callable[[], float], steps: int = 0
+) -> list[list[object]]:
+    """Return the rows of a local sampler: the published loop, ours, and the layout of our own of the same size."""
+    sampler, gpt = random(WindowSampler(config)), config.gpt()
+    numbers = cell_numbers(range(batch), 0, config.windows.rows, config.windows.columns)
+    given = torch.randint(gpt.vocabulary, (batch, config.given_rows, config.given_columns))
+    theirs, ours = published_local(sampler, given, clock, steps), exact_local(sampler, given, numbers, clock, steps)
+    said = "-" if ours.codes is None or theirs.codes is None else same(ours.codes, theirs.codes)
+    found = [theirs.cells(name, "published"), ours.cells(name, "exact", theirs, said)]
+    factor = config.windows.rows // config.given_rows
+    sphere = SphereSamplerConfig(
+        given_rows=config.given_rows,
+        given_columns=config.windows.columns // factor,
+        factor=factor,
+        layers=gpt.layers,
+        heads=gpt.heads,
+        width=gpt.width,
+        above=min(12, config.windows.rows),
+    )
+    del sampler
+    own = random(SphereSampler(sphere))
+    given = torch.randint(gpt.vocabulary, (batch, sphere.given_rows, sphere.given_columns))
+    work, started = Work(), clock()
+    codes = own.sample(given, numbers, LIKELIEST, work=work)
+    alone = Run(work, clock() - started, codes)
+    return [*found, alone.cells(name, "our own layout", theirs, "of another model")]
+
+
+def compared_globally(batch: int, clock: Callable[[], float]) -> list[list[object]]:
+    """Return the rows of the global sampler of the published size, whose loops run whole."""
+    config = GlobalSamplerConfig()
+    sampler = random(GlobalSampler(config))
+    condition, numbers = torch.randn(batch, config.tokens, config.embedding), cell_numbers(range(batch), 0, 8, 16)
+    theirs, work, started = published_global(sampler, condition, clock), Work(), clock()
+    codes = sampler.sample(condition, numbers, LIKELIEST, work=work)
+    ours = Run(work, clock() - started, codes.flatten(1))
+    said = same(ours.codes, theirs.codes)
+    name = "global, published size"
+    return [theirs.cells(name, "published"), ours.cells(name, "exact", theirs, said)]
+
+
+def same(ours: Tensor, theirs: Tensor) -> str:
+    """Say whether all codes are the same, or which share is."""
+    return "the same" if torch.equal(ours, theirs) else f"{(ours == theirs).double().mean():.2%} the same"
+
+
+@torch.no_grad()
+def published_global(sampler: GlobalSampler, condition: Tensor, clock: Callable[[], float]) -> Run:
+    """Write all codes of the global sampler, each by a full pass of the prefix and the codes before it."""
+    config, work, started = sampler.config, Work(), clock()
+    prefix = torch.cat([condition, condition], dim=-1)
+    codes = torch.zeros(len(condition), 0, dtype=torch.long)
+    for _ in range(config.rows * config.columns):
+        logits = published_pass(sampler.gpt, prefix, codes, work)[:, -1]
+        codes = torch.cat([codes, logits.argmax(-1, keepdim=True)], dim=1)
+    return Run(work, clock() - started, codes)
+
+
+@torch.no_grad()
+def published_local(sampler: WindowSampler, given: Tensor, clock: Callable[[], float], steps: int) -> Run:
+    """Write codes of the local sampler, each by a full pass of its whole window."""
+    config, gpt, work = sampler.config, sampler.gpt, Work()
+    rows, columns, size = config.windows.rows, config.windows.columns, config.windows.size
+    half, scale, started = size // 2, config.samples, clock()
+    places = position_map(rows, columns, scale)[None].expand(len(given), -1, -1, -1)
+    codes = torch.randint(gpt.config.vocabulary, (len(given), rows, columns))
+    cells = [(i, j) for i in range(FIRST_ROW if steps else 0, rows) for j in range(columns)][: steps or None]
+    for i, j in cells:
+        li = i if i <= half else size - (rows - i) if rows - i < half else half
+        lj = j if j <= half else size - (columns - j) if columns - j < half else half
+        top, left = i - li, j - lj
+        patch = codes[:, top : top + size, left : left + size].flatten(1)
+        prefix = places[:, :, scale * top : scale * (top + size), scale * left : scale * (left + size)].flatten(2)
+        logits = published_pass(gpt, prefix, torch.cat([given.flatten(1), patch], dim=1)[:, :-1], work)
+        logits = logits[:, -size * size :].unflatten(1, (size, size))[:, li, lj]
+        codes[:, i, j] = logits.argmax(-1)
+    seconds = clock() - started
+    if not steps:
+        return Run(work, seconds, codes)
+    whole = rows * columns / len(cells)
+    scaled = Work(round(work.tokens * whole), rows * columns, work.flops * whole)
+    return Run(scaled, seconds * whole, extrapolated=f"* ({len(cells)} of {rows * columns} steps)")
+
+
+def exact_local(sampler: WindowSampler, given: Tensor, numbers: Tensor, clock: Callable[[], float], steps: int) -> Run:
+    """Write codes of the local sampler as we do; of ``steps`` steps, if not 0, the whole is computed."""
+    work, windows = Work(), sampler.config.windows
+    if not steps:
+        started = clock()
+        codes = sampler.sample(given, numbers, LIKELIEST, work=work)
+        return Run(work, clock() - started, codes)
+    # The codes of a row's beginning share a window, which most codes do not: they are not those that are measured.
+    first, marks, skipped = FIRST_ROW, [], windows.size // 2 + 1
+    before = Work()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal before
+        marks.append(clock())
+        if len(marks) == skipped:
+            before = replace(work)
+        if len(marks) == skipped + steps:
+            raise Stopped
+
+    known = torch.randint(sampler.config.vocabulary, (len(given), first, windows.columns))
+    try:
+        sampler.sample(given, numbers, LIKELIEST, known=known, progress=progress, work=work)
+    except Stopped:
+        tokens, flops = work.tokens - before.tokens, work.flops - before.flops
+        seconds = marks[-1] - marks[skipped - 1]
+    places = windows.last_places()
+    whole = sum(sampler.config.before + place for place in places.values())
+    share = whole / tokens
+    total = Work(whole, sum(1 for _ in windows.waves()), flops * share)
+    return Run(total, seconds * share, extrapolated=f"* ({tokens:,} of {whole:,} tokens)")
+
+
+def published_pass(gpt: Gpt, prefix: Tensor, codes: Tensor, work: Work) -> Tensor:
+    """Return the logits [batch, tokens, codes] of all tokens as minGPT computes them, with attention as products."""
+    config = gpt.config
+    x = torch.cat([prefix, gpt.tok_emb(codes)], dim=1)
+    tokens = x.shape[1]
+    x = x + gpt.pos_emb[:, :tokens]
+    mask = torch.tril(torch.ones(config.length, config.length)).view(1, 1, config.length, config.length)
+    for block in gpt.blocks:
+        normed, attention = block.ln1(x), block.attn
+        q, k, v = (
+            part(normed).view(len(x), tokens, config.heads, -1).transpose(1, 2)
+            for part in (attention.query, attention.key, attention.value)
+        )
+        scores = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(k.shape[-1]))
+        scores = scores.masked_fill(mask[:, :, :tokens, :tokens] == 0, -math.inf).softmax(dim=-1)
+        x = x + attention.proj((scores @ v).transpose(1, 2).contiguous().view(len(x), tokens, config.width))
+        x = x + block.mlp(block.ln2(x))
+    each = config.layers * (24.0 * config.width**2 + 4.0 * config.width * tokens)
+    work.add([(tokens, tokens * (each + 2.0 * config.width * config.vocabulary))])
+    return gpt.head(gpt.ln_f(x))
+
+
+def random(sampler: nn.Module) -> nn.Module:
+    """Give a sampler weights whose codes differ from place to place."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, value in sampler.named_parameters():
+            if "emb" in name:
+                value.normal_(0.0, 1.0, generator=generator)
+    return sampler.eval().requires_grad_(False)
+
+
+if __name__ == "__main__":
+    main()
