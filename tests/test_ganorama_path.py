@@ -12,6 +12,7 @@ from aognet import load
 from aognet.commands import generate
 from aognet.errors import UserError
 from aognet.generate.inputs import InputsConfig, list_requests
+from aognet.generate.pixels import read_canvas
 from aognet.io.images import load_image
 from aognet.request import Request
 
@@ -71,6 +72,27 @@ def test_any_inputs_are_repeated_with_their_classes_in_turn() -> None:
         list_requests(InputsConfig(count=2), Request())
 
 
+def test_words_and_a_photograph(generator_folder: Path, tmp_path: Path) -> None:
+    """With the CLIP of the repository. What was found is in run.json, and the photograph in the panorama."""
+    photo = CONFIGS.parent / "assets" / "demo" / "beach.jpg"
+    more = ["--image", str(photo), "--fov", "90", "--prompt", "a lake", "--prompt-at", "180,0: a sandbar"]
+    more += ["-n", "1", "generator.finding.steps=1", "generator.finding.candidates=2"]
+    assert command(generator_folder, tmp_path, *more) == 0
+    run = json.loads((tmp_path / "beach" / "run.json").read_text())
+    (step,) = run["steps"]
+    found = step["note"]["found"]
+    assert [one["words"] for one in found["classes"]] == ["a lake", "a sandbar, a lake"]
+    assert all(one["name"] in ("sandbar, sand bar", "valley, vale", "lakeside") for one in found["classes"])
+    for key in ("similarity", "psnr"):
+        assert set(found[key]) == {"start", "found"}
+    assert found["objective"]["found"] <= found["objective"]["start"] and "CLIP" in found["network"]
+    given, shown = read_canvas(tmp_path / "beach" / "input.png", "srgb"), load_image(tmp_path / "beach" / "result.png")
+    seen = given.known[0, 0]
+    assert seen.float().mean() > 0.05 and (shown - given.image[0])[:, seen].abs().max() < 0.02
+    before = contents(tmp_path)
+    assert command(generator_folder, tmp_path, *more) == 0 and contents(tmp_path) == before
+
+
 def test_from_python(generator_folder: Path) -> None:
     made = load(generator_folder, settings=["generator.end_layer=3"]).generate(Request(label="valley", height=32))
     assert made.panorama.shape == (3, 32, 64)
@@ -85,7 +107,11 @@ def test_from_python(generator_folder: Path) -> None:
         (["-n", "0"], "count must lie in"),
         (["--end_layer", "9"], "--end_layer must be at most 4 for this generator, got 9"),
         (["--truncation", "2"], "truncation must lie in"),
-        (["--prompt", "a lake"], "--prompt is not for the method ganorama"),
+        (["inputs.negative=fog"], "negative is not for the method ganorama"),
+        (["--prompt", "a lake", "generator.finding.rate=0"], "finding.rate must be more than 0"),
+        (["--prompt", "a lake", "generator.finding.clip={kind: clip, model: nowhere}"], "nowhere: no such folder"),
+        (["--prompt", "a lake", "generator.finding.lpips=a.safetensors"], "finding.lpips needs views of at least 32"),
+        (["--image", "nowhere.jpg"], "nowhere.jpg: no such file"),
         (["-m", "biggan-deep-256"], "no such folder; .*: aognet convert-biggan biggan-deep-256-pytorch_model.bin"),
         (["--columns", "0"], "columns must be a whole number, at least 1"),
     ],

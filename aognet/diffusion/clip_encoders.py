@@ -92,14 +92,15 @@ class ClipImageEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """Return CLIP embeddings (not normalised) of square images in [-1, 1] of any size."""
-        return self._kept.encoded(images, self._embed, self.tower.device)[0]
+        return self._kept.encoded(images, lambda new: (self.embed(new),), self.tower.device)[0]
 
-    def _embed(self, images: Tensor) -> tuple[Tensor]:
+    def embed(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """Return what calling it returns, with gradients for the images; nothing is stored."""
         size = self.tower.config.image_size
         if images.shape[-1] != size or images.shape[-2] != size:
             images = functional.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
         pixels = ((images + 1) / 2 - self.mean) / self.std
-        return (self.tower(pixels.to(self.tower.dtype)).image_embeds.float(),)
+        return self.tower(pixels.to(self.tower.dtype)).image_embeds.float()
 
 
 class ClipTextEncoder(nn.Module):

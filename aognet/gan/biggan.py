@@ -7,6 +7,7 @@ norms are folded into the weights (`aognet.gan.public_biggan`).
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from aognet.errors import UserError
 from aognet.gan.truncation import check_truncation
+from aognet.nn.parts import in_parts
 
 Between = Callable[[int, Tensor], Tensor]
 """``between(number, features)``: what takes the place of the features [batch, channels, rows, columns]
@@ -267,18 +269,25 @@ class BigGan(nn.Module):
         vectors: Float[Tensor, "batch class_dim"],
         truncation: float = 1.0,
         between: Between | None = None,
+        at_once: int | None = None,
     ) -> Float[Tensor, "batch 3 size size"]:
-        """Return images in [-1, 1] of z and class vectors, as `forward`."""
+        """Return images in [-1, 1] of z and class vectors, as `forward`.
+
+        ``at_once``: so many images go through a layer at once (`aognet.nn.parts.in_parts`).
+        """
         check_truncation(truncation)
         condition = torch.cat([z, vectors], dim=1)
         features = self.start(condition).view(len(z), SMALLEST, SMALLEST, -1).permute(0, 3, 1, 2)
         for number, layer in enumerate(self._numbered()):
             if isinstance(layer, SelfAttention):
-                features = layer(features)
+                features = in_parts(layer, at_once, features)
             else:
-                features = layer(features, condition, truncation)
+                features = in_parts(partial(layer, truncation=truncation), at_once, features, condition)
             if between is not None:
                 features = between(number, features)
+        return in_parts(partial(self._colours, truncation=truncation), at_once, features, condition)
+
+    def _colours(self, features: Tensor, condition: Tensor, truncation: float) -> Tensor:
         features = functional.relu(self.norm(features, condition, truncation))
         return self.to_rgb(features)[:, :3].tanh()
 

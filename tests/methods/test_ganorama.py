@@ -17,7 +17,7 @@ from aognet.geometry.view_sets import make_views
 from aognet.methods.ganorama.model import Ganorama
 from aognet.methods.ganorama.settings import GanoramaSettings
 from aognet.methods.ganorama.together import made_together
-from aognet.request import Photo, Request
+from aognet.request import Request
 
 ROWS, SIZE = 32, 16
 SETTINGS = GanoramaSettings(start_layer=1, end_layer=3)
@@ -162,8 +162,7 @@ def test_an_image_that_wraps_turns_with_its_tiles(model: Ganorama, monkeypatch: 
         ({"label": "valley"}, {"share_z": True}, "share_z must be false where all views have one class"),
         ({}, {"share_class": True, "share_z": True}, "share_z must be false"),
         ({}, {"end_layer": 5}, "end_layer must be at most 4 for this generator, got 5"),
-        ({"prompt": "a lake"}, {}, "prompt is not for the method ganorama, got 'a lake'"),
-        ({"photos": [Photo(image="a.png")]}, {}, "photos is not for the method ganorama"),
+        ({"negative": "fog"}, {}, "negative is not for the method ganorama, got 'fog'"),
     ],
 )
 def test_what_it_refuses(model: Ganorama, request_: dict[str, Any], changes: dict[str, Any], said: str) -> None:

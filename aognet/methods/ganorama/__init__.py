@@ -6,5 +6,5 @@ METHOD = Method(
     name="ganorama",
     model="aognet.methods.ganorama.model:Ganorama",
     settings="aognet.methods.ganorama.settings:GanoramaSettings",
-    takes=frozenset({"label"}),
+    takes=frozenset({"label", "prompts_at"}),
 )

@@ -33,10 +33,13 @@ def made_together(
     views: Sequence[View],
     settings: GanoramaSettings,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    moved: Float[Tensor, "views class_dim"] | None = None,
+    at_once: int | None = None,
 ) -> Float[Tensor, "views 3 size size"]:
     """Return the images of all views, about in [-1, 1], each from its own z and class vector (Ganorama).
 
     Features agree after the layers ``settings.start_layer`` to ``settings.end_layer``. ``progress`` is told of layers.
+    ``moved`` is added to the class vectors. ``at_once``: so many views go through a layer at once.
     """
     layers = layer_count(network.config)
 
@@ -48,13 +51,16 @@ def made_together(
         return features
 
     progress(0, layers)
-    return network(z, classes, settings.truncation, between)
+    vectors = network.embeddings(classes)
+    return network.of_vectors(z, vectors if moved is None else vectors + moved, settings.truncation, between, at_once)
 
 
 def agreeing(
     features: Float[Tensor, "views channels rows columns"], views: Sequence[View], settings: GanoramaSettings
 ) -> Float[Tensor, "views channels rows columns"]:
     """Return the features of views that agree more along the rays which several of them see."""
+    if features.requires_grad:  # in this format features are not taken in parts, each of which would be another step
+        features = features.contiguous(memory_format=torch.channels_last)
     if settings.way == "mean":
         return mean(features, views, settings.weighting, settings.passes, in_place=not features.requires_grad)
     cameras = [view for view in views if isinstance(view, Camera)]
