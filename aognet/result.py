@@ -19,7 +19,9 @@ class Result:
     ``panorama``: float32; with the ``encoding`` ``srgb`` display values in [0, 1], with ``linear`` light in [0, inf)
     where 1 is white. ``given``: where the request's inputs showed it; None: nowhere. ``depth``: distances, in the unit
     of the method, for methods that make them. ``cubemap``: its faces, where they were asked for. ``camera``: of the
-    request's first photograph. ``folder``: of the run that made it; None: none is left.
+    request's first photograph. ``folder``: of the run that made it; None: none is left. ``upscaled``, ``light``: what
+    was made of display values, where it was asked for: a larger panorama, and its light. A run that is read again has
+    them in its folder alone.
     """
 
     panorama: Float[Tensor, "3 height width"]
@@ -30,6 +32,8 @@ class Result:
     cubemap: Float[Tensor, "6 3 size size"] | None = None
     camera: Camera | None = None
     folder: Path | None = None
+    upscaled: Float[Tensor, "3 rows columns"] | None = None
+    light: Float[Tensor, "3 rows columns"] | None = None
 
     def __post_init__(self) -> None:
         height, width = self.panorama.shape[-2:]

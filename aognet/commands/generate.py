@@ -109,6 +109,10 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--ply", action="store_true", help="write the sphere as a mesh of coloured vertices, too (PLY)")
     add("--glb", action="store_true", help="write the sphere as a mesh with the panorama as texture, too (glTF)")
     add("--displace", action="store_true", help="vertices of --ply and --glb are as far away as the depth map says")
+    add("--hdr", action="store_true", help="make light of the panorama, too: result.exr and result.hdr")
+    add("--upscale", type=float, metavar="N", help="make the panorama 1 to 8 times larger, too: upscaled.png")
+    add("--sritmo", metavar="FOLDER", help="of the SR-iTMO that does both (default: the one that comes along)")
+    add("--upscaler", metavar="FILE", help="Real-ESRGAN's small network for --upscale: its package, or safetensors")
     add("--name", help="name of the panorama's folder")
     add("--overwrite", action="store_true", help="paint again what is there with other settings")
     add("--undo", type=int, metavar="N", help="take the last N views of a run back (--inference_out_dir: its folder)")
@@ -203,6 +207,10 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "generator.depth_scale": options.depth_scale,
         "inputs.name": options.name,
         "save_faces": options.save_faces or None,
+        "hdr": options.hdr or None,
+        "upscale": options.upscale,
+        "sritmo": options.sritmo,
+        "upscaler": options.upscaler,
         "inputs.count": options.count,
         "inputs.labels": None if options.class_names is None else options.class_names.split("|"),
         **{f"generator.{key}": getattr(options, key) for key in OF_A_METHOD},

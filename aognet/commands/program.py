@@ -15,6 +15,7 @@ COMMANDS = {
     "caption": "describe panoramas in words (misc/captioning.py)",
     "convert": "make PNG or JPEG images of EXR and HDR files (misc/exr2png.py)",
     "depth": "estimate the depth of a panorama (misc/estimate_depth.py)",
+    "to-hdr": "make light of a panorama, or a larger one (misc/to_hdr.py)",
     "scenes": "make captioned panoramas of drawn scenes (misc/make_scenes.py)",
     "export": "write a panorama as EXR, HDR, JPEG, cubemap or page, in another size (misc/export.py)",
     "relight": "light a diffuse, a silver and a mirror sphere by a panorama (misc/relight.py)",

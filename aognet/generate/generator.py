@@ -22,6 +22,7 @@ from aognet.errors import Setting, UserError
 from aognet.generate.asked import Asked, ModelConfig
 from aognet.generate.auto_depth import estimated_depth
 from aognet.generate.auto_prompt import with_prompts
+from aognet.generate.expander import Expander, ExpansionConfig, loaded, renew
 from aognet.generate.journal import VERSION, Journal
 from aognet.generate.names import safe_name
 from aognet.generate.outpaint import Outpaint
@@ -75,9 +76,10 @@ class Generator:
         execution: ExecutionConfig | None = None,
         captioner: CaptionerConfig | None = None,
         depth_network: DepthNetworkConfig | None = None,
+        expansion: ExpansionConfig | None = None,
     ):
         """Find out the method of the model. ``alone`` is the method for a backbone alone
-        (`aognet.methods.pretrained.load_method`).
+        (`aognet.methods.pretrained.load_method`). ``expansion``: what is made of each panorama besides itself.
 
         :raises UserError: if the model does not exist or is of no known method.
         """
@@ -86,6 +88,10 @@ class Generator:
         self.defaults = defaults or Defaults(2048, self.method.settings_class())
         if model.controlnets and "controls" not in self.method.takes:
             raise UserError(f"are not for the method {self.method.name}", key="controlnets", value=model.controlnets)
+        self.expansion = expansion if expansion is not None and expansion.asked else None
+        if self.expansion and self.method.encoding == "linear":
+            key = "hdr" if self.expansion.hdr else "upscale"
+            raise UserError(f"is of display values, and the method {self.method.name} makes light", key=key)
         self._device = device
         self.execution = execution or ExecutionConfig()
         self.captioner = captioner or CaptionerConfig(model=SMALL_MODEL)
@@ -230,6 +236,7 @@ class Generator:
                 raise UserError(f"is not for the method {self.method.name}", key=key, value=getattr(request, key))
         if request.depth is None and any(map(is_displaced, meshes)):
             raise UserError("needs a depth: give ", Setting("depth"), key="displace")
+        expander, expanded = self._expander(request), self.expansion.files if self.expansion else ()
         held.enter_context(made_folder(folder))
         held.enter_context(exclusive(folder))
         asked, before = self._asked(request, captioned), check_free(folder)
@@ -240,11 +247,14 @@ class Generator:
             start = self._with_depth(start, request)
             kind = ViewJournal if self.paints_views else Journal
             journal = kind(folder, replace(asked, camera=start.camera), self.method.encoding, self._provenance())
-            journal.begin(start.canvas, before, start.truth, faces, start.depth, meshes)
+            journal.expansion = expander and expander.record
+            journal.begin(start.canvas, before, start.truth, faces, start.depth, meshes, expanded)
             return Run(journal, start.canvas)
         journal.clear()
         depth_known = request.depth is not None
-        journal.claim(outputs_of(journal.encoding, request.truth is not None, faces, depth_known, meshes))
+        journal.claim(outputs_of(journal.encoding, request.truth is not None, faces, depth_known, meshes, expanded))
+        if expander is not None:
+            renew(journal, expander)
         if request.truth is not None and not (folder / truth_file(journal.encoding)).is_file():
             truth = _read(request, journal.encoding).truth
             assert truth is not None, "the request names one"
@@ -254,6 +264,14 @@ class Generator:
             assert depth is not None, "the request names one"
             write_depth(depth, folder / DEPTH)
         return Run(journal)
+
+    def _expander(self, request: Request) -> Expander | None:
+        """Return what makes more of a panorama, loaded and checked; None: nothing does."""
+        if self.expansion is None:
+            return None
+        expander = loaded(self.expansion)
+        expander.check(request.rows)
+        return expander
 
     def make(self, runs: Sequence[Run], listener: Listener = UNHEARD) -> list[Result]:
         """Make what is left of runs, side by side if the method can, and write their results. Return these.

@@ -18,6 +18,7 @@ from aognet.diffusion.vocabulary import read_vocabulary
 from aognet.errors import Setting, UserError
 from aognet.generate.asked import ModelConfig
 from aognet.generate.entries import repaint_command, undo_command
+from aognet.generate.expander import ExpansionConfig
 from aognet.generate.flat import Bars, make_flat_images
 from aognet.generate.generator import Defaults, Generator, UnreadableInput
 from aognet.generate.inputs import InputsConfig, list_requests
@@ -26,6 +27,7 @@ from aognet.generate.run_files import JOURNAL, check_inputs, mesh_files
 from aognet.generate.showing import show_canvas
 from aognet.generate.view_journal import ViewJournal, check_free, open_views
 from aognet.geometry.tiles import TilesConfig
+from aognet.hdr.finishing import FinishingConfig
 from aognet.installed import installed
 from aognet.io.captions import a_few
 from aognet.io.files import made_folder
@@ -55,7 +57,8 @@ class InferenceConfig(Additions):
     ``seed``, and the settings of the checkpoint's method (`aognet.methods.method.Method.settings`). ``captioner``: the
     model that writes the prompt if ``inputs.prompt`` is ``auto``. ``depth_network``: the network that estimates the
     depth if ``inputs.depth`` is ``auto``. ``tiles``: flat images of so many tiles are made in place of panoramas, by
-    methods that can (null: panoramas).
+    methods that can (null: panoramas). ``hdr``, ``upscale``, ``sritmo``, ``upscaler``, ``finishing``: what is made of
+    each panorama besides itself (`aognet.generate.expander.ExpansionConfig`).
     """
 
     checkpoint: str = field(default_factory=lambda: installed("assets/embedded/aognet"))
@@ -76,6 +79,11 @@ class InferenceConfig(Additions):
     captioner: CaptionerConfig = field(default_factory=lambda: CaptionerConfig(model=SMALL_MODEL))
     depth_network: DepthNetworkConfig = field(default_factory=DepthNetworkConfig)
     tiles: TilesConfig | None = None
+    hdr: bool = False
+    upscale: float = 1.0
+    sritmo: str = ""
+    upscaler: str = ""
+    finishing: FinishingConfig = field(default_factory=FinishingConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,6 +91,8 @@ class InferenceConfig(Additions):
             check_dtype(self.dtype)
         if self.method is not None:
             find_method(self.method)
+        if self.tiles is not None and self.expansion.asked:
+            raise UserError("is of panoramas, and flat images are made", key="hdr" if self.hdr else "upscale")
         for key in ("save_faces", "save_ply", "save_glb"):
             if self.tiles is not None and getattr(self, key):
                 raise UserError("is of panoramas, and flat images are made", key=key, value=True)
@@ -96,6 +106,11 @@ class InferenceConfig(Additions):
     def meshes(self) -> tuple[str, ...]:
         """Which meshes of each panorama are written."""
         return mesh_files(self.save_ply, self.save_glb, self.displace)
+
+    @property
+    def expansion(self) -> ExpansionConfig:
+        """What is made of each panorama besides itself."""
+        return ExpansionConfig(self.hdr, self.upscale, self.sritmo, self.upscaler, self.finishing)
 
     @property
     def model(self) -> ModelConfig:
@@ -116,6 +131,7 @@ def read_inference(loaded: LoadedConfig) -> tuple[InferenceConfig, Generator, Re
         execution=config.execution,
         captioner=config.captioner,
         depth_network=config.depth_network,
+        expansion=config.expansion,
     )
     generator.defaults, seed = read_defaults(loaded, generator.method)
     return config, generator, generator.resolved(Request(seed=seed))

@@ -68,6 +68,7 @@ class Journal:
         self.plan: list[JournalEntry] | None = None  # all views to paint, once painting begins
         self.outputs: tuple[str, ...] = ()  # what it wrote or is about to write, besides run.json and steps
         self.edit: Edit | None = None
+        self.expansion: dict[str, Any] | None = None  # `aognet.generate.expander.Expander.record` of what is made of it
 
     def begin(
         self,
@@ -77,15 +78,16 @@ class Journal:
         faces: bool = False,
         depth: DepthMap | None = None,
         meshes: Sequence[str] = (),
+        expanded: Sequence[str] = (),
     ) -> None:
         """Write what is known at the beginning, and the ground ``truth`` and the ``depth`` if there are such.
 
         ``before``: the run in the folder, which is replaced, as `check_free` returns it. ``faces``: whether those of
-        the cubemap will be written. ``meshes``: those that will be (`aognet.generate.run_files.MESHES`).
+        the cubemap will be written. ``meshes``, ``expanded``: those files that will be (`aognet.generate.run_files`).
 
         :raises UserError: if the folder cannot be made.
         """
-        outputs = outputs_of(self.encoding, truth is not None, faces, depth is not None, meshes)
+        outputs = outputs_of(self.encoding, truth is not None, faces, depth is not None, meshes, expanded)
         self.outputs = _ordered({*outputs, *(before.outputs if before else ())})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -118,6 +120,8 @@ class Journal:
         if content["plan"] is not None:
             self.plan = [self.read_entry(step) for step in content["plan"]]
         self.edit = None if edit is None else read_edit(edit)
+        expansion = content.get("expansion")
+        self.expansion = None if expansion is None else dict(expansion)
 
     @staticmethod
     def read_entry(step: dict[str, Any]) -> Any:
@@ -138,6 +142,7 @@ class Journal:
             "steps": [asdict(entry) for entry in self.entries],
             "edit": None if self.edit is None else asdict(self.edit),
             "provenance": self.provenance,
+            **({} if self.expansion is None else {"expansion": self.expansion}),
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         write_atomically(self.folder / JOURNAL, text)

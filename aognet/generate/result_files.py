@@ -5,13 +5,13 @@ from pathlib import Path
 
 from aognet.canvas import Canvas
 from aognet.generate.pixels import packed, write_canvas, write_picture
-from aognet.generate.run_files import DEPTH, LIGHT_RESULT, SUFFIX, is_displaced, truth_file
+from aognet.generate.run_files import DEPTH, LIGHT_RESULT, RADIANCE, SUFFIX, UPSCALED, is_displaced, truth_file
 from aognet.geometry.cubemap import FACES
 from aognet.io.files import write_atomically
 from aognet.io.gpano import save_panorama
 from aognet.io.images import merged
 from aognet.io.meshes import MeshShape, placed_mesh, write_mesh
-from aognet.io.panorama_files import display_levels, encoded, write_image
+from aognet.io.panorama_files import display_levels, encoded, write_image, write_light
 from aognet.io.viewer import write_viewer
 from aognet.result import Result
 
@@ -27,7 +27,7 @@ def write_truth(folder: Path, truth: Canvas) -> None:
 
 def write_results(folder: Path, result: Result, faces: bool = False, meshes: Sequence[str] = ()) -> None:
     """Write ``result.png`` (with GPano metadata), ``viewer.html`` and ``prompt.txt``; linear light also as
-    ``result.exr``.
+    ``result.exr``. What was made of it is written as ``upscaled.png``, ``result.exr`` (float16) and ``result.hdr``.
 
     For linear light, ``result.png`` and the viewer show it tone-mapped. ``faces``: also write the six faces of the
     cubemap. ``meshes``: also write these (`aognet.generate.run_files.MESHES`), displaced by the ``depth.png`` there.
@@ -35,9 +35,18 @@ def write_results(folder: Path, result: Result, faces: bool = False, meshes: Seq
     shown = encoded(result.panorama, result.encoding, "srgb")
     image = merged(display_levels(shown))
     save_panorama(image, folder / "result.png", description=result.prompt)
+    light = result.light
     if result.encoding == "linear":
         result.save(folder / LIGHT_RESULT)
-    write_viewer(image, folder / "viewer.html", title=result.prompt or folder.name, photo_camera=result.camera)
+        light = result.panorama
+    elif light is not None:
+        for name in (LIGHT_RESULT, RADIANCE):
+            write_light(light, folder / name)
+    if result.upscaled is not None:
+        image = merged(display_levels(result.upscaled))
+        save_panorama(image, folder / UPSCALED, description=result.prompt)
+    title = result.prompt or folder.name
+    write_viewer(image, folder / "viewer.html", title=title, photo_camera=result.camera, light=light)
     write_atomically(folder / "prompt.txt", result.prompt + "\n")
     if faces:
         (folder / "faces").mkdir(exist_ok=True)

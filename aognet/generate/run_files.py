@@ -21,6 +21,8 @@ DEPTH = "depth.png"
 """The depth that a run was given, or that was estimated for it."""
 MESHES = ("panorama.ply", "panorama.glb", "displaced.ply", "displaced.glb")
 """A run's panorama on the sphere, and as far away as its depth says."""
+UPSCALED, RADIANCE = "upscaled.png", "result.hdr"
+"""A run's panorama made larger, and the light that was made of it, which `LIGHT_RESULT` holds, too."""
 FOLDERS = ("steps", "faces")
 STEP = re.compile(r"\d+\.(png|exr|safetensors)")
 Owns = Callable[[str], bool]
@@ -52,16 +54,26 @@ def mesh_files(ply: bool, glb: bool, displaced: bool) -> tuple[str, ...]:
     return tuple(f"{stem}.{suffix}" for suffix, wanted in (("ply", ply), ("glb", glb)) if wanted)
 
 
+def expanded_files(hdr: bool, larger: bool) -> tuple[str, ...]:
+    """Return the names of what is made of a run's panorama: light, and a larger one."""
+    return (*([UPSCALED] if larger else []), *([LIGHT_RESULT, RADIANCE] if hdr else []))
+
+
 def is_displaced(mesh: str) -> bool:
     """Return whether a mesh of a run is as far away as its depth says."""
     return mesh.startswith("displaced.")
 
 
 def outputs_of(
-    encoding: Encoding, truth: bool, faces: bool, depth: bool, meshes: Sequence[str] = ()
+    encoding: Encoding,
+    truth: bool,
+    faces: bool,
+    depth: bool,
+    meshes: Sequence[str] = (),
+    expanded: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return what a run writes, with and without a ground truth, the faces of its cubemap and a depth. ``meshes``: some
-    of `MESHES`.
+    of `MESHES`. ``expanded``: some of `expanded_files`.
     """
     return (
         input_file(encoding),
@@ -71,11 +83,20 @@ def outputs_of(
         *RESULTS,
         *(face_files(encoding) if faces else ()),
         *meshes,
+        *expanded,
     )
 
 
 SUFFIX: dict[Encoding, str] = {"srgb": ".png", "linear": ".exr"}
-OUTPUTS = tuple(dict.fromkeys((*outputs_of("srgb", True, True, True, MESHES), *outputs_of("linear", True, True, True))))
+OUTPUTS = tuple(
+    dict.fromkeys(
+        (
+            *outputs_of("srgb", True, True, True, MESHES),
+            *outputs_of("linear", True, True, True),
+            *expanded_files(True, True),
+        )
+    )
+)
 """What a run may write besides its journal and its steps."""
 
 

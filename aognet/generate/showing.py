@@ -3,6 +3,7 @@
 import logging
 
 from aognet.canvas import Canvas
+from aognet.generate.expander import expanded
 from aognet.generate.journal import Journal
 from aognet.generate.result_files import write_results
 from aognet.generate.run_files import result_file
@@ -31,6 +32,7 @@ def show_canvas(journal: ViewJournal, canvas: Canvas | None = None) -> Result:
 
 def show(journal: Journal, result: Result, finished: bool = True) -> Result:
     """Write the results of a run, and record that they belong to its steps. Return them."""
+    result = expanded(journal, result)
     write_results(journal.folder, result, journal.has_faces, journal.meshes)
     journal.finished = finished
     journal.settle()

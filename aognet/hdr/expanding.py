@@ -14,6 +14,7 @@ from torch import Tensor
 from aognet.callbacks import UNHEARD, Listener
 from aognet.errors import UserError
 from aognet.geometry.sphere import pixel_latitudes
+from aognet.hdr.kept_strips import KeptStrips
 from aognet.hdr.queries import Neighbours, neighbours, pixel_centres, shares
 from aognet.hdr.sritmo import SrItmo
 from aognet.io.hdr import MAX_PIXELS
@@ -55,10 +56,14 @@ def expand(
     factor: float,
     listener: Listener = UNHEARD,
     whole: bool = True,
+    kept: KeptStrips | None = None,
+    inner: torch.dtype | None = None,
 ) -> Expanded:
     """Return an image of display values in [-1, 1] at ``factor`` times its size, and its light, on the CPU.
 
     The network's device computes. ``whole``: the image is a panorama, so that it wraps around if the network does.
+    ``kept``: where strips that are done are kept, and read again. ``inner``: the precision of the hidden layers
+    (`SrItmo.answers`).
 
     :raises UserError: for a factor outside of [1, 8].
     :raises aognet.callbacks.Cancelled: if the ``listener`` wants it.
@@ -71,13 +76,24 @@ def expand(
     down = neighbours(pixel_centres(rows, height), height, "repeats" if sphere else "published")
     edge = ("wraps" if whole else "repeats") if sphere else "published"
     across = neighbours(pixel_centres(columns, width), width, edge)
-    plan = _Plan(network, down, across, _positions(network, rows, columns), (2 * height / rows, 2 * width / columns))
-    for begin, end, first in _strips(network, image, down, whole):
-        for top, bottom in plan.blocks(begin, end):
-            display, light = plan.answer(image, first, top, bottom)
-            result.display[:, top:bottom] = display.permute(2, 0, 1).float().cpu()
-            result.log_light[:, top:bottom] = light.permute(2, 0, 1).float().cpu()
-            listener.tell("rows", bottom, rows)
+    plan = _Plan(
+        network, down, across, _positions(network, rows, columns), (2 * height / rows, 2 * width / columns), inner
+    )
+    for begin, end, top, bottom in _ranges(network, image, down):
+        part = [values[:, begin:end] for values in (result.display, result.log_light)]
+        found = kept.read(begin, end, *part[0].shape) if kept else None
+        if found is not None:
+            for values, read in zip(part, found, strict=True):
+                values.copy_(read)
+        else:
+            strip = _strip(network, image, top, bottom, whole)
+            for first, last in plan.blocks(begin, end):
+                answered = plan.answer(image, strip, first, last)
+                for values, made in zip(part, answered, strict=True):
+                    values[:, first - begin : last - begin] = made.permute(2, 0, 1).float().cpu()
+                listener.tell("rows", last, rows)
+            if kept:
+                kept.keep(begin, end, *part)
     return result
 
 
@@ -89,23 +105,27 @@ class _Strip:
     top: int
 
 
-def _strips(
-    network: SrItmo, image: Float[Tensor, "3 height width"], down: Neighbours, whole: bool
-) -> Iterator[tuple[int, int, _Strip]]:
-    """Yield ranges of rows of the result, with the first layer of the cells that they ask."""
+def _ranges(
+    network: SrItmo, image: Float[Tensor, "3 height width"], down: Neighbours
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield ranges of rows of the result, and the rows of the image whose cells lie before theirs."""
     height, width = image.shape[-2:]
-    device = next(network.parameters()).device
     step = max(2 * network.halo, STRIP_PIXELS // width)
     above = down.cells[0].contiguous()
     for top in range(0, height, step):
         bottom = min(top + step, height)
         begin, end = (int(torch.searchsorted(above, edge)) for edge in (top, bottom))
-        if begin == end:
-            continue
-        last = min(bottom + 1, height)
-        low, high = max(top - network.halo, 0), min(last + network.halo, height)
-        seen = network.first_layer(image[None, :, low:high].to(device, torch.float32), whole)[0]
-        yield begin, end, _Strip(seen[top - low : last - low], top)
+        if begin < end:
+            yield begin, end, top, bottom
+
+
+def _strip(network: SrItmo, image: Float[Tensor, "3 height width"], top: int, bottom: int, whole: bool) -> _Strip:
+    """Return the first layer of some rows of cells and of the next one."""
+    height, device = image.shape[-2], next(network.parameters()).device
+    last = min(bottom + 1, height)
+    low, high = max(top - network.halo, 0), min(last + network.halo, height)
+    seen = network.first_layer(image[None, :, low:high].to(device, torch.float32), whole)[0]
+    return _Strip(seen[top - low : last - low], top)
 
 
 def _positions(network: SrItmo, rows: int, columns: int) -> tuple[Tensor, Tensor | None]:
@@ -128,9 +148,10 @@ class _Plan:
         across: Neighbours,
         positions: tuple[Tensor, Tensor | None],
         cell: tuple[float, float],
+        inner: torch.dtype | None,
     ):
         device = next(network.parameters()).device
-        self.network, self.device = network, device
+        self.network, self.device, self.inner = network, device, inner
         self.down, self.across = down.to(device), across.to(device)
         self.latitudes, self.longitudes = positions
         by_row, by_column, by_cell = network.offset_layer()
@@ -153,7 +174,8 @@ class _Plan:
         pairs = [(a, b) for a in (0, 1) for b in (0, 1)]
         shown = self._between(image, down, weights) if self.network.config.residual else None
         firsts = (self._first(strip, down, top, bottom, a, b) for a, b in pairs)
-        return self.network.answers(firsts, (weights[a, b] for a, b in pairs), self._position(top, bottom), shown)
+        shares_of = (weights[a, b] for a, b in pairs)
+        return self.network.answers(firsts, shares_of, self._position(top, bottom), shown, self.inner)
 
     def _first(self, strip: _Strip, down: Neighbours, top: int, bottom: int, a: int, b: int) -> Tensor:
         cells = strip.values[down.cells[a] - strip.top].index_select(1, self.across.cells[b])

@@ -163,11 +163,14 @@ class SrItmo(nn.Module):
         weights: Iterable[Float[Tensor, "*points"]],
         position: Float[Tensor, "*points told"],
         shown: Float[Tensor, "*points 3"] | None = None,
+        inner: torch.dtype | None = None,
     ) -> tuple[Float[Tensor, "*points 3"], Float[Tensor, "*points 3"]]:
         """Return display values, about [-1, 1], and the natural logarithm of light at points, both RGB.
 
         ``firsts``: the first layer at the four cells of each point, before ReLU; they are used up. ``weights``: the
-        cells' shares. ``shown``: the image between the cells, which a residual network changes.
+        cells' shares. ``shown``: the image between the cells, which a residual network changes. ``inner``: the
+        precision in which the hidden layers of the function of display values are multiplied, which takes the most
+        time.
         """
         _, _, *between, last = self.srmapper.layers
         seen: Tensor | None = None
@@ -176,8 +179,10 @@ class SrItmo(nn.Module):
             first = first.relu_()
             share = weight[..., None]
             seen = first * share if seen is None else seen.addcmul_(first, share)
-            for layer in between:
-                first = first.relu_() if isinstance(layer, nn.ReLU) else layer(first)
+            with torch.autocast(first.device.type, inner, enabled=inner is not None):
+                for layer in between:
+                    first = first.relu_() if isinstance(layer, nn.ReLU) else layer(first)
+            first = first.to(seen.dtype)
             hidden = first * share if hidden is None else hidden.addcmul_(first, share)
         assert seen is not None and hidden is not None
         # The last layer is linear and the shares add up to 1: it comes once, after the mean.

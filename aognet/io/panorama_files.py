@@ -143,6 +143,16 @@ def write_image(image: Float[Tensor, "3 height width"], path: Path) -> None:
         write_rgbe(light, path)
 
 
+def write_light(light: Float[Tensor, "3 height width"], path: Path) -> None:
+    """Write light of a panorama atomically: an EXR file in float16, by which it ends at 65504, or Radiance HDR."""
+    values = clean(light.detach().float().cpu().permute(1, 2, 0).numpy())
+    if path.suffix.lower() == ".hdr":
+        write_rgbe(values, path)
+        return
+    half = np.minimum(values, np.finfo(np.float16).max).astype(np.float16)
+    write_exr({letter: half[..., number] for number, letter in enumerate("RGB")}, path)
+
+
 def picture(image: Float[Tensor, "3 height width"], encoding: Encoding, tone: ToneMap = AS_READ) -> Image.Image:
     """Return an image as a Pillow image of 8 bits a channel, in sRGB."""
     return merged(display_levels(encoded(image, encoding, "srgb", tone)))

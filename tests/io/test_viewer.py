@@ -115,6 +115,9 @@ class Viewer:
         pixel = self.picture()[HEIGHT // 2, WIDTH // 2]
         return min(COLORS, key=lambda name: np.abs(pixel - COLORS[name]).max())
 
+    def middle_pixel(self) -> tuple[int, ...]:
+        return tuple(map(int, self.picture()[HEIGHT // 2, WIDTH // 2]))
+
     def settles(self, **expected: object) -> None:
         """The page comes to rest at ``expected`` (numbers or ``approx``), as its address says soon after."""
         deadline = time.monotonic() + 5
@@ -294,3 +297,48 @@ def test_is_named_for_screen_readers(viewer):
     assert opened.page.evaluate("document.activeElement.id") == "view"
     assert opened.page.get_by_role("button", name="Reset the view").is_visible()
     assert opened.page.get_by_role("heading").inner_text() == "six <colours>"
+
+
+def halves(left: int, right: int, height: int = 64) -> Image.Image:
+    """Grey levels left and right of what lies ahead."""
+    pixels = np.full((height, 2 * height, 3), right, np.uint8)
+    pixels[:, :height] = left
+    return Image.fromarray(pixels)
+
+
+def test_the_exposure_of_light_is_chosen(viewer):
+    """White that has three stops more light than another white outlasts it; what is not white follows the curve."""
+    pixels = np.asarray(halves(255, 128)).copy()
+    pixels[:, 16:32] = 255
+    light = torch.full((3, 64, 128), 0.2158)
+    light[..., :64], light[..., 16:32] = 1.0, 8.0
+    opened = viewer(Image.fromarray(pixels), "#yaw=-112&fov=20", light=light)
+    assert opened.page.is_visible("#exposure") and opened.middle_pixel() == approx((255, 255, 255), abs=1)
+    for _ in range(8):
+        opened.page.keyboard.press("[")
+    opened.page.wait_for_timeout(100)
+    assert opened.page.text_content("#stops") == "-4.0"
+    assert opened.middle_pixel() == approx((188, 188, 188), abs=4), "half of white"
+    for yaw, level in ((-30, 71), (90, 31)):  # 1/16 of white, and of grey
+        opened.page.evaluate(f"location.hash = 'yaw={yaw}&fov=20'")
+        opened.page.wait_for_timeout(100)
+        assert opened.middle_pixel() == approx((level, level, level), abs=4)
+    for _ in range(8):
+        opened.page.keyboard.press("]")
+    opened.page.wait_for_timeout(100)
+    assert opened.page.text_content("#stops") == "0.0" and opened.middle_pixel() == approx((128, 128, 128), abs=2)
+
+
+def test_without_light_there_is_no_exposure(viewer):
+    opened = viewer(halves(200, 200))
+    opened.page.keyboard.press("[")
+    opened.page.wait_for_timeout(50)
+    assert not opened.page.is_visible("#exposure") and opened.middle_pixel() == approx((200, 200, 200), abs=2)
+
+
+def test_light_that_is_nowhere_white_has_an_exposure_too(viewer):
+    opened = viewer(halves(128, 128), light=torch.full((3, 64, 128), 0.2158))
+    for _ in range(4):
+        opened.page.keyboard.press("[")
+    opened.page.wait_for_timeout(100)
+    assert opened.middle_pixel() == approx((63, 63, 63), abs=4)
