@@ -9,7 +9,7 @@ import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,6 +33,9 @@ DTYPES = {
     "BFloat16Storage": torch.bfloat16,
     "DoubleStorage": torch.float64,
     "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
 }
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 Storage = Callable[[str, torch.dtype, int], Tensor]
@@ -64,28 +67,38 @@ def read_pickled_tensors(path: Path, most_bytes: int | None = None) -> Any:
 
 
 def _read_zip(content: BytesIO, most_bytes: int) -> Any:
-    """Read an archive: ``data.pkl``, and a file of raw numbers for each storage."""
-    with zipfile.ZipFile(content) as archive:
+    with zipfile.ZipFile(content) as file:
+        archive = Archive(file)
+        return load(archive.pickled(), archive.storage, most_bytes)
+
+
+class Archive:
+    """What torch writes since 1.6: ``data.pkl``, and a file of raw numbers for each storage."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        """Raise Refused for any other archive."""
         names = [name for name in archive.namelist() if name.partition("/")[2] == "data.pkl"]
         if len(names) != 1:
             raise Refused("an archive, but none of torch's: no data.pkl is in it")
-        folder = names[0].partition("/")[0]
-
-        def member(name: str, most: int) -> bytes:
-            with archive.open(name) as file:  # no more is unpacked than is wanted, whatever the archive says
-                found = file.read(most + 1)
-            if len(found) > most:
-                raise Refused(f"{name} is larger than it should be")
-            return found
-
-        if f"{folder}/byteorder" in archive.namelist() and member(f"{folder}/byteorder", 10) != b"little":
+        self._archive, self._folder = archive, names[0].partition("/")[0]
+        if f"{self._folder}/byteorder" in archive.namelist() and self._member("byteorder", 10) != b"little":
             raise Refused("its numbers have the other byte order")
 
-        def storage(key: str, dtype: torch.dtype, count: int) -> Tensor:
-            found = member(f"{folder}/data/{key}", count * dtype.itemsize)
-            return torch.frombuffer(bytearray(found), dtype=dtype) if count else torch.empty(0, dtype=dtype)
+    def pickled(self) -> BytesIO:
+        """Return the pickle that says which tensors there are."""
+        return BytesIO(self._member("data.pkl", MAX_BYTES))
 
-        return _load(BytesIO(member(names[0], MAX_BYTES)), storage, most_bytes)
+    def storage(self, key: str, dtype: torch.dtype, count: int) -> Tensor:
+        """Return the numbers of a storage as a flat tensor."""
+        found = self._member(f"data/{key}", count * dtype.itemsize)
+        return torch.frombuffer(bytearray(found), dtype=dtype) if count else torch.empty(0, dtype=dtype)
+
+    def _member(self, name: str, most: int) -> bytes:
+        with self._archive.open(f"{self._folder}/{name}") as file:  # no more is unpacked than is wanted
+            found = file.read(most + 1)
+        if len(found) > most:
+            raise Refused(f"{self._folder}/{name} is larger than it should be")
+        return found
 
 
 def _read_legacy(content: BytesIO, most_bytes: int) -> Any:
@@ -96,13 +109,9 @@ def _read_legacy(content: BytesIO, most_bytes: int) -> Any:
         storages[key] = torch.zeros(count, dtype=dtype)
         return storages[key]
 
-    if _load(content, storage, most_bytes) != LEGACY_MAGIC:
-        raise Refused("a pickle, but none of torch's")
-    _load(content, storage, most_bytes)
-    if _load(content, storage, most_bytes).get("little_endian") is not True:
-        raise Refused("its numbers have the other byte order")
-    found = _load(content, storage, most_bytes)
-    for key in _load(content, storage, most_bytes):
+    read_legacy_head(content)
+    found = load(content, storage, most_bytes)
+    for key in load(content, storage, most_bytes):
         raw = storages[key].view(torch.uint8).numpy()
         count = int.from_bytes(content.read(8), "little")
         if count != storages[key].numel() or content.readinto(raw.data) != raw.nbytes:
@@ -110,25 +119,43 @@ def _read_legacy(content: BytesIO, most_bytes: int) -> Any:
     return found
 
 
-def _load(content: BytesIO, storage: Storage, most_bytes: int) -> Any:
+def read_legacy_head(content: BufferedIOBase) -> None:
+    """Read what torch wrote before the content until 1.6. Raises Refused if it is not that."""
+    if load(content, _no_storage) != LEGACY_MAGIC:
+        raise Refused("a pickle, but none of torch's")
+    load(content, _no_storage)
+    if load(content, _no_storage).get("little_endian") is not True:
+        raise Refused("its numbers have the other byte order")
+
+
+def load(content: BufferedIOBase, storage: Storage, most_bytes: int = MAX_BYTES) -> Any:
     """Read the pickle at the place where a file stands, once its instructions are found harmless."""
+    check_instructions(content)
+    return Reader(content, storage, most_bytes).load()
+
+
+def check_instructions(content: BufferedIOBase) -> None:
+    """Walk through the pickle at the place where a file stands, and go back. Raises Refused for a harmful one."""
     start = content.tell()
     for _ in instructions(content, ALLOWED, "containers and tensors"):
         pass
     content.seek(start)
-    return _Reader(content, storage, most_bytes).load()
+
+
+def _no_storage(key: str, dtype: torch.dtype, count: int) -> Tensor:
+    raise Refused("has tensors before its content")
 
 
 # Types of the standard library do not know how it may be changed.
 _Unpickler: Any = pickle._Unpickler
 
 
-class _Reader(_Unpickler):
+class Reader(_Unpickler):
     """Python's reader, in Python, for which there is nothing in the world but tensors and dictionaries."""
 
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(_Unpickler.dispatch)
 
-    def __init__(self, content: BytesIO, storage: Storage, most_bytes: int) -> None:
+    def __init__(self, content: BufferedIOBase, storage: Storage, most_bytes: int) -> None:
         super().__init__(content)
         self._storage = storage
         self._storages: dict[str, Tensor] = {}
@@ -143,21 +170,27 @@ class _Reader(_Unpickler):
         super().load_build()
 
     def load_setitem(self) -> None:
-        _check_keys(self.stack[-2:-1])
+        self.check_keys(self.stack[-2:-1])
         super().load_setitem()
 
     def load_setitems(self) -> None:
-        _check_keys(self.stack[::2])  # all since the mark
+        self.check_keys(self.stack[::2])  # all since the mark
         super().load_setitems()
 
     dispatch |= {pickle.BUILD[0]: load_build, pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems}
+
+    def check_keys(self, keys: Sequence[Any]) -> None:
+        """Refuse keys such as tuples of tuples, of which the hash may take for ever."""
+        for key in keys:
+            if type(key) not in (str, int):
+                raise Refused(f"holds a dictionary with keys that are {type(key).__name__}")
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in DTYPES:
             return DTYPES[name]
         known = {
             ("collections", "OrderedDict"): _dictionary,
-            ("torch._utils", "_rebuild_tensor_v2"): self._tensor,
+            ("torch._utils", "_rebuild_tensor_v2"): self.tensor,
             ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
             ("torch.nn.modules.container", "ParameterDict"): _Parameters,
             ("__builtin__", "set"): _nothing,
@@ -181,7 +214,8 @@ class _Reader(_Unpickler):
             self._storages[key] = self._storage(key, dtype, count)
         return self._storages[key]
 
-    def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+    def tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Any:
+        """Return a tensor that shows numbers of a storage."""
         if not isinstance(storage, Tensor) or math.prod(size) > storage.numel():
             raise Refused("holds a tensor that is larger than its storage")
         return storage.as_strided(size, stride, offset)
@@ -192,13 +226,6 @@ class _Parameters(dict):
 
     def __setstate__(self, state: Any) -> None:
         self.update(state["_parameters"])
-
-
-def _check_keys(keys: Sequence[Any]) -> None:
-    """Refuse keys such as tuples of tuples, of which the hash may take for ever."""
-    for key in keys:
-        if type(key) not in (str, int):
-            raise Refused(f"holds a dictionary with keys that are {type(key).__name__}")
 
 
 def _dictionary(*items: Any) -> OrderedDict[Any, Any]:
