@@ -21,6 +21,7 @@ COMMANDS = {
     "relight": "light a diffuse, a silver and a mirror sphere by a panorama (misc/relight.py)",
     "convert-weights": "make safetensors of a pickled LoRA or words, or a package's weights (misc/convert_weights.py)",
     "convert-biggan": "make a model of ganorama of the public files of a BigGAN-deep (misc/convert_biggan.py)",
+    "convert-text2light": "make networks of the published checkpoints of Text2Light (misc/convert_text2light.py)",
     "convert-captions": "make a captions file of a pickle of the published code (misc/import_captions.py)",
 }
 

@@ -3,7 +3,6 @@
 import pickle
 import pickletools
 from collections.abc import Collection, Iterator
-from io import BufferedIOBase
 from typing import Any
 
 # The longest answer to an instruction of one byte is an empty set, 216 bytes.
@@ -22,8 +21,10 @@ class Refused(ValueError):
     """A pickle holds something that is not read."""
 
 
-def instructions(content: bytes | BufferedIOBase, allowed: Collection[str], kinds: str) -> Iterator[tuple[str, Any]]:
-    """Yield the name and argument of each instruction of a pickle. ``kinds``: what the ``allowed`` ones make.
+def instructions(content: Any, allowed: Collection[str], kinds: str) -> Iterator[tuple[str, Any]]:
+    """Yield the name and argument of each instruction of a pickle: bytes, or a file at the place where it stands.
+
+    ``kinds``: what the ``allowed`` ones make.
 
     :raises Refused: for one that is not allowed, or too many.
     """

@@ -117,6 +117,8 @@ def _read_legacy(content: BufferedIOBase, wanted: _Wanted) -> dict[str, Tensor]:
                 raise Refused("its tensors end too early")
         else:
             content.seek(storage.bytes, 1)
+    if content.tell() > content.seek(0, 2):  # one may seek beyond the end
+        raise Refused("its tensors end too early")
     return _tensors(shown, numbers)
 
 

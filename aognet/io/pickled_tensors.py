@@ -162,6 +162,7 @@ class Reader(_Unpickler):
         self._most_bytes = self._left = most_bytes
 
     def load_build(self) -> None:
+        """Give an object its state: only such as stand for a ``ParameterDict`` have one."""
         if type(self.stack[-2]) is OrderedDict:  # a state dict has the versions of its modules beside its tensors
             self.stack.pop()
             return
@@ -170,10 +171,12 @@ class Reader(_Unpickler):
         super().load_build()
 
     def load_setitem(self) -> None:
+        """Give a dictionary an entry."""
         self.check_keys(self.stack[-2:-1])
         super().load_setitem()
 
     def load_setitems(self) -> None:
+        """Give a dictionary entries."""
         self.check_keys(self.stack[::2])  # all since the mark
         super().load_setitems()
 
@@ -186,6 +189,7 @@ class Reader(_Unpickler):
                 raise Refused(f"holds a dictionary with keys that are {type(key).__name__}")
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a function or class. Raises Refused for those that make no tensors."""
         if module == "torch" and name in DTYPES:
             return DTYPES[name]
         known = {

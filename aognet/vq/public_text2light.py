@@ -32,28 +32,30 @@ def autoencoder_config(tensors: Mapping[str, Tensor], padding: Padding) -> VqAut
     Where tensors are missing that tell a size, it is that of the published ones.
     """
     default = VqAutoencoderConfig()
-
-    def size(name: str, axis: int, otherwise: int) -> int:
-        return tensors[name].shape[axis] if name in tensors and tensors[name].ndim > axis else otherwise
-
-    def count(pattern: str) -> int:
-        found = (re.match(pattern, name) for name in tensors)
-        return max((int(match[1]) + 1 for match in found if match), default=0)
-
     channels = [
-        size(f"encoder.down.{level}.block.0.conv1.weight", 0, (*default.channels, *(512,) * 99)[level])
-        for level in range(count(r"encoder\.down\.(\d{1,2})\.") or len(default.channels))
+        size_of(tensors, f"encoder.down.{level}.block.0.conv1.weight", 0, (*default.channels, *(512,) * 99)[level])
+        for level in range(count_of(tensors, r"encoder\.down\.(\d{1,2})\.") or len(default.channels))
     ]
     book = "quantize.embedding.weight"
     return VqAutoencoderConfig(
         channels=tuple(channels),
-        layers_per_block=count(r"encoder\.down\.0\.block\.(\d{1,2})\.") or default.layers_per_block,
+        layers_per_block=count_of(tensors, r"encoder\.down\.0\.block\.(\d{1,2})\.") or default.layers_per_block,
         groups=GROUPS,
-        attention=any(name.startswith("encoder.mid.attn_1.") for name in tensors),
-        latent_channels=size("quant_conv.weight", 1, default.latent_channels),
-        quantizer=QuantizerConfig(codes=size(book, 0, 1024), dim=size(book, 1, 256)),
+        latent_channels=size_of(tensors, "quant_conv.weight", 1, default.latent_channels),
+        quantizer=QuantizerConfig(codes=size_of(tensors, book, 0, 1024), dim=size_of(tensors, book, 1, 256)),
         padding=padding,
     )
+
+
+def size_of(tensors: Mapping[str, Tensor], name: str, axis: int, otherwise: int) -> int:
+    """Return the size of a tensor along an axis, or ``otherwise`` where it has none."""
+    return tensors[name].shape[axis] if name in tensors and tensors[name].ndim > axis else otherwise
+
+
+def count_of(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    """Return how many things there are, which names that match the pattern number from 0 on."""
+    found = (re.match(pattern, name) for name in tensors)
+    return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
 def autoencoder_names(network: VqAutoencoder) -> dict[str, str]:
