@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -158,10 +159,11 @@ def test_flags_are_those_of_the_commands(page: Path, known_flags: dict[str, set[
     assert {flag for flag in alone if flags([flag])} <= set().union(*known_flags.values()) | FOREIGN
 
 
-def accepts(config: str, overrides: list[str]) -> str:
+@cache
+def accepts(config: str, *overrides: str) -> str:
     """Empty if a config takes settings, else why not."""
     try:
-        loaded = load_config([ROOT / "config" / config], overrides)
+        loaded = load_config([ROOT / "config" / config], list(overrides))
         check_training(loaded) if loaded.has("trainer") else checked_inference(loaded)
     except UserError as error:
         return str(error)
@@ -176,7 +178,7 @@ def test_settings_are_those_of_the_configs(page: Path, tmp_path: Path, monkeypat
         overrides = [word for word in arguments if SETTING.fullmatch(word) and "..." not in word]
         if script in ("main.py", "inference.py") and overrides and "--resume" not in arguments:
             tried = bases[:1] or (TRAINING if script == "main.py" else INFERENCE[:1])
-            assert any(not accepts(config, overrides) for config in tried), overrides
+            assert any(not accepts(config, *overrides) for config in tried), overrides
     for span in quoted(page):
         words = span.split()
         named = all(SETTING.fullmatch(word) and not word.endswith((".safetensors", "=...")) for word in words)
@@ -184,7 +186,7 @@ def test_settings_are_those_of_the_configs(page: Path, tmp_path: Path, monkeypat
             overrides = [word if "=" in word else f"{word}=null" for word in words]
             whole = all("=" in word for word in words)
             trains = words[0].startswith(("model.", "data.", "trainer."))
-            reasons = (accepts(config, overrides) for config in (TRAINING if trains else INFERENCE))
+            reasons = (accepts(config, *overrides) for config in (TRAINING if trains else INFERENCE))
             assert any(not why or (not whole and "unknown key" not in why) for why in reasons), span
 
 

@@ -26,6 +26,7 @@ def test_the_recipe_and_this_paint_the_same(capsys: pytest.CaptureFixture[str]):
     assert float(found[""][0]) < 0.5
 
 
+@pytest.mark.slow
 def test_cubediff_has_rows_beside_it(capsys: pytest.CaptureFixture[str]):
     end_to_end.main([*TINY, "--method", "cubediff", "--runs", "here"])
     found = rows(capsys.readouterr().out)

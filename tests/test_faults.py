@@ -8,6 +8,7 @@ import pytest
 from benchmarks import faults
 from benchmarks.attempts import Command
 from benchmarks.fault_kinds import Kind
+from tests.slow import rest_slow
 
 
 def tried(folder: Path, way: str, kills: int = 12) -> faults.Findings:
@@ -21,7 +22,7 @@ def test_a_careful_command_is_killed_at_every_call_and_ends_as_if_undisturbed(tm
     assert not left_over and found.kills >= 24 and found.at_calls >= 15
 
 
-@pytest.mark.parametrize("way", ["half", "twice"])
+@pytest.mark.parametrize("way", rest_slow(["twice", "half"]))
 def test_what_is_written_by_halves_or_twice_is_found(tmp_path: Path, way: str):
     found = tried(tmp_path, way)
     assert any(": a differs" in line or "; a differs" in line for line in found.failures), found.failures

@@ -21,6 +21,7 @@ from aognet.io.gpano import read_gpano
 from aognet.io.images import save_image
 from aognet.methods.aognet.model import AOGNet
 from tests.generate.painter import smooth_photo
+from tests.slow import rest_slow
 
 ROOT = Path(__file__).parents[1]
 HEIGHT, VIEW = 32, 16
@@ -148,7 +149,7 @@ def test_the_same_command_gives_the_same_bytes(
     assert contents(tmp_path / "out" / "yard") == contents(whole)
 
 
-@pytest.mark.parametrize("before", [0, 3])
+@pytest.mark.parametrize("before", rest_slow([3, 0]))
 def test_a_stopped_run_goes_on(paint: Paint, stop: Stop, whole: Path, photo: Path, tmp_path: Path, before: int) -> None:
     stop.before = before
     with pytest.raises(KeyboardInterrupt):

@@ -9,6 +9,7 @@ import pytest
 
 from tests import stub_model
 from tests.generate.kills import Killed, Kills
+from tests.slow import rest_slow
 from tests.stub_model import contents, run
 
 
@@ -82,24 +83,25 @@ def after(*commands: Callable[[Path, Path], None]) -> Callable[[Path, Path], Non
 
 CASES = {
     "photo": (nothing, photo),
-    "truth": (nothing, truth),
     "two side by side": (nothing, both),
-    "another over a photo": (photo, overwritten),
     "a photo over another": (truth, replaced),
-    "repaint": (photo, repaint),
     "repaint with truth and faces": (truth, repaint),
-    "the same repaint again": (after(photo, repaint), repaint),
-    "undo": (truth, undo),
     "undo of a repaint": (after(truth, repaint), undone),
     "on after an undo": (after(photo, repaint, undo), photo),
-    "faces of a finished run": (photo, faces),
     "a mesh of a finished run": (photo, meshes),
+    # Of kinds that are above
+    "truth": (nothing, truth),
+    "another over a photo": (photo, overwritten),
+    "repaint": (photo, repaint),
+    "the same repaint again": (after(photo, repaint), repaint),
+    "undo": (truth, undo),
+    "faces of a finished run": (photo, faces),
     "repaint with a mesh": (meshes, repaint),
 }
 
 
-@pytest.mark.parametrize("share", [4, pytest.param(30, marks=pytest.mark.slow)], ids=["some", "many"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("share", rest_slow([3, 30]), ids=["some", "many"])
+@pytest.mark.parametrize("case", rest_slow(CASES, fast=7))
 def test_killed_at_any_change_and_given_again_it_ends_alike(
     case: str, share: int, inputs: Path, tmp_path: Path, kills: Kills
 ) -> None:

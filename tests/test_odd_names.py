@@ -25,6 +25,7 @@ from aognet.io.images import jpeg_bytes, load_image, png_bytes, to_pil
 from aognet.io.store import CacheConfig
 from misc import captioning, contact_sheet, evaluate, export, exr2png, take_photo
 from tests.generate.painter import smooth_photo
+from tests.slow import rest_slow
 from tests.tiny_captioners import tiny_captioner
 
 ROOT = Path(__file__).parents[1]
@@ -114,7 +115,7 @@ def test_photographs_cut_out_by_name(images: Path, tmp_path: Path):
         assert load_image(out).shape == (3, 16, 16)
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "exr", "hdr", "html"])
+@pytest.mark.parametrize("suffix", rest_slow(["png", "html", "jpg", "exr", "hdr"], fast=2))
 def test_panoramas_exported_by_name(suffix: str, images: Path, tmp_path: Path):
     for stem in STEMS:
         out = tmp_path / f"{stem}.{suffix}"

@@ -28,6 +28,7 @@ from aognet.methods.outpainter import OutpaintSettings
 from benchmarks.models import untrained
 from benchmarks.training_memory import make_batch, make_cubes
 from tests.elsewhere import THERE, Disguised, elsewhere, here
+from tests.slow import rest_slow
 
 SIZE, CPU = 64, torch.device("cpu")
 
@@ -114,7 +115,9 @@ def painted(method: str, scheduler: str, device: torch.device) -> tuple[Tensor, 
     return here(found), here(canvas.image)
 
 
-@pytest.mark.parametrize(("method", "scheduler"), [("aognet", "pndm"), ("aognet", "euler-a"), ("cubediff", "unipc")])
+@pytest.mark.parametrize(
+    ("method", "scheduler"), rest_slow([("aognet", "euler-a"), ("aognet", "pndm"), ("cubediff", "unipc")])
+)
 def test_painting(method: str, scheduler: str, other_device: None):
     expected, found = (painted(method, scheduler, device) for device in (CPU, THERE))
     assert expected[0].std() > 0.05
@@ -138,7 +141,7 @@ def learned(method: str, device: torch.device) -> dict[str, Tensor]:
     return {"loss": here(loss)} | {name: here(weight.grad) for name, weight in trained.items()}
 
 
-@pytest.mark.parametrize("method", ["aognet", "cubediff"])
+@pytest.mark.parametrize("method", rest_slow(["cubediff", "aognet"]))
 def test_training(method: str, other_device: None):
     expected, found = (learned(method, device) for device in (CPU, THERE))
     assert expected.keys() == found.keys()

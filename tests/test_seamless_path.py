@@ -17,6 +17,7 @@ from aognet.generate.run_files import result_file
 from aognet.io.captions import save_captions
 from aognet.io.images import load_image, save_image
 from aognet.methods.pretrained import load_method
+from tests.slow import rest_slow
 from tests.smooth import smooth_panorama
 from tests.training.toy import fresh_processes
 
@@ -83,12 +84,14 @@ def cut_and_whole(
 
 @pytest.mark.parametrize(
     ("kind", "more"),
-    [
-        ("plain_folder", ["model.train=all", "trainer.images_every=2", "model.poles=flip"]),
-        ("sd2_folder", ["model.lora_layers=all", "model.draws=2", "data.train.turns=8"]),
-        pytest.param("sdxl_folder", ["model.train=lora"], marks=pytest.mark.slow),
-        ("sdxl_inpaint_folder", ["model.train=attention", "trainer.mixed_precision=bf16"]),
-    ],
+    rest_slow(
+        [
+            ("sd2_folder", ["model.lora_layers=all", "model.draws=2", "data.train.turns=8", "trainer.images_every=2"]),
+            ("plain_folder", ["model.train=all", "trainer.images_every=2", "model.poles=flip"]),
+            ("sdxl_folder", ["model.train=lora"]),
+            ("sdxl_inpaint_folder", ["model.train=attention", "trainer.mixed_precision=bf16"]),
+        ]
+    ),
 )
 def test_a_training_that_was_cut_off_ends_like_a_whole_one_and_generates(
     kind: str,
@@ -115,9 +118,7 @@ def test_a_training_that_was_cut_off_ends_like_a_whole_one_and_generates(
     assert trained.shape == (3, ROWS, 2 * ROWS) and (trained - plain).abs().mean() > 0.01
 
 
-@pytest.mark.parametrize(
-    ("kind", "trained"), [("plain_folder", "none"), pytest.param("sdxl_folder", "lora", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("kind", "trained"), rest_slow([("plain_folder", "none"), ("sdxl_folder", "lora")]))
 def test_words_are_trained_exported_and_read(
     kind: str,
     trained: str,

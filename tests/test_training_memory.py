@@ -35,6 +35,7 @@ from benchmarks.training_memory import (
     measure,
     show,
 )
+from tests.slow import rest_slow
 from tests.tiny import tiny_components
 
 CONFIG = AOGNet.Config(
@@ -93,7 +94,9 @@ def test_a_storage_counts_once_and_until_its_last_view_is_gone():
         assert meter.now == 0
 
 
-@pytest.mark.parametrize(("precision", "checkpointing", "preview"), [("no", False, True), ("bf16", True, False)])
+@pytest.mark.parametrize(
+    ("precision", "checkpointing", "preview"), rest_slow([("bf16", True, False), ("no", False, True)])
+)
 def test_pretended_training_needs_what_real_training_needs(precision: str, checkpointing: bool, preview: bool):
     config = TrainerConfig(mixed_precision=precision, gradient_checkpointing=checkpointing, ema_decay=0.9)
     pretended, real = account(config, Pretended(), preview), account(config, None, preview)
@@ -124,6 +127,7 @@ def test_pretended_training_of_a_whole_needs_what_real_training_needs(method: An
     assert pretended.phases == pytest.approx(real.phases, rel=0.01)
 
 
+@pytest.mark.slow
 def test_checkpointing_and_half_precision_keep_less():
     plain, checkpointed, half = (
         account(TrainerConfig(**options), Pretended(), preview=False).activations

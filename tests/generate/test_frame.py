@@ -23,6 +23,7 @@ from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.pretrained import load_method
 from aognet.request import DirectedPrompt, Request
 from tests.generate.painter import QUIET, begin, smooth_photo
+from tests.slow import rest_slow
 
 HEIGHT, COLUMNS = 64, 27
 TURN = COLUMNS * 180 / HEIGHT
@@ -33,7 +34,7 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(scope="module", params=rest_slow(CONFIGS))
 def painter(request: pytest.FixtureRequest, streams_folder: Path, sd2_folder: Path) -> Outpaint:
     if request.param == "aognet":
         model = load_method(str(streams_folder)).eval()

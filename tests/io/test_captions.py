@@ -184,7 +184,7 @@ NAMES = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("\udc80\
 TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=8), max_size=3)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(NAMES, TEXTS, max_size=4))
 def test_whatever_names_and_texts_come_back(tmp_path_factory: pytest.TempPathFactory, texts: dict[str, list[str]]):
     """Bytes of names that are not UTF-8, and all that some programs take for the end of a line."""

@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from aognet.errors import UserError
 from aognet.io.gpano import clean_text, read_gpano, save_panorama
+from tests.slow import rest_slow
 
 EXPECTED = {
     "ProjectionType": "equirectangular",
@@ -122,12 +123,13 @@ def test_reading_strangers_files(tmp_path: Path, panorama: Image.Image):
             read_gpano(tmp_path / name)
 
 
+@pytest.mark.parametrize("count", rest_slow([100, 400]))
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_no_file_breaks_the_reader(tmp_path: Path, panorama: Image.Image, suffix: str):
+def test_no_file_breaks_the_reader(tmp_path: Path, panorama: Image.Image, suffix: str, count: int):
     random, path = np.random.default_rng(0), tmp_path / f"a{suffix}"
     save_panorama(panorama, path, description="a barn")
     whole = path.read_bytes()
-    for number in range(400):
+    for number in range(count):
         odd = bytearray(whole)
         for place in random.integers(0, min(len(odd), 1500), 1 + number % 6):  # where the metadata is
             odd[place] = random.integers(256)

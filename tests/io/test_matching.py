@@ -82,7 +82,7 @@ def spelled(parts: list[tuple[list[str], str, str]]) -> list[str]:
     return ["/".join([*folders, f"{name}{suffix}"]) for folders, name, suffix in parts]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(PATHS, PATHS)
 def test_whatever_names_there_are(keys: list, names: list):
     """A key is one of those given and shares the image's file name; an image's own name goes before all others."""

@@ -228,6 +228,7 @@ def test_touch_drags_and_pinches(viewer):
     opened.settles(fov=approx(45, abs=1))
 
 
+@pytest.mark.slow
 def test_glides_after_a_throw_and_stops(viewer):
     opened = viewer(coloured(), motion="no-preference")
     mouse = opened.page.mouse

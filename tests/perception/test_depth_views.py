@@ -17,6 +17,7 @@ from aognet.perception import depth_views
 from aognet.perception.depth_views import View, estimate_panorama, merged, surrounding_cameras
 from aognet.scenes import make_scene
 from tests.generate.painter import smooth_photo
+from tests.slow import rest_slow
 
 ROWS, SIZE = 96, 64
 Inverse = Callable[[Tensor], Tensor]
@@ -52,7 +53,7 @@ def error(found: Tensor, expected: Tensor) -> Tensor:
     return ((terms @ fitted)[:, 0] - expected.flatten()).view_as(expected) / expected.std()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", rest_slow([0, 1, 2]))
 def test_the_truth_comes_back_up_to_one_scale_and_shift(seed: int):
     found = merged(estimates(hall, surrounding_cameras(SIZE), seed), ROWS)
     assert found.known.all() and found.nearness.min() == 0 and found.nearness.max() == 1

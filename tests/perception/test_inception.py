@@ -15,6 +15,7 @@ from aognet.errors import UserError
 from aognet.perception.inception import FID_CLASSES, Inception, InceptionNetwork
 from aognet.perception.load_network import load_network
 from aognet.perception.network import FeatureNetwork, NetworkConfig
+from tests.slow import rest_slow
 
 CPU = torch.device("cpu")
 DIVISOR = 16
@@ -132,7 +133,7 @@ def test_logits_of_fids_network_come_without_the_bias(files: dict[int, str]) -> 
         assert network.classes == classes
 
 
-@pytest.mark.parametrize("size", [(512, 512), (64, 128)])
+@pytest.mark.parametrize("size", rest_slow(map(pytest.param, [(64, 128), (512, 512)])))
 def test_resizes_as_pillow_does(files: dict[int, str], size: tuple[int, int]) -> None:
     images = images_of(*size, count=1)
     planes = [Image.fromarray(plane.astype(np.float32)) for plane in images[0].numpy()]
@@ -143,7 +144,7 @@ def test_resizes_as_pillow_does(files: dict[int, str], size: tuple[int, int]) ->
     )
 
 
-@pytest.mark.parametrize("size", [(400, 310), (64, 128)])
+@pytest.mark.parametrize("size", rest_slow(map(pytest.param, [(64, 128), (400, 310)])))
 def test_resizes_as_the_first_fid_did(files: dict[int, str], size: tuple[int, int]) -> None:
     images = images_of(*size, count=1)
     resized = torch.empty(1, 3, 299, 299)

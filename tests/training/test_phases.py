@@ -23,6 +23,7 @@ from aognet.training.phases import HasPhases, OptimizedParts, Phase, optimized_p
 from aognet.training.setup import OptimizerConfig, TrainerConfig, learning_rate
 from aognet.training.trainable import Trainable
 from aognet.training.trainer import Trainer
+from tests.slow import rest_slow
 from tests.training.test_main import TORCHRUN, clean_slate, newest_step, start, train, wait_for  # noqa: F401
 from tests.training.test_trainer import QUICK, assert_bitwise_equal, final_state
 from tests.training.toy import Toy, ToyBatch, ToyConfig, ToySamples, ToySamplesConfig, metrics, power_cut
@@ -105,7 +106,7 @@ def test_what_is_learned_is_what_the_loop_written_out_learns(tmp_path: Path) -> 
     assert all(value.grad is None for value in run.parameters.values())
 
 
-@pytest.mark.parametrize("stopped", [3, 5], ids=["between lazy phases", "before one"])
+@pytest.mark.parametrize("stopped", rest_slow([3, 5]), ids=["between lazy phases", "before one"])
 @pytest.mark.parametrize(
     "config",
     [GAN, replace(GAN, gradient_accumulation=2, mixed_precision="bf16", num_workers=1, validate_every=2)],

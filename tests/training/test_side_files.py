@@ -211,7 +211,7 @@ def operations(train: Train, tmp_path: Path) -> tuple[int, dict[str, torch.Tenso
 @pytest.mark.parametrize("full", [False, True], ids=["killed", "full"])
 def test_some_failures_and_full_disks_end_the_same(tmp_path: Path, train: Train, full: bool) -> None:
     count, whole = operations(train, tmp_path)
-    for fail_at in range(1 + full, count + 1, max(count // 8, 1)):
+    for fail_at in range(1 + full, count + 1, max(count // 4, 1)):
         survives(train, tmp_path, fail_at, full, whole)
 
 

@@ -20,6 +20,7 @@ from aognet.training.setup import TrainerConfig
 from aognet.training.trainable import StreamedSamples
 from aognet.training.trainer import Trainer
 from tests.data.test_streams import HEIGHT, write_shards, write_tar
+from tests.slow import rest_slow
 from tests.training.test_trainer import QUICK, assert_bitwise_equal, clean_slate  # noqa: F401
 from tests.training.toy import Toy, ToyConfig, metrics
 
@@ -57,7 +58,7 @@ def test_a_streamed_dataset_is_what_the_trainer_expects(data: ViewSamples) -> No
     assert isinstance(data, StreamedSamples) and data.stream is not None
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("workers", rest_slow([2, 0, 1]))
 def test_taking_batches_goes_on_where_it_stopped(data: ViewSamples, workers: int) -> None:
     """After any number of batches, so with any worker next; batches loaded ahead do not count."""
     order = SampleOrder(0, steps=100, batch_size=2)
@@ -108,7 +109,7 @@ def test_first_samples_are_the_same_every_time(data: ViewSamples, workers: int) 
         assert [batch.seeds.tolist() for batch in batches] == seeds
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", rest_slow([2, 0]))
 def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, data: ViewSamples, workers: int) -> None:
     config = replace(STREAMED, num_workers=workers, gradient_accumulation=3, validate_every=4, images_every=4)
     whole = train(tmp_path / "whole", data, config)

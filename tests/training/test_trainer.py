@@ -22,6 +22,7 @@ from aognet.training.setup import TrainerConfig, learning_rate
 from aognet.training.trainable import Samples, Trainable
 from aognet.training.trainer import Trainer
 from aognet.training.ui import Meter
+from tests.slow import rest_slow
 from tests.training.toy import Toy, ToyConfig, ToySamples, ToySamplesConfig, fresh_processes, metrics, power_cut
 
 ROOT = Path(__file__).parents[2]
@@ -80,14 +81,22 @@ SHARED_BY_THREADS = 64
 
 @pytest.mark.parametrize(
     ("config", "size"),
-    [
-        (QUICK, 4),
-        (replace(QUICK, gradient_accumulation=3, lr_schedule="cosine", channels_last=True, num_workers=1), 4),
-        (replace(QUICK, mixed_precision="bf16", ema_decay=0.0, max_grad_norm=0.0, validate_every=2, images_every=4), 4),
-        (replace(QUICK, threads=2, num_workers=1, validate_every=2), SHARED_BY_THREADS),
-        (replace(QUICK, threads=2, mixed_precision="bf16", channels_last=True), SHARED_BY_THREADS),
-    ],
-    ids=["plain", "accumulation", "bf16", "threads", "threads and bf16"],
+    rest_slow(
+        [
+            (replace(QUICK, gradient_accumulation=3, lr_schedule="cosine", channels_last=True, num_workers=1), 4),
+            (
+                replace(
+                    QUICK, mixed_precision="bf16", ema_decay=0.0, max_grad_norm=0.0, validate_every=2, images_every=4
+                ),
+                4,
+            ),
+            (replace(QUICK, threads=2, num_workers=1, validate_every=2), SHARED_BY_THREADS),
+            (QUICK, 4),
+            (replace(QUICK, threads=2, mixed_precision="bf16", channels_last=True), SHARED_BY_THREADS),
+        ],
+        fast=3,
+    ),
+    ids=["accumulation", "bf16", "threads", "plain", "threads and bf16"],
 )
 def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, config: TrainerConfig, size: int) -> None:
     dropout = ToyConfig(dropout=0.3)
