@@ -10,11 +10,13 @@ from torch import Tensor
 
 from aognet.callbacks import Listener
 from aognet.errors import UserError
+from aognet.evaluation.light import is_light
 from aognet.evaluation.measure import Measurer, UnitDigests
 from aognet.evaluation.networks import LoadedNetworks
-from aognet.evaluation.protocol import DISTRIBUTION, MEASURES, SHAPE, MeasureConfig, cameras_of
+from aognet.evaluation.protocol import DISTRIBUTION, HDR, MEASURES, MeasureConfig, cameras_of
 from aognet.evaluation.sets import PanoramaCaptions, Unit
 from aognet.evaluation.statistics import FeatureSets, SetStatistics
+from aognet.evaluation.values import Aggregate, Scores, Value
 from aognet.geometry.camera import Camera
 from aognet.metrics.clip_score import clip_score, embedding_similarity
 from aognet.metrics.frechet import frechet_distance
@@ -25,46 +27,6 @@ from aognet.perception.network import FeatureNetwork
 
 SIDES = ("generated", "reference")
 ATYPICAL = "atypicality"
-Scores = dict[str, dict[str, float]]
-"""Key of a measure -> name of a panorama -> its own value."""
-
-
-@dataclass(frozen=True)
-class Value:
-    """One number of the report's table. ``value`` is None where it was not measured; ``note`` then says why.
-
-    ``better``: lower, higher, near 1, or empty. ``counts``: pictures of the generated and of the reference set.
-    """
-
-    key: str
-    title: str
-    pictures: str
-    section: str
-    value: float | None
-    deviation: float | None = None
-    better: str = ""
-    network: str = ""
-    counts: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """The numbers of both sets.
-
-    ``scores``: the own values of panoramas. ``ranking``: the score that orders panoramas (empty: none);
-    ``ranking_better``: lower or higher. ``warnings``: what limits these numbers.
-    """
-
-    values: list[Value]
-    scores: Scores
-    ranking: str
-    ranking_better: str
-    warnings: list[str]
-
-    def scores_of(self, name: str) -> dict[str, float]:
-        """Return the own values of one panorama, by the key of a measure."""
-        return {key: scores[name] for key, scores in self.scores.items() if name in scores}
 
 
 @dataclass(frozen=True)
@@ -103,6 +65,9 @@ class Aggregator:
         ]
         self.pairs = [(one, one.reference) for one in self.generated if one.reference]
         references = [found.reference for _, found in measured if found.reference]
+        sides = [(unit.generated, found.generated) for unit, found in measured]
+        sides += [(unit.reference, found.reference) for unit, found in measured]
+        self.light = {content for item, content in sides if item and content and is_light(item)}
         self.sets = FeatureSets(
             measurer, {"generated": [one.content for one in self.generated], "reference": references}
         )
@@ -124,11 +89,13 @@ class Aggregator:
         values, seen = [], set()
         for number, measure in enumerate(self.protocol.measures, start=1):
             same = self._identity(measure)
-            if same not in seen:
+            if same not in seen and not self._lacks_light(measure):
                 seen.add(same)
-                otherwise = self._shape if measure.section == SHAPE else self._pair
+                otherwise = self._pair if measure.needs("pairs") else self._alone
                 values.append(self._absent(measure) or aggregators.get(measure.kind, otherwise)(measure))
             listener.tell("measures", number, len(self.protocol.measures))
+        if not values:
+            raise UserError("has no EXR or HDR files, and this protocol measures nothing else", key="generated")
         if self._scarce:
             self._warnings.append(
                 "fewer pictures than features make a covariance singular and its Fréchet distance too high; compare "
@@ -141,7 +108,14 @@ class Aggregator:
         """Return what is equal for measures that give the same number: two roles may have one network."""
         named = self.networks.named.get(measure.network)
         network = named.network.fingerprint if named else measure.network
-        return measure.kind, measure.pictures, measure.views, measure.by_face, measure.region, network
+        variant = measure.views, measure.by_face, measure.region, measure.by_solid_angle
+        return measure.kind, measure.pictures, variant, network
+
+    def _lacks_light(self, measure: MeasureConfig) -> bool:
+        """Return whether a measure of light has none to look at: then the report does not speak of it."""
+        alone = (one.content in self.light for one in self.generated)
+        paired = (one.content in self.light and reference in self.light for one, reference in self.pairs)
+        return measure.section == HDR and not any(paired if measure.needs("pairs") else alone)
 
     def _absent(self, measure: MeasureConfig) -> Value | None:
         """Return the row of a measure that cannot be made, with the reason; None if it can."""
@@ -248,25 +222,39 @@ class Aggregator:
 
     # Single panoramas and pairs
 
-    def _shape(self, measure: MeasureConfig) -> Value:
-        scores = {one.name: self.measurer.shape_scores(one.content)[measure.kind] for one in self.generated}
-        there = [self.measurer.shape_scores(content)[measure.kind] for content in self.sets.contents["reference"]]
-        note = f"median {median(scores.values()):.4g}" + (f"; reference {fmean(there):.4g}" if there else "")
+    def _alone(self, measure: MeasureConfig) -> Value:
+        scores = {one.name: self._own_scores(one.content).get(measure.kind, math.nan) for one in self.generated}
+        scores = {name: score for name, score in scores.items() if not math.isnan(score)}
+        references = self.sets.contents["reference"]
+        there = [self._own_scores(content).get(measure.kind, math.nan) for content in references]
+        there = [score for score in there if not math.isnan(score)]
+        note = f"median {median(scores.values()):.4g}" if scores else ""
+        note += f"; reference {fmean(there):.4g}" if there else ""
         if there and measure.kind != "unknown":
             note += f", median {median(there):.4g}"
         if measure.kind == "unknown" and (holes := sum(value > 0 for value in scores.values())):
             self._warnings.append(f"{holes} generated panorama(s) have unknown pixels")
         return self._mean(measure, scores, note)
 
+    def _own_scores(self, content: str) -> dict[str, float]:
+        light = self.measurer.light_scores(content) if content in self.light else {}
+        return self.measurer.shape_scores(content) | light
+
     def _pair(self, measure: MeasureConfig) -> Value:
-        key = "/".join(filter(None, [measure.kind, measure.network, measure.pictures or measure.region]))
+        weighted = "solid_angle" if measure.by_solid_angle else ""
+        key = "/".join(filter(None, [measure.kind, measure.network, measure.pictures or measure.region, weighted]))
         every = {
-            one.name: self.measurer.pair_scores(one.content, reference, one.photo).get(key, math.nan)
-            for one, reference in self.pairs
+            one.name: self._pair_scores(measure, one, reference).get(key, math.nan) for one, reference in self.pairs
         }
         scores = {name: score for name, score in every.items() if not math.isnan(score)}
         equal = sum(math.isinf(score) for score in scores.values())
         return self._mean(measure, scores, f"{equal} pair(s) are equal, which is infinite" if equal else "")
+
+    def _pair_scores(self, measure: MeasureConfig, one: GeneratedPanorama, reference: str) -> dict[str, float]:
+        if measure.section != HDR:
+            return self.measurer.pair_scores(one.content, reference, one.photo)
+        both = {one.content, reference} <= self.light
+        return self.measurer.light_scores(one.content, reference) if both else {}
 
     def _image_similarity(self, measure: MeasureConfig) -> Value:
         scores = {}

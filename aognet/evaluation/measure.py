@@ -13,13 +13,14 @@ from aognet.callbacks import UNHEARD, Listener
 from aognet.data.viewing import Pyramid, bordered, view_all
 from aognet.data.whole import turned
 from aognet.errors import UserError
+from aognet.evaluation.light import is_light, light_pair_scores, light_scores, read_light_panorama
 from aognet.evaluation.protocol import PictureConfig, Protocol, cameras_of, digest_of
 from aognet.evaluation.sets import PanoramaFile, Unit
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import known_by
+from aognet.hdr.three_spheres import three_spheres
 from aognet.io.decoding import decode_file
 from aognet.io.digest import content_digest
-from aognet.io.formats import LIGHT_SUFFIXES
 from aognet.io.images import as_panorama, from_uint8, load, panorama_bytes, to_uint8
 from aognet.io.store import Store
 from aognet.metrics.cube_edges import cube_edge_ratio
@@ -121,6 +122,10 @@ class Measurer:
         compared = self._compared_pictures()
         return digest_of("pair", RECIPE, generated, reference, self.height, photo and asdict(photo), networks, compared)
 
+    def light_key(self, *contents: str) -> str:
+        """Name the scores of the light of a panorama, or of a generated one and its reference."""
+        return digest_of("light", RECIPE, contents, self.height)
+
     def _compared_pictures(self) -> dict[str, PictureConfig]:
         """Return the pictures of pairs that a perceptual distance compares."""
         names = {measure.pictures for measure in self.protocol.measures if measure.kind == "lpips"} - {""}
@@ -155,6 +160,7 @@ class Measurer:
             }
             if self.store.get(self.shape_key(content)) is None:
                 self.store.put(self.shape_key(content), _shape_scores(decoded(side)))
+        self._measure_light(items, digests)
         if len(digests) == 2:
             key = self.pair_key(digests["generated"], digests["reference"], unit.photo)
             if self.store.get(key) is None:
@@ -169,6 +175,22 @@ class Measurer:
                     },
                 )
         return prepared
+
+    @torch.no_grad()
+    def _measure_light(self, items: Mapping[str, PanoramaFile], digests: Mapping[str, str]) -> None:
+        """Store the scores of what holds linear light, and of a pair of such."""
+        lit = [side for side, item in items.items() if is_light(item)]
+
+        @cache
+        def light(side: str) -> Float[Tensor, "1 3 height width"]:
+            return read_light_panorama(items[side], self.height)
+
+        for side in lit:
+            if self.store.get(key := self.light_key(digests[side])) is None:
+                self.store.put(key, light_scores(light(side)))
+        if len(lit) == 2 and self.store.get(key := self.light_key(digests["generated"], digests["reference"])) is None:
+            both = [(light(side), three_spheres(light(side))) for side in ("generated", "reference")]
+            self.store.put(key, light_pair_scores(*both))
 
     @torch.no_grad()
     def finish(self, prepared: PreparedUnit) -> UnitDigests:
@@ -219,6 +241,10 @@ class Measurer:
         """Return the scores of a panorama that need no network, by kind of measure."""
         return {name: float(value) for name, value in self._stored(self.shape_key(content)).items()}
 
+    def light_scores(self, *contents: str) -> dict[str, float]:
+        """Return the scores of the light of a panorama by kind, or of a pair with the keys of `light_pair_scores`."""
+        return {name: float(value) for name, value in self._stored(self.light_key(*contents)).items()}
+
     def pair_scores(self, generated: str, reference: str, photo: Camera | None) -> dict[str, float]:
         """Return the scores of a pair, with the keys of ``_compare``."""
         stored = self._stored(self.pair_key(generated, reference, photo))
@@ -262,7 +288,7 @@ def decode(content: bytes, item: PanoramaFile, height: int) -> DecodedPanorama:
 
     :raises UserError: naming the file that cannot be decoded.
     """
-    if item.path.suffix.lower() in LIGHT_SUFFIXES:
+    if is_light(item):
         loaded = load(item.path)
         pixels = to_uint8(as_panorama(loaded, height, str(item.path))).permute(1, 2, 0).contiguous().numpy()
         opacity = None if loaded.opacity is None else loaded.opacity[0, ..., None].numpy()

@@ -9,12 +9,13 @@ from pathlib import Path
 from aognet.callbacks import UNHEARD, Listener
 from aognet.diffusion.loading import check_dtype
 from aognet.errors import UserError
-from aognet.evaluation.aggregate import Aggregate, Aggregator
+from aognet.evaluation.aggregate import Aggregator
 from aognet.evaluation.measure import Measurer, measure_units
 from aognet.evaluation.networks import LoadedNetworks, load_networks
 from aognet.evaluation.protocol import Protocol
 from aognet.evaluation.report import Report, Sample, report_files, write_report
 from aognet.evaluation.sets import PanoramaCaptions, Sets, find_sets
+from aognet.evaluation.values import Aggregate
 from aognet.installed import ROOT
 from aognet.io.files import clear_unfinished, made_folder
 from aognet.io.store import TENSORS, CacheConfig, Store

@@ -37,7 +37,8 @@ class MeasureKind:
     title: str = ""
 
 
-DISTRIBUTION, TEXT, SHAPE, PAIRS = "Distribution", "Text", "Seams and shape", "Pairs"
+DISTRIBUTION, TEXT, SHAPE, PAIRS, HDR = "Distribution", "Text", "Seams and shape", "Pairs", "HDR"
+SPHERES = {"diffuse": "diffuse sphere", "silver": "matte silver sphere", "mirror": "mirror sphere"}
 MEASURES = {
     "frechet": MeasureKind(DISTRIBUTION, "lower", ("pictures", "network")),
     "kernel": MeasureKind(DISTRIBUTION, "lower", ("pictures", "network")),
@@ -55,7 +56,20 @@ MEASURES = {
     "psnr": MeasureKind(PAIRS, "higher", ("pairs",), "PSNR (dB)"),
     "ssim": MeasureKind(PAIRS, "higher", ("pairs",), "SSIM"),
     "lpips": MeasureKind(PAIRS, "lower", ("network", "pairs"), "LPIPS"),  # of the panorama where no pictures are named
+    "si_rmse": MeasureKind(HDR, "lower", ("pairs",), "Scale-invariant RMSE"),
+    "colour_angle": MeasureKind(HDR, "lower", ("pairs",), "Angular error of colour (°)"),
+    "normalised_rmse": MeasureKind(HDR, "lower", ("pairs",), "Normalised RMSE"),
+    "peak_angle": MeasureKind(HDR, "lower", ("pairs",), "Peak direction error (°)"),
+    "log_luminance": MeasureKind(HDR, "lower", ("pairs",), "Log-luminance error (stops)"),
+    "pu21_psnr": MeasureKind(HDR, "higher", ("pairs",), "PU21-PSNR (dB)"),
+    **{f"{one}_si_rmse": MeasureKind(HDR, "lower", ("pairs",), "Scale-invariant RMSE") for one in SPHERES},
+    **{f"{one}_colour_angle": MeasureKind(HDR, "lower", ("pairs",), "Angular error of colour (°)") for one in SPHERES},
+    "dynamic_range": MeasureKind(HDR, "", title="Dynamic range (stops)"),
+    "peak_to_mean": MeasureKind(HDR, "", title="Peak luminance over mean"),
+    "brightest_share": MeasureKind(HDR, "", title="Light from the brightest 0.1% of the sphere"),
+    "irradiance": MeasureKind(HDR, "", title="Irradiance from above"),
 }
+WEIGHABLE = ("si_rmse", "colour_angle", "normalised_rmse", "log_luminance", "pu21_psnr")
 REGIONS = {"whole": "whole panorama", "photo": "footprint of the photograph", "outside": "outside the photograph"}
 
 
@@ -129,7 +143,8 @@ class MeasureConfig:
     ``views``: a clip_score compares each view with the captions of its own direction. ``by_face``: an omnifid averages
     the distances of the lateral faces instead of pooling their features. ``region``: the part of a pair that is
     compared: whole, photo or outside. A kernel distance averages over ``subsets`` of ``subset_size`` pictures, an
-    inception score over ``splits``. ``published``: the name that the protocol's authors give it, if it is another one.
+    inception score over ``splits``. ``by_solid_angle``: pixels of light count by the solid angle that they
+    cover, not alike. ``published``: the name that the protocol's authors give it, if it is another one.
     """
 
     kind: str
@@ -141,6 +156,7 @@ class MeasureConfig:
     subsets: int = 100
     subset_size: int = 1000
     splits: int = 10
+    by_solid_angle: bool = False
     published: str = ""
 
     def __post_init__(self) -> None:
@@ -151,6 +167,8 @@ class MeasureConfig:
                 raise UserError(f"is missing: a measure of kind {self.kind!r} needs it", key=need)
         if self.kind == "lpips" and self.pictures and self.region != "whole":
             raise UserError("of single pictures must be whole", key="region", value=self.region)
+        if self.by_solid_angle and self.kind not in WEIGHABLE:
+            raise UserError(f"is of measures of kind {', '.join(WEIGHABLE)}", key="by_solid_angle", value=True)
         if self.region not in REGIONS:
             raise UserError("must be whole, photo or outside", key="region", value=self.region)
         for name, least in (("subsets", 1), ("subset_size", 2), ("splits", 1)):
@@ -160,7 +178,8 @@ class MeasureConfig:
     @property
     def key(self) -> str:
         """The number's name in the JSON report."""
-        variant = ("views" if self.views else "") + ("by_face" if self.by_face else "")
+        variants = {"views": self.views, "by_face": self.by_face, "solid_angle": self.by_solid_angle}
+        variant = "".join(name for name, wanted in variants.items() if wanted)
         region = "" if self.region == "whole" else self.region
         return "/".join(part for part in (self.kind, variant, self.pictures, region, self.network) if part)
 
@@ -246,7 +265,10 @@ class Protocol:
             return "six cube faces"
         if measure.pictures:
             return self.pictures[measure.pictures].title
-        return REGIONS[measure.region] if measure.section == PAIRS else "panorama"
+        if sphere := SPHERES.get(measure.kind.partition("_")[0]):
+            return f"{sphere}, 128x128 pixels"
+        where = REGIONS[measure.region] if measure.needs("pairs") else "panorama"
+        return f"{where}, by solid angle" if measure.by_solid_angle else where
 
     def pictures_per_panorama(self, measure: MeasureConfig) -> int:
         """Return how many pictures of one panorama a measure looks at."""

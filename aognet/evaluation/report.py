@@ -16,8 +16,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from aognet.errors import UserError
-from aognet.evaluation.aggregate import Value
 from aognet.evaluation.report_pictures import Pictured, close_up, pictured
+from aognet.evaluation.values import Value
 from aognet.io.files import made_folder, write_atomically
 from aognet.io.gpano import clean_text
 from aognet.io.viewer import content_policy

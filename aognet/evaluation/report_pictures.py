@@ -12,7 +12,12 @@ from torch import Tensor
 
 from aognet.geometry.cubemap import FACES, face_cameras
 from aognet.geometry.perspective import look_all
+from aognet.hdr.three_spheres import ENVIRONMENT_ROWS, on_sphere, three_spheres
+from aognet.io.formats import LIGHT_SUFFIXES
 from aognet.io.images import load_image, png_bytes, resize_panorama, to_pil
+from aognet.io.panorama_files import encoded, read_panorama
+from aognet.io.tonemap import ToneMap
+from aognet.metrics.luminance import luminance
 
 _PANORAMA_ROWS, _VIEW_ROWS = 384, 192
 _PANORAMA_SHARES, _VIEW_SHARES = 4, 1  # how the bytes are shared out
@@ -31,10 +36,14 @@ class ReportPicture:
 
 @dataclass(frozen=True)
 class Pictured:
-    """A panorama laid flat, and its views up, back (the wrap runs down their middle) and down."""
+    """A panorama laid flat, and its views up, back (the wrap runs down their middle) and down.
+
+    ``spheres``: what lies under it (`aognet.hdr.three_spheres`), of panoramas of linear light.
+    """
 
     panorama: ReportPicture
     views: dict[str, ReportPicture]
+    spheres: ReportPicture | None = None
 
 
 def _jpeg(image: Float[Tensor, "3 height width"], most_bytes: float) -> ReportPicture:
@@ -55,7 +64,8 @@ def pictured(path: Path, most_bytes: float) -> Pictured:
 
     :raises UserError: if the file cannot be read.
     """
-    share = most_bytes / (_PANORAMA_SHARES + _VIEW_SHARES * len(_VIEWS))
+    lit = path.suffix.lower() in LIGHT_SUFFIXES
+    share = most_bytes / (_PANORAMA_SHARES + _VIEW_SHARES * len(_VIEWS) + _VIEW_SHARES * lit)
     panorama = load_image(path)[None]
     cameras = [face_cameras(_VIEW_ROWS)[FACES.index(name)] for name in _VIEWS]
     views = look_all(panorama, cameras)[0]
@@ -63,7 +73,21 @@ def pictured(path: Path, most_bytes: float) -> Pictured:
     return Pictured(
         _jpeg(flat, share * _PANORAMA_SHARES),
         {name: _jpeg(view, share * _VIEW_SHARES) for name, view in zip(_VIEWS, views, strict=True)},
+        _jpeg(spheres_under(path), share * _VIEW_SHARES) if lit else None,
     )
+
+
+def spheres_under(path: Path) -> Float[Tensor, "3 size width"]:
+    """Return the spheres under a panorama file beside each other, in [-1, 1].
+
+    They are exposed so that the diffuse sphere shows half of white on average, since panoramas have no common unit.
+
+    :raises UserError: if the file cannot be read.
+    """
+    spheres = three_spheres(read_panorama(path, ENVIRONMENT_ROWS)[0][None])
+    white = luminance(spheres[:1])[0][on_sphere()].mean()
+    strip = torch.cat(list(spheres), dim=-1) * float(0.5 / white if white > 0 else 1)
+    return encoded(strip, "linear", "srgb", ToneMap("filmic")) * 2 - 1
 
 
 @dataclass(frozen=True)

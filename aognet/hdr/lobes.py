@@ -20,6 +20,8 @@ from aognet.metrics.luminance import luminance
 
 ROWS = 64
 """Of the panorama that lights a surface, and of what the surface looks like in all directions."""
+DIFFUSE_ROWS = 32
+"""Of what a diffuse surface looks like, which changes slowly."""
 ROUGHNESS = 0.3
 """Of the matte silver; GGX's alpha is its square."""
 _SHARPNESS = 0.5 / ROUGHNESS**4  # of the half vectors' Gaussian 2 / alpha^2, and a quarter of it for directions

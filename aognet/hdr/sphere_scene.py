@@ -16,7 +16,7 @@ from torch.nn import functional
 from aognet.errors import UserError
 from aognet.geometry.camera import Camera
 from aognet.geometry.sphere import rotation
-from aognet.hdr.lobes import diffuse, gathered, lights_of, silver
+from aognet.hdr.lobes import DIFFUSE_ROWS, diffuse, gathered, lights_of, silver
 from aognet.hdr.three_spheres import at, reflected
 from aognet.io.images import resize_panorama
 from aognet.metrics.averaging import pixel_mean
@@ -66,7 +66,7 @@ class SphereScene:
         self.behind = resize_panorama(panorama, min(rows, _BEHIND_ROWS))
         self.mirrored = resize_panorama(panorama, min(rows, _MIRRORED_ROWS))
         lights = lights_of(self.mirrored)
-        self.diffuse, self.silver = gathered(lights, diffuse), gathered(lights, silver)
+        self.diffuse, self.silver = gathered(lights, diffuse, DIFFUSE_ROWS), gathered(lights, silver)
         self.lit = self._lit()
 
     def picture(self) -> Float[Tensor, "3 height width"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from aognet.geometry.sphere import pixel_positions, sample
-from aognet.hdr.lobes import diffuse, gathered, lights_of, silver
+from aognet.hdr.lobes import DIFFUSE_ROWS, diffuse, gathered, lights_of, silver
 from aognet.io.images import resize_panorama
 from aognet.metrics.colour_angle import colour_angle
 from aognet.metrics.si_rmse import si_rmse
@@ -32,7 +32,11 @@ def three_spheres(panorama: Float[Tensor, "1 3 height width"], size: int = SIZE)
     normals, inside = _normals(size * _FINER)
     mirrored = reflected(torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64), normals)
     lights = lights_of(panorama)
-    looks = ((gathered(lights, diffuse), normals), (gathered(lights, silver), mirrored), (panorama, mirrored))
+    looks = (
+        (gathered(lights, diffuse, DIFFUSE_ROWS), normals),
+        (gathered(lights, silver), mirrored),
+        (panorama, mirrored),
+    )
     pictures = torch.cat([at(look, directions) * inside for look, directions in looks])
     return functional.avg_pool2d(pictures, _FINER)
 

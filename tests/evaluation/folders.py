@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aognet.evaluation.aggregate import Value
 from aognet.evaluation.pipeline import EvaluationConfig, evaluate
 from aognet.evaluation.protocol import Protocol, load_protocol
 from aognet.evaluation.report import Report
+from aognet.evaluation.values import Value
 from aognet.geometry.perspective import rotate
 from aognet.io.images import save_image
 from aognet.system.processes import Processes

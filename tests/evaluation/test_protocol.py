@@ -105,7 +105,7 @@ def test_a_file_is_a_protocol_and_is_named_in_its_mistakes(tmp_path: Path) -> No
     with pytest.raises(UserError, match=r"mine.yaml: measurs is an unknown key; did you mean 'measures'"):
         load_protocol(str(path))
     with pytest.raises(
-        UserError, match="protocol must be one of aognet, cubediff, imagenet, ours, panfusion, or .*, got 'fid'"
+        UserError, match="protocol must be one of aognet, cubediff, hdr, imagenet, ours, panfusion, or .*, got 'fid'"
     ):
         load_protocol("fid")
 

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from aognet.errors import UserError
-from aognet.evaluation.aggregate import Value
 from aognet.evaluation.report import MAX_ROWS, Report, Sample, Score, decimals_of, number, write_report
 from aognet.evaluation.report_pictures import close_up, pictured, seam_window
+from aognet.evaluation.values import Value
 from tests.slow import rest_slow
 
 HOSTILE = "</td><script>alert(1)</script>\"' onload=x {{ policy }} {% raw %} \x00\x1b\u202e\udcff"
