@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 Expander = Callable[[Path, Path], None]
 """Makes a file of light of a file of display values."""
+Lit = tuple["Tensor", "Tensor"]
+"""A panorama of light [1, 3, height, width] and the spheres under it (`aognet.hdr.three_spheres`)."""
 MIDDLE = 0.18
 HIGHLIGHTS, MOST = 0.9, 16.0
 COLUMNS = {
@@ -161,7 +163,7 @@ def exposed(path: Path, height: int) -> "Tensor":
     return light * (MIDDLE / float(pixel_mean(logs, by_solid_angle=True).exp()))
 
 
-def measured(truth: "Tensor", expand: Expander, photo: Path, light: Path) -> tuple[dict[str, float], float]:
+def measured(truth: Lit, expand: Expander, photo: Path, light: Path) -> tuple[dict[str, float], float]:
     """Return the errors of what an expander makes of a photograph, and its seconds."""
     from aognet.evaluation.light import light_pair_scores
     from aognet.hdr.three_spheres import three_spheres
@@ -170,13 +172,14 @@ def measured(truth: "Tensor", expand: Expander, photo: Path, light: Path) -> tup
     begin = time.perf_counter()
     expand(photo, light)
     seconds = time.perf_counter() - begin
-    found, reference = read_panorama(light, truth.shape[-2])[0][None], truth[None]
-    scores = light_pair_scores((found, three_spheres(found)), (reference, three_spheres(reference)))
+    found = read_panorama(light, truth[0].shape[-2])[0][None]
+    scores = light_pair_scores((found, three_spheres(found)), truth)
     return {key: float(value) for key, value in scores.items()}, seconds
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
+    from aognet.hdr.three_spheres import three_spheres
     from aognet.io.panorama_files import write_panorama
 
     rows: list[list[object]] = []
@@ -189,9 +192,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             for path in files:
                 truth = exposed(path, options.height)
                 write_panorama(inverse_of_gamma(truth), photo, "srgb")
+                lit = truth[None], three_spheres(truth[None])
                 for name, expand in every.items():
                     light.unlink(missing_ok=True)
-                    found[name].append(measured(truth, expand, photo, light))
+                    found[name].append(measured(lit, expand, photo, light))
             rows += [[name, f"{folder.name} ({len(files)})", *means(each)] for name, each in found.items() if each]
     sys.stdout.write(table(["expander", "panoramas", *COLUMNS, "seconds"], rows))
 
