@@ -1,15 +1,17 @@
 """Text2Light's samplers: the published loops beside ours, in one run.
 
-python benchmarks/text2light.py [--threads 2] [--batch 1] [--clock wall] [--layers 6 --samples 1] [--full 4]
+python benchmarks/text2light.py [--threads 2] [--batch 1] [--clock wall] [--size narrow] [--layers 6] [--steps 0]
 
 The published loops are written as they are: a full forward pass for every code, of the whole window, with attention as
 matrices and logits of all tokens. Ours let every token pass as seldom as is exact; their codes at temperature 0 must be
-the same. Weights are random: what codes mean changes nothing of the work. The local sampler has the published grids and
-windows; it is as narrow as ``--samples`` says: 1 gives a width of 256 and runs whole in minutes, 2 the published 1024.
-The layout of our own has the same layers, heads and width and other codes: it is another model.
+the same. Weights are random: what codes mean changes nothing of the work. Grids and windows are the published ones. Of
+the size ``narrow`` transformers are 256 wide, so that whole loops run in minutes; ``published`` is 1024, with as many
+layers as published. The layout of our own has the same layers, heads and width; its codes are those of another model.
 
-``--full N`` adds rows of the published sizes. There a loop is measured for N of its steps, in the tenth row, and
-what the whole would take is computed from it, by its steps (published) or its token passes (ours). Such rows say so.
+``--steps N`` measures only N steps of each loop of the local sampler, and computes from them what the whole takes. Of
+the published loop all steps are equal. Of ours those are taken that lie evenly over the run, with tokens and caches of
+their sizes but without content. Of our own layout they begin after 12 rows, from where on windows are whole. Rows that
+were computed are marked.
 
 Prints a Markdown table: token passes of an image, sequential steps, floating-point operations in matrix products for
 an image, seconds of the whole batch, and how many times as fast ours is. Seconds are those of a clock on the wall, or
@@ -38,14 +40,14 @@ from aognet.vq.drawing import Drawing, Work, cell_numbers  # noqa: E402
 from aognet.vq.global_sampler import GlobalSampler, GlobalSamplerConfig  # noqa: E402
 from aognet.vq.positions import position_map  # noqa: E402
 from aognet.vq.sphere_sampler import SphereSampler, SphereSamplerConfig  # noqa: E402
-from aognet.vq.transformer import Gpt  # noqa: E402
+from aognet.vq.transformer import Cache, Gpt, Piece  # noqa: E402
 from aognet.vq.window_sampler import WindowSampler, WindowSamplerConfig  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 
 CLOCKS = {"wall": perf_counter, "cpu": process_time}
 HEAD = ("sampler", "loop", "token passes", "steps", "TFLOP", "seconds", "times as fast", "codes")
 LIKELIEST = Drawing(temperature=0.0)
-FIRST_ROW = 9  # of a loop that is measured in part: like most rows it has windows that no other has
+WHOLE_ROWS = 12  # after so many rows windows of our own layout are whole
 
 
 class Stopped(Exception):
@@ -72,24 +74,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=1, help="images at once, as for so many prompts")
+    parser.add_argument("--size", choices=("narrow", "published"), default="narrow")
     parser.add_argument("--layers", type=int, default=6, help="of the narrow local sampler")
-    parser.add_argument(
-        "--samples", type=int, default=1, help="positions a side of a code; the width is (16 of them)^2"
-    )
-    parser.add_argument("--full", type=int, default=0, metavar="N", help="measure N steps of the published sizes")
-    parser.add_argument("--grid", type=int, nargs=2, default=(32, 64), help="rows and columns of the local codes")
+    parser.add_argument("--steps", type=int, default=0, metavar="N", help="measure N steps of local loops, not all")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
-    clock, (rows, columns) = CLOCKS[options.clock], options.grid
-    small = WindowSamplerConfig(samples=options.samples, layers=options.layers, heads=4)
-    small = replace(small, windows=replace(small.windows, rows=rows, columns=columns))
-    found = compared(f"local, {options.layers} layers of {small.gpt().width}", small, options.batch, clock)
-    if options.full:
-        found += compared_globally(options.batch, clock)
-        found += compared("local, published size", WindowSamplerConfig(), options.batch, clock, options.full)
+    clock, narrow = CLOCKS[options.clock], options.size == "narrow"
+    small = replace(GlobalSamplerConfig(embedding=128, width=256), heads=4)
+    local = WindowSamplerConfig(samples=1, layers=options.layers, heads=4) if narrow else WindowSamplerConfig()
+    found = compared_globally(small if narrow else GlobalSamplerConfig(), options.batch, clock)
+    found += compared(
+        f"local, {local.layers} layers of {local.gpt().width}", local, options.batch, clock, options.steps
+    )
     where = f"{options.threads} threads, batches of {options.batch}, {options.clock} seconds"
-    sys.stdout.write(f"{where}; *: computed from a part, see above\n\n{table(HEAD, found)}")
+    sys.stdout.write(f"{where}; *: computed from a part\n\n{table(HEAD, found)}")
 
 
 def compared(
@@ -99,7 +98,8 @@ def compared(
     sampler, gpt = random(WindowSampler(config)), config.gpt()
     numbers = cell_numbers(range(batch), 0, config.windows.rows, config.windows.columns)
     given = torch.randint(gpt.vocabulary, (batch, config.given_rows, config.given_columns))
-    theirs, ours = published_local(sampler, given, clock, steps), exact_local(sampler, given, numbers, clock, steps)
+    theirs = published_local(sampler, given, clock, steps)
+    ours = (sampled_local if steps else exact_local)(sampler, given, numbers, clock, steps)
     said = "-" if ours.codes is None or theirs.codes is None else same(ours.codes, theirs.codes)
     found = [theirs.cells(name, "published"), ours.cells(name, "exact", theirs, said)]
     factor = config.windows.rows // config.given_rows
@@ -114,23 +114,22 @@ def compared(
     )
     del sampler
     own = random(SphereSampler(sphere))
-    given = torch.randint(gpt.vocabulary, (batch, sphere.given_rows, sphere.given_columns))
-    work, started = Work(), clock()
-    codes = own.sample(given, numbers, LIKELIEST, work=work)
-    alone = Run(work, clock() - started, codes)
+    alone = on_the_sphere(own, numbers, clock, steps)
     return [*found, alone.cells(name, "our own layout", theirs, "of another model")]
 
 
-def compared_globally(batch: int, clock: Callable[[], float]) -> list[list[object]]:
-    """Return the rows of the global sampler of the published size, whose loops run whole."""
-    config = GlobalSamplerConfig()
+def compared_globally(config: GlobalSamplerConfig, batch: int, clock: Callable[[], float]) -> list[list[object]]:
+    """Return the rows of a global sampler, whose loops run whole."""
     sampler = random(GlobalSampler(config))
-    condition, numbers = torch.randn(batch, config.tokens, config.embedding), cell_numbers(range(batch), 0, 8, 16)
+    condition, numbers = (
+        torch.randn(batch, config.tokens, config.embedding),
+        cell_numbers(range(batch), 0, config.rows, config.columns),
+    )
     theirs, work, started = published_global(sampler, condition, clock), Work(), clock()
     codes = sampler.sample(condition, numbers, LIKELIEST, work=work)
     ours = Run(work, clock() - started, codes.flatten(1))
     said = same(ours.codes, theirs.codes)
-    name = "global, published size"
+    name = f"global, {config.layers} layers of {config.width}"
     return [theirs.cells(name, "published"), ours.cells(name, "exact", theirs, said)]
 
 
@@ -159,7 +158,7 @@ def published_local(sampler: WindowSampler, given: Tensor, clock: Callable[[], f
     half, scale, started = size // 2, config.samples, clock()
     places = position_map(rows, columns, scale)[None].expand(len(given), -1, -1, -1)
     codes = torch.randint(gpt.config.vocabulary, (len(given), rows, columns))
-    cells = [(i, j) for i in range(FIRST_ROW if steps else 0, rows) for j in range(columns)][: steps or None]
+    cells = [(i, j) for i in range(rows) for j in range(columns)][: steps or None]
     for i, j in cells:
         li = i if i <= half else size - (rows - i) if rows - i < half else half
         lj = j if j <= half else size - (columns - j) if columns - j < half else half
@@ -177,36 +176,74 @@ def published_local(sampler: WindowSampler, given: Tensor, clock: Callable[[], f
     return Run(scaled, seconds * whole, extrapolated=f"* ({len(cells)} of {rows * columns} steps)")
 
 
-def exact_local(sampler: WindowSampler, given: Tensor, numbers: Tensor, clock: Callable[[], float], steps: int) -> Run:
-    """Write codes of the local sampler as we do; of ``steps`` steps, if not 0, the whole is computed."""
-    work, windows = Work(), sampler.config.windows
+@torch.no_grad()
+def exact_local(sampler: WindowSampler, given: Tensor, numbers: Tensor, clock: Callable[[], float], _: int) -> Run:
+    """Write all codes of the local sampler as we do."""
+    work, started = Work(), clock()
+    codes = sampler.sample(given, numbers, LIKELIEST, work=work)
+    return Run(work, clock() - started, codes)
+
+
+@torch.no_grad()
+def sampled_local(
+    sampler: WindowSampler, given: Tensor, numbers: Tensor, clock: Callable[[], float], steps: int
+) -> Run:
+    """Let tokens of some of our steps pass, spread evenly over a run."""
+    gpt, work, waves = sampler.gpt, Work(), []
+
+    def noted(pieces: Sequence[Piece]) -> Tensor:
+        waves.append([(embedded.shape[1], cache.length) for embedded, cache in pieces])
+        for embedded, cache in pieces:
+            cache.length += embedded.shape[1]
+        return torch.zeros(len(given), len(pieces), gpt.config.vocabulary)
+
+    gpt.extend = noted  # a run that only notes what would pass
+    sampler.sample(given, numbers, LIKELIEST, work=work)
+    del gpt.extend
+    chosen = [waves[(2 * number + 1) * len(waves) // (2 * steps)] for number in range(steps)]
+    seconds = []
+    for wave in [chosen[-1], *chosen]:  # the first pass warms up
+        shapes = [(torch.randn(len(given), new, gpt.config.width), new, old) for new, old in wave]
+        pieces = [(embedded, filled(gpt, len(given), new, old)) for embedded, new, old in shapes]
+        started = clock()
+        gpt.extend(pieces)
+        seconds.append(clock() - started)
+    passed = sum(new for wave in chosen for new, _ in wave)
+    said = f"* ({steps} of {len(waves)} steps, {passed:,} of {work.tokens:,} tokens)"
+    return Run(work, sum(seconds[1:]) * len(waves) / steps, extrapolated=said)
+
+
+def filled(gpt: Gpt, batch: int, new: int, old: int) -> Cache:
+    """Return a cache in which tokens without content have passed, with room for new ones."""
+    cache, config = Cache(new + old), gpt.config
+    for layer in range(config.layers):
+        cache.extended(layer, *torch.zeros(2, batch, config.heads, old, config.width // config.heads))
+    cache.length = old
+    return cache
+
+
+def on_the_sphere(sampler: SphereSampler, numbers: Tensor, clock: Callable[[], float], steps: int) -> Run:
+    """Write codes in the layout of our own: all, or some steps of those after the first rows."""
+    config, work, marks = sampler.config, Work(), []
+    given = torch.randint(config.given_vocabulary, (len(numbers), config.given_rows, config.given_columns))
     if not steps:
         started = clock()
         codes = sampler.sample(given, numbers, LIKELIEST, work=work)
         return Run(work, clock() - started, codes)
-    # The codes of a row's beginning share a window, which most codes do not: they are not those that are measured.
-    first, marks, skipped = FIRST_ROW, [], windows.size // 2 + 1
-    before = Work()
 
-    def progress(done: int, total: int) -> None:
-        nonlocal before
-        marks.append(clock())
-        if len(marks) == skipped:
-            before = replace(work)
-        if len(marks) == skipped + steps:
+    def progress(*_: int) -> None:
+        marks.append((clock(), work.flops))
+        if len(marks) > steps:
             raise Stopped
 
-    known = torch.randint(sampler.config.vocabulary, (len(given), first, windows.columns))
+    known = torch.randint(config.vocabulary, (len(numbers), min(WHOLE_ROWS, config.rows // 2), config.columns))
     try:
         sampler.sample(given, numbers, LIKELIEST, known=known, progress=progress, work=work)
     except Stopped:
-        tokens, flops = work.tokens - before.tokens, work.flops - before.flops
-        seconds = marks[-1] - marks[skipped - 1]
-    places = windows.last_places()
-    whole = sum(sampler.config.before + place for place in places.values())
-    share = whole / tokens
-    total = Work(whole, sum(1 for _ in windows.waves()), flops * share)
-    return Run(total, seconds * share, extrapolated=f"* ({tokens:,} of {whole:,} tokens)")
+        seconds, flops = (marks[-1][part] - marks[0][part] for part in (0, 1))
+    share = config.steps / steps
+    whole = Work(config.given + config.rows * config.columns, config.steps, flops * share)
+    return Run(whole, seconds * share, extrapolated=f"* ({steps} of {config.steps} steps)")
 
 
 def published_pass(gpt: Gpt, prefix: Tensor, codes: Tensor, work: Work) -> Tensor:

@@ -351,7 +351,8 @@ def train(request: pytest.FixtureRequest, folder: Path, tmp_path: Path) -> Calla
     (tmp_path / "sampler.yaml").write_text(
         f"model: {{{model}, encodings: {{folder: {tmp_path / 'encodings'}}}}}\n"
         f"data: {{train: {{target: panoramas, {panoramas}}}}}\n"
-        f"trainer: {{{trainer}, learning_rate: 1.0e-3, betas: [0.9, 0.95], ema_decay: 0.9, images_every: 3}}\n"
+        f"trainer: {{{trainer}, learning_rate: 1.0e-3, betas: [0.9, 0.95], ema_decay: 0.9, images_every: 3, "
+        "mixed_precision: bf16}\n"
     )
     return lambda *arguments: main(["--out_dir", str(tmp_path), "-b", str(tmp_path / "sampler.yaml"), *arguments])
 

@@ -36,11 +36,13 @@ def test_loops_write_the_same_codes_and_are_counted() -> None:
 
 def test_parts_of_a_loop_say_what_was_measured() -> None:
     torch.manual_seed(0)
-    published, exact, _ = text2light.compared("small", SMALL, 1, perf_counter, steps=3)
+    published, exact, own = text2light.compared("small", SMALL, 1, perf_counter, steps=3)
     whole = text2light.compared("small", SMALL, 1, perf_counter)
     assert published[2:4] == whole[0][2:4] and exact[2:4] == whole[1][2:4]
-    assert published[4] == pytest.approx(whole[0][4]) and "* (3 of 144 steps)" in published[5]
-    assert "tokens)" in exact[5] and exact[-1] == "-" and math.isfinite(exact[6])
+    assert published[4] == pytest.approx(whole[0][4]) and exact[4] == whole[1][4]
+    assert "* (3 of 144 steps)" in published[5] and "* (3 of 56 steps, " in exact[5] and "* (3 of 48 steps)" in own[5]
+    assert exact[-1] == "-" and all(math.isfinite(row[6]) for row in (exact, own))
+    assert own[2:4] == whole[2][2:4] and own[4] == pytest.approx(whole[2][4], rel=0.3)
 
 
 def test_the_published_global_loop() -> None:
