@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def imported(text: str, package: tuple[str, ...] = ()) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names) if module == "aognet" else [module]
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """What a file says; read once. Do not change it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports_of(path: Path) -> tuple[str, ...]:
+    """What a file of the repository imports; read once."""
+    return tuple(imported(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1]))
+
+
 def our_files() -> list[Path]:
     return sorted((ROOT / "aognet").rglob("*.py"))
 
@@ -63,16 +76,17 @@ def test_every_part_has_its_place():
     assert parts <= set(RANK), "say in LAYERS what a new part may import"
 
 
-@pytest.mark.parametrize("path", our_files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_one_way(path: Path):
-    part = part_of(path)
-    for name in imported(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1]):
-        top, *rest = name.split(".")
-        assert not (ROOT / f"{top}.py").exists() and top not in ("misc", "benchmarks", "tests"), (
-            f"{part} imports {name}"
-        )
-        if top == "aognet" and rest and not rest[0].startswith("__"):
-            assert part == "__init__" or rest[0] == part or RANK[rest[0]] < RANK[part], f"{part} imports {name}"
+def test_imports_run_one_way():
+    wrong = []
+    for path in our_files():
+        part = part_of(path)
+        for name in imports_of(path):
+            top, *rest = name.split(".")
+            outside = (ROOT / f"{top}.py").exists() or top in ("misc", "benchmarks", "tests")
+            another = top == "aognet" and rest and not rest[0].startswith("__") and part not in ("__init__", rest[0])
+            if outside or (another and RANK[rest[0]] >= RANK[part]):
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
 
 
 def test_no_files_import_each_other_in_a_circle():
@@ -80,11 +94,7 @@ def test_no_files_import_each_other_in_a_circle():
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in our_files()}
     modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
     graph = {
-        name: {
-            other
-            for other in imported(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1])
-            if other in modules and other != name
-        }
+        name: {other for other in imports_of(path) if other in modules and other != name}
         for name, path in modules.items()
         if name != "aognet"
     }
@@ -157,10 +167,10 @@ def test_help_loads_nothing_heavy():
 def test_scripts_that_are_commands_hold_nothing_but_a_call():
     """There is one place for a command line: what `aognet COMMAND` runs."""
     for path in COMMAND_LINES:
-        names = set(imported(path.read_text(encoding="utf-8")))
+        names = set(imports_of(path))
         if any(name.startswith("aognet.commands") for name in names):
             assert names <= {"sys", "pathlib", "aognet.cli", *names & COMMAND_MODULES} and "argparse" not in names
-    reached = {name for path in COMMAND_LINES for name in imported(path.read_text(encoding="utf-8"))}
+    reached = {name for path in COMMAND_LINES for name in imports_of(path)}
     assert reached >= COMMAND_MODULES
 
 
@@ -174,9 +184,7 @@ def test_no_two_modules_and_no_two_classes_share_a_name():
     places: dict[str, list[str]] = {}
     for path in our_files():
         place = path.relative_to(ROOT).as_posix()
-        classes = (
-            node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)
-        )
+        classes = (node.name for node in tree_of(path).body if isinstance(node, ast.ClassDef))
         for name in [path.name, *(name for name in classes if not name.startswith("_"))]:
             places.setdefault(name, []).append(place)
     twice = {name: found for name, found in places.items() if len(found) > 1}
@@ -196,10 +204,7 @@ def test_only_its_command_and_tests_import_the_generator_of_scenes():
         path.relative_to(ROOT).as_posix()
         for path in rooms
         if ROOT / "aognet" / "scenes" not in path.parents
-        and any(
-            name.startswith("aognet.scenes")
-            for name in imported(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1])
-        )
+        and any(name.startswith("aognet.scenes") for name in imports_of(path))
     }
     assert importing == MAY_IMPORT_SCENES
 
@@ -213,10 +218,8 @@ MAY_WALK = {"aognet/io/listing.py", "aognet/io/files.py", "aognet/io/store.py", 
 def test_line_feeds_alone_end_the_lines_of_files():
     """``splitlines`` ends them at characters that may stand in captions and names, too, such as U+2028 and U+0085."""
     for path in our_files():
-        text = path.read_text(encoding="utf-8")
-        found = [
-            node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute) and node.attr == "splitlines"
-        ]
+        nodes = ast.walk(tree_of(path))
+        found = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr == "splitlines"]
         read = [node for node in found if "read" in ast.unparse(node.value)]
         # What the trackers read is written here, in ASCII.
         assert not read or path.name == "trackers.py", f"{path.name}: split at line feeds"
@@ -227,7 +230,7 @@ def test_one_place_walks_through_folders(folder: str):
     """What another place found, it would find by another rule: hidden files, links, kinds of images."""
     files = (ROOT / folder).glob("*.py") if folder == "." else (ROOT / folder).rglob("*.py")
     for path in files:
-        tree, name = ast.parse(path.read_text(encoding="utf-8")), path.relative_to(ROOT).as_posix()
+        tree, name = tree_of(path), path.relative_to(ROOT).as_posix()
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
         found = {call.func.attr for call in calls if ast.unparse(call.func.value) != "ast"} & WALKS
         found |= {"glob" for call in calls if call.func.attr == "glob" and "**" in ast.unparse(call)}
@@ -240,35 +243,50 @@ OTHER_PROGRAMS = {"aognet/diffusion/loading.py", "aognet/perception/packages.py"
 RECORDS = {"aognet/generate/entries.py"}
 
 
-@pytest.mark.parametrize("path", our_files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_command_lines_speak_of_flags(path: Path):
+def library_files(but: set[str]) -> dict[str, Path]:
+    """The files that are no command line, by name."""
+    files = {path.relative_to(ROOT).as_posix(): path for path in our_files()}
+    return {name: path for name, path in files.items() if part_of(path) not in ("cli", "commands") and name not in but}
+
+
+def test_only_command_lines_speak_of_flags():
     """Library code names settings by their keys (`aognet.errors.Setting`), since a page asks with fields, not flags."""
-    if part_of(path) in ("cli", "commands") or path.relative_to(ROOT).as_posix() in OTHER_PROGRAMS | RECORDS:
-        return
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    found = [text for text in texts if re.search(r"(?<![\w-])--[a-z]", text)]
-    assert not found, f"{found[0][:80]!r} names a flag"
+    found = [
+        f"{name}, line {node.lineno}: {node.value[:80]!r}"
+        for name, path in library_files(OTHER_PROGRAMS | RECORDS).items()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.search(r"(?<![\w-])--[a-z]", node.value)
+    ]
+    assert not found
 
 
 # A training shows its own.
 SHOW_PROGRESS = {"aognet/training/ui.py", "aognet/training/experiment.py"}
 
 
-@pytest.mark.parametrize("path", our_files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_command_lines_draw(path: Path):
+def test_only_command_lines_draw():
     """Library code tells an `aognet.callbacks.Listener` how far it is: a service has no terminal to draw a bar on."""
-    if part_of(path) in ("cli", "commands") or path.relative_to(ROOT).as_posix() in SHOW_PROGRESS:
-        return
-    drawing = [name for name in imported(path.read_text(encoding="utf-8")) if name.split(".")[0] in ("rich", "tqdm")]
-    assert not drawing, f"imports {drawing[0]}"
+    drawing = [
+        f"{name} imports {other}"
+        for name, path in library_files(SHOW_PROGRESS).items()
+        for other in imports_of(path)
+        if other.split(".")[0] in ("rich", "tqdm")
+    ]
+    assert not drawing
 
 
-@pytest.mark.parametrize("path", our_files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_settings_that_are_refused_are_named_by_key(path: Path):
+def test_settings_that_are_refused_are_named_by_key():
     """Whoever asked finds the field or the line by the error's key, not by reading the message."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__post_init__"]
-    for call in (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Call)):
-        if ast.unparse(call.func) == "UserError":
-            assert "key" in {keyword.arg for keyword in call.keywords}, f"line {call.lineno}: raised without a key"
+    without = [
+        f"{path.relative_to(ROOT)}, line {call.lineno}"
+        for path in our_files()
+        for function in ast.walk(tree_of(path))
+        if isinstance(function, ast.FunctionDef) and function.name == "__post_init__"
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == "UserError"
+        and "key" not in {keyword.arg for keyword in call.keywords}
+    ]
+    assert not without

@@ -13,7 +13,7 @@ import pytest
 
 from aognet.config import load_config
 from aognet.errors import UserError
-from tests.test_architecture import LAYERS, imported, our_files, part_of
+from tests.test_architecture import LAYERS, imports_of, our_files, part_of
 from tests.test_configs import check_training, checked_inference
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -207,7 +207,7 @@ def test_the_picture_of_the_house_is_true():
     real = {
         (part_of(path), name.split(".")[1])
         for path in our_files()
-        for name in imported(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1])
+        for name in imports_of(path)
         if name.startswith("aognet.")
     }
     assert arrows <= real

@@ -173,7 +173,7 @@ def test_versions_known_to_work_are_in_the_ranges_that_are_installed():
 
 def test_everything_that_is_imported_is_a_requirement():
     """A module that is there by chance, through another package, is not there with the next version of that."""
-    from tests.test_architecture import imported, our_files
+    from tests.test_architecture import imports_of, our_files
 
     modules = {"PIL": "pillow", "cv2": "opencv-python-headless", "yaml": "pyyaml"}
     named = [
@@ -183,7 +183,7 @@ def test_everything_that_is_imported_is_a_requirement():
     ]
     known = {normal(name) for name in named} | {"lavis"}  # salesforce-lavis needs other versions of all else
     for path in our_files():
-        for name in imported(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1]):
+        for name in imports_of(path):
             top = name.partition(".")[0]
             if top not in sys.stdlib_module_names:
                 assert normal(modules.get(top, top)) in known, f"{path.name} imports {name}"

@@ -38,7 +38,7 @@ def cubes(folder: Path, **settings) -> CubeSamples:
 
 def test_faces_are_views_of_the_turned_panorama(folder: Path):
     samples = cubes(folder)
-    for number in range(4):
+    for number in range(2):
         sample = samples[number]
         panorama = smooth_panorama(HEIGHT) * (1 - int(sample.prompts[0][-1]) / 5)
         gaps = []

@@ -220,11 +220,12 @@ def explained(sample: OutpaintingSample, panorama: Tensor, kind: str, fov: float
     """By how many columns the panorama is turned and which step is taken, if this plan's step gives this sample."""
     photo = Camera(fov_degrees=fov, width=16, height=16)
     plan = make_plan(PlanConfig(kind=kind, size=16), known_by([photo], HEIGHT))
+    rolled = torch.cat([panorama.roll(-columns, -1) for columns in range(2 * HEIGHT)])
     for number, step in enumerate(plan.steps):
         if step.camera != sample.camera:
             continue
-        views = [look(panorama.roll(-columns, -1), step.camera)[0] for columns in range(2 * HEIGHT)]
-        turns = [columns for columns, view in enumerate(views) if (view - sample.view).abs().max() < TOLERANCE]
+        gaps = (look(rolled, step.camera) - sample.view).abs().amax((1, 2, 3))
+        turns = (gaps < TOLERANCE).nonzero().flatten().tolist()
         if len(turns) != 1:
             continue
         canvas = painted_before(panorama.roll(-turns[0], -1), plan, photo, step.wave)

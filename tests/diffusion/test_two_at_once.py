@@ -115,7 +115,7 @@ def test_a_tokenizer_reads_for_one_thread_at_a_time():
             return texts._starts(tokenizer, prompt)
         return texts.token_rows(tokenizer, 30 + number % 5, [prompt])["input_ids"].tolist()
 
-    numbers, interval = list(range(200)), sys.getswitchinterval()
+    numbers, interval = list(range(80)), sys.getswitchinterval()
     alone = [read(number) for number in numbers]
     sys.setswitchinterval(1e-6)
     try:

@@ -11,6 +11,7 @@ from aognet.errors import UserError
 from aognet.gan.biggan import BigGan, BigGanConfig, ConditionalNorm
 from aognet.gan.public_biggan import CONFIG_KEYS, folded
 from tests.gan.plain_biggan import PUBLISHED_LAYERS, TINY, Config, plain_images, public_config, public_tensors
+from tests.slow import rest_slow
 
 PARAMETERS = {128: 50_388_609, 256: 55_880_833, 512: 56_163_905}
 TENSORS = {128: 506, 256: 602, 512: 698}
@@ -40,7 +41,7 @@ def test_the_public_models_have_these_parameters_and_tensors(size: int) -> None:
     assert len(names) == TENSORS[size]
 
 
-@pytest.mark.parametrize(("size", "truncation"), [(128, 0.37), (256, 1.0), (512, 0.2), (0, 0.0)])
+@pytest.mark.parametrize(("size", "truncation"), rest_slow([(128, 0.37), (0, 0.0), (256, 1.0), (512, 0.2)], fast=2))
 @torch.no_grad()
 def test_images_and_features_are_those_of_a_plain_reading(size: int, truncation: float) -> None:
     """Also after each module: the attention counts as one, as in the public numbering."""
@@ -73,7 +74,7 @@ def test_statistics_between_two_truncations_lie_between(truncation: float) -> No
     assert_close(variance, torch.full((3,), 2 + truncation))
 
 
-@pytest.mark.parametrize("truncation", [0.37, 0.2, 1.0])
+@pytest.mark.parametrize("truncation", rest_slow([0.37, 0.2, 1.0]))
 @torch.no_grad()
 def test_published_interpolation_takes_each_share_for_the_other(truncation: float) -> None:
     tensors = public_tensors(TINY)

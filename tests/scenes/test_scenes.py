@@ -92,7 +92,7 @@ def test_no_seam_at_the_wrap(scenes):
     assert 0.5 < across / elsewhere < 1.6
 
 
-@pytest.mark.parametrize("kind", ["mountain lake", "night city", "dunes", "cafe", "church"])
+@pytest.mark.parametrize("kind", rest_slow(["mountain lake", "cafe", "night city", "dunes", "church"], fast=2))
 def test_rolling_the_world_rolls_the_panorama(kind):
     """Law 3 without its edges: no column is special to what is drawn, only to the camera's yaw."""
     world, _, _ = draw_world(5, kind)
@@ -120,7 +120,7 @@ def test_the_same_scene_at_two_sizes():
     assert np.abs(shrunk - small.image).mean() < 0.05
 
 
-@pytest.mark.parametrize("height", [128, 256, 512])
+@pytest.mark.parametrize("height", rest_slow([128, 512, 256], fast=2))
 @pytest.mark.parametrize(("rise", "azimuth"), [(0.2, 0.0), (35.0, 180.0), (89.9, 77.0), (61.3, -179.97), (20.0, 33.3)])
 def test_the_disc_keeps_its_energy_at_every_size_and_place(height, rise, azimuth):
     radiance, _, _ = render(OnlyDisc(level(rise, azimuth)), height, WHOLE)
@@ -189,7 +189,9 @@ def test_depth_belongs_to_the_picture():
     assert np.median(depth[mountains]) > 500
 
 
-@pytest.mark.parametrize("kind", ["lake", "beach", "harbour", "river", "skyline", "village", "country road"])
+@pytest.mark.parametrize(
+    "kind", rest_slow(["lake", "harbour", "skyline", "beach", "river", "village", "country road"], fast=3)
+)
 def test_captions_by_direction_say_what_the_view_shows(kind):
     """Against the labels of the full panorama seen through the library's own camera."""
     world, _, turn = draw_world(2, kind)
