@@ -95,7 +95,8 @@ def export_panorama(image: Float[Tensor, "3 height width"], encoding: Encoding, 
                 write_mesh(shown, placed[meshes[path]], path, export.shape.points)
             elif path.suffix.lower() == PAGE:
                 page = picture(image, encoding, export.tone)
-                write_viewer(page, path, title=export.description or path.stem, photo_camera=export.photo)
+                title, light = export.description or path.stem, image if encoding == "linear" else None
+                write_viewer(page, path, title=title, photo_camera=export.photo, light=light)
             else:
                 write_panorama(image, path, encoding, description=export.description, tone=export.tone)
     if export.faces is not None:
