@@ -56,7 +56,7 @@ def picked() -> list[object]:
     import torch
 
     from aognet.config import load_config
-    from aognet.methods.ganorama.networks import load_networks
+    from aognet.methods.ganorama.judging import load_networks
     from aognet.methods.ganorama.picking import nearest_classes, unit_texts
     from aognet.methods.ganorama.settings import FindingConfig
 

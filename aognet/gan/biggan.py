@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from aognet.errors import UserError
 from aognet.gan.truncation import check_truncation
-from aognet.nn.parts import in_parts
+from aognet.nn.in_parts import in_parts
 
 Between = Callable[[int, Tensor], Tensor]
 """``between(number, features)``: what takes the place of the features [batch, channels, rows, columns]
@@ -273,7 +273,7 @@ class BigGan(nn.Module):
     ) -> Float[Tensor, "batch 3 size size"]:
         """Return images in [-1, 1] of z and class vectors, as `forward`.
 
-        ``at_once``: so many images go through a layer at once (`aognet.nn.parts.in_parts`).
+        ``at_once``: so many images go through a layer at once (`aognet.nn.in_parts.in_parts`).
         """
         check_truncation(truncation)
         condition = torch.cat([z, vectors], dim=1)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from aognet.canvas import Canvas
 from aognet.geometry.agreement import View
 from aognet.geometry.camera import Camera
-from aognet.nn.parts import in_parts
+from aognet.nn.in_parts import in_parts
 from aognet.perception.clip import ClipNetwork
 from aognet.perception.lpips import PerceptualDistance
 
@@ -58,7 +58,7 @@ class Networks:
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
+class ViewWords:
     """The ``texts`` of views, embedded with length 1, and how much each view counts (0: it has none)."""
 
     texts: Float[Tensor, "views dim"]
@@ -108,7 +108,7 @@ class Aims:
     """What views are to show, and the networks that tell how far they do."""
 
     networks: Networks
-    words: Words | None
+    words: ViewWords | None
     picture: Picture | None
 
     def measured(self, images: Float[Tensor, "views 3 rows columns"]) -> Measured:

@@ -34,7 +34,7 @@ from aognet.geometry.surface import SPHERE
 from aognet.geometry.tiles import TilesConfig, image_of, make_tiles
 from aognet.geometry.view_sets import make_views, panorama_of
 from aognet.methods.ganorama.finding import Found, Space, find, told
-from aognet.methods.ganorama.networks import check_networks, load_networks
+from aognet.methods.ganorama.judging import check_networks, load_networks
 from aognet.methods.ganorama.settings import GanoramaSettings
 from aognet.methods.ganorama.together import check_layers, made_together
 from aognet.methods.ganorama.wanted import Classes, is_to_be_found, wanted

@@ -10,7 +10,7 @@ from aognet.canvas import Canvas
 from aognet.diffusion.sampling.noise import generators
 from aognet.geometry.agreement import View
 from aognet.geometry.camera import Camera
-from aognet.methods.ganorama.aims import Aims, Networks, Picture, Words, level
+from aognet.methods.ganorama.aims import Aims, Networks, Picture, ViewWords, level
 from aognet.methods.ganorama.picking import nearest_classes, unit_texts
 from aognet.methods.view_prompts import prompt_for
 from aognet.request import Request
@@ -81,7 +81,7 @@ def _words(request: Request, view: View) -> tuple[str, bool]:
     return prompt_for(view, request.prompt.strip(), request.prompts_at), directed
 
 
-def _embedded(texts: Sequence[tuple[str, bool]], views: Sequence[View], networks: Networks) -> Words | None:
+def _embedded(texts: Sequence[tuple[str, bool]], views: Sequence[View], networks: Networks) -> ViewWords | None:
     """Return the words of views. Common ones count as much as a view looks level, those of a direction as they are."""
     distinct = list(dict.fromkeys(words for words, _ in texts if words))
     if not distinct:
@@ -91,7 +91,7 @@ def _embedded(texts: Sequence[tuple[str, bool]], views: Sequence[View], networks
     counts = [
         (1.0 if directed else level(view)) * bool(words) for (words, directed), view in zip(texts, views, strict=True)
     ]
-    return Words(rows.to(networks.clip.device), torch.tensor(counts, device=networks.clip.device))
+    return ViewWords(rows.to(networks.clip.device), torch.tensor(counts, device=networks.clip.device))
 
 
 @torch.no_grad()
