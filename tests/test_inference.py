@@ -290,6 +290,7 @@ def test_overwriting_leaves_nothing_of_the_run_before(paint: Paint, run: Path, t
     assert [step["file"] for step in recorded["steps"]] == steps(run)
 
 
+@pytest.mark.slow
 def test_several_views_at_a_time_give_nearly_the_same(paint: Paint, whole: Path, photo: Path, tmp_path: Path) -> None:
     assert paint(*COMMAND, photo, "generator.views_per_batch=3") == 0
     difference = abs(pixels(tmp_path / "out" / "yard" / "result.png") - pixels(whole / "result.png"))

@@ -27,6 +27,7 @@ from aognet.methods.cubediff.model import HIDE, SILENCE, CubeDiff, cube_position
 from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.pretrained import load_method
 from aognet.nn.faces import FacesAttention, FacesConv2d, FacesGroupNorm
+from tests.methods.trained import TRAINED
 from tests.slow import rest_slow
 from tests.smooth import smooth_panorama, smooth_view
 from tests.tiny import save, tiny_components
@@ -128,15 +129,7 @@ def test_training_lowers_the_loss(make: Make, channels: int):
     assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize(
-    ("train", "layers", "least"),
-    [
-        ("attention", "attention", "attn1"),
-        ("lora", "attention", "to_q.lora_A"),
-        ("lora", "all", "conv1.lora_A"),
-        ("all", "attention", "resnets"),
-    ],
-)
+@pytest.mark.parametrize(("train", "layers", "least"), TRAINED)
 def test_what_is_trained_is_what_learns_and_is_saved(make: Make, train: Any, layers: Any, least: str):
     model = make(train=train, lora_rank=2, lora_layers=layers)
     parts = model.trainable_parts()

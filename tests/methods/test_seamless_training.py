@@ -22,6 +22,7 @@ from aognet.methods.seamless import training
 from aognet.methods.seamless.model import Seamless
 from aognet.methods.seamless.training import HIDE, SILENCE, known_condition, turned_latents
 from tests.generate.painter import smooth_photo
+from tests.methods.trained import TRAINED
 from tests.slow import rest_slow
 from tests.tiny import tiny_components
 
@@ -170,15 +171,7 @@ def test_it_learns_one_panorama(make: Make, layout: Any, channels: int):
     assert losses[-1] < 0.5 * losses[0]
 
 
-@pytest.mark.parametrize(
-    ("train", "layers", "least"),
-    [
-        ("attention", "attention", "attn1"),
-        ("lora", "attention", "to_q.lora_A"),
-        ("lora", "all", "conv1.lora_A"),
-        ("all", "attention", "resnets"),
-    ],
-)
+@pytest.mark.parametrize(("train", "layers", "least"), TRAINED)
 def test_what_is_trained_is_what_learns(make: Make, train: Any, layers: Any, least: str):
     model = make(train=train, lora_rank=2, lora_layers=layers)
     names = {name for name, _ in model.trainable_parts()["unet"].named_parameters()}

@@ -16,6 +16,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from aognet.errors import UserError
 from aognet.training.trackers import RunTracker, open_trackers
+from tests.slow import rest_slow
 from tests.training.test_trainer import QUICK, clean_slate, make  # noqa: F401
 from tests.training.toy import metrics, power_cut
 
@@ -62,7 +63,7 @@ def wandb_curve(folder: Path) -> dict[int, float]:
     return found
 
 
-@pytest.mark.parametrize("tracker", TRACKERS)
+@pytest.mark.parametrize("tracker", rest_slow(TRACKERS))
 def test_a_resumed_run_continues_its_curve(tmp_path: Path, tracker: str) -> None:
     config = replace(QUICK, tracker=tracker, images_every=4, checkpoint_every=4)
     first = make(tmp_path, config)
