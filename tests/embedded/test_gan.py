@@ -165,6 +165,17 @@ def test_statistics_are_those_of_many_images_of_the_truncation() -> None:
         assert_close(norms[0].variances[place], found.var((0, 2, 3)), rtol=0.1, atol=1e-3)
 
 
+def test_classes_change_images_from_the_start_as_z_does() -> None:
+    gan = training(replace(TINY, generator=replace(GENERATOR, z_dim=32, class_dim=32)))
+    z, level = torch.randn(2, 32, 32, generator=torch.Generator().manual_seed(0)), torch.zeros(32)
+    classes = [directed(torch.eye(4)[number].expand(32, -1), level) for number in range(2)]
+    with torch.no_grad():
+        first, other_class, other_z = (
+            gan.generator(*pair) for pair in ((z[0], classes[0]), (z[0], classes[1]), (z[1], classes[0]))
+        )
+    assert (other_class - first).std() > 0.5 * (other_z - first).std()
+
+
 def test_directions_are_shares_of_the_last_two_classes() -> None:
     found = directed(torch.eye(4)[:3], torch.tensor([90.0, 0.0, -45.0]))
     assert_close(found, torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0.5]]))
