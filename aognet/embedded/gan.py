@@ -95,7 +95,7 @@ class GanTraining(nn.Module):
         # The embeddings of the generator's classes have no spectral norm, as in the public weights.
         normed(self.generator, but=(self.generator.embeddings,))
         normed(self.discriminator)
-        # As large as the numbers of z beside them; orthogonal ones are so small that classes looked alike for long.
+        # As large as the numbers of z beside them. Orthogonal ones are the smaller, the more dimensions and classes.
         nn.init.normal_(self.generator.embeddings.weight)
         names = config.generator.class_names
         self.has_directions = knows_directions(names)
