@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from aognet.embedded.autoencoder import AutoencoderTraining
 from aognet.embedded.autoencoder.balance import EVENNESS, balance, sensitivity
-from aognet.embedded.autoencoder.transform import block_transform
+from aognet.nn.block_transform import block_transform
 
 
 def images_of(count: int, seed: int = 0, size: int = 32) -> Tensor:

@@ -16,6 +16,7 @@ from aognet.data.whole import PanoramaBatch
 from aognet.errors import UserError
 from aognet.gan.patch_discriminator import PatchDiscriminator
 from aognet.methods.text2light.training_vqgan import VqganTraining
+from aognet.nn.block_transform import block_transform
 from aognet.training.phases import HasPhases
 from aognet.training.trainable import Trainable
 from aognet.vq.autoencoder import VqAutoencoder, VqAutoencoderConfig
@@ -138,6 +139,18 @@ def test_going_on_takes_weights_and_sizes_of_what_is_there_but_not_its_padding(t
     assert step_of(second)["revived"] == 0
 
 
+def test_a_guide_brings_latents_to_what_transform_coding_keeps():
+    model = training(replace(TINY, guide_weight=5.0, adversarial_weight=0.0))
+    optimizer, images = torch.optim.Adam(model.parameters(), 5e-3), batch_of().images
+    away = lambda: (model.autoencoder.latents(images) - block_transform(images, 4, 2)).square().mean().item()  # noqa: E731
+    before = away()
+    for _ in range(25):
+        optimizer.zero_grad()
+        step_of(model)["loss"].backward()
+        optimizer.step()
+    assert away() < 0.5 * before
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -145,6 +158,7 @@ def test_going_on_takes_weights_and_sizes_of_what_is_there_but_not_its_padding(t
         ({"revive_below": 1.0}, "revive_below must lie in"),
         ({"adversarial_weight": -1.0}, "adversarial_weight must be at least 0"),
         ({"discriminator": ()}, "discriminator must be numbers"),
+        ({"guide_weight": 1.0, "autoencoder": SCALARS}, "guide_weight needs a quantizer of at least 3 numbers"),
         ({"dtype": "int8"}, "dtype must be one of"),
     ],
 )

@@ -12,11 +12,11 @@ from torch.nn import functional
 from aognet.diffusion.loading import load_weights
 from aognet.diffusion.sampling.noise import noise_like
 from aognet.embedded.autoencoder.balance import balance
-from aognet.embedded.autoencoder.transform import block_transform
 from aognet.errors import UserError
 from aognet.gan.patch_discriminator import PatchDiscriminator, adversarial_losses
 from aognet.metrics.psnr import psnr
 from aognet.metrics.ssim import ssim
+from aognet.nn.block_transform import block_transform
 from aognet.perception.lpips import SMALLEST, PerceptualDistance
 from aognet.perception.perceptual_loss import perceptual_loss
 

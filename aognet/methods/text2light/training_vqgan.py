@@ -15,6 +15,7 @@ from aognet.errors import UserError
 from aognet.gan.patch_discriminator import PatchDiscriminator, adversarial_losses
 from aognet.metrics.psnr import psnr
 from aognet.metrics.ssim import ssim
+from aognet.nn.block_transform import block_transform
 from aognet.nn.circular import padded_as, wrap_around
 from aognet.nn.optimized_parts import OptimizedParts, Phase
 from aognet.perception.lpips import SMALLEST, PerceptualDistance
@@ -24,6 +25,7 @@ from aognet.vq.code_use import CodeUse
 from aognet.vq.quantizer import Codebook, Quantized
 
 REVIVED = 10  # stream of a sample's seed
+WEIGHTS = ("perceptual_weight", "codebook_weight", "adversarial_weight", "guide_weight")
 MOST_ADAPTED = 5.0
 """How many times its weight the adversarial loss counts at most."""
 
@@ -44,7 +46,9 @@ class VqganTraining(nn.Module):
         ``discriminator`` channels, from training step ``adversarial_start`` on (0: none). ``adaptive``: it counts as
         much more as the gradient of the other losses in the last layer is larger than its own. ``bounded_scores``: the
         discriminator's scores pass a tanh. ``revive_below``: codes with less than this part of an even share get a new
-        vector (0: never). ``dtype``: of the weights in the file.
+        vector (0: never). ``guide_weight``: weight of the latents' difference from transform coding
+        (`aognet.nn.block_transform`): without it few codes for much colour are learned late. ``dtype``: of the weights
+        in the file.
         """
 
         autoencoder: VqAutoencoderConfig = field(default_factory=VqAutoencoderConfig)
@@ -59,17 +63,20 @@ class VqganTraining(nn.Module):
         adaptive: bool = True
         bounded_scores: bool = True
         revive_below: float = 0.1
+        guide_weight: float = 0.0
         dtype: str = "float32"
 
         def __post_init__(self) -> None:
             check_dtype(self.dtype)
-            for name in ("perceptual_weight", "codebook_weight", "adversarial_weight", "adversarial_start"):
+            for name in (*WEIGHTS, "adversarial_start"):
                 if not 0 <= getattr(self, name) < math.inf:
                     raise UserError("must be at least 0", key=name, value=getattr(self, name))
             if not 0 <= self.revive_below < 1:
                 raise UserError("must lie in [0, 1)", key="revive_below", value=self.revive_below)
             if self.perceptual_size and self.perceptual_size < SMALLEST:
                 raise UserError(f"must be 0 or at least {SMALLEST}", key="perceptual_size", value=self.perceptual_size)
+            if self.guide_weight and self.autoencoder.quantizer.channels < 3:
+                raise UserError("needs a quantizer of at least 3 numbers", key="guide_weight", value=self.guide_weight)
             if not self.discriminator or min(self.discriminator) < 1:
                 raise UserError("must be numbers from 1 on", key="discriminator", value=[*self.discriminator])
 
@@ -112,6 +119,9 @@ class VqganTraining(nn.Module):
             self.use.count(quantized.codes)
             output = self.autoencoder.decode_latents(quantized.latents).float()
             loss, parts = self._reconstruction(output, quantized, batch)
+            if config.guide_weight:
+                guide = block_transform(images, latents.shape[1], self.autoencoder.config.stride)
+                loss = loss + config.guide_weight * functional.mse_loss(latents.float(), guide)
             found |= parts | {"perplexity": self.use.perplexity(), "used": self.use.used()}
             if self.discriminator is not None and step >= config.adversarial_start:
                 losses = adversarial_losses(self.discriminator, images, output)
