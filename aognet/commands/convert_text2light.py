@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> None:
 
 
 def convert(model: Path, out: Path, clip: Path | None = None, dtype: str = "float32") -> None:
-    """Write a folder with a folder for each network, and ``index`` for the embeddings. It is there whole or not at all.
+    """Write a folder with a folder for each network. It is there whole or not at all.
+
+    The embeddings lie beside the global sampler, which is conditioned by them.
 
     :raises UserError: naming the file or folder, and what is wrong with it.
     """
@@ -71,7 +73,7 @@ def convert(model: Path, out: Path, clip: Path | None = None, dtype: str = "floa
                 part.network.save_pretrained(unfinished / name, DTYPES[dtype])
                 names.append(name)
             if index is not None:
-                _save_index(unfinished / "index", index)
+                _save_index(unfinished / "global_sampler", index)
             replace_folder(unfinished, out)
         except (OSError, SafetensorError) as error:
             raise UserError(f"{out}: cannot write this folder ({getattr(error, 'strerror', None) or error})") from error
@@ -145,10 +147,10 @@ def _index(model: Path, clip: Path | None) -> Any:
     return found
 
 
-def _save_index(folder: Path, index: Any) -> None:
+def _save_index(sampler: Path, index: Any) -> None:
     import torch
 
-    from aognet.nn.weights import write_tensors
+    from aognet.methods.text2light.conditioning import INDEX as NAME
+    from aognet.methods.text2light.conditioning import ImageIndex
 
-    folder.mkdir(parents=True)
-    write_tensors(folder / "model.safetensors", {"embeddings": torch.from_numpy(index)})
+    ImageIndex(torch.from_numpy(index)).save(sampler / NAME)

@@ -15,6 +15,7 @@ from aognet import cli
 from aognet.commands import convert_text2light
 from aognet.hdr.expanding import expand
 from aognet.hdr.sritmo import SrItmo
+from aognet.methods.text2light.conditioning import ImageIndex
 from aognet.vq.autoencoder import VqAutoencoder
 from aognet.vq.global_sampler import GlobalSampler
 from aognet.vq.window_sampler import WindowSampler
@@ -104,7 +105,7 @@ def converted(*arguments: Any) -> int | str | None:
 def test_converted_networks_compute_what_plain_readings_do(tmp_path: Path, release: Path, parts: dict[str, Tensors]):
     out = tmp_path / "made" / "text2light"
     assert converted("--model", release, "--out", out) == 0
-    names = {"global_autoencoder", "global_sampler", "local_autoencoder", "local_sampler", "sritmo", "index"}
+    names = {"global_autoencoder", "global_sampler", "local_autoencoder", "local_sampler", "sritmo"}
     assert {path.name for path in out.iterdir()} == names  # the holistic autoencoder is the global one
     images = torch.rand(2, 3, 16, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
     for name in ("global", "local"):
@@ -126,8 +127,8 @@ def test_converted_networks_compute_what_plain_readings_do(tmp_path: Path, relea
     display, light = plain_sritmo.plain_sritmo(parts["sritmo"], images[:1].flip(1), 32, 64)
     assert_close(found.display, display.flip(0), atol=1e-5, rtol=1e-5)
     assert_close(found.log_light, light.flip(0), atol=1e-5, rtol=1e-5)
-    index = load_file(out / "index" / "model.safetensors")["embeddings"]
-    assert torch.equal(index, torch.from_numpy(np.load(release / "clip_emb.npy")))
+    index = ImageIndex.load(out / "global_sampler" / "index.safetensors")
+    assert torch.equal(index.embeddings, torch.from_numpy(np.load(release / "clip_emb.npy")))
     assert not any(path.name.startswith(".") for path in out.parent.iterdir())
 
 
@@ -141,7 +142,8 @@ def test_variants_and_another_holistic_autoencoder_are_kept(tmp_path: Path, rele
     assert converted("--model", release, "--out", tmp_path / "out", "--dtype", "float16") == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"local_sampler", "local_sampler_outdoor", "holistic_autoencoder_outdoor"} <= names
-    assert not {"index", "holistic_autoencoder"} & names
+    assert "holistic_autoencoder" not in names
+    assert not (tmp_path / "out" / "global_sampler" / "index.safetensors").exists()
     tensors = load_file(tmp_path / "out" / "holistic_autoencoder_outdoor" / "model.safetensors")
     assert torch.equal(tensors["quant_conv.bias"], other["quant_conv.bias"].half())
 
