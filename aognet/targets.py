@@ -11,7 +11,7 @@ from aognet.config import LoadedConfig, build_config
 from aognet.errors import UserError
 from aognet.methods.method import imported, methods
 
-ROOMS = ("aognet.data", "aognet.embedded", "aognet.methods.text2light", "aognet.perception")
+ROOMS = ("aognet.data", "aognet.embedded", "aognet.perception")
 
 
 def targets() -> dict[str, str]:

@@ -275,3 +275,47 @@ def tiny_generator_folder(folder: Path) -> Path:
         model.network.to_rgb.weight.normal_(std=0.3)
     model.save_pretrained(folder)
     return folder
+
+
+def tiny_text2light_folder(folder: Path, published: bool = False) -> Path:
+    """Text2Light with random weights, for panoramas of 32 rows: our layout, or the ``published`` one with its index."""
+    from aognet.methods.text2light.model import Text2Light
+    from aognet.perception.network import NetworkConfig
+    from aognet.vq.autoencoder import VqAutoencoderConfig
+    from aognet.vq.global_sampler import GlobalSamplerConfig
+    from aognet.vq.quantizer import QuantizerConfig
+    from aognet.vq.sphere_sampler import SphereSamplerConfig
+    from aognet.vq.window_sampler import WindowSamplerConfig
+    from aognet.vq.windows import WindowConfig
+
+    torch.manual_seed(3)
+    clip = NetworkConfig(kind="clip", model=str(tiny_clip_folder(folder / "clip", 16, 12)))
+    codes, sizes = QuantizerConfig(codes=16, dim=4), {"vocabulary": 16, "layers": 1, "heads": 2}
+    small = VqAutoencoderConfig(channels=(8, 8), layers_per_block=1, groups=4, latent_channels=4, quantizer=codes)
+    large = VqAutoencoderConfig(channels=(8, 8, 8), layers_per_block=1, groups=4, latent_channels=4, quantizer=codes)
+    grid = {"rows": 2, "columns": 4, "embedding": 12}
+    if published:
+        layout: dict[str, Any] = {
+            "global_sampler": GlobalSamplerConfig(**grid, tokens=3, width=24, **sizes),
+            "windows": WindowSamplerConfig(
+                windows=WindowConfig(rows=8, columns=16, size=4), given_rows=2, given_columns=4, samples=1, **sizes
+            ),
+            "holistic_autoencoder": small,
+            "images": 7,
+        }
+    else:
+        layout = {
+            "global_sampler": GlobalSamplerConfig(**grid, condition="text", tokens=2, width=16, **sizes),
+            "sphere": SphereSamplerConfig(
+                given_rows=2, given_columns=4, factor=4, above=3, beside=6, given_vocabulary=16, width=16, **sizes
+            ),
+        }
+    model = Text2Light(Text2Light.Config(clip=clip, global_autoencoder=small, local_autoencoder=large, **layout))
+    with torch.no_grad():
+        for sampler in (model.global_sampler, model.local_sampler):  # what is drawn depends on what is told
+            for weight in sampler.parameters():
+                weight.add_(0.3 * torch.randn_like(weight))
+        if model.index is not None:
+            model.index.embeddings.copy_(torch.nn.functional.normalize(torch.randn(7, 12), dim=-1))
+    model.save_pretrained(folder / "model")
+    return folder / "model"

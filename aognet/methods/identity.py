@@ -22,6 +22,8 @@ from aognet.system.home import expanded
 
 ADDITIONS = [one.name for one in fields(Additions)]
 READ = (".json", ".txt", ".safetensors")
+CLIP_FOLDERS = ("subfolder", "processor", "image_encoder", "text_encoder", "tokenizer", "feature_extractor")
+"""What configurations of a CLIP call its parts."""
 OTHER_WEIGHTS = ("*.fp16*.safetensors", "*.bf16*.safetensors", "*.non_ema*.safetensors")
 
 
@@ -74,7 +76,7 @@ def _part(folder: Path, name: str, part: dict[str, Any]) -> Any:
     found = local if local.is_dir() else resolve(part["model"], (), part.get("revision"))
     if name == "backbone":
         return _contents(found, (*COMPONENTS, *SECOND), part.get("variant"))
-    subfolders = {part.get("subfolder", ""), part.get("processor", "")} | ({""} if part.get("text") else set())
+    subfolders = {part.get(key, "") for key in CLIP_FOLDERS} | ({""} if part.get("text") else set())
     return _contents(found, sorted(subfolders))
 
 

@@ -68,9 +68,7 @@ def methods() -> dict[str, Method]:
     name of an earlier method is not taken.
     """
     folders = [module.name for module in iter_modules(aognet.methods.__path__) if module.ispkg]
-    # A folder without a METHOD has trainings alone.
-    said = (getattr(import_module(f"aognet.methods.{name}"), "METHOD", None) for name in folders)
-    found = {method.name: method for method in said if method}
+    found = {method.name: method for method in (import_module(f"aognet.methods.{name}").METHOD for name in folders)}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             method = entry.load()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.data.panoramas import PanoramaConfig, Panoramas
@@ -79,11 +79,14 @@ def _one_by_one(network: ClipNetwork, images: Tensor) -> tuple[Tensor]:
     return (torch.cat([network.features(image[None]) for image in images]),)
 
 
-class ImageIndex:
+class ImageIndex(nn.Module):
     """Embeddings of panoramas, one a row; those nearest to others can be found."""
 
+    embeddings: Float[Tensor, "rows dim"]
+
     def __init__(self, embeddings: Float[Tensor, "rows dim"]):
-        self.embeddings = embeddings
+        super().__init__()
+        self.register_buffer("embeddings", embeddings)
 
     @classmethod
     def of(cls, conditions: ClipConditions, config: PanoramaConfig) -> "ImageIndex":

@@ -1,0 +1,208 @@
+"""Text2Light (Chen et al. 2022, arXiv 2209.09898): what CLIP says of a text becomes the codes of a small panorama, and
+these the codes of a large one, each written by a transformer.
+
+The published model decodes the small panorama and encodes it again with an autoencoder that comes with the large one,
+and its large panorama has a seam. What is trained here passes the codes on, and wraps around.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from aognet.callbacks import Listener
+from aognet.canvas import Canvas, MaskedView, join
+from aognet.diffusion.sampling.noise import named_seed
+from aognet.errors import UserError
+from aognet.geometry.surface import SPHERE
+from aognet.methods.generative import Steps
+from aognet.methods.text2light.conditioning import ClipConditions, ImageIndex
+from aognet.methods.text2light.seen import photographed
+from aognet.methods.text2light.settings import Text2LightSettings
+from aognet.methods.trained_method import TrainedMethod
+from aognet.nn.component import Component
+from aognet.perception.network import NetworkConfig
+from aognet.request import Request
+from aognet.result import Result
+from aognet.vq.autoencoder import VqAutoencoder, VqAutoencoderConfig
+from aognet.vq.drawing import Drawing, cell_numbers
+from aognet.vq.global_sampler import GlobalSampler, GlobalSamplerConfig
+from aognet.vq.sphere_sampler import SphereSampler, SphereSamplerConfig
+from aognet.vq.window_sampler import WindowSampler, WindowSamplerConfig
+
+GIVEN, CODES = "given", "codes"
+"""Tensors of a recorded step: the codes of the small panorama, and the rows that are written of the large one's."""
+SMALL, LARGE = 1, 2  # streams of the seed
+
+
+class Text2Light(TrainedMethod):
+    """Two autoencoders and two samplers, and the images among which those like a text are found.
+
+    It makes display values; their light is another network's work (`aognet.hdr.sritmo`).
+    """
+
+    method = "text2light"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """The sizes of all networks.
+
+        One of ``windows`` (the published layout) and ``sphere`` (our own) describes the local sampler.
+        ``holistic_autoencoder``: encodes the small panorama again for it, as published; without one its codes are
+        passed on. ``images``: how many images' embeddings there are to find neighbours of a text in.
+        """
+
+        clip: NetworkConfig
+        global_autoencoder: VqAutoencoderConfig
+        global_sampler: GlobalSamplerConfig
+        local_autoencoder: VqAutoencoderConfig
+        windows: WindowSamplerConfig | None = None
+        sphere: SphereSamplerConfig | None = None
+        holistic_autoencoder: VqAutoencoderConfig | None = None
+        images: int = 0
+
+        def __post_init__(self) -> None:
+            if (self.windows is None) == (self.sphere is None):
+                raise UserError("needs one of windows and sphere, the layouts of local samplers", key="windows")
+            if (self.global_sampler.condition == "neighbours") != (self.images > 0):
+                said = "must be more than 0 for" if self.images <= 0 else "is only for"
+                raise UserError(f"{said} global_sampler.condition: neighbours", key="images", value=self.images)
+            given, large = (part.quantizer.size for part in (self.given_by, self.local_autoencoder))
+            local: Any = self.windows or self.sphere
+            for name, found, wanted in (
+                ("global_sampler.vocabulary", self.global_sampler.vocabulary, self.global_autoencoder.quantizer.size),
+                ("vocabulary", local.vocabulary, large),
+                ("given_vocabulary", getattr(local, "given_vocabulary", local.vocabulary), given),
+            ):
+                if found != wanted:
+                    raise UserError(f"must be {wanted}, the number of its autoencoder's codes", key=name, value=found)
+
+        @property
+        def given_by(self) -> VqAutoencoderConfig:
+            """The autoencoder whose codes the local sampler is given."""
+            return self.holistic_autoencoder or self.global_autoencoder
+
+        @property
+        def grid(self) -> tuple[int, int]:
+            """Rows and columns of the large panorama's codes."""
+            sized: Any = self.windows.windows if self.windows else self.sphere
+            return sized.rows, sized.columns
+
+        @property
+        def height(self) -> int:
+            """Rows of the panoramas that it makes."""
+            return self.grid[0] * self.local_autoencoder.stride
+
+    def __init__(self, config: Config, conditions: ClipConditions | None = None):
+        """Build the networks, and load the CLIP that ``config`` names unless it is given."""
+        super().__init__()
+        self.config = config
+        self.conditions = conditions or ClipConditions(config.clip)
+        sizes = config.global_sampler
+        if self.conditions.dim != sizes.embedding:
+            said = f"gives {self.conditions.dim} numbers, the global sampler takes {sizes.embedding}"
+            raise UserError(said, key="clip.model", value=config.clip.model)
+        self.global_autoencoder = VqAutoencoder(config.global_autoencoder)
+        self.global_sampler = GlobalSampler(sizes)
+        self.local_autoencoder = VqAutoencoder(config.local_autoencoder)
+        self.local_sampler: WindowSampler | SphereSampler = (
+            WindowSampler(config.windows) if config.windows else SphereSampler(_there(config.sphere))
+        )
+        again = config.holistic_autoencoder
+        self.holistic_autoencoder = None if again is None else VqAutoencoder(again)
+        self.index = ImageIndex(torch.zeros(config.images, sizes.embedding)) if config.images else None
+        self.requires_grad_(False).eval()
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        """Return all that its folder holds: the networks, each of which has a training of its own, and the index."""
+        parts = ("global_autoencoder", "global_sampler", "local_autoencoder", "local_sampler")
+        optional = [name for name in ("holistic_autoencoder", "index") if getattr(self, name) is not None]
+        return {name: getattr(self, name) for name in (*parts, *optional)}
+
+    def components(self) -> dict[str, Component]:
+        """Return its networks, for placement."""
+        networks = {name: part for name, part in self.trainable_parts().items() if name != "index"}
+        return {name: Component(part, waits="sampler" not in name) for name, part in networks.items()}
+
+    def check(self, request: Request, settings: Text2LightSettings) -> None:
+        """Raise UserError for another size than its own, or a description that there is not."""
+        if request.rows != self.config.height:
+            said = f"must be {self.config.height}, what its autoencoder makes; upscaling makes more of it"
+            raise UserError(said, key="height", value=request.rows)
+        if request.negative:
+            raise UserError("is not for the method text2light, which has no guidance", key="negative")
+        seen = bool(request.photos or request.panorama or request.truth)
+        if settings.condition == "image" and not seen:
+            raise UserError("must be text without a photograph", key="condition", value="image")
+        if not self.by_image(request, settings) and not request.prompt:
+            raise UserError("is missing: this method is told by words, or by a photograph", key="prompt")
+
+    @staticmethod
+    def by_image(request: Request, settings: Text2LightSettings) -> bool:
+        """Return whether a panorama is described by what its inputs show."""
+        seen = bool(request.photos or request.panorama or request.truth)
+        return settings.condition == "image" or (settings.condition == "auto" and seen and not request.prompt)
+
+    @torch.no_grad()
+    def generate(self, request: Request, settings: Text2LightSettings, steps: Steps, listener: Listener) -> Result:
+        """Write the codes of the small and of the large panorama, decode the latter, and keep what the inputs show.
+
+        The small panorama's codes are a recorded step, and each row of the large one's.
+        """
+        start = steps.start()
+        codes = self.written(request, settings, self._condition(request, settings, start), steps, listener)
+        panorama = self.local_autoencoder.decode(codes).float().clamp(-1, 1).cpu()
+        if start.known.any():
+            panorama = join(panorama, MaskedView(start.image, start.known), settings.feather, surface=SPHERE)
+        return Result(panorama[0].add(1).div(2).clamp(0, 1))
+
+    def _condition(
+        self, request: Request, settings: Text2LightSettings, start: Canvas
+    ) -> Float[Tensor, "1 given embedding"]:
+        """Return what the global sampler is told: an embedding, or those of images that are nearest to it."""
+        if self.by_image(request, settings):
+            wanted = self.conditions.images(photographed(start))
+        else:
+            wanted = self.conditions.texts([request.prompt])
+        return wanted[:, None] if self.index is None else self.index.nearest(wanted, self.config.global_sampler.tokens)
+
+    def written(
+        self, request: Request, settings: Text2LightSettings, condition: Tensor, steps: Steps, listener: Listener
+    ) -> Int64[Tensor, "1 rows columns"]:
+        """Return the codes of the large panorama, going on from what is recorded."""
+        sizes, (rows, columns) = self.config.global_sampler, self.config.grid
+        seeds = [named_seed(request.seed, request.name)]
+        drawing = Drawing(settings.top_k, settings.temperature)
+        recorded = len(steps.recorded())
+        made = steps.step(recorded - 1) if recorded else {}
+        if GIVEN not in made:
+            numbers = cell_numbers(seeds, SMALL, sizes.rows, sizes.columns)
+            small = self.global_sampler.sample(
+                condition, numbers, drawing, progress=listener.counting("codes of the small panorama")
+            )
+            made = {GIVEN: self._given(small)}
+            steps.record(made)
+        given, kept = made[GIVEN], made.get(CODES)
+
+        def on_row(row: int, codes: Tensor) -> None:
+            nonlocal kept
+            kept = codes[:, None] if kept is None else torch.cat([kept, codes[:, None].to(kept)], dim=1)
+            steps.record({GIVEN: given, CODES: kept}, {"rows": row + 1}, passing=True)
+
+        more = {"cache_gigabytes": settings.cache_gigabytes} if self.config.windows else {}
+        return self.local_sampler.sample(
+            given, cell_numbers(seeds, LARGE, rows, columns), drawing, kept, on_row, listener.counting("codes"), **more
+        )
+
+    def _given(self, small: Int64[Tensor, "1 rows columns"]) -> Int64[Tensor, "1 rows columns"]:
+        """Return the codes that the local sampler is given. Published: of the decoded panorama, encoded again."""
+        if self.holistic_autoencoder is None:
+            return small
+        return self.holistic_autoencoder.encode(self.global_autoencoder.decode(small))
+
+
+def _there(config: Any) -> Any:
+    assert config is not None, "Config has one of both layouts"
+    return config
