@@ -12,6 +12,7 @@ from aognet import cli
 from aognet.io.hdr import read_light
 from aognet.io.panorama_files import write_panorama
 from misc import relight
+from tests.slow import rest_slow
 from tests.smooth import smooth_panorama
 
 HEIGHT = 18
@@ -68,20 +69,23 @@ def test_the_view_turns(folder: Path, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [
-        (["gone.exr", "--out", "a.png"], "gone.exr: no such file"),
-        (["square.png", "--out", "a.png"], "a panorama is twice as wide as high, this image is 32x32"),
-        (["broken.exr", "--out", "a.png"], "broken.exr: is no EXR file"),
-        (["text.hdr", "--out", "a.png"], "text.hdr: not a Radiance HDR file"),
-        (["room.exr", "--out", "a.gif"], "--out must end in .png, .jpg, .jpeg, .exr, .hdr, got a.gif"),
-        (["room.exr", "--out", "room.exr", "--overwrite"], "room.exr: is the panorama itself"),
-        (["room.exr", "--out", "there.png"], "there.png: is there already; --overwrite replaces it"),
-        (["room.exr", "--out", "a.png", "--out", "a.png"], "a.png: would be written twice"),
-        (["room.exr", "--out", "a.png", "--exposure", "nan"], "--exposure must be in [-64, 64], got nan"),
-        (["room.exr", "--out", "a.png", "--curve", "reinhard"], "--curve must be one of published, srgb, filmic"),
-        (["room.exr", "--out", "a.png", "--view", "inf"], "--view must lie in [-360, 360] degrees, got inf"),
-        (["room.exr", "--out", "there.png/a.png"], "there.png"),
-    ],
+    rest_slow(
+        [
+            (["gone.exr", "--out", "a.png"], "gone.exr: no such file"),
+            (["square.png", "--out", "a.png"], "a panorama is twice as wide as high, this image is 32x32"),
+            (["broken.exr", "--out", "a.png"], "broken.exr: is no EXR file"),
+            (["text.hdr", "--out", "a.png"], "text.hdr: not a Radiance HDR file"),
+            (["room.exr", "--out", "a.gif"], "--out must end in .png, .jpg, .jpeg, .exr, .hdr, got a.gif"),
+            (["room.exr", "--out", "room.exr", "--overwrite"], "room.exr: is the panorama itself"),
+            (["room.exr", "--out", "there.png"], "there.png: is there already; --overwrite replaces it"),
+            (["room.exr", "--out", "a.png", "--out", "a.png"], "a.png: would be written twice"),
+            (["room.exr", "--out", "a.png", "--exposure", "nan"], "--exposure must be in [-64, 64], got nan"),
+            (["room.exr", "--out", "a.png", "--curve", "reinhard"], "--curve must be one of published, srgb, filmic"),
+            (["room.exr", "--out", "a.png", "--view", "inf"], "--view must lie in [-360, 360] degrees, got inf"),
+            (["room.exr", "--out", "there.png/a.png"], "there.png"),
+        ],
+        fast=6,
+    ),
 )
 def test_mistakes_are_told_in_one_line(
     folder: Path, tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys

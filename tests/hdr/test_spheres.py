@@ -13,6 +13,7 @@ from aognet.hdr.lobes import ROUGHNESS, SmallLights, diffuse, gathered, lights_o
 from aognet.hdr.sphere_scene import SphereScene, SphereSceneConfig
 from aognet.hdr.three_spheres import MATERIALS, on_sphere, sphere_errors, three_spheres
 from aognet.metrics.irradiance import irradiance
+from tests.slow import rest_slow
 
 RGB = torch.tensor([0.5, 2.0, 30.0])
 LOBES = (diffuse, silver)
@@ -79,7 +80,7 @@ def test_no_light_is_lost_and_none_is_made(lobe: Callable):
     torch.testing.assert_close(light_of(gathered(lights_of(panorama), lobe, 32)), light_of(panorama), rtol=5e-3, atol=0)
 
 
-@pytest.mark.parametrize("rows", [8, 16, 24, 100])
+@pytest.mark.parametrize("rows", rest_slow([24, 100, 8, 16], fast=2))
 def test_fewer_lights_have_all_the_light_and_a_sun_its_place(rows: int):
     panorama = varied() + lamp(9, 50, 32) * 100
     lights = lights_of(panorama, rows)
