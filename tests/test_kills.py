@@ -100,7 +100,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("share", rest_slow([3, 30]), ids=["some", "many"])
+@pytest.mark.parametrize("share", rest_slow([2, 30]), ids=["some", "many"])
 @pytest.mark.parametrize("case", rest_slow(CASES, fast=7))
 def test_killed_at_any_change_and_given_again_it_ends_alike(
     case: str, share: int, inputs: Path, tmp_path: Path, kills: Kills

@@ -69,6 +69,7 @@ def test_equal_sets_are_at_no_distance(reference: Path, tmp_path: Path) -> None:
     assert {value["value"] for value in written["values"] if value["key"].startswith("psnr")} == {None}
 
 
+@pytest.mark.slow
 def test_a_quarter_turn_matters_only_where_faces_are_told_apart(reference: Path, tmp_path: Path) -> None:
     other = noisy(panoramas(), 0.2)
     straight = write(tmp_path / "straight", other)
@@ -83,6 +84,7 @@ def test_a_quarter_turn_matters_only_where_faces_are_told_apart(reference: Path,
     assert after[BY_FACE] > 1.5 * before[BY_FACE]
 
 
+@pytest.mark.slow
 def test_a_seam_shows_in_what_looks_at_seams(reference: Path, tmp_path: Path) -> None:
     images = panoramas()
     found = [

@@ -23,6 +23,7 @@ from aognet.methods.pretrained import load_method
 from aognet.nn.weights import copy_tensors, part_tensors, read_tensors
 from tests.gan.plain_biggan import TINY, plain_images, public_tensors
 from tests.io.test_pickled_tensors import Call
+from tests.slow import rest_slow
 
 WEIGHTS, CONFIG = "biggan-deep-16-pytorch_model.bin", "biggan-deep-16-config.json"
 
@@ -78,7 +79,7 @@ def test_a_thousand_classes_get_the_names_of_imagenet(tmp_path: Path) -> None:
     assert config.class_names == list(imagenet_names())
 
 
-@pytest.mark.parametrize("named", ["pytorch_model.bin", ".", WEIGHTS])
+@pytest.mark.parametrize("named", rest_slow([".", "pytorch_model.bin", WEIGHTS]))
 def test_whoever_gives_the_public_files_as_a_model_is_told_how_to_convert(named: str, tmp_path: Path) -> None:
     weights = write(tmp_path)
     if named != WEIGHTS:

@@ -225,8 +225,11 @@ def test_without_clean_latents_and_positions_nothing_is_added_and_the_known_is_p
 
 @pytest.mark.parametrize(
     ("channels", "options", "counts"),
-    [(4, {}, False), (4, {"known_weight": 0.5}, False), (4, {"clean_known": False}, True), (9, {}, True)]
-    + [(9, {"known_weight": 0.0}, False)],
+    rest_slow(
+        [(4, {}, False), (4, {"clean_known": False}, True), (9, {"known_weight": 0.0}, False), (9, {}, True)]
+        + [(4, {"known_weight": 0.5}, False)],
+        fast=3,
+    ),
 )
 def test_the_loss_asks_nothing_of_cells_that_the_unet_sees_clean(
     make: Make, channels: int, options: dict[str, Any], counts: bool, monkeypatch: pytest.MonkeyPatch

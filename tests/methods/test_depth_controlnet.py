@@ -71,7 +71,7 @@ def test_at_first_nothing_is_controlled(layout: Any, channels: int, train: Any):
 
 @torch.no_grad()
 @pytest.mark.parametrize("poles", rest_slow(["flip", "none"]))
-@pytest.mark.parametrize(("layout", "channels"), KINDS)
+@pytest.mark.parametrize(("layout", "channels"), rest_slow(KINDS[::-1], fast=2))
 def test_the_loss_is_that_of_the_networks_of_diffusers(layout: Any, channels: int, poles: Any):
     """Noise, timesteps and latents are ours; what is made of them is computed by diffusers' networks alone."""
     model = as_trained(build(layout, channels, drop_text=0.0, drop_known=0.0, poles=poles))
@@ -103,7 +103,7 @@ def test_the_loss_is_that_of_the_networks_of_diffusers(layout: Any, channels: in
 
 @torch.no_grad()
 @pytest.mark.parametrize("poles", rest_slow(["flip", "none"]))
-@pytest.mark.parametrize(("layout", "channels"), KINDS)
+@pytest.mark.parametrize(("layout", "channels"), rest_slow(KINDS, fast=2))
 def test_what_is_predicted_rolls_with_latents_and_depth(layout: Any, channels: int, poles: Any):
     model = as_trained(build(layout, channels, poles=poles, train="lora", lora_rank=2))
     batch, backbone = batch_of([0, 0]), model.backbone
