@@ -6,6 +6,7 @@ and its large panorama has a seam. What is trained here passes the codes on, and
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -191,10 +192,11 @@ class Text2Light(TrainedMethod):
             kept = codes[:, None] if kept is None else torch.cat([kept, codes[:, None].to(kept)], dim=1)
             steps.record({GIVEN: given, CODES: kept}, {"rows": row + 1}, passing=True)
 
-        more = {"cache_gigabytes": settings.cache_gigabytes} if self.config.windows else {}
-        return self.local_sampler.sample(
-            given, cell_numbers(seeds, LARGE, rows, columns), drawing, kept, on_row, listener.counting("codes"), **more
-        )
+        sample = self.local_sampler.sample
+        if isinstance(self.local_sampler, WindowSampler):
+            sample = partial(self.local_sampler.sample, cache_gigabytes=settings.cache_gigabytes)
+        numbers = cell_numbers(seeds, LARGE, rows, columns)
+        return sample(given, numbers, drawing, kept, on_row, listener.counting("codes"))
 
     def _given(self, small: Int64[Tensor, "1 rows columns"]) -> Int64[Tensor, "1 rows columns"]:
         """Return the codes that the local sampler is given. Published: of the decoded panorama, encoded again."""
