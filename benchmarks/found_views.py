@@ -1,10 +1,10 @@
 """How well Ganorama follows words and photographs: classes that are picked, similarity, PSNR where a photograph looks.
 
-python benchmarks/found_views.py [--model logs/gan/final] [--count 4] [--steps 0 10 30 100] [generator.finding.rate=0.2]
+python benchmarks/found_views.py [generator.finding.rate=0.2] [--model logs/gan/final] [--count 4] [--steps 0 10 30 100]
 
-Prints Markdown tables. First, how often the class whose name is nearest to a scene's caption is the scene's kind, and
-how often it is among the four nearest; for this the names of config/embedded/ganorama.yaml are enough. With a
-``--model``, for each number of steps: the objective, the similarity to captions and the PSNR of a view of 90 degrees,
+Prints a Markdown table. Without a ``--model``: how often the class whose name is nearest to a scene's caption is the
+scene's kind, and how often it is among the four nearest, by the names of config/embedded/ganorama.yaml. With one, for
+each number of steps: the objective, the similarity to captions and the PSNR of a view of 90 degrees,
 at the start (of the best candidate) and after the steps, as means over ``--count`` scenes that no training has, and
 over views that the generator itself makes of other seeds. It measures what the generator makes, before a photograph's
 own pixels take their place.
@@ -46,9 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from aognet import cli
 
     with cli.flags(options):
-        sys.stdout.write(table(PICKED, [picked()]))
-        if options.model:
-            sys.stdout.write("\n" + table(FOLLOWED, followed(options)))
+        sys.stdout.write(table(FOLLOWED, followed(options)) if options.model else table(PICKED, [picked()]))
 
 
 def picked() -> list[object]:
