@@ -42,6 +42,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--balance", type=float, metavar="X", help="of the ways mean and published (default: 0.7)")
     add("--threshold", type=float, metavar="X", help="above which highlights are raised (default: 0.83)")
     add("--peak", type=float, metavar="X", help="the most light there is (default: 65504)")
+    add("--dtype", default="float32", choices=["float32", "bfloat16"], help="of hidden layers: bfloat16 is rougher")
     add("--device", default="auto", choices=["auto", "cpu", "cuda"])
     add("--overwrite", action="store_true", help="write over files that are there")
     return parser.parse_args(arguments)
@@ -92,7 +93,9 @@ def read_expansion(options: argparse.Namespace) -> "ExpansionConfig":
     if not hdr and options.upscale in (None, 1.0):
         raise UserError("writes the panorama as it is: give --upscale, or an .exr or .hdr file", key="out")
     given_files = {"sritmo": options.sritmo or "", "upscaler": options.upscaler or ""}
-    return ExpansionConfig(hdr, options.upscale or 1.0, **given_files, finishing=FinishingConfig(**given))
+    return ExpansionConfig(
+        hdr, options.upscale or 1.0, **given_files, finishing=FinishingConfig(**given), dtype=options.dtype
+    )
 
 
 def write(found: "Larger", path: Path) -> None:

@@ -169,32 +169,42 @@ class _Plan:
 
     def answer(self, image: Tensor, strip: _Strip, top: int, bottom: int) -> tuple[Tensor, Tensor]:
         """Return display values and light of rows of the result, [rows, columns, 3]."""
-        down = self.down.part(top, bottom)
-        weights = shares(down.offsets[:, :, None], self.across.offsets[:, None, :])
+        rows, columns, hidden = bottom - top, self.across.cells.shape[1], max(self.network.config.sr_widths)
+        few = max(BLOCK_VALUES // (rows * hidden), 1)
+        parts = [
+            self._answer(image, strip, slice(top, bottom), slice(left, min(left + few, columns)))
+            for left in range(0, columns, few)
+        ]
+        display, light = (torch.cat(some, 1) for some in zip(*parts, strict=True))
+        return display, light
+
+    def _answer(self, image: Tensor, strip: _Strip, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
+        down, across = (axis.part(part.start, part.stop) for axis, part in ((self.down, rows), (self.across, columns)))
+        weights = shares(down.offsets[:, :, None], across.offsets[:, None, :])
         pairs = [(a, b) for a in (0, 1) for b in (0, 1)]
-        shown = self._between(image, down, weights) if self.network.config.residual else None
-        firsts = (self._first(strip, down, top, bottom, a, b) for a, b in pairs)
-        shares_of = (weights[a, b] for a, b in pairs)
-        return self.network.answers(firsts, shares_of, self._position(top, bottom), shown, self.inner)
+        shown = self._between(image, down, across, weights) if self.network.config.residual else None
 
-    def _first(self, strip: _Strip, down: Neighbours, top: int, bottom: int, a: int, b: int) -> Tensor:
-        cells = strip.values[down.cells[a] - strip.top].index_select(1, self.across.cells[b])
-        return cells.add_(self.of_rows[a, top:bottom, None]).add_(self.of_columns[b][None])
+        def first(a: int, b: int) -> Tensor:
+            cells = strip.values[down.cells[a] - strip.top].index_select(1, across.cells[b])
+            return cells.add_(self.of_rows[a, rows, None]).add_(self.of_columns[b, columns][None])
 
-    def _between(self, image: Tensor, down: Neighbours, weights: Tensor) -> Tensor:
+        firsts, shares_of = (first(a, b) for a, b in pairs), (weights[a, b] for a, b in pairs)
+        return self.network.answers(firsts, shares_of, self._position(rows, columns), shown, self.inner)
+
+    def _between(self, image: Tensor, down: Neighbours, across: Neighbours, weights: Tensor) -> Tensor:
         """Return the image at the pixels of the result, bilinear, [rows, columns, 3]."""
         low, high = int(down.cells.min()), int(down.cells.max()) + 1
         cells = image[:, low:high].to(self.device, torch.float32).permute(1, 2, 0)
         return sum(
-            cells[down.cells[a] - low].index_select(1, self.across.cells[b]) * weights[a, b, ..., None]
+            cells[down.cells[a] - low].index_select(1, across.cells[b]) * weights[a, b, ..., None]
             for a in (0, 1)
             for b in (0, 1)
         )
 
-    def _position(self, top: int, bottom: int) -> Tensor:
+    def _position(self, rows: slice, columns: slice) -> Tensor:
         """Return what the function of light is told, [rows, columns, numbers]."""
-        columns = self.across.cells.shape[1]
-        latitudes = self.latitudes[top:bottom, None].to(self.device).expand(-1, columns)
+        latitudes = self.latitudes[rows, None].to(self.device).expand(-1, columns.stop - columns.start)
         if self.longitudes is None:
             return latitudes[..., None]
-        return torch.stack([self.longitudes.to(self.device).expand(bottom - top, -1), latitudes], -1)
+        longitudes = self.longitudes[columns].to(self.device)
+        return torch.stack([longitudes.expand(len(latitudes), -1), latitudes], -1)

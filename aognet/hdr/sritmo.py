@@ -169,8 +169,7 @@ class SrItmo(nn.Module):
 
         ``firsts``: the first layer at the four cells of each point, before ReLU; they are used up. ``weights``: the
         cells' shares. ``shown``: the image between the cells, which a residual network changes. ``inner``: the
-        precision in which the hidden layers of the function of display values are multiplied, which takes the most
-        time.
+        precision in which hidden layers are multiplied, which takes the most time.
         """
         _, _, *between, last = self.srmapper.layers
         seen: Tensor | None = None
@@ -187,8 +186,11 @@ class SrItmo(nn.Module):
         assert seen is not None and hidden is not None
         # The last layer is linear and the shares add up to 1: it comes once, after the mean.
         display, light = last(hidden), torch.cat([seen, position], -1)
-        for layer in self.hdrmapper.layers:
-            light = layer(light)
+        *layers, last = self.hdrmapper.layers
+        with torch.autocast(light.device.type, inner, enabled=inner is not None):
+            for layer in layers:
+                light = layer(light)
+        light = last(light.to(display.dtype))
         display, light = self._ordered(display, -1), self._ordered(light, -1)
         if self.config.residual:
             assert shown is not None, "a residual network changes an image"

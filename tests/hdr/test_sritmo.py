@@ -82,9 +82,9 @@ def test_memory_does_not_grow_with_the_factor(monkeypatch: pytest.MonkeyPatch):
     sizes: list[tuple[int, ...]] = []
     answers = SrItmo.answers
 
-    def watched(self: SrItmo, firsts: object, weights: object, position: Tensor, shown: Tensor | None = None):
+    def watched(self: SrItmo, firsts: object, weights: object, position: Tensor, *others: object):
         sizes.append(tuple(position.shape))
-        return answers(self, firsts, weights, position, shown)
+        return answers(self, firsts, weights, position, *others)
 
     monkeypatch.setattr(SrItmo, "answers", watched)
     monkeypatch.setattr(expanding, "BLOCK_VALUES", 12 * 300)
@@ -105,6 +105,14 @@ def test_a_residual_network_of_zeros_interpolates():
     doubled = expand(network, ramp, 2.0).display
     inner = torch.nn.functional.interpolate(ramp[None], scale_factor=2, mode="bilinear", align_corners=False)[0]
     assert torch.allclose(doubled[..., 2:-2], inner[..., 2:-2], atol=1e-6)
+
+
+def test_hidden_layers_in_bfloat16_are_nearly_the_same():
+    network, seen = small(), image()
+    exact, rough = (expand(network, seen, 2.0, inner=inner) for inner in (None, torch.bfloat16))
+    assert rough.display.dtype == torch.float32 and not torch.equal(rough.display, exact.display)
+    assert (rough.display - exact.display).abs().max() < 0.01
+    assert (rough.log_light - exact.log_light).abs().max() < 0.05
 
 
 def test_it_tells_how_far_it_is_and_stops():
