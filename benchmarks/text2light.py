@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=1, help="images at once, as for so many prompts")
+    parser.add_argument("--samplers", nargs="+", choices=("global", "local"), default=("global", "local"))
     parser.add_argument("--size", choices=("narrow", "published"), default="narrow")
     parser.add_argument("--layers", type=int, default=6, help="of the narrow local sampler")
     parser.add_argument("--steps", type=int, default=0, metavar="N", help="measure N steps of local loops, not all")
@@ -83,10 +84,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     clock, narrow = CLOCKS[options.clock], options.size == "narrow"
     small = replace(GlobalSamplerConfig(embedding=128, width=256), heads=4)
     local = WindowSamplerConfig(samples=1, layers=options.layers, heads=4) if narrow else WindowSamplerConfig()
-    found = compared_globally(small if narrow else GlobalSamplerConfig(), options.batch, clock)
-    found += compared(
-        f"local, {local.layers} layers of {local.gpt().width}", local, options.batch, clock, options.steps
-    )
+    found = []
+    if "global" in options.samplers:
+        found += compared_globally(small if narrow else GlobalSamplerConfig(), options.batch, clock)
+    if "local" in options.samplers:
+        name = f"local, {local.layers} layers of {local.gpt().width}"
+        found += compared(name, local, options.batch, clock, options.steps)
     where = f"{options.threads} threads, batches of {options.batch}, {options.clock} seconds"
     sys.stdout.write(f"{where}; *: computed from a part\n\n{table(HEAD, found)}")
 

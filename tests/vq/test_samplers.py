@@ -197,6 +197,13 @@ def test_wrapped_windows_cross_the_edge() -> None:
         assert bool((longitudes.diff() < -3).any()) == crosses
 
 
+def test_windows_to_learn_from_are_those_that_are_written_in() -> None:
+    for config in (WINDOWS, WRAPPED):
+        drawn_windows = WindowSampler(config).drawn_windows(torch.arange(600))
+        assert set(drawn_windows) == set(config.windows.last_places())
+        assert drawn_windows[7:9] == WindowSampler(config).drawn_windows(torch.tensor([7, 8]))
+
+
 # All samplers
 
 
