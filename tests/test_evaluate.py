@@ -219,7 +219,7 @@ def test_folders_that_hold_nothing_are_named(refused, folders: tuple[Path, Path]
 
 
 def test_protocols_and_settings_that_are_misspelt_are_named(refused, protocol: Path, tmp_path: Path) -> None:
-    assert "--protocol must be one of aognet, cubediff, imagenet, ours, panfusion, or the path" in refused(
+    assert "--protocol must be one of aognet, cubediff, hdr, imagenet, ours, panfusion, or the path" in refused(
         "--protocol", "our"
     )
     assert "nowhere.yaml" in refused("--protocol", tmp_path / "nowhere.yaml")

@@ -74,8 +74,8 @@ def test_mistakes_are_one_line_and_nothing_is_written(tmp_path: Path, capfd: pyt
         ([tmp_path / "gone.bin"], "no such file"),
         ([tmp_path / "there.bin", "--out", tmp_path / "no" / "x.safetensors"], "cannot write"),
         ([tmp_path / "there.bin", "--weights", "lpips-vgg"], "exclude each other"),
-        ([], "give a FILE"),
-        (["--weights", "lpips-vgg"], "give a FILE"),
+        ([], "give a pickled FILE"),
+        (["--weights", "lpips-vgg"], "give a pickled FILE"),
     ):
         assert convert(*arguments) == 2
         (line,) = capfd.readouterr().err.strip().split("\n")
