@@ -92,26 +92,28 @@ def ours(
 ) -> tuple[str, float, float, float]:
     """One row: ours, of which some rows of the result are timed beside the features of a strip."""
     pixels, asked = sizes(options)
-    strip, plan, counts = [0.0, 0], [0.0, 0], []
+    strips, plans, counts = [0.0, 0], [0.0, 0], []
     whole_strip, whole_answer = expanding._strip, expanding._Plan.answer
 
     class Enough(Exception):
         """All that is timed is done."""
 
-    def timed_strip(network: SrItmo, image: torch.Tensor, top: int, bottom: int, whole: bool) -> object:
+    def timed_strip(network: SrItmo, image: torch.Tensor, top: int, bottom: int, whole: bool) -> expanding._Strip:
         begin = time.process_time()
         made = whole_strip(network, image, top, bottom, whole)
-        strip[0] += time.process_time() - begin
-        strip[1] += bottom - top
+        strips[0] += time.process_time() - begin
+        strips[1] += bottom - top
         return made
 
-    def timed_answer(self: object, image: torch.Tensor, first: object, top: int, bottom: int) -> object:
+    def timed_answer(
+        self: expanding._Plan, image: torch.Tensor, strip: expanding._Strip, top: int, bottom: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         begin = time.process_time()
-        made = whole_answer(self, image, first, top, bottom)
+        made = whole_answer(self, image, strip, top, bottom)
         counts.append(bottom - top)
         if len(counts) > 2:  # after warming up
-            plan[0] += time.process_time() - begin
-            plan[1] += bottom - top
+            plans[0] += time.process_time() - begin
+            plans[1] += bottom - top
         if len(counts) >= 8 * options.parts + 2:
             raise Enough
         return made
@@ -124,7 +126,7 @@ def ours(
     finally:
         expanding._strip, expanding._Plan.answer = whole_strip, whole_answer
     rows = scaled(options.height, options.factor)
-    total = strip[0] * options.height / strip[1] + plan[0] * rows / plan[1]
+    total = strips[0] * options.height / strips[1] + plans[0] * rows / plans[1]
     flops = 2 * (pixels * (ENCODER + 9 * 64 * 256) + asked * (4 * DEEP + LIGHT))
     name = "ours" if inner is None else f"ours, hidden layers in {str(inner).removeprefix('torch.')}"
     return name, total, flops / 1e12, (pixels * 256 * 4 + asked * 4 * 256 * 4) / 1e9

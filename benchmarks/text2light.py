@@ -22,9 +22,11 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -40,13 +42,14 @@ from aognet.vq.drawing import Drawing, Work, cell_numbers  # noqa: E402
 from aognet.vq.global_sampler import GlobalSampler, GlobalSamplerConfig  # noqa: E402
 from aognet.vq.positions import position_map  # noqa: E402
 from aognet.vq.sphere_sampler import SphereSampler, SphereSamplerConfig  # noqa: E402
-from aognet.vq.transformer import Cache, Gpt, Piece  # noqa: E402
+from aognet.vq.transformer import Cache, Gpt, GptBlock, Piece  # noqa: E402
 from aognet.vq.window_sampler import WindowSampler, WindowSamplerConfig  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 
 CLOCKS = {"wall": perf_counter, "cpu": process_time}
 HEAD = ("sampler", "loop", "token passes", "steps", "TFLOP", "seconds", "times as fast", "codes")
 LIKELIEST = Drawing(temperature=0.0)
+Sampler = TypeVar("Sampler", bound=nn.Module)
 WHOLE_ROWS = 12  # after so many rows windows of our own layout are whole
 
 
@@ -103,7 +106,7 @@ def compared(
     given = torch.randint(gpt.vocabulary, (batch, config.given_rows, config.given_columns))
     theirs = published_local(sampler, given, clock, steps)
     ours = (sampled_local if steps else exact_local)(sampler, given, numbers, clock, steps)
-    said = "-" if ours.codes is None or theirs.codes is None else same(ours.codes, theirs.codes)
+    said = same(ours, theirs)
     found = [theirs.cells(name, "published"), ours.cells(name, "exact", theirs, said)]
     factor = config.windows.rows // config.given_rows
     sphere = SphereSamplerConfig(
@@ -131,14 +134,17 @@ def compared_globally(config: GlobalSamplerConfig, batch: int, clock: Callable[[
     theirs, work, started = published_global(sampler, condition, clock), Work(), clock()
     codes = sampler.sample(condition, numbers, LIKELIEST, work=work)
     ours = Run(work, clock() - started, codes.flatten(1))
-    said = same(ours.codes, theirs.codes)
+    said = same(ours, theirs)
     name = f"global, {config.layers} layers of {config.width}"
     return [theirs.cells(name, "published"), ours.cells(name, "exact", theirs, said)]
 
 
-def same(ours: Tensor, theirs: Tensor) -> str:
-    """Say whether all codes are the same, or which share is."""
-    return "the same" if torch.equal(ours, theirs) else f"{(ours == theirs).double().mean():.2%} the same"
+def same(ours: Run, theirs: Run) -> str:
+    """Say whether all codes are the same, or which share is; ``-`` where a loop was not run whole."""
+    if ours.codes is None or theirs.codes is None:
+        return "-"
+    equal = ours.codes == theirs.codes
+    return "the same" if bool(equal.all()) else f"{equal.double().mean():.2%} the same"
 
 
 @torch.no_grad()
@@ -240,10 +246,9 @@ def on_the_sphere(sampler: SphereSampler, numbers: Tensor, clock: Callable[[], f
             raise Stopped
 
     known = torch.randint(config.vocabulary, (len(numbers), min(WHOLE_ROWS, config.rows // 2), config.columns))
-    try:
+    with suppress(Stopped):
         sampler.sample(given, numbers, LIKELIEST, known=known, progress=progress, work=work)
-    except Stopped:
-        seconds, flops = (marks[-1][part] - marks[0][part] for part in (0, 1))
+    seconds, flops = (marks[-1][part] - marks[0][part] for part in (0, 1))
     share = config.steps / steps
     whole = Work(config.given + config.rows * config.columns, config.steps, flops * share)
     return Run(whole, seconds * share, extrapolated=f"* ({steps} of {config.steps} steps)")
@@ -257,6 +262,7 @@ def published_pass(gpt: Gpt, prefix: Tensor, codes: Tensor, work: Work) -> Tenso
     x = x + gpt.pos_emb[:, :tokens]
     mask = torch.tril(torch.ones(config.length, config.length)).view(1, 1, config.length, config.length)
     for block in gpt.blocks:
+        assert isinstance(block, GptBlock)
         normed, attention = block.ln1(x), block.attn
         q, k, v = (
             part(normed).view(len(x), tokens, config.heads, -1).transpose(1, 2)
@@ -271,7 +277,7 @@ def published_pass(gpt: Gpt, prefix: Tensor, codes: Tensor, work: Work) -> Tenso
     return gpt.head(gpt.ln_f(x))
 
 
-def random(sampler: nn.Module) -> nn.Module:
+def random(sampler: Sampler) -> Sampler:
     """Give a sampler weights whose codes differ from place to place."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

@@ -167,8 +167,14 @@ def test_mistakes_are_told_in_one_line_and_write_nothing(
     mistake(
         "--sritmo must name the folder of a trained SR-iTMO, got 'nowhere'", given, "--out", out, "--sritmo", "nowhere"
     )
-    monkeypatch.setattr("aognet.generate.expander.EMBEDDED", "assets/embedded/none")
-    mistake("--sritmo must be given: none comes with the program", given, "--out", out, "--exposure", "0.5")
+    mistake(
+        "--sritmo must name the folder of a trained SR-iTMO: config/embedded/sritmo.yaml trains",
+        given,
+        "--out",
+        out,
+        "--exposure",
+        "0.5",
+    )
     mistake("--out must end in", given, "--out", str(tmp_path / "a.tiff"), *use)
     mistake("--out writes the panorama as it is", given, "--out", str(tmp_path / "a.png"), *use)
     mistake("--exposure must lie in", given, "--out", out, "--exposure", "inf", *use)

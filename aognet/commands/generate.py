@@ -111,7 +111,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--displace", action="store_true", help="vertices of --ply and --glb are as far away as the depth map says")
     add("--hdr", action="store_true", help="make light of the panorama, too: result.exr and result.hdr")
     add("--upscale", type=float, metavar="N", help="make the panorama 1 to 8 times larger, too: upscaled.png")
-    add("--sritmo", metavar="FOLDER", help="of the SR-iTMO that does both (default: the one that comes along)")
+    add("--sritmo", metavar="FOLDER", help="of the trained SR-iTMO that does both")
     add("--upscaler", metavar="FILE", help="Real-ESRGAN's small network for --upscale: its package, or safetensors")
     add("--name", help="name of the panorama's folder")
     add("--overwrite", action="store_true", help="paint again what is there with other settings")

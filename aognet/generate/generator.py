@@ -247,7 +247,7 @@ class Generator:
             start = self._with_depth(start, request)
             kind = ViewJournal if self.paints_views else Journal
             journal = kind(folder, replace(asked, camera=start.camera), self.method.encoding, self._provenance())
-            journal.expansion = expander and expander.record
+            journal.expansion = None if expander is None else expander.record
             journal.begin(start.canvas, before, start.truth, faces, start.depth, meshes, expanded)
             return Run(journal, start.canvas)
         journal.clear()

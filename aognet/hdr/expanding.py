@@ -6,6 +6,7 @@ held besides the image and the results is some hundred megabytes for the publish
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -195,11 +196,12 @@ class _Plan:
         """Return the image at the pixels of the result, bilinear, [rows, columns, 3]."""
         low, high = int(down.cells.min()), int(down.cells.max()) + 1
         cells = image[:, low:high].to(self.device, torch.float32).permute(1, 2, 0)
-        return sum(
+        four = (
             cells[down.cells[a] - low].index_select(1, across.cells[b]) * weights[a, b, ..., None]
             for a in (0, 1)
             for b in (0, 1)
         )
+        return reduce(torch.add, four)
 
     def _position(self, rows: slice, columns: slice) -> Tensor:
         """Return what the function of light is told, [rows, columns, numbers]."""

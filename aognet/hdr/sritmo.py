@@ -101,6 +101,21 @@ class _Layers(nn.Module):
             inputs = width
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, 3))
 
+    @property
+    def first(self) -> nn.Linear:
+        """The layer that sees the inputs."""
+        return self._linear(0)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer that answers."""
+        return self._linear(-1)
+
+    def _linear(self, number: int) -> nn.Linear:
+        layer = self.layers[number]
+        assert isinstance(layer, nn.Linear), "the first and the last layer are linear"
+        return layer
+
 
 class SrItmo(nn.Module):
     """The network. `aognet.hdr.expanding` runs it on whole panoramas, `answers` at points of patches.
@@ -139,7 +154,7 @@ class SrItmo(nn.Module):
         That layer is linear in the features: a convolution does for all queries of a cell what the published code does
         for each. ``whole``: the images are panoramas, or rows of one; otherwise nothing wraps around.
         """
-        first: nn.Linear = self.srmapper.layers[0]  # pyrefly: ignore[bad-assignment]
+        first = self.srmapper.first
         features, sphere = self.config.features, whole and self.config.sphere
         kernel = first.weight[:, : 9 * features].unflatten(1, (features, 3, 3))
         with padded_as(None if sphere else "view"):
@@ -154,7 +169,7 @@ class SrItmo(nn.Module):
         """Return the columns of the first layer for offsets down and across, and of the cell's two sizes, [2,
         hidden].
         """
-        rest = self.srmapper.layers[0].weight[:, 9 * self.config.features :]  # pyrefly: ignore[bad-index]
+        rest = self.srmapper.first.weight[:, 9 * self.config.features :]
         return rest[:, 0], rest[:, 1], rest[:, 2:].T
 
     def answers(

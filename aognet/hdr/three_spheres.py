@@ -54,8 +54,9 @@ def sphere_errors(
     All pixels on the sphere count alike; ``other`` is the truth.
     """
     inside = on_sphere(one.shape[-1])
-    pixels = [pictures[..., inside][:, :, None] for pictures in (one, other)]
-    return {name: dict(zip(MATERIALS, measure(*pixels).tolist(), strict=True)) for name, measure in MEASURES.items()}
+    seen, true = (pictures[..., inside][:, :, None] for pictures in (one, other))
+    found = {name: measure(seen, true).tolist() for name, measure in MEASURES.items()}
+    return {name: dict(zip(MATERIALS, errors, strict=True)) for name, errors in found.items()}
 
 
 def reflected(directions: Float[Tensor, "*#shape 3"], normals: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:

@@ -7,7 +7,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from aognet.diffusion.loading import freeze
-from aognet.perception.efficientnet import EfficientNetLite0, SameConv2d, load_efficientnet, normalised
+from aognet.perception.efficientnet import Bottleneck, EfficientNetLite0, SameConv2d, load_efficientnet, normalised
 from aognet.perception.network_weights import digest
 
 AFTER = (2, 4, 10, 15)
@@ -28,12 +28,15 @@ class FeaturePyramid(nn.Module):
         network = network.eval()
         self.stem = _folded(network._conv_stem, network._bn0)
         self.blocks = nn.ModuleList(list(network._blocks)[: AFTER[-1] + 1])
-        for block in self.blocks:
+        self.channels: list[int] = []
+        for number, block in enumerate(self.blocks):
+            assert isinstance(block, Bottleneck)
+            if number in AFTER:
+                self.channels.append(block._project_conv.out_channels)
             for convolution, norm in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")):
                 if hasattr(block, convolution):
                     setattr(block, convolution, _folded(getattr(block, convolution), getattr(block, norm)))
                     setattr(block, norm, nn.Identity())
-        self.channels = [self.blocks[number]._project_conv.out_channels for number in AFTER]
         freeze(self)
 
     @classmethod

@@ -20,7 +20,7 @@ from aognet.geometry.camera import Camera
 from aognet.io.images import save_image
 from aognet.methods.identity import model_identity
 from aognet.methods.text2light.model import LARGE, SMALL, Text2Light
-from aognet.methods.text2light.seen import camera_of, photographed
+from aognet.methods.text2light.photographed_view import camera_of, photographed
 from aognet.methods.text2light.settings import Text2LightSettings
 from aognet.vq.drawing import Drawing, cell_numbers
 from tests.generate.kills import Killed, Kills

@@ -241,7 +241,7 @@ class Search:
             picked, draw = self.space.candidate(group, number)
             told = {"words": self.space.groups[group].words, "class": picked, "draw": draw}
             classes.append(told | ({"name": names[picked]} if names else {}))
-        report = {"classes": classes, "candidates": self.config.candidates, "steps": self.config.steps}
+        report: dict[str, Any] = {"classes": classes, "candidates": self.config.candidates, "steps": self.config.steps}
         for place, key in enumerate(("objective", "similarity", "psnr")):
             if not math.isnan(start[place]):
                 report[key] = {"start": _plain(start[place], 4), "found": _plain(best[place], 4)}

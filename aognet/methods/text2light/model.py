@@ -20,7 +20,7 @@ from aognet.errors import UserError
 from aognet.geometry.surface import SPHERE
 from aognet.methods.generative import Steps
 from aognet.methods.text2light.conditioning import ClipConditions, ImageIndex
-from aognet.methods.text2light.seen import photographed
+from aognet.methods.text2light.photographed_view import photographed
 from aognet.methods.text2light.settings import Text2LightSettings
 from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.component import Component

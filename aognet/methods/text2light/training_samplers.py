@@ -26,10 +26,13 @@ DIRECTION, SHOWN = 20, 30  # streams of a sample's seed, beside those of the sam
 NOTHING_KEPT = CacheConfig(folder=None)
 
 
+Sampler = GlobalSampler | WindowSampler | SphereSampler
+
+
 class SamplerTraining(nn.Module):
     """What the trainings of samplers have in common: one optimizer, whose weight decay is for linear layers alone."""
 
-    sampler: GlobalSampler | WindowSampler | SphereSampler
+    sampler: Sampler
     dtype: str
 
     def trainable_parts(self) -> dict[str, nn.Module]:
@@ -55,6 +58,8 @@ class SamplerTraining(nn.Module):
 
 class GlobalSamplerTraining(SamplerTraining):
     """Learns the codes of whole small panoramas under what CLIP says of each."""
+
+    sampler: GlobalSampler
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -130,6 +135,8 @@ class GlobalSamplerTraining(SamplerTraining):
 
 class LocalSamplerTraining(SamplerTraining):
     """Learns the codes of large panoramas under those of the same panoramas made small."""
+
+    sampler: WindowSampler | SphereSampler
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

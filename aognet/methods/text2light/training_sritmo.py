@@ -1,6 +1,7 @@
 """How SR-iTMO is trained: display values at any size, and light beyond what these can show."""
 
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 
 import torch
@@ -47,9 +48,9 @@ class SrItmoTraining(nn.Module):
         self.config = config
         self.network = SrItmo(config.network)
         if config.network.residual:  # it begins by interpolating
-            for layers in (self.network.srmapper.layers, self.network.hdrmapper.layers):
-                nn.init.zeros_(layers[-1].weight)
-                nn.init.zeros_(layers[-1].bias)
+            for last in (self.network.srmapper.last, self.network.hdrmapper.last):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return {"network": self.network}
@@ -87,7 +88,7 @@ class SrItmoTraining(nn.Module):
             offsets = down.offsets[a][..., None] * by_row + across.offsets[b][..., None] * by_column
             return _picked(first, numbers[a, b]) + (offsets + sizes).to(first.dtype)
 
-        between = sum(_picked(low, numbers[a, b]) * weights[a, b][..., None] for a, b in pairs)
+        between = reduce(torch.add, (_picked(low, numbers[a, b]) * weights[a, b][..., None] for a, b in pairs))
         latitude_alone = self.config.network.position == "latitude"
         position = batch.directions[..., 1:] if latitude_alone else _published(batch.directions)
         firsts = (at(a, b) for a, b in pairs)
