@@ -6,9 +6,9 @@ Each way is painted into a folder of its own by `inference.py` or `benchmarks/ba
 
 import argparse
 import json
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ COLUMNS = {
     "pole_gradient": "poles",
     "cube_edges": "cube edges",
 }
-TIMED = ("seconds each", *COLUMNS.values())
+TIMED = ("core seconds each", *COLUMNS.values())
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,10 @@ def chosen(options: argparse.Namespace) -> list[Path]:
 
 
 def paint(way: Way, options: argparse.Namespace, files: Sequence[Path], anew: bool = False) -> float:
-    """Paints what is missing of a way, or all of it anew; seconds of the process, with its start."""
+    """Paints what is missing of a way, or all of it anew; seconds of all cores together, with the process's start.
+
+    They say the same on a machine that does other things beside.
+    """
     out = options.out_dir / way.folder
     out.mkdir(parents=True, exist_ok=True)
     if way.baseline:
@@ -100,9 +103,10 @@ def paint(way: Way, options: argparse.Namespace, files: Sequence[Path], anew: bo
         command += [f"inputs.{key}={json.dumps(value)}" for key, value in inputs.items()]
         command += [f"checkpoint={way.checkpoint}"] if way.checkpoint else []
         command += [*options.set, *way.settings, *(["--overwrite"] if anew else [])]
-    started = time.perf_counter()
+    before = os.times()
     subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]], check=True, cwd=ROOT)
-    return time.perf_counter() - started
+    after = os.times()
+    return sum(getattr(after, part) - getattr(before, part) for part in ("children_user", "children_system"))
 
 
 def seconds_each(way: Way, options: argparse.Namespace, files: Sequence[Path]) -> float:
