@@ -1,7 +1,8 @@
 """A panorama as one web page that needs nothing else: no network, no server, no library.
 
-The page itself is ``viewer.html``. Its address says where it looks: ``viewer.html#yaw=90&pitch=10&fov=60``, in degrees,
-with the signs of the rest of the project; ``fov`` is horizontal.
+The page itself is ``viewer.html``, into which ``look.js`` is put, the part that the studio's page has too. Its address
+says where it looks: ``viewer.html#yaw=90&pitch=10&fov=60``, in degrees, with the signs of the rest of the project;
+``fov`` is horizontal.
 """
 
 import base64
@@ -25,6 +26,7 @@ from aognet.io.gpano import clean_text
 
 _MAX_WIDTH = 8192  # the largest texture most graphics cards and software renderers take
 _MAX_TITLE = 1000
+_PARTS = ("viewer.html", "look.js")
 _SATURATED = 254.5 / 255
 
 
@@ -46,7 +48,7 @@ def write_viewer(
     Raises:
         UserError: the panorama cannot be read or is not twice as wide as high, or the page cannot be written.
     """
-    template = resources.files("aognet.io").joinpath("viewer.html").read_text(encoding="utf-8")
+    template = _template()
     title = clean_text(title, _MAX_TITLE) or "Panorama"
     image = _picture(panorama)
     stops, most = (b"", 0.0) if light is None else _beyond_white(image, light)
@@ -61,6 +63,12 @@ def write_viewer(
     # One pass, so that a title that spells a placeholder stays a title.
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
     write_atomically(path, page)
+
+
+def _template() -> str:
+    """Return the page with its script in one piece: a module's names are the script's own there."""
+    page, look = (resources.files("aognet.io").joinpath(name).read_text(encoding="utf-8") for name in _PARTS)
+    return page.replace("{{look}}", re.sub(r"^export ", "", look, flags=re.MULTILINE).strip(), 1)
 
 
 def _picture(panorama: Path | Image.Image) -> Image.Image:
