@@ -15,12 +15,10 @@ from torch.nn import functional
 from aognet.errors import UserError
 from aognet.nn.circular import SphereConv2d, padded_as, wrapped
 from aognet.nn.circular import beyond_poles as beyond
-from aognet.nn.network_folder import fill_network, load_network, save_network
+from aognet.nn.network_folder import SavedNetwork, fill_network
 
 UNUSED = ("ldr_encoder.sub_mean.", "ldr_encoder.add_mean.")
 """Beginnings of the names of published weights that nothing reads."""
-KIND = "sritmo"
-"""What the folder of a saved network is called (`aognet.nn.network_folder`)."""
 FLOOR = 2.0**-12
 """The least light whose logarithm is learned: a level of 8 bits is more."""
 SATURATED = 254.5 / 255
@@ -117,12 +115,13 @@ class _Layers(nn.Module):
         return layer
 
 
-class SrItmo(nn.Module):
+class SrItmo(SavedNetwork):
     """The network. `aognet.hdr.expanding` runs it on whole panoramas, `answers` at points of patches.
 
     Images are RGB display values in [-1, 1], whatever order the weights have inside.
     """
 
+    kind = "sritmo"
     Config = SrItmoConfig
 
     def __init__(self, config: SrItmoConfig = SrItmoConfig()):
@@ -131,15 +130,6 @@ class SrItmo(nn.Module):
         self.ldr_encoder = _Encoder(config.features, config.blocks)
         self.srmapper = _Layers(9 * config.features + 4, config.sr_widths)
         self.hdrmapper = _Layers(config.sr_widths[0] + config.position_size, config.itmo_widths)
-
-    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write ``config.json`` and ``model.safetensors``."""
-        save_network(folder, self, KIND, dtype)
-
-    @classmethod
-    def from_pretrained(cls, folder: Path) -> "SrItmo":
-        """Load what `save_pretrained` wrote, frozen and on the CPU. Raises UserError naming the file."""
-        return load_network(cls, folder, KIND)
 
     @property
     def halo(self) -> int:

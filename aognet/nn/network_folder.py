@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,40 +19,49 @@ KIND = "network"
 """The key of ``config.json`` that says which network a folder holds."""
 
 
-def save_network(folder: Path, network: Any, kind: str, dtype: torch.dtype = torch.float32) -> None:
-    """Write a network whose ``config`` is a dataclass. Its floating-point weights are written in ``dtype``.
-
-    :raises UserError: naming the folder, if a weight is not finite in ``dtype``.
-    """
-    tensors = {name: _as(value, dtype) for name, value in network.state_dict().items()}
-    for name, value in tensors.items():
-        if not bool(value.isfinite().all()):
-            raise UserError(
-                f"{folder}: {name!r} has a weight that is not finite in {str(dtype).removeprefix('torch.')}"
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    described = json.dumps({KIND: kind, **asdict(network.config)}, indent=2)
-    (folder / CONFIG).write_text(described + "\n", encoding="utf-8")
-    write_tensors(folder / WEIGHTS, tensors)
+Saved = TypeVar("Saved", bound="SavedNetwork")
 
 
-def load_network(network_class: Any, folder: Path, kind: str) -> Any:
-    """Return the network that `save_network` wrote, on the CPU in float32, frozen and in evaluation mode.
+class SavedNetwork(nn.Module):
+    """A network that has a folder. It is made of its nested dataclass ``Config``; all its buffers are in its state."""
 
-    ``network_class`` is made of its nested dataclass ``Config``. All its buffers must be in its state.
+    kind: ClassVar[str]
+    """What its folder is called."""
+    Config: ClassVar[Any]
+    config: Any
 
-    :raises UserError: naming the file, and the key or weight that does not fit.
-    """
-    path, weights = folder / CONFIG, folder / WEIGHTS
-    described = read_json(path)
-    found = described.pop(KIND, None)
-    if found != kind:
-        raise UserError(f"{path}: {KIND}: expected {kind!r}, got {found!r:.80}")
-    config = build_config(LoadedConfig(described, {"": str(path)}), network_class.Config)
-    with torch.device("meta"):  # sizes that the file does not have take no memory
-        network = network_class(config)
-    fill_network(network, read_tensors(weights), weights)
-    return network.requires_grad_(False).eval()
+    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write ``config.json`` and ``model.safetensors``, whose floating-point weights are of ``dtype``.
+
+        :raises UserError: naming the folder, if a weight is not finite in ``dtype``.
+        """
+        tensors = {name: _as(value, dtype) for name, value in self.state_dict().items()}
+        for name, value in tensors.items():
+            if not bool(value.isfinite().all()):
+                raise UserError(
+                    f"{folder}: {name!r} has a weight that is not finite in {str(dtype).removeprefix('torch.')}"
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        described = json.dumps({KIND: self.kind, **asdict(self.config)}, indent=2)
+        (folder / CONFIG).write_text(described + "\n", encoding="utf-8")
+        write_tensors(folder / WEIGHTS, tensors)
+
+    @classmethod
+    def from_pretrained(cls: type[Saved], folder: str | Path) -> Saved:
+        """Return what `save_pretrained` wrote, on the CPU in float32, frozen and in evaluation mode.
+
+        :raises UserError: naming the file, and the key or weight that does not fit.
+        """
+        path, weights = Path(folder) / CONFIG, Path(folder) / WEIGHTS
+        described = read_json(path)
+        found = described.pop(KIND, None)
+        if found != cls.kind:
+            raise UserError(f"{path}: {KIND}: expected {cls.kind!r}, got {found!r:.80}")
+        config = build_config(LoadedConfig(described, {"": str(path)}), cls.Config)
+        with torch.device("meta"):  # sizes that the file does not have take no memory
+            network = cls(config)
+        fill_network(network, read_tensors(weights), weights)
+        return network.requires_grad_(False).eval()
 
 
 def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], name: str | Path) -> None:

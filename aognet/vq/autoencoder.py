@@ -2,20 +2,17 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.errors import UserError
 from aognet.nn.circular import wrap_around
-from aognet.nn.network_folder import load_network, save_network
+from aognet.nn.network_folder import SavedNetwork
 from aognet.vq.quantizer import MOST_CHANNELS, Quantized, QuantizerConfig, make_quantizer
 
-KIND = "vq_autoencoder"
 MOST_LEVELS, MOST_LAYERS = 8, 8
 Padding = Literal["circular", "published_global", "published_local"]
 """What convolutions see beyond the edge. ``circular``: the other side in x, zeros in y. Those of Text2Light's published
@@ -59,13 +56,14 @@ class VqAutoencoderConfig:
         return 2 ** (len(self.channels) - 1)
 
 
-class VqAutoencoder(nn.Module):
+class VqAutoencoder(SavedNetwork):
     """Encodes images in [-1, 1] as codes and decodes them. ``config.quantizer.size`` is the number of codes.
 
     With ``circular`` padding, rolling an image in x by multiples of ``config.stride`` rolls codes and what they decode
     to.
     """
 
+    kind = "vq_autoencoder"
     Config = VqAutoencoderConfig
 
     def __init__(self, config: VqAutoencoderConfig):
@@ -134,18 +132,6 @@ class VqAutoencoder(nn.Module):
         for network in networks:
             network.gradient_checkpointing = True
             network._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
-
-    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write ``config.json`` and ``model.safetensors``."""
-        save_network(folder, self, KIND, dtype)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "VqAutoencoder":
-        """Return what `save_pretrained` wrote, frozen and in float32.
-
-        :raises UserError: naming the file, and the key or weight that does not fit.
-        """
-        return load_network(cls, Path(folder), KIND)
 
 
 class TorusConv2d(nn.Conv2d):

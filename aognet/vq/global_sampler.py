@@ -1,20 +1,17 @@
 """The global sampler of Text2Light (arXiv 2209.09898, section 4.1): a description to the codes of a small panorama."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.errors import UserError
-from aognet.nn.network_folder import load_network, save_network
-from aognet.vq.drawing import Drawing, OnRow, Progress, Work, check_known, drawn, unheard
+from aognet.vq.code_sampler import CodeSampler, Writing
 from aognet.vq.transformer import Cache, Gpt, GptConfig
 
-KIND = "vq_global_sampler"
 Condition = Literal["neighbours", "text"]
 MOST_TOKENS = 256
 
@@ -60,9 +57,10 @@ class GlobalSamplerConfig:
         )
 
 
-class GlobalSampler(nn.Module):
+class GlobalSampler(CodeSampler):
     """A transformer over a prefix of conditioning vectors and codes in raster order."""
 
+    kind = "vq_global_sampler"
     Config = GlobalSamplerConfig
 
     def __init__(self, config: GlobalSamplerConfig):
@@ -86,53 +84,13 @@ class GlobalSampler(nn.Module):
         logits = self.gpt(self.prefix(condition), flat[:, :-1])[:, first:]
         return functional.cross_entropy(logits.flatten(0, 1).float(), flat.flatten())
 
-    def enable_gradient_checkpointing(self) -> None:
-        """Compute each block again in the backward pass."""
-        self.gpt.checkpointing = True
-
-    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write ``config.json`` and ``model.safetensors``."""
-        save_network(folder, self, KIND, dtype)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "GlobalSampler":
-        """Return what `save_pretrained` wrote, frozen and in float32.
-
-        :raises UserError: naming the file, and the key or weight that does not fit.
-        """
-        return load_network(cls, Path(folder), KIND)
-
-    @torch.no_grad()
-    def sample(
-        self,
-        condition: Float[Tensor, "batch given embedding"],
-        numbers: Float64[Tensor, "batch rows columns"],
-        drawing: Drawing = Drawing(),  # noqa: B008 (frozen)
-        known: Int64[Tensor, "_ known_rows known_columns"] | None = None,
-        on_row: OnRow = unheard,
-        progress: Progress = unheard,
-        work: Work | None = None,
-    ) -> Int64[Tensor, "batch rows columns"]:
-        """Return codes, of which the ``known`` rows are kept. Every token passes once: its keys and values are cached.
-
-        ``numbers``: the random number of each cell (`aognet.vq.drawing.cell_numbers`). ``work`` is added to.
-        """
-        config, work = self.config, work or Work()
-        device = self.gpt.head.weight.device
-        count = check_known(known, numbers, config.vocabulary) * config.columns
-        total, flat = config.rows * config.columns, numbers.flatten(1).to(device)
-        codes = torch.zeros(flat.shape, dtype=torch.long, device=device)
-        if known is not None:
-            codes[:, :count] = known.flatten(1)
-        cache, prefix = Cache(self.gpt.config.length), self.prefix(condition.to(device))
-        embedded = self.gpt.embedded(codes[:, :count], 0, prefix)
-        for place in range(count, total):
-            work.add(self.gpt.flops([(embedded, cache)]))
-            logits = self.gpt.extend([(embedded, cache)])
-            codes[:, place : place + 1] = drawn(logits, flat[:, place : place + 1], drawing)
-            embedded = self.gpt.embedded(codes[:, place : place + 1], cache.length)
-            progress(place + 1, total)
-            row, column = divmod(place, config.columns)
-            if column == config.columns - 1:
-                on_row(row, codes[:, row * config.columns : place + 1])
-        return codes.unflatten(1, (config.rows, config.columns))
+    def write(self, given: Float[Tensor, "batch given embedding"], writing: Writing) -> None:
+        """Write in raster order. Every token passes once: its keys and values are cached."""
+        columns, first = self.config.columns, writing.first * self.config.columns
+        cache = Cache(self.gpt.config.length)
+        embedded = self.gpt.embedded(writing.codes.flatten(1)[:, :first], 0, self.prefix(given))
+        for place in range(first, self.config.rows * columns):
+            piece, (row, column) = (embedded, cache), divmod(place, columns)
+            writing.work.add(self.gpt.flops([piece]))
+            codes = writing.draw([row], [column], self.gpt.extend([piece]))
+            embedded = self.gpt.embedded(codes, cache.length)

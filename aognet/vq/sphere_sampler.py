@@ -10,21 +10,19 @@ what is written.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from aognet.errors import UserError
-from aognet.nn.network_folder import load_network, save_network
-from aognet.vq.drawing import Drawing, OnRow, Progress, Work, check_known, drawn, unheard
+from aognet.nn.blocks import Blocks
+from aognet.vq.code_sampler import CodeSampler, Writing
+from aognet.vq.drawing import Work
 from aognet.vq.positions import rotations, turned
 from aognet.vq.transformer import DEVIATION, MOST, Cache, check_sizes, start
 
-KIND = "vq_sphere_sampler"
 ORDERS = {1: (0,), 2: (0, 1), 4: (0, 2, 1, 3), 8: (0, 4, 2, 6, 1, 5, 3, 7)}
 """In which order the columns of a group are written, by their number."""
 
@@ -118,9 +116,10 @@ class SphereBlock(nn.Module):
         return tokens + self.mlp(self.ln2(tokens))
 
 
-class SphereSampler(nn.Module):
+class SphereSampler(CodeSampler):
     """Global codes, then codes step by step; the token of a step has the code of its group's step before."""
 
+    kind = "vq_sphere_sampler"
     Config = SphereSamplerConfig
 
     def __init__(self, config: SphereSamplerConfig):
@@ -131,10 +130,9 @@ class SphereSampler(nn.Module):
         self.given_emb = nn.Embedding(config.given_vocabulary, width)
         self.step_emb = nn.Parameter(DEVIATION * torch.randn(config.steps, 1, width))
         self.row_emb = nn.Parameter(DEVIATION * torch.randn(config.given_rows, 1, width))
-        self.blocks = nn.ModuleList([SphereBlock(width, config.heads) for _ in range(config.layers)])
+        self.blocks = Blocks([SphereBlock(width, config.heads) for _ in range(config.layers)])
         self.ln_f = nn.LayerNorm(width)
         self.head = nn.Linear(width, config.vocabulary, bias=False)
-        self.checkpointing = False
         self.apply(start)
 
     @property
@@ -148,15 +146,9 @@ class SphereSampler(nn.Module):
         codes: Int64[Tensor, "batch rows columns"],
     ) -> Float[Tensor, "batch rows columns vocabulary"]:
         """Return the logits of every code, each from the global codes and the codes of earlier steps around it."""
-        inside = self._in_order(codes)
-        carried = torch.cat([torch.full_like(inside[:, :1], self.config.vocabulary), inside[:, :-1]], dim=1)
+        carried, tables = self._started(self._in_order(codes)[:, :-1]), self.tables
         tokens = torch.cat([self._given_tokens(given), self._tokens(given, carried, 0)], dim=1)
-        tables = self.tables
-        for block in self.blocks:
-            if self.checkpointing and self.training:
-                tokens = checkpoint(block, tokens, tables.rotation, tables.sees, use_reentrant=False)
-            else:
-                tokens = block(tokens, tables.rotation, tables.sees)
+        tokens = self.blocks(tokens, tables.rotation, tables.sees)
         logits = self.head(self.ln_f(tokens[:, self.config.given :]))
         return logits[:, tables.order].unflatten(1, (self.config.rows, self.config.columns))
 
@@ -169,56 +161,19 @@ class SphereSampler(nn.Module):
         """Return the cross-entropy of all codes of the panoramas, which takes one pass."""
         return functional.cross_entropy(self(given, codes).flatten(0, 2).float(), codes.flatten())
 
-    def enable_gradient_checkpointing(self) -> None:
-        """Compute each block again in the backward pass."""
-        self.checkpointing = True
-
-    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write ``config.json`` and ``model.safetensors``."""
-        save_network(folder, self, KIND, dtype)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "SphereSampler":
-        """Return what `save_pretrained` wrote, frozen and in float32.
-
-        :raises UserError: naming the file, and the key or weight that does not fit.
-        """
-        return load_network(cls, Path(folder), KIND)
-
-    @torch.no_grad()
-    def sample(
-        self,
-        given: Int64[Tensor, "batch given_rows given_columns"],
-        numbers: Float64[Tensor, "batch rows columns"],
-        drawing: Drawing = Drawing(),  # noqa: B008 (frozen)
-        known: Int64[Tensor, "_ known_rows known_columns"] | None = None,
-        on_row: OnRow = unheard,
-        progress: Progress = unheard,
-        work: Work | None = None,
-    ) -> Int64[Tensor, "batch rows columns"]:
-        """Return codes that continue the ``known`` rows under the global codes ``given``.
-
-        ``numbers``: the random number of each cell (`aognet.vq.drawing.cell_numbers`). ``work`` is added to.
-        """
-        config, work, device = self.config, work or Work(), self.head.weight.device
-        given = given.to(device)
-        first = check_known(known, numbers, config.vocabulary) * config.factor
-        codes = torch.zeros(numbers.shape, dtype=torch.long, device=device)
-        if known is not None:
-            codes[:, : known.shape[1]] = known
-        inside, drawn_by = self._in_order(codes), self._in_order(numbers.to(device))
+    def write(self, given: Int64[Tensor, "batch given_rows given_columns"], writing: Writing) -> None:
+        """Write step by step, in all groups at once."""
+        config = self.config
         cache = Cache(config.given + config.steps * config.given_columns)
+        rows, columns = (places.unflatten(0, (config.steps, -1)).tolist() for places in _places(config))
+        first = writing.first * config.factor
+        before = self._started(self._in_order(writing.codes)[:, :first])
         for step in range(first, config.steps):
-            done = 0 if step == first else step
-            before = inside[:, done - 1 : step] if done else self._started(inside[:, :step])
-            tokens = self._tokens(given, before, done)
-            tokens = torch.cat([self._given_tokens(given), tokens], dim=1) if not done else tokens
-            inside[:, step] = drawn(self._extended(tokens, step, cache, work), drawn_by[:, step], drawing)
-            progress((step + 1) * config.given_columns, config.rows * config.columns)
-            row, place = divmod(step, config.factor)
-            if place == config.factor - 1:
-                on_row(row, self._as_grid(inside)[:, row])
-        return self._as_grid(inside)
+            tokens = self._tokens(given, before, step + 1 - before.shape[1])
+            if not cache.length:
+                tokens = torch.cat([self._given_tokens(given), tokens], dim=1)
+            logits = self._extended(tokens, step, cache, writing.work)
+            before = writing.draw(rows[step], columns[step], logits)[:, None]
 
     def _extended(
         self, tokens: Tensor, step: int, cache: Cache, work: Work
@@ -247,15 +202,13 @@ class SphereSampler(nn.Module):
         return (self.tok_emb(carried) + self.given_emb(over) + self.step_emb[steps]).flatten(1, 2)
 
     def _started(self, inside: Tensor) -> Tensor:
+        """Return codes [batch, steps, groups] after what is before the first one of each group."""
         begin = inside.new_full((len(inside), 1, self.config.given_columns), self.config.vocabulary)
         return torch.cat([begin, inside], dim=1)
 
     def _in_order(self, grid: Tensor) -> Tensor:
         """Return what belongs to the cells [batch, rows, columns] as [batch, steps, groups]."""
         return grid.flatten(1)[:, self.tables.cells].unflatten(1, (self.config.steps, -1))
-
-    def _as_grid(self, inside: Tensor) -> Tensor:
-        return inside.flatten(1)[:, self.tables.order].unflatten(1, (self.config.rows, -1))
 
 
 @dataclass(frozen=True)

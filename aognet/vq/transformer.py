@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from aognet.errors import UserError
+from aognet.nn.blocks import Blocks
 
 MOST = {"vocabulary": 2**20, "length": 2**16, "layers": 512, "heads": 512, "width": 2**15}
 DEVIATION = 0.02  # of the first weights
@@ -136,10 +136,9 @@ class Gpt(nn.Module):
         self.config = config
         self.tok_emb = nn.Embedding(config.vocabulary, config.width)
         self.pos_emb = nn.Parameter(torch.zeros(1, config.length, config.width))
-        self.blocks = nn.ModuleList([GptBlock(config.width, config.heads) for _ in range(config.layers)])
+        self.blocks = Blocks([GptBlock(config.width, config.heads) for _ in range(config.layers)])
         self.ln_f = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, config.vocabulary, bias=False)
-        self.checkpointing = False
         self.apply(start)
 
     def forward(
@@ -149,13 +148,7 @@ class Gpt(nn.Module):
 
         Entry ``i`` of the codes is predicted at token ``prefix + i - 1``.
         """
-        tokens = self.embedded(codes, 0, prefix)
-        for block in self.blocks:
-            if self.checkpointing and self.training:
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
-        return self.head(self.ln_f(tokens))
+        return self.head(self.ln_f(self.blocks(self.embedded(codes, 0, prefix))))
 
     def extend(self, pieces: Sequence[Piece]) -> Float[Tensor, "batch pieces vocabulary"]:
         """Let each piece's tokens pass after those in its cache; return the logits after the last token of each.

@@ -6,22 +6,19 @@ codes with equal windows share what has passed, and rows are written beside each
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
-from jaxtyping import Float, Float64, Int64
-from torch import Tensor, nn
+from jaxtyping import Float, Int64
+from torch import Tensor
 from torch.nn import functional
 
 from aognet.diffusion.sampling.noise import uniform
 from aognet.errors import UserError
-from aognet.nn.network_folder import load_network, save_network
-from aognet.vq.drawing import Drawing, OnRow, Progress, Work, check_known, drawn, unheard
+from aognet.vq.code_sampler import CodeSampler, Writing
 from aognet.vq.positions import CHANNELS, positions_around
 from aognet.vq.transformer import Cache, Gpt, GptConfig, Piece
 from aognet.vq.windows import Window, WindowConfig
 
-KIND = "vq_window_sampler"
 TOP, LEFT = 0, 1  # streams of a sample's seed
 
 
@@ -66,12 +63,13 @@ class WindowSamplerConfig:
         )
 
 
-class WindowSampler(nn.Module):
+class WindowSampler(CodeSampler):
     """A transformer over the positions of a window, the global codes and the window's codes in raster order.
 
     One embedding serves both kinds of codes, as published.
     """
 
+    kind = "vq_window_sampler"
     Config = WindowSamplerConfig
 
     def __init__(self, config: WindowSamplerConfig):
@@ -110,59 +108,14 @@ class WindowSampler(nn.Module):
         top, left = scale * window.top, scale * window.left
         return self._positions()[:, top : top + size, left : left + size].flatten(1)
 
-    def enable_gradient_checkpointing(self) -> None:
-        """Compute each block again in the backward pass."""
-        self.gpt.checkpointing = True
-
-    def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write ``config.json`` and ``model.safetensors``."""
-        save_network(folder, self, KIND, dtype)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "WindowSampler":
-        """Return what `save_pretrained` wrote, frozen and in float32.
-
-        :raises UserError: naming the file, and the key or weight that does not fit.
-        """
-        return load_network(cls, Path(folder), KIND)
-
-    @torch.no_grad()
-    def sample(
-        self,
-        given: Int64[Tensor, "batch given_rows given_columns"],
-        numbers: Float64[Tensor, "batch rows columns"],
-        drawing: Drawing = Drawing(),  # noqa: B008 (frozen)
-        known: Int64[Tensor, "_ known_rows known_columns"] | None = None,
-        on_row: OnRow = unheard,
-        progress: Progress = unheard,
-        work: Work | None = None,
-        cache_gigabytes: float = 4.0,
-    ) -> Int64[Tensor, "batch rows columns"]:
-        """Return codes that continue the ``known`` rows under the global codes ``given``.
-
-        ``numbers``: the random number of each cell (`aognet.vq.drawing.cell_numbers`). ``work`` is added to.
-        ``cache_gigabytes``: how much may be kept of windows that several codes have; what does not fit is computed
-        again for each code. The published model would keep 3.6 GB a panorama.
-        """
-        config, windows, work = self.config, self.config.windows, work or Work()
-        device = self.gpt.head.weight.device
-        first = check_known(known, numbers, config.vocabulary)
-        codes = torch.zeros(numbers.shape, dtype=torch.long, device=device)
-        if known is not None:
-            codes[:, :first] = known
-        numbers, done = numbers.to(device), first * windows.columns
-        open_windows = OpenWindows(self, given.to(device), codes, first, cache_gigabytes)
-        for wave in windows.waves(first):
+    def write(self, given: Int64[Tensor, "batch given_rows given_columns"], writing: Writing) -> None:
+        """Write in waves of codes that do not see each other."""
+        open_windows = OpenWindows(self, given, writing)
+        for wave in self.config.windows.waves(writing.first):
             pieces = [open_windows.piece(row, column) for row, column in wave]
-            work.add(self.gpt.flops(pieces))
-            rows, columns = (list(part) for part in zip(*wave, strict=True))
-            codes[:, rows, columns] = drawn(self.gpt.extend(pieces), numbers[:, rows, columns], drawing)
-            done += len(wave)
-            progress(done, windows.rows * windows.columns)
-            for row, column in wave:
-                if column == windows.columns - 1:
-                    on_row(row, codes[:, row])
-        return codes
+            writing.work.add(self.gpt.flops(pieces))
+            rows, columns = zip(*wave, strict=True)
+            writing.draw(rows, columns, self.gpt.extend(pieces))
 
     def _positions(self) -> Float[Tensor, "18 height width"]:
         windows, scale = self.config.windows, self.config.samples
@@ -176,15 +129,15 @@ class WindowSampler(nn.Module):
 class OpenWindows:
     """Windows in which codes are being written, with what has passed of each that further codes have too."""
 
-    def __init__(self, sampler: WindowSampler, given: Tensor, codes: Tensor, first_row: int, gigabytes: float):
-        self.sampler, self.codes = sampler, codes
+    def __init__(self, sampler: WindowSampler, given: Tensor, writing: Writing):
+        self.sampler, self.codes = sampler, writing.codes
         self.windows, self.before = sampler.config.windows, sampler.config.before
         self.given = sampler.gpt.embedded(given.flatten(1), CHANNELS)
-        self.last = self.windows.last_places(first_row)
+        self.last = self.windows.last_places(writing.first)
         self.kept: dict[Window, Cache] = {}
         sizes = sampler.gpt.config
-        token_bytes = 2 * sizes.layers * sizes.width * len(codes) * self.given.element_size()
-        self.room = int(gigabytes * 2**30 / token_bytes)  # in tokens
+        token_bytes = 2 * sizes.layers * sizes.width * len(self.codes) * self.given.element_size()
+        self.room = int(writing.cache_gigabytes * 2**30 / token_bytes)  # in tokens
 
     def piece(self, row: int, column: int) -> Piece:
         """Return the tokens that have to pass before a code can be drawn, and the cache that they belong to."""

@@ -6,7 +6,6 @@ and its large panorama has a seam. What is trained here passes the codes on, and
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from aognet.perception.network import NetworkConfig
 from aognet.request import Request
 from aognet.result import Result
 from aognet.vq.autoencoder import VqAutoencoder, VqAutoencoderConfig
+from aognet.vq.code_sampler import CodeSampler
 from aognet.vq.drawing import Drawing, cell_numbers
 from aognet.vq.global_sampler import GlobalSampler, GlobalSamplerConfig
 from aognet.vq.sphere_sampler import SphereSampler, SphereSamplerConfig
@@ -108,7 +108,7 @@ class Text2Light(TrainedMethod):
         self.global_autoencoder = VqAutoencoder(config.global_autoencoder)
         self.global_sampler = GlobalSampler(sizes)
         self.local_autoencoder = VqAutoencoder(config.local_autoencoder)
-        self.local_sampler: WindowSampler | SphereSampler = (
+        self.local_sampler: CodeSampler = (
             WindowSampler(config.windows) if config.windows else SphereSampler(_there(config.sphere))
         )
         again = config.holistic_autoencoder
@@ -192,11 +192,10 @@ class Text2Light(TrainedMethod):
             kept = codes[:, None] if kept is None else torch.cat([kept, codes[:, None].to(kept)], dim=1)
             steps.record({GIVEN: given, CODES: kept}, {"rows": row + 1}, passing=True)
 
-        sample = self.local_sampler.sample
-        if isinstance(self.local_sampler, WindowSampler):
-            sample = partial(self.local_sampler.sample, cache_gigabytes=settings.cache_gigabytes)
-        numbers = cell_numbers(seeds, LARGE, rows, columns)
-        return sample(given, numbers, drawing, kept, on_row, listener.counting("codes"))
+        numbers, progress = cell_numbers(seeds, LARGE, rows, columns), listener.counting("codes")
+        return self.local_sampler.sample(
+            given, numbers, drawing, kept, on_row, progress, cache_gigabytes=settings.cache_gigabytes
+        )
 
     def _given(self, small: Int64[Tensor, "1 rows columns"]) -> Int64[Tensor, "1 rows columns"]:
         """Return the codes that the local sampler is given. Published: of the decoded panorama, encoded again."""

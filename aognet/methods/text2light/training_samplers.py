@@ -16,6 +16,7 @@ from aognet.methods.text2light.conditioning import INDEX, ClipConditions, ImageI
 from aognet.methods.text2light.frozen_codes import FrozenCodes, check_kinds
 from aognet.nn.optimized_parts import OptimizedParts, Phase
 from aognet.perception.network import NetworkConfig
+from aognet.vq.code_sampler import CodeSampler
 from aognet.vq.drawing import cell_numbers
 from aognet.vq.global_sampler import GlobalSampler, GlobalSamplerConfig
 from aognet.vq.sphere_sampler import SphereSampler, SphereSamplerConfig
@@ -26,13 +27,10 @@ DIRECTION, SHOWN = 20, 30  # streams of a sample's seed, beside those of the sam
 NOTHING_KEPT = CacheConfig(folder=None)
 
 
-Sampler = GlobalSampler | WindowSampler | SphereSampler
-
-
 class SamplerTraining(nn.Module):
     """What the trainings of samplers have in common: one optimizer, whose weight decay is for linear layers alone."""
 
-    sampler: Sampler
+    sampler: CodeSampler
     dtype: str
 
     def trainable_parts(self) -> dict[str, nn.Module]:

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from aognet.diffusion.loading import DTYPES, check_dtype
 from aognet.diffusion.saved import load_trained, save_trained
 from aognet.errors import UserError
 from aognet.metrics.psnr import psnr
+from aognet.nn.blocks import Blocks
 from aognet.nn.circular import CircularConv2d, upsample
 from aognet.nn.weights import part_tensors
 
@@ -87,15 +86,14 @@ class Encoder(nn.Module):
         widths = (*config.channels, config.latent_channels)
         kernel = config.kernels[0]
         self.first = CircularConv2d(3, widths[0], kernel, padding=kernel // 2)
-        self.scales = nn.ModuleList(
+        self.scales = Blocks(
             nn.Sequential(ResidualBlock(wide, kernel), *_halving(wide, narrow), nn.ReLU())
             for wide, narrow, kernel in zip(widths, widths[1:], config.kernels, strict=False)
         )
         self.fuse = CircularConv2d(config.latent_channels, config.latent_channels, 3, padding=1)
-        self.checkpointing = False
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channels rows columns"]:
-        return self.fuse(_run(self.scales, self.first(images), self.checkpointing))
+        return self.fuse(self.scales(self.first(images)))
 
 
 class Decoder(nn.Module):
@@ -105,16 +103,15 @@ class Decoder(nn.Module):
         super().__init__()
         widths = (config.latent_channels, *reversed(config.channels[:-1]))
         kernels = tuple(reversed(config.kernels[:-1]))
-        self.scales = nn.ModuleList(
+        self.scales = Blocks(
             nn.Sequential(Upsample(), *_convolution(narrow, wide, 3), nn.ReLU(), ResidualBlock(wide, kernel))
             for narrow, wide, kernel in zip(widths, widths[1:], kernels, strict=False)
         )
         self.upsample = Upsample()
         self.last = CircularConv2d(widths[-1], 3, config.kernels[0], padding=config.kernels[0] // 2)
-        self.checkpointing = False
 
     def forward(self, features: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch 3 height width"]:
-        return self.last(self.upsample(_run(self.scales, features, self.checkpointing))).tanh()
+        return self.last(self.upsample(self.scales(features))).tanh()
 
 
 class Upsample(nn.Module):
@@ -157,7 +154,7 @@ class FaedTraining(nn.Module):
 
     def enable_gradient_checkpointing(self) -> None:
         """Compute every scale again in the backward pass, which moves its running statistics a second time."""
-        self.encoder.checkpointing = self.decoder.checkpointing = True
+        self.encoder.scales.checkpointing = self.decoder.scales.checkpointing = True
 
     def save_pretrained(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` (encoder and decoder, in ``config.dtype``)."""
@@ -187,10 +184,3 @@ def _convolution(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.
 
 def _halving(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
     return CircularConv2d(inputs, outputs, 4, stride=2, padding=1), nn.BatchNorm2d(outputs)
-
-
-def _run(layers: nn.ModuleList, x: Tensor, checkpointing: bool) -> Tensor:
-    for layer in layers:
-        recomputed = checkpointing and torch.is_grad_enabled()
-        x = checkpoint(layer, x, use_reentrant=False) if recomputed else layer(x)
-    return x
