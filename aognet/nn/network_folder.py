@@ -35,12 +35,7 @@ class SavedNetwork(nn.Module):
 
         :raises UserError: naming the folder, if a weight is not finite in ``dtype``.
         """
-        tensors = {name: _as(value, dtype) for name, value in self.state_dict().items()}
-        for name, value in tensors.items():
-            if not bool(value.isfinite().all()):
-                raise UserError(
-                    f"{folder}: {name!r} has a weight that is not finite in {str(dtype).removeprefix('torch.')}"
-                )
+        tensors = network_tensors(folder, self, dtype)
         folder.mkdir(parents=True, exist_ok=True)
         described = json.dumps({KIND: self.kind, **asdict(self.config)}, indent=2)
         (folder / CONFIG).write_text(described + "\n", encoding="utf-8")
@@ -62,6 +57,20 @@ class SavedNetwork(nn.Module):
             network = cls(config)
         fill_network(network, read_tensors(weights), weights)
         return network.requires_grad_(False).eval()
+
+
+def network_tensors(folder: Path, network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the weights of a network, those of floating point in ``dtype``.
+
+    :raises UserError: naming the ``folder``, if a weight is not finite in it.
+    """
+    tensors = {name: _as(value, dtype) for name, value in network.state_dict().items()}
+    for name, value in tensors.items():
+        if not bool(value.isfinite().all()):
+            raise UserError(
+                f"{folder}: {name!r} has a weight that is not finite in {str(dtype).removeprefix('torch.')}"
+            )
+    return tensors
 
 
 def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], name: str | Path) -> None:

@@ -1,5 +1,6 @@
 """The published checkpoints of Text2Light become networks that compute what plain readings of them do, or one line."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from aognet import cli
-from aognet.commands import convert_text2light
+from aognet.commands import convert_text2light, generate
 from aognet.hdr.expanding import expand
 from aognet.hdr.sritmo import SrItmo
-from aognet.methods.text2light.conditioning import ImageIndex
+from aognet.io.images import load_image
+from aognet.methods.text2light.conditioning import ClipConditions, ImageIndex
+from aognet.perception.network import NetworkConfig
 from aognet.vq.autoencoder import VqAutoencoder
 from aognet.vq.global_sampler import GlobalSampler
 from aognet.vq.window_sampler import WindowSampler
 from tests.hdr import plain_sritmo
 from tests.io.test_pickled_checkpoints import Callback
+from tests.tiny import tiny_clip_folder
 from tests.vq import plain_samplers, plain_vqgan
 
 GLOBAL, LOCAL, SRITMO = (
@@ -28,6 +32,7 @@ GLOBAL, LOCAL, SRITMO = (
     Path("local_sampler/checkpoints/last.ckpt"),
     Path("sritmo.pth"),
 )
+MODEL = ("config.json", "model.safetensors")
 VOCABULARY = 16
 Tensors = dict[str, Tensor]
 
@@ -103,10 +108,12 @@ def converted(*arguments: Any) -> int | str | None:
 
 @torch.no_grad()
 def test_converted_networks_compute_what_plain_readings_do(tmp_path: Path, release: Path, parts: dict[str, Tensors]):
-    out = tmp_path / "made" / "text2light"
-    assert converted("--model", release, "--out", out) == 0
-    names = {"global_autoencoder", "global_sampler", "local_autoencoder", "local_sampler", "sritmo"}
-    assert {path.name for path in out.iterdir()} == names  # the holistic autoencoder is the global one
+    model = tmp_path / "made" / "text2light"
+    assert converted("--model", release, "--out", model, "--networks") == 0
+    assert {path.name for path in model.iterdir()} == {*MODEL, "sritmo", "networks"}
+    out = model / "networks"
+    names = {"global_autoencoder", "global_sampler", "local_autoencoder", "local_sampler", "holistic_autoencoder"}
+    assert {path.name for path in out.iterdir()} == names
     images = torch.rand(2, 3, 16, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
     for name in ("global", "local"):
         network = VqAutoencoder.from_pretrained(out / f"{name}_autoencoder")
@@ -123,29 +130,63 @@ def test_converted_networks_compute_what_plain_readings_do(tmp_path: Path, relea
         expected = plain_samplers.forward(parts[name], heads, prefix[0], codes[0])
         assert_close(sampler.gpt(prefix, codes)[0], expected, atol=1e-5, rtol=1e-5)
     assert samplers[0][0].config.tokens == 3 and samplers[1][0].config.windows.size == 4
-    found = expand(SrItmo.from_pretrained(out / "sritmo"), images[0], 2.0)
+    found = expand(SrItmo.from_pretrained(model / "sritmo"), images[0], 2.0)
     display, light = plain_sritmo.plain_sritmo(parts["sritmo"], images[:1].flip(1), 32, 64)
     assert_close(found.display, display.flip(0), atol=1e-5, rtol=1e-5)
     assert_close(found.log_light, light.flip(0), atol=1e-5, rtol=1e-5)
     index = ImageIndex.load(out / "global_sampler" / "index.safetensors")
     assert torch.equal(index.embeddings, torch.from_numpy(np.load(release / "clip_emb.npy")))
-    assert not any(path.name.startswith(".") for path in out.parent.iterdir())
+    assert not any(path.name.startswith(".") for path in model.parent.iterdir())
 
 
 def test_variants_and_another_holistic_autoencoder_are_kept(tmp_path: Path, release: Path, parts: dict[str, Tensors]):
     other = plain_vqgan.public_tensors((32, 32), seed=9)
-    write(
-        release / "local_sampler_outdoor" / "checkpoints" / "last.ckpt",
-        prefixed(first_stage_model=parts["local"], holistic_model=other, transformer=parts["local gpt"]),
+    outdoor, indoor = (
+        release / f"local_sampler{name}" / "checkpoints" / "last.ckpt" for name in ("_outdoor", "_indoor")
     )
-    (release / "clip_emb.npy").unlink()
-    assert converted("--model", release, "--out", tmp_path / "out", "--dtype", "float16") == 0
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"local_sampler", "local_sampler_outdoor", "holistic_autoencoder_outdoor"} <= names
-    assert "holistic_autoencoder" not in names
-    assert not (tmp_path / "out" / "global_sampler" / "index.safetensors").exists()
-    tensors = load_file(tmp_path / "out" / "holistic_autoencoder_outdoor" / "model.safetensors")
-    assert torch.equal(tensors["quant_conv.bias"], other["quant_conv.bias"].half())
+    write(outdoor, prefixed(first_stage_model=parts["local"], holistic_model=other, transformer=parts["local gpt"]))
+    write(indoor, torch.load(release / LOCAL, weights_only=False)["state_dict"])
+    (release / LOCAL).unlink()
+    clip = tiny_clip_folder(tmp_path / "clip", 16, 16)
+    index = (release / "clip_emb.npy").rename(tmp_path / "other.npy")
+    flags = ("--clip", index, "--clip_model", clip, "--dtype", "float16")
+    assert converted("--model", release, "--out", tmp_path / "out", *flags) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"outdoor", "indoor", "sritmo"}
+    tensors = [load_file(tmp_path / "out" / name / "model.safetensors") for name in ("outdoor", "indoor")]
+    for found, given in zip(tensors, (other, parts["global"]), strict=True):
+        assert torch.equal(found["holistic_autoencoder.quant_conv.bias"], given["quant_conv.bias"].half())
+    described = json.loads((tmp_path / "out" / "outdoor" / "config.json").read_text())
+    assert described["clip"]["model"] == "../../clip" and described["images"] == 7
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_a_converted_model_paints_what_plain_readings_say(tmp_path: Path, release: Path, parts: dict[str, Tensors]):
+    """From the pickles to a panorama by the command line, at temperature 0, its light by the network in the folder."""
+    parts = parts | {"local gpt": public_gpt(16, 18 + 128 + 16, layers=1, seed=4)}
+    write(
+        release / LOCAL,
+        prefixed(first_stage_model=parts["local"], holistic_model=parts["global"], transformer=parts["local gpt"]),
+    )
+    clip, out = tiny_clip_folder(tmp_path / "clip", 16, 16), tmp_path / "text2light"
+    assert converted("--model", release, "--out", out, "--clip_model", clip) == 0
+    words, settings = (
+        "a snowy field",
+        ["generator.height=64", "generator.temperature=0", "device=cpu", "generator.top_k=0"],
+    )
+    flags = ["-m", str(out), "--inference_out_dir", str(tmp_path / "runs"), "--prompt", words, "--hdr"]
+    assert generate.main([*flags, *settings]) == 0
+    text = ClipConditions(NetworkConfig(kind="clip", model=str(clip))).texts([words])[0]
+    database = torch.from_numpy(np.load(release / "clip_emb.npy"))
+    neighbours = database[(database @ text).argsort(descending=True)[:3]]
+    small = plain_samplers.global_codes(parts["global gpt"], 8, neighbours, 128)[0].view(1, 8, 16)
+    plain = plain_vqgan.PlainVqgan(parts["global"], wraps=True)
+    given = plain.encode(plain.decode(small))[0].flatten()
+    codes = plain_samplers.local_codes(parts["local gpt"], 16, given, 32, 64, 4)[0]
+    wanted = plain_vqgan.PlainVqgan(parts["local"], wraps=False).decode(codes[None])[0].clamp(-1, 1)
+    found = load_image(tmp_path / "runs" / "text" / "result.png")
+    assert_close(found, wanted, atol=1.01 / 255, rtol=0)
+    assert (tmp_path / "runs" / "text" / "result.exr").is_file()
 
 
 Change = Callable[[Tensors], Any]
@@ -219,6 +260,12 @@ def test_folders_that_are_no_release_are_named(tmp_path: Path, release: Path, ca
         assert "index.npy: " in told(*common, "--clip", tmp_path / "index.npy")
     np.save(tmp_path / "index.npy", np.array([{}]), allow_pickle=True)
     assert "index.npy: no array of NumPy's" in told(*common, "--clip", tmp_path / "index.npy")
+    np.save(tmp_path / "index.npy", np.ones((2, 15)))
+    assert f"has embeddings of 15 numbers, {release / GLOBAL} takes 16" in told(
+        *common, "--clip", tmp_path / "index.npy"
+    )
+    (release / "clip_emb.npy").unlink()
+    assert "clip_emb.npy: no such file; it comes with the published code: name it by --clip" in told(*common)
     (release / SRITMO).unlink()
     (release / LOCAL).unlink()
     assert f"{LOCAL} and {SRITMO} are not in it" in told(*common)

@@ -38,6 +38,14 @@ GIVEN, CODES = "given", "codes"
 SMALL, LARGE = 1, 2  # streams of the seed
 
 
+class Unfit(UserError):
+    """Two parts do not fit together."""
+
+    def __init__(self, part: str, other: str, *problem: str, key: str, value: Any) -> None:
+        super().__init__(*problem, key=key, value=value)
+        self.parts = part, other
+
+
 class Text2Light(TrainedMethod):
     """Two autoencoders and two samplers, and the images among which those like a text are found.
 
@@ -70,15 +78,33 @@ class Text2Light(TrainedMethod):
             if (self.global_sampler.condition == "neighbours") != (self.images > 0):
                 said = "must be more than 0 for" if self.images <= 0 else "is only for"
                 raise UserError(f"{said} global_sampler.condition: neighbours", key="images", value=self.images)
-            given, large = (part.quantizer.size for part in (self.given_by, self.local_autoencoder))
+            if self.grid[1] != 2 * self.grid[0]:
+                raise UserError("must have twice as many columns of codes as rows", key=self.layout, value=self.grid)
+            self._check_fit()
+
+        def _check_fit(self) -> None:
+            sizes, small, layout = self.global_sampler, self.global_autoencoder, self.layout
             local: Any = self.windows or self.sphere
-            for name, found, wanted in (
-                ("global_sampler.vocabulary", self.global_sampler.vocabulary, self.global_autoencoder.quantizer.size),
-                ("vocabulary", local.vocabulary, large),
-                ("given_vocabulary", getattr(local, "given_vocabulary", local.vocabulary), given),
+            again = "global_autoencoder" if self.holistic_autoencoder is None else "holistic_autoencoder"
+            given = getattr(local, "given_vocabulary", local.vocabulary)
+            for part, key, found, other in (
+                ("global_sampler", "global_sampler.vocabulary", sizes.vocabulary, "global_autoencoder"),
+                ("local_sampler", f"{layout}.vocabulary", local.vocabulary, "local_autoencoder"),
+                ("local_sampler", f"{layout}.given_vocabulary", given, again),
             ):
+                if found != (wanted := getattr(self, other).quantizer.size):
+                    said = f"must be {wanted}, the number of the codes of its autoencoder"
+                    raise Unfit(part, other, said, key=key, value=found)
+            for name, codes in (("given_rows", sizes.rows), ("given_columns", sizes.columns)):
+                found, wanted = getattr(local, name), codes * small.stride // self.given_by.stride
                 if found != wanted:
-                    raise UserError(f"must be {wanted}, the number of its autoencoder's codes", key=name, value=found)
+                    said = f"must be {wanted}, as the global sampler writes codes"
+                    raise Unfit("local_sampler", "global_sampler", said, key=f"{layout}.{name}", value=found)
+
+        @property
+        def layout(self) -> str:
+            """The key of the local sampler's configuration."""
+            return "windows" if self.windows else "sphere"
 
         @property
         def given_by(self) -> VqAutoencoderConfig:
