@@ -29,6 +29,7 @@ LAYERS = (
     {"embedded", "methods"},
     {"captioning", "evaluation", "targets", "training"},
     {"generate"},
+    {"studio"},
     {"cli"},
     {"commands"},
     {"__main__"},

@@ -14,6 +14,7 @@ from aognet.evaluation.protocol import load_protocol
 from aognet.generate.inference import InferenceConfig, read_config, read_defaults
 from aognet.methods.method import find_method
 from aognet.methods.pretrained import method_of
+from aognet.studio.config import read_studio
 from aognet.targets import check, target_class
 from aognet.training.setup import TrainerConfig
 
@@ -21,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "config").rglob("*.yaml"))
 TRAINING = [path for path in FILES if load_config([path]).has("trainer")]
 PROTOCOLS = sorted((ROOT / "config" / "evaluation").glob("*.yaml"))
-INFERENCE = [path for path in FILES if path not in TRAINING and path not in PROTOCOLS]
+STUDIO = ROOT / "config" / "studio.yaml"
+INFERENCE = [path for path in FILES if path not in (*TRAINING, *PROTOCOLS, STUDIO)]
 
 
 def name(path: Path) -> str:
@@ -133,3 +135,14 @@ def test_protocols(path: Path):
     assert set(protocol.networks) == {measure.network for measure in protocol.measures if measure.network}
     with pytest.raises(UserError, match="pictres is an unknown key; did you mean 'pictures'"):
         load_protocol(str(path), ["pictres={}"])
+
+
+def test_the_studio():
+    """Each model on offer is one that its inference config names."""
+    config = read_studio(load_config([STUDIO]))
+    for entry in config.models.values():
+        checked_inference(entry.loaded())
+    with pytest.raises(UserError, match="workers.cuont is an unknown key; did you mean 'count'"):
+        read_studio(load_config([STUDIO], ["workers.cuont=2"]))
+    with pytest.raises(UserError, match="host is not this machine alone, so give a token"):
+        read_studio(load_config([STUDIO], ["host=0.0.0.0"]))

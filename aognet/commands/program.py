@@ -17,6 +17,7 @@ COMMANDS = {
     "depth": "estimate the depth of a panorama (misc/estimate_depth.py)",
     "to-hdr": "make light of a panorama, or a larger one (misc/to_hdr.py)",
     "scenes": "make captioned panoramas of drawn scenes (misc/make_scenes.py)",
+    "studio": "serve a page and an API that paint panoramas (studio.py)",
     "export": "write a panorama as EXR, HDR, JPEG, cubemap or page, in another size (misc/export.py)",
     "relight": "light a diffuse, a silver and a mirror sphere by a panorama (misc/relight.py)",
     "convert-weights": "make safetensors of a pickled LoRA or words, or a package's weights (misc/convert_weights.py)",

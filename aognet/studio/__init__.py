@@ -1,0 +1,1 @@
+"""The studio: a service that paints panoramas of requests over HTTP and loses nothing, and its page."""

@@ -1,0 +1,49 @@
+"""The web process: a FastAPI application of all routes, and the page."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from aognet import __version__
+from aognet.studio import problems
+from aognet.studio.config import StudioConfig
+from aognet.studio.routes import job_routes, panorama_routes, system_routes, upload_routes
+from aognet.studio.service import Service
+
+PAGE = Path(__file__).parent / "page"
+
+
+def make_app(config: StudioConfig) -> FastAPI:
+    """Return the application of a studio. Its tables and connections are made when it starts."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        service = app.state.service = await asyncio.to_thread(Service, config)
+        watching = [asyncio.create_task(service.listeners.watch())]
+        warming = asyncio.create_task(asyncio.to_thread(lambda: service.models.described))
+        try:
+            yield
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, warming, return_exceptions=True)
+            service.close()
+
+    app = FastAPI(
+        title="AOG-Net studio",
+        version=__version__,
+        lifespan=life,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    for routes in (job_routes, panorama_routes, upload_routes, system_routes):
+        app.include_router(routes.router, prefix="/api/v1")
+    if PAGE.is_dir():
+        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    return app

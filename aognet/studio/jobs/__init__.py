@@ -1,0 +1,1 @@
+"""What jobs of each kind paint."""

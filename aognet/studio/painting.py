@@ -1,0 +1,219 @@
+"""Paints jobs with one model at a time: those of like settings side by side."""
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from aognet.callbacks import Cancelled, Listener
+from aognet.errors import UserError, first_line
+from aognet.generate.generator import Generator
+from aognet.generate.run import Run
+from aognet.request import AUTO, Request
+from aognet.studio.config import StudioConfig
+from aognet.studio.folders import FILES, Folders
+from aognet.studio.ids import new_id
+from aognet.studio.job_records import Claim, JobRecords
+from aognet.studio.jobs.asking import request_of, resolved
+from aognet.studio.leases import Leases
+from aognet.studio.models import Models
+from aognet.studio.records import Records
+from aognet.studio.reporting import Reporter
+from aognet.studio.schemas import JobBody
+from aognet.studio.thumbnails import write_thumbnail
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The worker is to end; its jobs wait for the next one."""
+
+
+@dataclass
+class HeldJob:
+    """A job that a thread of the queue waits for."""
+
+    claim: Claim
+    body: JobBody
+    request: Request | None = None
+    reporter: Reporter | None = None
+    attempt: int = 0
+    ended: bool = False
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def job(self) -> str:
+        """The job's id."""
+        return self.claim.job
+
+
+class Painter:
+    """Paints the jobs that the threads of a worker's queue bring."""
+
+    def __init__(self, config: StudioConfig, folders: Folders, jobs: JobRecords, records: Records, leases: Leases):
+        self.models, self.config = Models(config.models, config.workers.device), config
+        self.folders, self.jobs, self.records = folders, jobs, records
+        self.leases = leases
+        self._turn, self._list = Lock(), Lock()
+        self._waiting: list[HeldJob] = []
+        self.stopping = False
+
+    def paint(self, claim: Claim) -> None:
+        """Paint a job until it has ended. Raises Stopped if the worker is to end before."""
+        task = HeldJob(claim, JobBody.model_validate(claim.row["body"]))
+        with self._list:
+            self._waiting.append(task)
+        while not task.ended:
+            with self._turn:
+                if not task.ended:
+                    self._paint_some()
+
+    def _paint_some(self) -> None:
+        """Paint the first waiting job, and those like it."""
+        with self._list:
+            self._waiting = sorted((one for one in self._waiting if not one.ended), key=_number)
+            first = self._waiting[0]
+            like = [one for one in self._waiting if _likeness(one) == _likeness(first)]
+        tasks = like[: self.config.workers.side_by_side]
+        model = first.claim.row["model"]
+        self.models.forget_others(model)
+        for task in tasks:
+            self.jobs.tell(task.claim, {}, [("progress", {"stage": "loading", "done": 0, "total": 1})])
+        try:
+            generator = self.models.generator(model)
+            _ = generator.model  # before attempts are counted: a kill while it is read is no attempt
+        except UserError as error:
+            for task in tasks:
+                self._end(task, "failed", str(error))
+            return
+        self._attempt(generator, tasks)
+
+    def _attempt(self, generator: Generator, tasks: Sequence[HeldJob]) -> None:
+        with ExitStack() as held:
+            begun: list[tuple[HeldJob, Run]] = []
+            for task in tasks:
+                try:
+                    begun.append((task, self._begin(generator, task, held)))
+                except UserError as error:
+                    self._end(task, "failed", self._without_paths(str(error)))
+                except Exception as error:  # noqa: BLE001 - whatever it is, the job says it
+                    self._failed(task, error)
+            begun = [(task, run) for task, run in begun if not task.ended]
+            if begun:
+                self._make(generator, begun)
+
+    def _begin(self, generator: Generator, task: HeldJob, held: ExitStack) -> Run:
+        """Return the run of a job in a folder of this hold's own, new or continued."""
+        claim, row = task.claim, task.claim.row
+        place, folder = self.folders.begin(claim.job, claim.fence, row["place"])
+        parent = None if row["parent"] is None else self.records.version(row["parent"])
+        request = request_of(task.body, claim.job, parent, self.folders, self.records)
+        task.request = resolved(generator, request)
+        (prompted,) = generator.prompted([task.request], [folder])
+        told, task.attempt = self.jobs.begin(claim, place)
+        if task.attempt > self.config.workers.attempts:
+            raise UserError(f"the worker ended {task.attempt - 1} times at the same step")
+        run = generator.begin(prompted, folder, held, captioned=request.prompt == AUTO)
+        task.reporter = Reporter(claim, self.jobs, run, told)
+        return run
+
+    def _make(self, generator: Generator, begun: Sequence[tuple[HeldJob, Run]]) -> None:
+        tasks = [task for task, _ in begun]
+        try:
+            generator.make([run for _, run in begun], Listener(self._progress(tasks), self._to_stop(tasks)))
+        except Cancelled:
+            if self.stopping:
+                raise Stopped from None
+            for task in tasks:  # the others are gone on with
+                self._check_end(task)
+        except UserError as error:
+            for task in tasks:
+                self._end(task, "failed", self._without_paths(str(error)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job says it
+            for task in tasks:
+                self._failed(task, error)
+        else:
+            for task, run in begun:
+                self._finish(generator, task, run)
+
+    def _progress(self, tasks: Sequence[HeldJob]) -> Any:
+        def tell(stage: str, done: int, total: int) -> None:
+            self.leases.check()
+            for task in tasks:
+                assert task.reporter is not None, "it has begun"
+                task.reporter.tell(stage, done, total)
+
+        return tell
+
+    def _to_stop(self, tasks: Sequence[HeldJob]) -> Any:
+        return lambda: self.stopping or any(self._reason_to_end(task) for task in tasks)
+
+    def _reason_to_end(self, task: HeldJob) -> tuple[str, str | None] | None:
+        if self.leases.cancelled(task.job):
+            return "cancelled", None
+        most = self.config.limits.job_seconds
+        if task.claim.row["seconds"] + time.monotonic() - task.begun > most:
+            return "failed", f"painted longer than the limit of {most:g} s"
+        return None
+
+    def _check_end(self, task: HeldJob) -> None:
+        reason = self._reason_to_end(task)
+        if reason is not None:
+            self._end(task, *reason)
+
+    def _failed(self, task: HeldJob, error: Exception) -> None:
+        """End a job that failed as often as it may; else it is tried again."""
+        log.exception("job %s failed", task.job, exc_info=error)
+        row = self.jobs.find(task.job)
+        if row is None or max(row["attempts"], 1) >= self.config.workers.attempts:
+            said = self._without_paths(f"{type(error).__name__}: {first_line(error)}")
+            self._end(task, "failed", said)
+
+    def _finish(self, generator: Generator, task: HeldJob, run: Run) -> None:
+        folder, request = run.journal.folder, run.journal.asked.request
+        assert task.reporter is not None, "it has begun"
+        task.reporter.tell("views", 1, 1, last=True)
+        write_thumbnail(folder / "result.png", folder / "thumbnail.jpg")
+        about = {
+            "kind": task.body.kind,
+            "prompt": request.prompt,
+            "negative": request.negative,
+            "model": task.claim.row["model"],
+            "method": generator.method.name,
+            "encoding": run.journal.encoding,
+            "seed": request.seed,
+            "height": request.rows,
+            "views": len(run.journal.entries) if task.reporter.is_views else None,
+            "camera": None if run.journal.photo_camera is None else asdict(run.journal.photo_camera),
+        }
+        place = folder.relative_to(self.folders.root).as_posix()
+        files = [name for name in FILES if (folder / name).is_file()]
+        version = {"id": new_id(), "place": place, "files": files, "about": about}
+        self.leases.check()
+        self.leases.drop(task.job)
+        self.jobs.finish(task.claim, version, time.monotonic() - task.begun)
+        task.ended = True
+        self.folders.settle(task.job, place)
+
+    def _end(self, task: HeldJob, state: str, reason: str | None) -> None:
+        self.leases.check()
+        self.leases.drop(task.job)
+        self.jobs.end(task.claim, state, reason, time.monotonic() - task.begun)
+        task.ended = True
+        self.folders.settle(task.job, None)
+
+    def _without_paths(self, text: str) -> str:
+        """Return a message without the studio's folder, which is nobody's business."""
+        return text.replace(f"{self.folders.root}/", "").replace(f"{Path.cwd()}/", "")
+
+
+def _number(task: HeldJob) -> int:
+    return task.claim.row["number"]
+
+
+def _likeness(task: HeldJob) -> tuple[str, str, str]:
+    return task.claim.row["model"], repr(sorted(task.body.settings.items())), task.body.negative

@@ -1,0 +1,97 @@
+"""The rows of uploads, panoramas and versions."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from aognet.studio.database import JOBS, PANORAMAS, UPLOADS, VERSIONS, Database
+
+Row = Mapping[str, Any]
+
+
+class Records:
+    """Reads and changes the rows of uploads, panoramas and versions."""
+
+    def __init__(self, database: Database):
+        self.database = database
+
+    def _first(self, query: sa.Select) -> Row | None:
+        with self.database.read() as connection:
+            return connection.execute(query).mappings().first()
+
+    def _all(self, query: sa.Select) -> list[Row]:
+        with self.database.read() as connection:
+            return list(connection.execute(query).mappings())
+
+    def add_upload(self, values: Row) -> None:
+        """Write an upload's row."""
+        with self.database.write() as connection:
+            connection.execute(sa.insert(UPLOADS).values({"created": time.time(), **values}))
+
+    def upload(self, upload: str) -> Row | None:
+        """Return an upload's row."""
+        return self._first(sa.select(UPLOADS).where(UPLOADS.c.id == upload))
+
+    def panorama(self, panorama: str) -> Row | None:
+        """Return a panorama's row."""
+        return self._first(sa.select(PANORAMAS).where(PANORAMAS.c.id == panorama))
+
+    def panoramas(self, words: str, favourite: bool | None, limit: int, before: tuple[float, int] | None) -> list[Row]:
+        """Return panoramas that have a version, the most recently changed first. ``before``: only those that were
+        changed before, or at the same time and have a lower number.
+        """
+        wanted = sa.select(PANORAMAS).where(PANORAMAS.c.head.is_not(None))
+        if words:
+            wanted = wanted.where(PANORAMAS.c.title.icontains(words, autoescape=True))
+        if favourite is not None:
+            wanted = wanted.where(PANORAMAS.c.favourite == favourite)
+        if before is not None:
+            earlier = sa.tuple_(PANORAMAS.c.updated, PANORAMAS.c.number) < sa.tuple_(*map(sa.literal, before))
+            wanted = wanted.where(earlier)
+        order = (PANORAMAS.c.updated.desc(), PANORAMAS.c.number.desc())
+        return self._all(wanted.order_by(*order).limit(limit))
+
+    def change_panorama(self, panorama: str, values: Row) -> None:
+        """Change a panorama's row."""
+        with self.database.write() as connection:
+            more = {"updated": time.time(), **values}
+            connection.execute(sa.update(PANORAMAS).where(PANORAMAS.c.id == panorama).values(**more))
+
+    def move_head(self, panorama: str, back: bool) -> bool:
+        """Undo or redo. Return False where there is nothing to undo or to redo."""
+        with self.database.write() as connection:
+            query = sa.select(PANORAMAS).where(PANORAMAS.c.id == panorama).with_for_update()
+            row = connection.execute(query).mappings().one()
+            head, undone = row["head"], list(row["undone"])
+            if back:
+                parent = connection.execute(sa.select(VERSIONS.c.parent).where(VERSIONS.c.id == head)).scalar()
+                undone, head = [*undone, head], parent
+            elif undone:
+                head = undone.pop()
+            else:
+                head = None
+            if head is None:
+                return False
+            values = {"head": head, "undone": undone, "updated": time.time()}
+            connection.execute(sa.update(PANORAMAS).where(PANORAMAS.c.id == panorama).values(**values))
+            return True
+
+    def version(self, version: str) -> Row | None:
+        """Return a version's row."""
+        return self._first(sa.select(VERSIONS).where(VERSIONS.c.id == version))
+
+    def versions(self, panorama: str) -> list[Row]:
+        """Return the versions of a panorama, the oldest first."""
+        return self._all(sa.select(VERSIONS).where(VERSIONS.c.panorama == panorama).order_by(VERSIONS.c.number))
+
+    def versions_of(self, ids: list[str]) -> dict[str, Row]:
+        """Return versions by their ids."""
+        return {row["id"]: row for row in self._all(sa.select(VERSIONS).where(VERSIONS.c.id.in_(ids)))}
+
+    def open_jobs_of(self, panorama: str) -> int:
+        """Return how many jobs of a panorama wait or run."""
+        wanted = sa.select(sa.func.count()).where(JOBS.c.panorama == panorama, JOBS.c.state.in_(("queued", "running")))
+        with self.database.read() as connection:
+            return connection.execute(wanted).scalar_one()

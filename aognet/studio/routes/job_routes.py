@@ -1,0 +1,118 @@
+"""Jobs: submitting, watching, cancelling."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from aognet.studio.answers import job_answer
+from aognet.studio.events import events_after
+from aognet.studio.problems import ProblemError, not_found
+from aognet.studio.records import Row
+from aognet.studio.routes.common import PROBLEMS, Cursor, Id, Limit, Words, cursor_numbers, cursor_of
+from aognet.studio.schemas import Job, JobBody, JobPage, State
+from aognet.studio.service import Owner, Service, Serving
+from aognet.studio.submitting import submit
+from aognet.studio.thumbnails import small_jpeg
+
+router = APIRouter(tags=["jobs"], responses=PROBLEMS)
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=300)]
+VIEW_WIDTH = 768
+
+
+def found(service: Service, job_id: str) -> Row:
+    """Return a job's row. Raises ProblemError where there is none."""
+    row = service.jobs.find(job_id)
+    if row is None:
+        raise not_found("job")
+    return row
+
+
+def answer(service: Service, row: Row) -> Job:
+    """Return a job as the API tells it, with its place in the queue."""
+    return job_answer(row, service.jobs.waiting_before(row["number"]) if row["state"] == "queued" else None)
+
+
+@router.post("/jobs", status_code=201)
+def create_job(service: Serving, owner: Owner, body: JobBody, key: Key = None) -> Job:
+    """Submit a job. The same Idempotency-Key and body again return the job that is there."""
+    return answer(service, submit(service, body, owner, key))
+
+
+@router.get("/jobs")
+def list_jobs(
+    service: Serving,
+    state: Annotated[list[State], Query(max_length=5)] = [],  # noqa: B006 - FastAPI copies it
+    q: Words = "",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> JobPage:
+    """List jobs, the newest first."""
+    before = cursor_numbers(cursor, 1)
+    rows = service.jobs.page(list(state), q, limit + 1, None if before is None else int(before[0]))
+    more = cursor_of(rows[limit - 1]["number"]) if len(rows) > limit else None
+    return JobPage(jobs=[job_answer(row) for row in rows[:limit]], cursor=more)
+
+
+@router.get("/jobs/{job_id}")
+def read_job(service: Serving, job_id: Id) -> Job:
+    """Return a job."""
+    return answer(service, found(service, job_id))
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel_job(service: Serving, job_id: Id) -> Job:
+    """Cancel a job: at once while it waits, within one view while it is painted."""
+    row = service.jobs.cancel(job_id)
+    if row is None:
+        raise not_found("job")
+    if row["state"] == "cancelled":
+        service.submitter.cancel(row["workflow"])
+    return answer(service, row)
+
+
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)
+async def follow_job(
+    service: Serving,
+    job_id: Id,
+    last: Annotated[int, Header(alias="Last-Event-ID", ge=0, le=2**53)] = 0,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+) -> AsyncIterator[ServerSentEvent]:
+    """Follow a job's events: ``state``, ``progress``, ``view``. The stream ends when the job has ended."""
+    await run_in_threadpool(found, service, job_id)
+    seq = max(last, after)
+    told = service.listeners.after(job_id, seq)
+    try:
+        while True:
+            events = await run_in_threadpool(events_after, service.database, job_id, seq)
+            for event in events:
+                seq = event["seq"]
+                yield ServerSentEvent(event=event["kind"], id=str(seq), data={**event["data"], "time": event["time"]})
+                if event["kind"] == "state" and event["data"]["state"] in ("done", "failed", "cancelled"):
+                    return
+            if not events:
+                row = await run_in_threadpool(service.jobs.find, job_id)
+                if row is None or row["state"] in ("done", "failed", "cancelled"):
+                    return
+                await anext(told)
+    finally:
+        await told.aclose()
+
+
+@router.get("/jobs/{job_id}/views/{index}", response_class=Response)
+def read_view(service: Serving, job_id: Id, index: int) -> Response:
+    """Return a view that was painted, as a small JPEG."""
+    row = found(service, job_id)
+    if row["place"] is None or not 0 <= index < 10_000:
+        raise not_found("view")
+    path = service.folders.path(row["place"]) / "steps" / f"{index:03d}.png"
+    if not path.is_file():
+        raise not_found("view")
+    try:
+        content: Any = small_jpeg(path, VIEW_WIDTH)
+    except FileNotFoundError:
+        raise ProblemError(404, "this view was painted anew") from None
+    return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-cache"})

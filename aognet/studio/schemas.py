@@ -1,0 +1,215 @@
+"""What the API takes and answers, as JSON."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["paint", "repaint", "fork", "seams"]
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+Id = Field(pattern=r"^[0-9a-z]{1,32}$")
+MAX_TEXT = 4000
+MAX_STROKES, MAX_POINTS = 1000, 20000
+
+
+class Body(BaseModel):
+    """What a client sends. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class PromptAt(Body):
+    """Words for a direction, in degrees."""
+
+    yaw: float
+    pitch: float = Field(ge=-90, le=90)
+    text: str = Field(max_length=MAX_TEXT)
+
+
+class PhotoAt(Body):
+    """An uploaded photograph and its pose in degrees. ``fov`` null: what its EXIF data says, or 90."""
+
+    upload: str = Id
+    yaw: float = 0.0
+    pitch: float = Field(0.0, ge=-90, le=90)
+    roll: float = 0.0
+    fov: float | None = Field(None, gt=0, lt=180)
+
+
+class UploadRef(Body):
+    """An uploaded image."""
+
+    upload: str = Id
+
+
+class Stroke(Body):
+    """The directions within a radius of a path over the sphere: ``points`` are [yaw, pitch] in degrees."""
+
+    radius_degrees: float = Field(gt=0, le=180)
+    points: list[tuple[float, float]] = Field(min_length=1, max_length=MAX_POINTS)
+    erase: bool = False
+
+
+class Mask(Body):
+    """What is to be painted: strokes, in order, or an uploaded image that is white there."""
+
+    strokes: list[Stroke] | None = Field(None, max_length=MAX_STROKES)
+    upload: str | None = Field(None, pattern=r"^[0-9a-z]{1,32}$")
+
+
+class At(Body):
+    """A cap of the sphere, in degrees."""
+
+    yaw: float
+    pitch: float = Field(ge=-90, le=90)
+    radius_degrees: float = Field(30.0, gt=0, le=180)
+
+
+class Asking(Body):
+    """What all jobs may say. ``webhook``: an address that is told the end."""
+
+    prompt: str = Field("", max_length=MAX_TEXT)
+    negative: str = Field("", max_length=MAX_TEXT)
+    prompts_at: list[PromptAt] = Field([], max_length=100)
+    seed: int = Field(0, ge=0, lt=2**63)
+    settings: dict[str, Any] = {}
+    title: str = Field("", max_length=300)
+    webhook: str | None = Field(None, max_length=2000)
+
+
+class JobBody(Asking):
+    """A job: what is painted, from what, by which model."""
+
+    kind: Kind = "paint"
+    model: str | None = Field(None, max_length=100)
+    photos: list[PhotoAt] = []
+    panorama: UploadRef | None = None
+    mask: Mask | None = None
+    at: At | None = None
+    height: int | None = Field(None, ge=32, le=8192)
+    panorama_id: str | None = Field(None, pattern=r"^[0-9a-z]{1,32}$")
+    version_id: str | None = Field(None, pattern=r"^[0-9a-z]{1,32}$")
+    view: int | None = Field(None, ge=0, le=10000)
+
+
+class RepaintBody(Asking):
+    """Words for a part of a panorama's version, by default its head."""
+
+    at: At | None = None
+    mask: Mask | None = None
+    version_id: str | None = Field(None, pattern=r"^[0-9a-z]{1,32}$")
+    model: str | None = Field(None, max_length=100)
+
+
+class ForkBody(Asking):
+    """Other words from a view on."""
+
+    version_id: str | None = Field(None, pattern=r"^[0-9a-z]{1,32}$")
+    view: int = Field(ge=0, le=10000)
+
+
+class Change(Body):
+    """What of a panorama can be changed."""
+
+    title: str | None = Field(None, max_length=300)
+    favourite: bool | None = None
+
+
+class Upload(BaseModel):
+    """An image that was taken in. ``exif_fov``: its horizontal field of view, where its EXIF data tells it."""
+
+    id: str
+    width: int
+    height: int
+    exif_fov: float | None
+    is_panorama: bool
+    url: str
+
+
+class Progress(BaseModel):
+    """How far a job is: ``done`` of ``total`` of a ``stage`` (views, steps)."""
+
+    stage: str | None
+    done: int
+    total: int
+
+
+class Job(BaseModel):
+    """A job. ``version_id``: what it made."""
+
+    id: str
+    kind: Kind
+    state: State
+    title: str
+    model: str
+    prompt: str
+    seed: int
+    created: float
+    started: float | None
+    ended: float | None
+    error: str | None
+    progress: Progress
+    attempts: int
+    panorama_id: str
+    parent_id: str | None
+    version_id: str | None
+    waiting: int | None = None
+    body: dict[str, Any]
+
+
+class Version(BaseModel):
+    """A finished run. ``files``: names of its files and their addresses."""
+
+    id: str
+    panorama_id: str
+    parent_id: str | None
+    job_id: str
+    created: float
+    about: dict[str, Any]
+    files: dict[str, str]
+
+
+class Panorama(BaseModel):
+    """A document: versions, of which one is the head."""
+
+    id: str
+    title: str
+    favourite: bool
+    created: float
+    updated: float
+    head: Version | None
+    can_undo: bool
+    can_redo: bool
+
+
+class Page(BaseModel):
+    """One page of a list. ``cursor``: what asks for the next one, null at the end."""
+
+    cursor: str | None
+
+
+class JobPage(Page):
+    """Jobs, the newest first."""
+
+    jobs: list[Job]
+
+
+class PanoramaPage(Page):
+    """Panoramas, the most recently changed first."""
+
+    panoramas: list[Panorama]
+
+
+class VersionList(BaseModel):
+    """All versions of a panorama, the oldest first."""
+
+    versions: list[Version]
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). ``key``: the setting or field that is wrong."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    key: str | None = None

@@ -1,0 +1,26 @@
+"""Small pictures for lists, and of views that are being painted."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from aognet.io.files import write_atomically
+
+WIDTH = 512
+
+
+def small_jpeg(path: Path, width: int) -> bytes:
+    """Return a picture of ours as the content of a JPEG file of at most this width."""
+    with Image.open(path) as image:
+        image.draft("RGB", (width, width))
+        small = image.convert("RGB")
+        small.thumbnail((width, width))
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=85)
+        return buffer.getvalue()
+
+
+def write_thumbnail(path: Path, target: Path) -> None:
+    """Write a panorama as a small JPEG file."""
+    write_atomically(target, small_jpeg(path, WIDTH))

@@ -1,0 +1,52 @@
+"""Images of strangers: only what a process with limits decoded and wrote anew is kept."""
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+from aognet.io.files import flush
+from aognet.studio.children import command_of, environment
+from aognet.studio.ids import new_id
+from aognet.studio.problems import ProblemError
+from aognet.studio.records import Row
+from aognet.studio.service import Service
+
+SECONDS = 120
+
+
+def take_in(service: Service, content: bytes, owner: str) -> Row:
+    """Keep an image. Return its row.
+
+    :raises ProblemError: for what is no image, and for one that is too large.
+    """
+    limits = service.config.limits
+    if len(content) > limits.upload_bytes:
+        raise ProblemError(413, f"an image has at most {limits.upload_bytes} bytes")
+    upload = new_id()
+    file = service.folders.upload(f"{upload}.png")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="upload-", dir=service.config.root) as place:
+        source, target = Path(place) / "image", Path(place) / "image.png"
+        source.write_bytes(content)
+        found = _reencoded(source, target, limits.upload_pixels)
+        flush(target)
+        target.replace(file)
+    row = {"id": upload, "owner": owner, "file": file.name, **found}
+    service.records.add_upload(row)
+    return row
+
+
+def _reencoded(source: Path, target: Path, pixels: int) -> dict:
+    command = command_of("aognet.studio.reencode", str(source), str(target), str(pixels))
+    try:
+        ran = subprocess.run(command, capture_output=True, timeout=SECONDS, env=environment())
+    except subprocess.TimeoutExpired:
+        raise ProblemError(415, "the image takes too long to decode") from None
+    try:
+        found = json.loads(ran.stdout)
+    except ValueError:
+        raise ProblemError(415, "the image cannot be decoded within its limits") from None
+    if "error" in found:
+        raise ProblemError(415, found["error"])
+    return found

@@ -1,0 +1,45 @@
+"""A studio with a tiny model: the web process's application, and a worker in this process."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aognet.config import load_config
+from aognet.io.images import save_image
+from tests.generate.painter import smooth_photo
+from tests.studio.running import Studio
+
+HEIGHT = 32
+
+
+@pytest.fixture(scope="session")
+def tiny_studio_yaml(streams_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration of a studio with a tiny model. Do not write in its folder."""
+    folder = tmp_path_factory.mktemp("studio_config")
+    generator = {
+        "height": HEIGHT, "plan": {"kind": "published", "size": 32}, "face_size": 32,
+        "sampler": {"steps": 2, "scheduler": "ddim"}, "views_per_batch": 2,
+    }  # fmt: skip
+    model = {"checkpoint": str(streams_folder), "device": "cpu", "generator": generator}
+    (folder / "tiny.yaml").write_text(json.dumps(model))
+    studio = {"port": 0, "models": {"tiny": {"config": str(folder / "tiny.yaml"), "title": "Tiny"}}}
+    (folder / "studio.yaml").write_text(json.dumps({**studio, "workers": {"device": "cpu", "lease_seconds": 5}}))
+    return folder / "studio.yaml"
+
+
+@pytest.fixture(scope="session")
+def photo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photograph of 40x30 pixels."""
+    path = tmp_path_factory.mktemp("photo") / "yard.png"
+    save_image(smooth_photo(30, 40), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def studio(tiny_studio_yaml: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio of which the worker paints when a test says so."""
+    folder = tmp_path_factory.mktemp("studio")
+    with Studio(load_config([tiny_studio_yaml], [f"folder={folder}"])) as running:
+        yield running
