@@ -243,8 +243,11 @@ def test_one_place_walks_through_folders(folder: str):
         assert name in MAY_WALK or not found, f"{name} walks ({', '.join(found)}): aognet.io.listing does"
 
 
-# What names flags of other programs: pip, git, hf.
-OTHER_PROGRAMS = {"aognet/diffusion/loading.py", "aognet/perception/packages.py", "aognet/provenance.py"}
+# What names flags of other programs: pip, git, hf, Blender.
+OTHER_PROGRAMS = {
+    *("aognet/diffusion/loading.py", "aognet/perception/packages.py", "aognet/provenance.py"),
+    "aognet/io/preset_notes.py",
+}
 # The words by which run.json knows the change under way.
 RECORDS = {"aognet/generate/entries.py"}
 

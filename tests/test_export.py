@@ -133,6 +133,31 @@ def test_meshes_of_a_run_show_its_result(painted: Path, tmp_path: Path):
     assert lengths.min() >= 2 - 1e-4 and lengths.max() <= 6 + 1e-4
 
 
+def test_a_preset_fills_a_folder(painted: Path, light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    before = contents(painted)
+    exported(painted, "--preset", "photosphere", "--folder", tmp_path / "a" / "sphere")
+    assert {path.name for path in (tmp_path / "a" / "sphere").iterdir()} == {"panorama.jpg", "README.txt"}
+    assert read_gpano(tmp_path / "a" / "sphere" / "panorama.jpg")["description"] == "a yard"
+    exported(painted, "--preset", "web", "--folder", tmp_path / "web", "--size", "16x32")
+    assert "a yard" in (tmp_path / "web" / "viewer.html").read_text(encoding="utf-8")
+    assert contents(painted) == before
+    monkeypatch.chdir(tmp_path)
+    exported(light, "--preset", "unity", "--layout", "strip", "--face_size", "8")
+    assert read_light(tmp_path / "unity" / "strip.exr", 10**4).shape == (8, 48, 3)
+    flags = ["--format", "png", "--curve", "filmic", "--exposure", "-3", "--overwrite"]
+    exported("test-card", "--preset", "godot", "--size", "32")
+    exported(light, "--preset", "godot", *flags)
+    wanted = encoded(read_panorama(light)[0], "linear", "srgb", ToneMap("filmic", exposure=-3.0)).roll(HEIGHT, -1)
+    assert float((read_panorama(tmp_path / "godot" / "panorama.png")[0] - wanted).abs().max()) < 0.6 / 255
+
+
+def test_a_preset_takes_nothing_from_anybody(painted: Path, light: Path, tmp_path: Path):
+    for folder in (painted, painted / "steps", painted / "faces"):
+        refused(light, "--preset", "web", "--folder", folder, "--overwrite", said="is a run's own", folder=painted)
+    refused(light, "--preset", "web", "--folder", tmp_path, "--overwrite", said="the panorama itself", folder=tmp_path)
+    refused(light, "--preset", "web", "--folder", tmp_path, said="has files in it", folder=tmp_path)
+
+
 def test_curve_and_exposure_are_those_of_the_shown_light(light: Path, tmp_path: Path):
     exported(light, "--out", tmp_path / "a.png", "--curve", "filmic", "--exposure", "-3")
     wanted = encoded(read_panorama(light)[0], "linear", "srgb", ToneMap("filmic", exposure=-3.0))
@@ -212,7 +237,7 @@ def lose(journal: ViewJournal) -> None:
 
 
 MISTAKES = [
-    ([], "--out FILE or --faces DIR"),
+    ([], "--out FILE, --faces DIR or --preset NAME"),
     (["--out", "{}/a.gif"], "/a.gif"),
     (["--out", "{}/a"], "--out must end in .png, .jpg, .jpeg, .exr, .hdr, .html, .ply, .glb, got /"),
     (["--out", "{}/a.png", "--out", "{}/b/../a.png"], "a.png: would be written twice"),
@@ -240,13 +265,24 @@ MISTAKES = [
     (["--out", "{}/a.ply", "--displace", "{}/light.exr", "--near", "30"], "--near must be less than --far, 20"),
     (["--out", "{}/a.png", "--out", "{}/a.glb", "--displace", "{}/no.exr"], "no.exr: no such file"),
     (["--out", "{}/a.png", "--out", "{}/a.ply", "--displace", "{}/a\0.png"], "a\0.png: no such file"),
+    (["--preset", "goddot"], "did you mean 'godot'?, got 'goddot'"),
+    (["--preset", "unity", "--out", "{}/a.png"], "--out cannot be given with --preset"),
+    (["--preset", "glb", "--cut", "2"], "--cut cannot be given with --preset"),
+    (["--preset", "unity", "--layout", "cross"], "--layout must be one of panorama, strip, faces, got 'cross'"),
+    (["--preset", "unity", "--folder", "{}/new", "--tile_size", "64"], "--tile_size changes nothing in this export"),
+    (["--preset", "unity", "--folder", "{}/new", "--exposure", "1"], "--curve and --exposure"),
+    (["--preset", "unity", "--folder", "{}/light.exr"], "--folder {}/light.exr: is a file"),
+    (["--preset", "unity", "--folder", "{}/light.exr/a"], "{}/light.exr/a: is a file or lies in one"),
+    (["--preset", "unity", "--folder", "{}/a\0b"], "cannot fill this folder"),
+    (["--preset", "unity", "--folder", "{}/" + "a" * 300], "File name too long"),
+    (["--out", "{}/a.png", "--layout", "strip"], "--layout changes nothing without --preset"),
 ]
 
 
 @pytest.mark.parametrize(("flags", "said"), MISTAKES, ids=[said for _, said in MISTAKES])
 def test_a_mistake_is_one_line_and_nothing_is_written(flags: list[str], said: str, light: Path, tmp_path: Path):
     (tmp_path / "folder.png").mkdir()
-    refused(light, *(flag.format(tmp_path) for flag in flags), said=said, folder=tmp_path)
+    refused(light, *(flag.format(tmp_path) for flag in flags), said=said.format(tmp_path), folder=tmp_path)
 
 
 def test_what_is_no_panorama_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture):

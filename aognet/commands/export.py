@@ -2,6 +2,7 @@
 
 aognet export outputs/beach --out beach.exr --out beach.jpg --faces skybox
 aognet export outputs/beach --out beach.glb --displace depth.exr --cut 1.5
+aognet export outputs/beach --preset unity --folder skybox
 aognet export logs/panoramas --out pytorch_lora_weights.safetensors
 aognet export logs/panoramas --out embeddings.pti
 
@@ -9,7 +10,8 @@ The source is the folder of a finished run, or any panorama (PNG, JPEG, EXR, HDR
 from the suffix: .png and .jpg carry the metadata of a sphere, .exr and .hdr hold linear light, .html is a page to look
 around in. .ply and .glb (glTF) are the sphere as a mesh, or a scene with --displace. Of a model that was trained by
 LoRA, .safetensors is a file of the LoRA. .pti has words that were learned, and special_params.json beside it their
-other name. Nothing that is there is written over without --overwrite.
+other name. --preset fills a folder with what one program needs, and a README.txt that says what to do with it. The
+source "test-card" is a panorama with a letter on each side. Nothing that is there is written over without --overwrite.
 """
 
 import argparse
@@ -23,9 +25,15 @@ from aognet import cli
 from aognet.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from aognet.geometry.camera import Camera
     from aognet.io.exports import Export
+    from aognet.io.tonemap import ToneMap
+    from aognet.io.value_range import Encoding
 
+FILES = ("out", "faces")
+PRESET = ("folder", "layout", "format", "tile_size")
 SHAPE = ("displace", "depth_kind", "near", "far", "cut", "points", "mesh_rows")
 LORA, WORDS = ".safetensors", ".pti"
 log = logging.getLogger("aognet.export")
@@ -38,7 +46,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         "source",
         type=Path,
         metavar="SOURCE",
-        help="a panorama, the folder of a finished run, or a model trained by LoRA",
+        help="a panorama, the folder of a finished run, a model trained by LoRA, or test-card",
     )
     add(
         "--out",
@@ -51,8 +59,9 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         ".safetensors: the LoRA of a model, as diffusers names it; .pti: its learned words",
     )
     add("--faces", type=Path, metavar="DIR", help="folder for a cubemap: front, right, back, left, up and down")
-    add("--face_format", "--face-format", default="png", help="png, jpg, exr or hdr (default: %(default)s)")
+    add("--face_format", "--face-format", help="png, jpg, exr or hdr (default: png)")
     add("--face_size", "--face-size", type=int, metavar="N", help="rows of a face (default: half the panorama's)")
+    add_preset(parser)
     add_shape(parser)
     add("--size", metavar="HxW", help="of the panorama, such as 1024x2048 (default: as it is)")
     add("--curve", help="of linear light in .png, .jpg and .html: published (default), srgb or filmic")
@@ -60,6 +69,18 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--description", help="in the metadata and on the page (default: the source's own)")
     add("--overwrite", action="store_true", help="write over files that are there")
     return parser.parse_args(arguments)
+
+
+def add_preset(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `aognet.io.presets`."""
+    add = parser.add_argument_group("presets (what one program needs, in a folder)").add_argument
+    known = "unity, unreal, godot, blender, web, glb, photosphere, pannellum or cubemap"
+    add("--preset", metavar="NAME", help=known)
+    add("--folder", type=Path, metavar="DIR", help="to fill; new or empty (default: the preset's name)")
+    layouts = "unity: panorama (default), strip or faces; cubemap: faces (default), strip, cross or vertical-cross"
+    add("--layout", help=layouts)
+    add("--format", help="of its pictures: png, jpg, exr or hdr (default: what fits the panorama)")
+    add("--tile_size", "--tile-size", type=int, metavar="N", help="pannellum: rows of a tile (default: 512)")
 
 
 def add_shape(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +116,8 @@ def export_trained(options: argparse.Namespace) -> None:
     from aognet.diffusion.word_files import SPECIAL
     from aognet.methods.pretrained import locate
 
-    others = ("faces", "size", "face_size", "curve", "exposure", "description", *SHAPE)
+    others = ("faces", "face_format", "size", "face_size", "curve", "exposure", "description", "preset")
+    others += (*PRESET, *SHAPE)
     if given := [f"--{name}" for name in others if getattr(options, name) is not None]:
         raise UserError(f"{given[0]} is of a panorama, and --out {options.out[0]} is of a model")
     if len(options.out) > 1:
@@ -112,9 +134,7 @@ def export_trained(options: argparse.Namespace) -> None:
 def export_source(options: argparse.Namespace) -> None:
     """Write a panorama."""
     from aognet.commands.generate import panorama_height
-    from aognet.io.exports import export_panorama
     from aognet.io.hdr import MAX_PIXELS
-    from aognet.io.panorama_files import read_panorama
 
     height = None if options.size is None else panorama_height(options.size)
     if height is not None and not 1 <= 2 * height**2 <= MAX_PIXELS:
@@ -122,17 +142,97 @@ def export_source(options: argparse.Namespace) -> None:
     source, description, photo = find_source(options.source)
     if options.description is not None:
         description = options.description
+    if options.preset is not None:
+        fill_folder(options, source, height, description, photo)
+    else:
+        write_files(options, source, height, description, photo)
+
+
+def write_files(
+    options: argparse.Namespace, source: Path, height: int | None, description: str, photo: "Camera | None"
+) -> None:
+    """Write what --out and --faces name."""
+    from aognet.io.exports import export_panorama
+
+    if given := [f"--{name}" for name in PRESET if getattr(options, name) is not None]:
+        raise UserError(f"{given[0]} changes nothing without --preset")
     wanted = read_export(options, description, photo)
     for read in filter(None, (source, options.displace)):
         check_targets(wanted.targets, read, options.overwrite)
-    image, encoding = read_panorama(source, height)
-    if (options.curve is not None or options.exposure is not None) and not wanted.shows_light(encoding):
-        raise UserError(
-            f"{source}: --curve and --exposure show linear light in .png, .jpg or .html files; here they change nothing"
-        )
+    image, encoding = read_source(source, height)
+    check_tone(options, source, wanted.shows_light(encoding))
     export_panorama(image, encoding, wanted)
     for path in (*wanted.files, *([wanted.faces] if wanted.faces else [])):
         log.info("wrote %s", path)
+
+
+def fill_folder(
+    options: argparse.Namespace, source: Path, height: int | None, description: str, photo: "Camera | None"
+) -> None:
+    """Write what --preset names."""
+    from aognet.io.presets import PresetOptions, check_folder, export_preset, preset_named
+
+    if given := [f"--{name}" for name in (*FILES, "face_format", *SHAPE) if getattr(options, name) not in (None, [])]:
+        raise UserError(f"{given[0]} cannot be given with --preset, which has files of its own")
+    preset, folder = preset_named(options.preset), options.folder or Path(options.preset)
+    wanted = PresetOptions(
+        options.layout or "",
+        options.format or "",
+        options.face_size,
+        options.tile_size,
+        read_tone(options),
+        description,
+        photo,
+    )
+    preset.check(wanted)
+    check_folder(folder, options.overwrite)
+    check_folder_is_free(folder, source)
+    image, encoding = read_source(source, height)
+    check_tone(options, source, preset.shows_light(wanted, encoding))
+    files = export_preset(image, encoding, options.preset, folder, wanted, options.overwrite)
+    log.info("wrote %s: %d files; its README.txt says what to do in %s", folder, len(files), preset.title)
+
+
+def check_folder_is_free(folder: Path, source: Path) -> None:
+    """Raise UserError for a folder that has the panorama itself, or a run's own files."""
+    from aognet.generate.run_files import JOURNAL
+    from aognet.io.files import is_file
+
+    if is_file(source) and source.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{folder}: has the panorama itself in it; choose another --folder")
+    for place in (folder, folder.parent):
+        if is_file(place / JOURNAL):
+            raise UserError(f"{folder}: is a run's own folder; choose another --folder")
+
+
+def read_source(source: Path, height: int | None) -> "tuple[Tensor, Encoding]":
+    """Return the panorama of a file, or the test card, and its encoding."""
+    from aognet.io.orientation_card import orientation_card
+    from aognet.io.panorama_files import read_panorama
+
+    return (orientation_card(height or 1024), "srgb") if is_card(source) else read_panorama(source, height)
+
+
+def is_card(source: Path) -> bool:
+    """Return whether the test card is meant: no file has its name."""
+    from aognet.io.files import is_file
+    from aognet.io.orientation_card import NAME
+
+    return source == Path(NAME) and not is_file(source)
+
+
+def check_tone(options: argparse.Namespace, source: Path, shows_light: bool) -> None:
+    """Raise UserError for --curve and --exposure where no light becomes display values."""
+    if (options.curve is not None or options.exposure is not None) and not shows_light:
+        raise UserError(
+            f"{source}: --curve and --exposure show linear light in .png, .jpg or .html files; here they change nothing"
+        )
+
+
+def read_tone(options: argparse.Namespace) -> "ToneMap":
+    from aognet.io.tonemap import ToneMap
+
+    return ToneMap(options.curve or "published", exposure=options.exposure or 0.0)
 
 
 def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
@@ -147,6 +247,8 @@ def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
         if not journal.shown:
             raise UserError(f"{source}: this run is not finished; repeat the command that paints or changes it")
         return source / result_file(journal.encoding), journal.asked.request.prompt, journal.photo_camera
+    if is_card(source):
+        return source, "test card", None
     if not is_file(source):
         raise UserError(f"{source}: no such file or folder")
     known = (read_gpano(source) or {}) if source.suffix.lower() in (".png", ".jpg", ".jpeg") else {}
@@ -158,17 +260,24 @@ def read_export(options: argparse.Namespace, description: str, photo: "Camera | 
     from aognet.io.exports import Export
     from aognet.io.meshes import MeshShape
     from aognet.io.panorama_files import WRITTEN_SUFFIXES
-    from aognet.io.tonemap import ToneMap
 
     if not options.out and options.faces is None:
-        raise UserError("--out FILE or --faces DIR must say what is to be written")
-    suffix = f".{options.face_format.lower().removeprefix('.')}"
+        raise UserError("--out FILE, --faces DIR or --preset NAME must say what is to be written")
+    suffix = f".{(options.face_format or 'png').lower().removeprefix('.')}"
     if suffix not in WRITTEN_SUFFIXES:
         known = ", ".join(one.removeprefix(".") for one in WRITTEN_SUFFIXES)
         raise UserError(f"--face_format must be one of {known}; got {options.face_format!r}")
-    tone = ToneMap(options.curve or "published", exposure=options.exposure or 0.0)
     shape = MeshShape(**{key: getattr(options, key) for key in SHAPE if getattr(options, key) is not None})
-    return Export(tuple(options.out), options.faces, suffix, options.face_size, tone, description, photo, shape)
+    return Export(
+        tuple(options.out),
+        options.faces,
+        suffix,
+        options.face_size,
+        read_tone(options),
+        description,
+        photo,
+        shape,
+    )
 
 
 def check_targets(paths: Sequence[Path], source: Path, overwrite: bool) -> None:

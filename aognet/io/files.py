@@ -79,9 +79,56 @@ def made_folder(folder: Path, key: str = "") -> Iterator[None]:
                 path.rmdir()
 
 
+@contextmanager
+def filled_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder; when the ``with`` block has ended without an error, its files are in ``folder``.
+
+    A new or empty ``folder`` gets all of them at once. In another one, each replaces the file of its name, and what
+    else lies there stays. After an error nothing is there that was not there before.
+
+    :raises UserError: naming the folder or the file that cannot be made.
+    """
+    with made_folder(folder.parent):
+        with _told(folder, "make this folder"):
+            unfinished = _neighbour(folder)
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+        try:
+            yield unfinished
+            _put_in_place(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _put_in_place(unfinished: Path, folder: Path) -> None:
+    """Give the files of a hidden folder their place."""
+    with suppress(OSError):  # not empty, or no folder
+        unfinished.rename(folder)
+        return
+    for path in files_in(unfinished):
+        final = folder / path.relative_to(unfinished)
+        with _told(final, "write this file"):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(final)
+
+
+@contextmanager
+def _told(path: Path, deed: str) -> Iterator[None]:
+    """Turn errors of the system inside the block into a UserError about ``path``."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise UserError(f"{path}: cannot {deed} ({getattr(error, 'strerror', None) or error})") from error
+
+
 def _missing(folder: Path) -> list[Path]:
     """Return the folders above ``folder`` that do not exist, the nearest first."""
     return list(takewhile(lambda path: not path.exists(), folder.parents))
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files in a folder of ours and in its subfolders, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def clear_unfinished(folder: Path, ours: Callable[[str], bool]) -> None:
@@ -114,7 +161,7 @@ def replace_folder(unfinished: Path, final: Path) -> None:
 
     :raises OSError: if it cannot be done.
     """
-    for path in [*(path for path in unfinished.rglob("*") if path.is_file()), unfinished]:
+    for path in [*files_in(unfinished), unfinished]:
         flush(path)
     former = unfinished
     if not final.exists():

@@ -14,7 +14,7 @@ from aognet.data.cache import PanoramaCache
 from aognet.diffusion.encodings import EncodingCache
 from aognet.errors import UserError
 from aognet.evaluation.protocol import digest_of
-from aognet.io.files import clear_unfinished, is_file, is_folder, made_folder, write_atomically
+from aognet.io.files import clear_unfinished, filled_folder, is_file, is_folder, made_folder, write_atomically
 from aognet.io.store import TENSORS, CacheConfig, Store
 
 FOREIGN = (
@@ -141,3 +141,31 @@ def test_half_characters_come_back_from_json(tmp_path: Path):
     names = ["caf\udce9.png", "日本", "line\u2028break"]
     write_atomically(tmp_path / "a.json", json.dumps(names, ensure_ascii=False))
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == names
+
+
+def test_a_folder_is_filled_at_once_or_not_at_all(tmp_path: Path):
+    final = tmp_path / "deep" / "out"
+    with pytest.raises(ZeroDivisionError), filled_folder(final) as unfinished:
+        (unfinished / "a").write_text("new")
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+    for content in ("new", "newer"):
+        with filled_folder(final) as unfinished:
+            (unfinished / "below").mkdir()
+            (unfinished / "below" / "a").write_text(content)
+            assert not final.exists() or (final / "below" / "a").read_text() == "new"
+        assert (final / "below" / "a").read_text() == content
+        (final / "mine").write_text("mine")
+    assert {path.name for path in final.iterdir()} == {"below", "mine"}
+    assert [path.name for path in final.parent.iterdir()] == ["out"]
+
+
+def test_a_folder_that_cannot_be_filled_is_one_line(tmp_path: Path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    for name, said in (("file", "file/a: cannot write"), ("a\0b", "cannot make"), ("n" * 300, "File name too long"), ("out", "out/a: ")):
+        with pytest.raises(UserError, match=said) as caught, filled_folder(tmp_path / name) as unfinished:
+            (unfinished / "a").write_text("new")
+        assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
+    assert (tmp_path / "file").read_text() == "mine"
