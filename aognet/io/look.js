@@ -93,7 +93,7 @@ export function fitting(picture, limit) {
 export class Gaze {
   constructor(canvas, { draw, extras = {}, bound = () => {}, moved = () => {}, rested = () => {} }) {
     Object.assign(this, { canvas, draw, extras, boundExtras: bound, moved, rested });
-    this.view = { yaw: 0, pitch: 0, fov: 90, ...extras };
+    this.view = { yaw: 0, pitch: 0, roll: 0, fov: 90, ...extras };
     this.goal = { ...this.view };
     this.pace = 0.09;  // seconds in which the view covers 63% of the way to the goal
     this.live = this.running = false;
