@@ -3,18 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 
 from aognet import __version__
 from aognet.studio import problems
 from aognet.studio.config import StudioConfig
-from aognet.studio.routes import job_routes, panorama_routes, system_routes, upload_routes
+from aognet.studio.page_files import serve_page
+from aognet.studio.routes import job_routes, light_routes, panorama_routes, system_routes, upload_routes
 from aognet.studio.service import Service
-
-PAGE = Path(__file__).parent / "page"
 
 
 def make_app(config: StudioConfig) -> FastAPI:
@@ -42,8 +39,7 @@ def make_app(config: StudioConfig) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for routes in (job_routes, panorama_routes, upload_routes, system_routes):
+    for routes in (job_routes, panorama_routes, light_routes, upload_routes, system_routes):
         app.include_router(routes.router, prefix="/api/v1")
-    if PAGE.is_dir():
-        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    serve_page(app)
     return app

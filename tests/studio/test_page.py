@@ -180,6 +180,7 @@ def test_a_photograph_lies_where_its_camera_looked(opened):
     assert (np.ptp(seen[~outside], axis=-1) < 12).all(), "elsewhere is the empty sphere, which is grey"
 
 
+@pytest.mark.slow
 def test_a_panorama_and_what_it_was_before_are_shown_side_by_side(opened):
     page = opened(bare=True)
     vectors = pixel_directions(128, 256).numpy()
@@ -204,6 +205,7 @@ def test_a_panorama_and_what_it_was_before_are_shown_side_by_side(opened):
     assert np.abs(seen[:, : edge - 2] - (255 - expected[:, : edge - 2])).max() <= 3
 
 
+@pytest.mark.slow
 def test_a_phone_looks_where_its_back_points(opened):
     """Our camera's rotation, from what the phone's axes are by the standard: Z-X'-Y'' from earth (east, north, up)."""
     angles = [(0, 90, 0, 0), (30, 80, 10, 0), (200, 60, -40, 90), (310, 100, 20, 270), (120, 45, 70, 180)]
@@ -224,6 +226,7 @@ def test_a_phone_looks_where_its_back_points(opened):
         assert np.abs(axes - ours).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_an_eye_of_a_headset_sees_what_its_matrices_say(opened):
     """A point that the sphere draws at a place of the screen is projected there by the headset's own matrices."""
     left, right, top, bottom = -1.1, 0.9, 1.0, -0.8  # tangents, as headsets have them: not symmetric
@@ -248,6 +251,7 @@ def test_an_eye_of_a_headset_sees_what_its_matrices_say(opened):
     assert np.abs(clip[:, :2] / clip[:, 3:] - place).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_light_is_read_as_the_program_reads_it(opened, tmp_path: Path):
     light = torch.rand(3, 16, 32, generator=torch.Generator().manual_seed(0)) * torch.logspace(-5, 4, 32)
     write_image(light, tmp_path / "light.hdr")
@@ -286,6 +290,7 @@ def test_settings_ask_only_for_what_was_changed(opened):
     page.get_by_text("3 views to paint").wait_for()
 
 
+@pytest.mark.slow
 def test_words_are_pinned_to_directions_by_hand_and_by_key(opened):
     page = opened(width=1000, height=800)
     page.get_by_role("button", name="Words for one direction").click()
@@ -306,6 +311,7 @@ def test_words_are_pinned_to_directions_by_hand_and_by_key(opened):
     assert abs(first["yaw"]) < 0.5 and abs(first["pitch"]) < 0.5 and 85 < second["yaw"] <= 90
 
 
+@pytest.mark.slow
 def test_the_language_is_the_readers_and_can_be_changed(opened):
     page = opened(locale="zh-CN")
     assert page.get_by_role("heading", level=1).inner_text() == "制作全景图"

@@ -56,8 +56,8 @@ export class Change {
   // The picture of a version, or its light where it has some.
   image(version) {
     if (!this.images.has(version.id)) {
-      const light = version.files["result.hdr"];
-      const loaded = light ? bytes(light).then(halfFloats) : picture(version.files["result.png"]);
+      const isLight = "result.exr" in version.files;
+      const loaded = isLight ? bytes(`versions/${version.id}/light`).then(halfFloats) : picture(version.files["result.png"]);
       this.images.set(version.id, loaded.catch((error) => { this.images.delete(version.id); throw error; }));
     }
     return this.images.get(version.id);

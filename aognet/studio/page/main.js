@@ -70,6 +70,7 @@ class Studio {
       say(error.message, "wrong");
       return this.go("make");
     }
+    if (this.page === "painting" && !this.touched) this.stage.gaze.reset();
     this.show("change");
     this.overlay.selected = null;
     this.address(`panorama=${id}`);

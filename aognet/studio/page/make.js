@@ -122,7 +122,7 @@ export class Make {
       this.cost = cost;
       this.tell(null);
     } catch (error) {
-      if (asking === this.asking) this.refused(error);
+      if (asking === this.asking) find("cost").textContent = this.reason(error);
     }
   }
 
@@ -155,10 +155,11 @@ export class Make {
     find("paint").disabled = false;
   }
 
-  refused(error) {
+  refused(error) { say(find("cost").textContent = this.reason(error), "wrong"); }
+
+  reason(error) {
     if (!(error instanceof Problem)) throw error;
     const key = error.key && has(`key.${error.key}`) ? `${t(`key.${error.key}`)}: ` : "";
-    find("cost").textContent = error.status ? key + error.message : t("offline");
-    say(find("cost").textContent, "wrong");
+    return error.status ? key + error.message : t("offline");
   }
 }

@@ -88,12 +88,13 @@ export class Painting {
     find("painting-title").textContent = t(`state.${job.state}`);
     const bar = find("progress"), part = progress?.steps ? progress.step / progress.steps : 0;
     bar.hidden = failed;
-    if (job.state === "running" && total) bar.value = Math.min(1, (done + (done < total ? part : 0)) / total);
+    const counted = job.state === "running" && total > 1, now = Math.min(done + (done < total ? 1 : 0), total);
+    if (counted) bar.value = Math.min(1, (done + (done < total ? part : 0)) / total);
     else bar.removeAttribute("value");
     const parts = [];
     if (job.state === "queued" && job.waiting) parts.push(t("waiting", { n: job.waiting }));
-    if (job.state === "running" && total) parts.push(t(progress.stage === "views" ? "views" : "steps", { done: Math.min(done + (done < total ? 1 : 0), total), total }));
-    if (job.state === "running" && left) parts.push(t("left", { time: duration(left) }));
+    if (job.state === "running") parts.push(counted ? t(progress.stage === "views" ? "views" : "steps", { done: now, total }) : t("preparing"));
+    if (counted && left) parts.push(t("left", { time: duration(left) }));
     find("painting-state").textContent = parts.join(" · ");
     find("painting-error").hidden = !failed;
     find("painting-error").textContent = failed ? job.error ?? "" : "";
