@@ -16,12 +16,12 @@ source "test-card" is a panorama with a letter on each side. Nothing that is the
 
 import argparse
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aognet import cli
+from aognet.commands.written_files import add_files, check_targets, find_source
 from aognet.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,15 +48,12 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         metavar="SOURCE",
         help="a panorama, the folder of a finished run, a model trained by LoRA, or test-card",
     )
-    add(
-        "--out",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="to write, by suffix: .png or .jpg, .exr or .hdr (linear light), .html (a page), .ply or .glb (a mesh); "
+    add_files(
+        parser,
+        "to write, by suffix: .png or .jpg, .exr or .hdr (linear light), .html (a page), .ply or .glb (a mesh); "
         "repeatable. "
         ".safetensors: the LoRA of a model, as diffusers names it; .pti: its learned words",
+        required=False,
     )
     add("--faces", type=Path, metavar="DIR", help="folder for a cubemap: front, right, back, left, up and down")
     add("--face_format", "--face-format", help="png, jpg, exr or hdr (default: png)")
@@ -67,7 +64,6 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--curve", help="of linear light in .png, .jpg and .html: published (default), srgb or filmic")
     add("--exposure", type=float, help="of the same, in stops: 1 doubles the light, -1 halves it")
     add("--description", help="in the metadata and on the page (default: the source's own)")
-    add("--overwrite", action="store_true", help="write over files that are there")
     return parser.parse_args(arguments)
 
 
@@ -139,7 +135,8 @@ def export_source(options: argparse.Namespace) -> None:
     height = None if options.size is None else panorama_height(options.size)
     if height is not None and not 1 <= 2 * height**2 <= MAX_PIXELS:
         raise UserError(f"--size {options.size}: a panorama has at least 1 row and at most {MAX_PIXELS} pixels")
-    source, description, photo = find_source(options.source)
+    card = is_card(options.source)
+    source, description, photo = (options.source, "test card", None) if card else find_source(options.source)
     if options.description is not None:
         description = options.description
     if options.preset is not None:
@@ -235,26 +232,6 @@ def read_tone(options: argparse.Namespace) -> "ToneMap":
     return ToneMap(options.curve or "published", exposure=options.exposure or 0.0)
 
 
-def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
-    """Return the panorama's file, its words, and the camera of the photograph from which it was painted."""
-    from aognet.generate.run_files import result_file
-    from aognet.generate.view_journal import open_journal
-    from aognet.io.files import is_file, is_folder
-    from aognet.io.gpano import read_gpano
-
-    if is_folder(source):
-        journal = open_journal(source)
-        if not journal.shown:
-            raise UserError(f"{source}: this run is not finished; repeat the command that paints or changes it")
-        return source / result_file(journal.encoding), journal.asked.request.prompt, journal.photo_camera
-    if is_card(source):
-        return source, "test card", None
-    if not is_file(source):
-        raise UserError(f"{source}: no such file or folder")
-    known = (read_gpano(source) or {}) if source.suffix.lower() in (".png", ".jpg", ".jpeg") else {}
-    return source, known.get("description", ""), None
-
-
 def read_export(options: argparse.Namespace, description: str, photo: "Camera | None") -> "Export":
     """Return what the flags ask for. Raises UserError for what cannot be written."""
     from aognet.io.exports import Export
@@ -278,34 +255,3 @@ def read_export(options: argparse.Namespace, description: str, photo: "Camera | 
         photo,
         shape,
     )
-
-
-def check_targets(paths: Sequence[Path], source: Path, overwrite: bool) -> None:
-    """Raise UserError naming the first file that must not be written (`check_target`), or would be written twice."""
-    seen: set[Path] = set()
-    for path in paths:
-        try:
-            check_target(path, source, overwrite)
-            place = path.resolve()
-        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-            if isinstance(error, UserError):
-                raise
-            raise UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
-        if place in seen:
-            raise UserError(f"{path}: would be written twice")
-        seen.add(place)
-
-
-def check_target(path: Path, source: Path, overwrite: bool) -> None:
-    """Raise UserError for a file that is the source, one of a run's own, or there already."""
-    from aognet.generate.run_files import JOURNAL, OUTPUTS
-
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder, no file to write")
-    if path.exists() and source.exists() and path.samefile(source):
-        raise UserError(f"{path}: is the panorama itself or its depth; write to another file")
-    for folder in (path.parent, path.parent.parent):
-        if (folder / JOURNAL).is_file() and path.relative_to(folder).as_posix() in OUTPUTS:
-            raise UserError(f"{path}: is the name of one of the run's own files; write to another file")
-    if os.path.lexists(path) and not overwrite:
-        raise UserError(f"{path}: is there already; --overwrite replaces it")

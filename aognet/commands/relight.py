@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aognet import cli
+from aognet.commands.written_files import add_files, check_suffixes, check_targets, find_source
 
 log = logging.getLogger("aognet.relight")
 
@@ -19,19 +20,11 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0], allow_abbrev=False)
     add = parser.add_argument
     add("source", type=Path, metavar="SOURCE", help="a panorama (EXR, HDR, PNG, JPEG, ...) or the folder of a run")
-    add(
-        "--out",
-        type=Path,
-        action="append",
-        required=True,
-        metavar="FILE",
-        help="to write, by suffix: .png or .jpg, .exr or .hdr (linear light); repeatable",
-    )
+    add_files(parser, "to write, by suffix: .png or .jpg, .exr or .hdr (linear light); repeatable")
     add("--view", type=float, default=0.0, metavar="YAW", help="degrees to the right that the camera looks at")
     add("--height", type=int, default=540, help="rows of the picture, which is 16:9 (default: %(default)s)")
     add("--exposure", type=float, default=0.0, help="of .png and .jpg, in stops from what a light meter there says")
     add("--curve", default="filmic", help="of the same: filmic (default), srgb or published")
-    add("--overwrite", action="store_true", help="write over files that are there")
     return parser.parse_args(arguments)
 
 
@@ -43,8 +36,6 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
 
 def relight(options: argparse.Namespace) -> None:
     """Check everything, then read, then write."""
-    from aognet.commands.export import check_targets, find_source
-    from aognet.errors import UserError
     from aognet.hdr.sphere_scene import SphereScene, SphereSceneConfig
     from aognet.io.files import made_folder
     from aognet.io.panorama_files import WRITTEN_SUFFIXES, encoded, encoding_of, read_panorama, write_image
@@ -52,9 +43,7 @@ def relight(options: argparse.Namespace) -> None:
 
     config = SphereSceneConfig(options.view, options.height)
     tone = ToneMap(options.curve, exposure=options.exposure)
-    for path in options.out:
-        if path.suffix.lower() not in WRITTEN_SUFFIXES:
-            raise UserError(f"must end in {', '.join(WRITTEN_SUFFIXES)}", key="out", value=path)
+    check_suffixes(options.out, WRITTEN_SUFFIXES)
     source, _, _ = find_source(options.source)
     check_targets(options.out, source, options.overwrite)
     begin = time.monotonic()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aognet import cli
+from aognet.commands.written_files import add_files, check_suffixes, check_targets
 from aognet.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,13 +26,8 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0], allow_abbrev=False)
     add = parser.add_argument
     add("panorama", type=Path, metavar="PANORAMA", help="a panorama of display values: PNG, JPEG, ...")
-    add(
-        "--out",
-        type=Path,
-        action="append",
-        required=True,
-        metavar="FILE",
-        help="to write: .exr or .hdr (light), .png or .jpg, .html (a page with an exposure slider); repeatable",
+    add_files(
+        parser, "to write: .exr or .hdr (light), .png or .jpg, .html (a page with an exposure slider); repeatable"
     )
     add("--upscale", type=float, metavar="N", help="make the panorama 1 to 8 times larger")
     add("--sritmo", metavar="FOLDER", help="of a trained SR-iTMO, for light, or for more pixels without --upscaler")
@@ -44,7 +40,6 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--peak", type=float, metavar="X", help="the most light there is (default: 65504)")
     add("--dtype", default="float32", choices=["float32", "bfloat16"], help="of hidden layers: bfloat16 is rougher")
     add("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    add("--overwrite", action="store_true", help="write over files that are there")
     return parser.parse_args(arguments)
 
 
@@ -56,7 +51,6 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
 
 def to_hdr(options: argparse.Namespace) -> None:
     """Check everything, then read, then work, then write."""
-    from aognet.commands.export import check_targets
     from aognet.generate.expander import loaded
     from aognet.io.panorama_files import read_panorama
     from aognet.system.processes import Processes
@@ -84,12 +78,9 @@ def read_expansion(options: argparse.Namespace) -> "ExpansionConfig":
     from aognet.io.formats import LIGHT_SUFFIXES
     from aognet.io.panorama_files import WRITTEN_SUFFIXES
 
-    suffixes = [path.suffix.lower() for path in options.out]
-    for path, suffix in zip(options.out, suffixes, strict=True):
-        if suffix not in (*WRITTEN_SUFFIXES, PAGE):
-            raise UserError(f"must end in {', '.join((*WRITTEN_SUFFIXES, PAGE))}", key="out", value=path)
+    check_suffixes(options.out, (*WRITTEN_SUFFIXES, PAGE))
     given = {key: getattr(options, key) for key in FINISHING if getattr(options, key) is not None}
-    hdr = any(suffix in (*LIGHT_SUFFIXES, PAGE) for suffix in suffixes)
+    hdr = any(path.suffix.lower() in (*LIGHT_SUFFIXES, PAGE) for path in options.out)
     if not hdr and options.upscale in (None, 1.0):
         raise UserError("writes the panorama as it is: give --upscale, or an .exr or .hdr file", key="out")
     given_files = {"sritmo": options.sritmo or "", "upscaler": options.upscaler or ""}
