@@ -20,21 +20,17 @@ from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.execution import ExecutionConfig, place
 from aognet.errors import Setting, UserError
 from aognet.generate.asked import Asked, ModelConfig
-from aognet.generate.auto_depth import estimated_depth
 from aognet.generate.auto_prompt import with_prompts
-from aognet.generate.expander import Expander, ExpansionConfig, loaded, renew, with_network
-from aognet.generate.journal import VERSION, Journal
+from aognet.generate.beginning import complete, continuable, read_inputs, with_depth
+from aognet.generate.expander import Expander, ExpansionConfig, loaded, with_network
+from aognet.generate.journal import Journal
 from aognet.generate.names import safe_name
 from aognet.generate.outpaint import Outpaint
-from aognet.generate.result_files import write_truth
 from aognet.generate.run import Run
-from aognet.generate.run_files import DEPTH, JOURNAL, is_displaced, outputs_of, truth_file
+from aognet.generate.run_files import JOURNAL, is_displaced
 from aognet.generate.showing import read_result, show, show_canvas
-from aognet.generate.start import Start, read_start
 from aognet.generate.view_journal import ViewJournal, check_free, open_journal
-from aognet.io.depth_maps import write_depth
 from aognet.io.files import made_folder
-from aognet.io.value_range import Encoding
 from aognet.methods.identity import model_identity
 from aognet.methods.method import Method
 from aognet.methods.pretrained import load_method, locate, method_of
@@ -46,10 +42,6 @@ from aognet.system.locking import exclusive
 from aognet.system.processes import Processes
 
 log = logging.getLogger(__name__)
-
-
-class UnreadableInput(UserError):
-    """An input file cannot be used. The others of a dataset still can."""
 
 
 @dataclass(frozen=True)
@@ -172,16 +164,6 @@ class Generator:
     def _estimator(self) -> DepthNetwork:
         return DepthNetwork.load(self.depth_network, self.device)
 
-    def _with_depth(self, start: Start, request: Request) -> Start:
-        """Return what is known with a depth that is estimated from it, if the request wants that."""
-        if request.depth != AUTO:
-            return start
-        estimator = self._estimator
-        try:
-            return replace(start, depth=estimated_depth(start, estimator))
-        except UserError as error:
-            raise error.as_kind(UnreadableInput) from error
-
     # Panoramas
 
     def generate(
@@ -242,29 +224,17 @@ class Generator:
         held.enter_context(made_folder(folder))
         held.enter_context(exclusive(folder))
         asked, before = self._asked(request, captioned), check_free(folder)
-        journal = None if overwrite else _same(before, asked)
+        journal = None if overwrite else continuable(before, asked)
         if journal is None or not journal.begun:
-            start = _read(request, self.method.encoding)
+            start = read_inputs(request, self.method.encoding)
             self._strategy(request)  # what cannot be loaded or used leaves no folder behind
-            start = self._with_depth(start, request)
+            start = with_depth(start, request, lambda: self._estimator)
             kind = ViewJournal if self.paints_views else Journal
             journal = kind(folder, replace(asked, camera=start.camera), self.method.encoding, self._provenance())
             journal.expansion = None if expander is None else expander.record
             journal.begin(start.canvas, before, start.truth, faces, start.depth, meshes, expanded)
             return Run(journal, start.canvas)
-        journal.clear()
-        depth_known = request.depth is not None
-        journal.claim(outputs_of(journal.encoding, request.truth is not None, faces, depth_known, meshes, expanded))
-        if expander is not None:
-            renew(journal, expander)
-        if request.truth is not None and not (folder / truth_file(journal.encoding)).is_file():
-            truth = _read(request, journal.encoding).truth
-            assert truth is not None, "the request names one"
-            write_truth(folder, truth)
-        if request.depth is not None and not (folder / DEPTH).is_file():
-            depth = self._with_depth(_read(request, journal.encoding), request).depth
-            assert depth is not None, "the request names one"
-            write_depth(depth, folder / DEPTH)
+        complete(journal, request, faces, meshes, expanded, expander, lambda: self._estimator)
         return Run(journal)
 
     def _expander(self, request: Request) -> Expander | None:
@@ -352,22 +322,3 @@ def _told_alike(run: Run) -> tuple[dict[str, Any], str]:
     """Return what tells apart runs that cannot be painted side by side."""
     request = run.journal.asked.request
     return request.settings, request.negative
-
-
-def _read(request: Request, encoding: Encoding) -> Start:
-    try:
-        return read_start(request, request.rows, encoding)
-    except UserError as error:
-        raise error.as_kind(UnreadableInput) from error
-
-
-def _same(journal: Journal | None, asked: Asked) -> Journal | None:
-    """Return the existing run if it can be continued. Raises UserError if it was asked for something else."""
-    if journal is None or (journal.version == 1 and not journal.entries):  # nothing to lose, much to note
-        return None
-    if different := journal.differences(asked):
-        said = f"{journal.folder}: holds a run with other settings ({different[0]}); choose another "
-        raise UserError(said, Setting("out_dir"), " or ", Setting("name"), ", or add ", Setting("overwrite"))
-    if journal.version < VERSION:  # the same, as it is noted today
-        journal.asked = replace(asked, camera=journal.photo_camera)
-    return journal

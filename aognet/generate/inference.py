@@ -17,10 +17,11 @@ from aognet.diffusion.loading import check_dtype
 from aognet.diffusion.vocabulary import read_vocabulary
 from aognet.errors import Setting, UserError
 from aognet.generate.asked import ModelConfig
+from aognet.generate.beginning import UnreadableInput
 from aognet.generate.entries import repaint_command, undo_command
 from aognet.generate.expander import ExpansionConfig
 from aognet.generate.flat import Bars, make_flat_images
-from aognet.generate.generator import Defaults, Generator, UnreadableInput
+from aognet.generate.generator import Defaults, Generator
 from aognet.generate.inputs import InputsConfig, list_requests
 from aognet.generate.run import Run
 from aognet.generate.run_files import JOURNAL, check_inputs, mesh_files
