@@ -1,11 +1,14 @@
 """A process that ends at any change of the disk, without ending one: what happens after the n-th change does not."""
 
+import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aognet.io import files
+from tests.stub_model import contents
 
 CHANGES = ("write_bytes", "replace", "unlink", "mkdir", "rmdir")
 
@@ -42,3 +45,28 @@ class Kills:
             raise Killed(f"{name} {path}")
 
         return change
+
+
+def check_kills_change_nothing(
+    make: Callable[[Path], Any], folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> dict[str, bytes | str | None]:
+    """A run that is killed twice at one of its changes of the disk, and given again, ends as it does without a kill.
+
+    ``make`` makes the run in the folder that it is given. The changes are drawn with ``seed``; the first ones make the
+    run's folder. Returned is what the run leaves.
+    """
+    kills = Kills(monkeypatch)
+    kills.at(None)
+    make(folder / "whole")
+    changes, whole = kills.count, contents(folder / "whole")
+    assert changes > 30
+    for last in random.Random(seed).sample(range(6, changes), 4):
+        place = folder / str(last)
+        for attempt in range(3):
+            kills.at(last if attempt < 2 else None)
+            try:
+                make(place)
+            except Killed:
+                assert attempt < 2
+        assert contents(place) == whole
+    return whole

@@ -1,7 +1,7 @@
 """A denoising that is stopped anywhere goes on to the same bits, and leaves no more on the disk than it needs."""
 
 import json
-import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from aognet.generate.asked import ModelConfig
 from aognet.generate.generator import Defaults
 from aognet.methods import recording
 from aognet.methods.seamless.settings import SeamlessSettings
-from tests.generate.kills import Killed, Kills
+from tests.generate.kills import check_kills_change_nothing
 from tests.stub_model import contents
 from tests.tiny import tiny_scheduler
 
@@ -111,20 +111,7 @@ def test_a_run_killed_at_any_change_of_the_disk_ends_alike(
     expected: tuple[Generator, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, always: None
 ) -> None:
     made, whole = expected
-    kills = Kills(monkeypatch)
-    kills.at(None)
-    made.generate(ASKED, tmp_path / "all")
-    changes = kills.count
-    assert changes > 30
-    for last in random.Random(3).sample(range(6, changes), 4):
-        place = tmp_path / str(last)
-        for attempt in range(3):
-            kills.at(last if attempt < 2 else None)
-            try:
-                made.generate(ASKED, place)
-            except Killed:
-                assert attempt < 2
-        assert contents(place) == whole
+    assert check_kills_change_nothing(partial(made.generate, ASKED), tmp_path, monkeypatch, seed=3) == whole
 
 
 def test_what_does_not_fit_is_told(expected: tuple[Generator, dict[str, bytes]], tmp_path: Path) -> None:

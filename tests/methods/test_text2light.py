@@ -1,7 +1,7 @@
 """Text2Light makes panoramas of texts and photographs: words decide, what is known stays, and kills change nothing."""
 
-import random
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ from aognet.methods.text2light.model import LARGE, SMALL, Text2Light
 from aognet.methods.text2light.photographed_view import camera_of, photographed
 from aognet.methods.text2light.settings import Text2LightSettings
 from aognet.vq.drawing import Drawing, cell_numbers
-from tests.generate.kills import Killed, Kills
-from tests.stub_model import contents
+from tests.generate.kills import check_kills_change_nothing
 from tests.tiny import tiny_text2light_folder
 
 ROWS = 32
@@ -86,20 +85,7 @@ def test_a_run_killed_at_any_change_of_the_disk_ends_alike(
     layout: str, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = generator(folders[layout])
-    kills = Kills(monkeypatch)
-    kills.at(None)
-    made.generate(ASKED, tmp_path / "whole")
-    changes, whole = kills.count, contents(tmp_path / "whole")
-    assert changes > 30
-    for last in random.Random(2).sample(range(6, changes), 4):
-        place = tmp_path / str(last)
-        for attempt in range(3):
-            kills.at(last if attempt < 2 else None)
-            try:
-                made.generate(ASKED, place)
-            except Killed:
-                assert attempt < 2
-        assert contents(place) == whole
+    check_kills_change_nothing(partial(made.generate, ASKED), tmp_path, monkeypatch, seed=2)
 
 
 def test_rows_that_are_written_are_not_written_again(ours: Generator, tmp_path: Path) -> None:
