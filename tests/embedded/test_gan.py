@@ -219,12 +219,18 @@ def test_configurations_that_cannot_work(changed: dict, said: str) -> None:
         replace(TINY, **changed)
 
 
-def test_discriminators_that_cannot_be() -> None:
-    for channels in ((8,), (16, 8), (2, 4)):
-        with pytest.raises(UserError, match="channels"):
-            DiscriminatorConfig(channels=channels)
-    with pytest.raises(UserError, match="attention_at must lie in"):
-        DiscriminatorConfig(channels=(8, 8), attention_at=2)
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"channels": (8,)}, "channels"),
+        ({"channels": (16, 8)}, "channels"),
+        ({"channels": (2, 4)}, "channels"),
+        ({"channels": (8, 8), "attention_at": 2}, "attention_at must lie in"),
+    ],
+)
+def test_discriminators_that_cannot_be(settings: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        DiscriminatorConfig(**settings)
 
 
 def test_a_prompt_that_names_no_class_is_told() -> None:

@@ -135,7 +135,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(folder: Path, tmp_path: Path, mo
         assert torch.equal(value, parts.state_dict()[name])
 
 
-def test_settings_without_sense_are_refused():
-    for changes, words in (({"own_weight": -1.0}, "own_weight"), ({"dtype": "int8"}, "dtype")):
-        with pytest.raises(UserError, match=words):
-            SrItmoTraining.Config(**changes)
+@pytest.mark.parametrize(("key", "value"), [("own_weight", -1.0), ("dtype", "int8")])
+def test_settings_without_sense_are_refused(key: str, value: float | str):
+    with pytest.raises(UserError, match=key):
+        SrItmoTraining.Config(**{key: value})

@@ -153,14 +153,17 @@ def test_the_fewest_passes_of_published_samplers() -> None:
         torch.randn(1, 5, 4), cell_numbers([0], 0, 8, 16), work=work
     )
     assert (work.tokens, work.steps) == (132, 128)
-    sampler = Narrow()
-    for first, gigabytes in ((0, 16.0), (0, 0.0), (31, 16.0)):
-        work = Work()
-        known = torch.zeros(1, first, 64, dtype=torch.long)
-        numbers = cell_numbers([0], 0, 32, 64)
-        sampler.sample(torch.zeros(1, 8, 16).long(), numbers, known=known, work=work, cache_gigabytes=gigabytes)
-        expected = {(0, 16.0): (240_513, 560), (0, 0.0): (569_088, 560), (31, 16.0): (49 * 146 + 399 + 49 * 240, 64)}
-        assert (work.tokens, work.steps) == expected[first, gigabytes]
+
+
+@pytest.mark.parametrize(
+    ("first", "gigabytes", "tokens", "steps"),
+    [(0, 16.0, 240_513, 560), (0, 0.0, 569_088, 560), (31, 16.0, 49 * 146 + 399 + 49 * 240, 64)],
+)
+def test_the_fewest_passes_of_published_windows(first: int, gigabytes: float, tokens: int, steps: int) -> None:
+    work, numbers = Work(), cell_numbers([0], 0, 32, 64)
+    known = torch.zeros(1, first, 64, dtype=torch.long)
+    Narrow().sample(torch.zeros(1, 8, 16).long(), numbers, known=known, work=work, cache_gigabytes=gigabytes)
+    assert (work.tokens, work.steps) == (tokens, steps)
 
 
 class Narrow(WindowSampler):
@@ -186,22 +189,22 @@ def test_waves_keep_the_order_of_what_each_code_sees(config: WindowSamplerConfig
     assert written == set(windows.all_cells())
 
 
-def test_wrapped_windows_cross_the_edge() -> None:
+@pytest.mark.parametrize(("config", "crosses"), [(WINDOWS, False), (WRAPPED, True)])
+def test_wrapped_windows_cross_the_edge(config: WindowSamplerConfig, crosses: bool) -> None:
     """A code at the right edge sees codes at the left one in the rows above, with their positions."""
-    for config, crosses in ((WINDOWS, False), (WRAPPED, True)):
-        windows, sampler = config.windows, local(config)
-        window = windows.window(5, 11)
-        seen = set(zip(*windows.cells(window, 0, windows.place(5, 11)), strict=True))
-        assert ((4, 0) in seen) == crosses and (4, 11) in seen and (5, 10) in seen and (5, 0) not in seen
-        longitudes = sampler.position_tokens(window)[0].unflatten(0, (8, 8))[0]
-        assert bool((longitudes.diff() < -3).any()) == crosses
+    windows, sampler = config.windows, local(config)
+    window = windows.window(5, 11)
+    seen = set(zip(*windows.cells(window, 0, windows.place(5, 11)), strict=True))
+    assert ((4, 0) in seen) == crosses and (4, 11) in seen and (5, 10) in seen and (5, 0) not in seen
+    longitudes = sampler.position_tokens(window)[0].unflatten(0, (8, 8))[0]
+    assert bool((longitudes.diff() < -3).any()) == crosses
 
 
-def test_windows_to_learn_from_are_those_that_are_written_in() -> None:
-    for config in (WINDOWS, WRAPPED):
-        drawn_windows = WindowSampler(config).drawn_windows(torch.arange(600))
-        assert set(drawn_windows) == set(config.windows.last_places())
-        assert drawn_windows[7:9] == WindowSampler(config).drawn_windows(torch.tensor([7, 8]))
+@pytest.mark.parametrize("config", [WINDOWS, WRAPPED])
+def test_windows_to_learn_from_are_those_that_are_written_in(config: WindowSamplerConfig) -> None:
+    drawn_windows = WindowSampler(config).drawn_windows(torch.arange(600))
+    assert set(drawn_windows) == set(config.windows.last_places())
+    assert drawn_windows[7:9] == WindowSampler(config).drawn_windows(torch.tensor([7, 8]))
 
 
 # All samplers
@@ -254,33 +257,37 @@ def test_windows_that_are_not_kept_are_written_alike() -> None:
     assert work[0].tokens < work[1].tokens < work[2].tokens
 
 
-def test_each_code_is_drawn_as_often_as_it_is_likely() -> None:
-    logits = torch.tensor([0.0, 1.0, 2.0, -3.0, 1.5]).expand(1, 20_000, -1)
+LOGITS = torch.tensor([0.0, 1.0, 2.0, -3.0, 1.5])
+
+
+@pytest.mark.parametrize(("top_k", "temperature"), [(0, 1.0), (3, 1.0), (2, 0.5)])
+def test_each_code_is_drawn_as_often_as_it_is_likely(top_k: int, temperature: float) -> None:
     numbers = cell_numbers([0], 0, 1, 20_000)[0]
-    for top_k, temperature in ((0, 1.0), (3, 1.0), (2, 0.5)):
-        codes = drawn(logits, numbers, Drawing(top_k, temperature))[0]
-        kept = logits[0, 0] / temperature
-        if top_k:
-            kept = kept.where(kept >= kept.topk(top_k).values[-1], torch.tensor(float("-inf")))
-        assert_close(torch.bincount(codes, minlength=5) / 20_000, kept.softmax(0), rtol=0, atol=0.01)
-    assert drawn(logits, numbers, Drawing(0, 0.0)).unique().tolist() == [2]
+    codes = drawn(LOGITS.expand(1, 20_000, -1), numbers, Drawing(top_k, temperature))[0]
+    kept = LOGITS / temperature
+    if top_k:
+        kept = kept.where(kept >= kept.topk(top_k).values[-1], torch.tensor(float("-inf")))
+    assert_close(torch.bincount(codes, minlength=5) / 20_000, kept.softmax(0), rtol=0, atol=0.01)
+
+
+def test_the_ends_of_what_is_drawn() -> None:
+    """At temperature 0 it is the likeliest code; else the least and the largest number give the outer codes."""
+    numbers = cell_numbers([0], 0, 1, 100)[0]
+    assert drawn(LOGITS.expand(1, 100, -1), numbers, Drawing(0, 0.0)).unique().tolist() == [2]
     ends = torch.tensor([[0.0, 1 - 2**-53]], dtype=torch.float64)
-    assert drawn(logits[:, :2], ends, Drawing(top_k=2)).tolist() == [[2, 4]]
+    assert drawn(LOGITS.expand(1, 2, -1), ends, Drawing(top_k=2)).tolist() == [[2, 4]]
 
 
 # The layout of our own
 
 
-def test_a_turn_of_the_given_codes_turns_what_is_written() -> None:
-    sampler = local(SPHERE)
+@pytest.mark.parametrize(("groups", "wrap"), [(1, True), (3, True), (1, False)])
+def test_a_turn_of_the_given_codes_turns_what_is_written(groups: int, wrap: bool) -> None:
+    """An edge stays where it is."""
+    sampler = local(replace(SPHERE, wrap=wrap))
     given, numbers = given_of(sampler), numbers_of(sampler)
-    upright = sampler.sample(given, numbers)
-    for groups in (1, 3):
-        turned = sampler.sample(given.roll(groups, -1), numbers.roll(4 * groups, -1))
-        assert torch.equal(turned, upright.roll(4 * groups, -1))
-    edged = local(replace(SPHERE, wrap=False))
-    turned = edged.sample(given.roll(1, -1), numbers.roll(4, -1))
-    assert not torch.equal(turned, edged.sample(given, numbers).roll(4, -1))
+    turned = sampler.sample(given.roll(groups, -1), numbers.roll(4 * groups, -1))
+    assert torch.equal(turned, sampler.sample(given, numbers).roll(4 * groups, -1)) == wrap
 
 
 def test_every_token_passes_once_whatever_the_window() -> None:
@@ -292,26 +299,25 @@ def test_every_token_passes_once_whatever_the_window() -> None:
     assert torch.equal(logits.argmax(-1), codes)
 
 
-def test_a_code_depends_on_earlier_ones_of_its_window_alone() -> None:
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("row", "column", "crosses"), [(2, 0, True), (3, 7, False), (4, 18, True)])
+@torch.no_grad()
+def test_a_code_depends_on_earlier_ones_of_its_window_alone(layers: int, row: int, column: int, crosses: bool) -> None:
     """One layer sees as far as the window says; no layer sees a later code, or the code itself."""
-    near = local(replace(SPHERE, layers=1))
-    given = given_of(near, 1)
+    sampler = local(replace(SPHERE, layers=layers))
+    given = given_of(sampler, 1)
     codes = torch.randint(20, (1, 8, 20), generator=torch.Generator().manual_seed(3))
     order = {column: (0, 2, 1, 3).index(column % 4) for column in range(20)}
-    for sampler, far in ((near, False), (local(SPHERE), True)):
-        with torch.no_grad():
-            before = sampler(given, codes)
-            for row, column in ((2, 0), (3, 7), (4, 18)):
-                changed = codes.clone()
-                changed[0, row, column] = (changed[0, row, column] + 5) % 20
-                touched = (sampler(given, changed) - before).abs().amax(-1)[0] > 1e-7
-                for i, j in touched.nonzero().tolist():
-                    assert (i, order[j]) > (row, order[column])
-                    # A token carries the code before it in its group: at most a row and a group's width off.
-                    apart = min(abs(j - column), 20 - abs(j - column))
-                    assert far or (i - row <= 3 and apart <= 5 + 3)
-                assert touched.any()
-                assert touched[:, [19, 18, 17]].any() or column == 7  # over the edge
+    changed = codes.clone()
+    changed[0, row, column] = (changed[0, row, column] + 5) % 20
+    touched = (sampler(given, changed) - sampler(given, codes)).abs().amax(-1)[0] > 1e-7
+    assert touched.any()
+    for i, j in touched.nonzero().tolist():
+        assert (i, order[j]) > (row, order[column])
+        # A token carries the code before it in its group: at most a row and a group's width off.
+        apart = min(abs(j - column), 20 - abs(j - column))
+        assert layers > 1 or (i - row <= 3 and apart <= 5 + 3)
+    assert touched[:, [19, 18, 17]].any() or not crosses
 
 
 # Mistakes
@@ -341,16 +347,23 @@ def test_sizes_that_cannot_be(make, said: str) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    ("batch", "rows", "wider", "code", "said"),
+    [
+        (3, 9, 0, 0, "known codes have the shape"),
+        (3, 2, 1, 0, "known codes have the shape"),
+        (2, 2, 0, 0, "known codes have the shape"),
+        (3, 1, 0, 20, r"known codes must lie in \[0, 20\)"),
+    ],
+)
 @pytest.mark.parametrize("name", LOCAL)
-def test_codes_of_another_panorama_are_refused(name: str) -> None:
+def test_codes_of_another_panorama_are_refused(
+    name: str, batch: int, rows: int, wider: int, code: int, said: str
+) -> None:
     sampler = local(LOCAL[name])
     given, numbers = given_of(sampler), numbers_of(sampler)
-    columns = numbers.shape[2]
-    for known in (torch.zeros(3, 9, columns), torch.zeros(3, 2, columns + 1), torch.zeros(2, 2, columns)):
-        with pytest.raises(UserError, match="known codes have the shape"):
-            sampler.sample(given, numbers, known=known.long())
-    with pytest.raises(UserError, match=r"known codes must lie in \[0, 20\)"):
-        sampler.sample(given, numbers, known=torch.full((3, 1, columns), 20))
+    with pytest.raises(UserError, match=said):
+        sampler.sample(given, numbers, known=torch.full((batch, rows, numbers.shape[2] + wider), code))
 
 
 @pytest.mark.parametrize("name", LOCAL)
