@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from aognet.errors import UserError
-from aognet.io.files import is_file
-from aognet.io.pickle_instructions import NONSENSE, Refused
+from aognet.io.pickle_instructions import Refused
 from aognet.io.pickled_tensors import (
     MAX_BYTES,
     Archive,
@@ -24,6 +22,7 @@ from aognet.io.pickled_tensors import (
     check_instructions,
     load,
     read_legacy_head,
+    reading,
 )
 
 
@@ -34,21 +33,12 @@ def read_checkpoint(path: Path, entry: str, most_bytes: int, skipped: Callable[[
 
     :raises UserError: naming the file, for whatever is not such a file, has something else there, or is too large.
     """
-    if not is_file(path):
-        raise UserError(f"{path}: no such file")
-    try:
-        with path.open("rb") as file:
-            if zipfile.is_zipfile(file):
-                with zipfile.ZipFile(file) as archive:
-                    return _read_zip(Archive(archive), _Wanted(entry, most_bytes, skipped))
-            file.seek(0)
-            return _read_legacy(file, _Wanted(entry, most_bytes, skipped))
-    except OSError as error:
-        raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
-    except Refused as error:
-        raise UserError(f"{path}: {error}") from error
-    except (*NONSENSE, RuntimeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: no whole file of torch's ({type(error).__name__}: {str(error)[:100]})") from error
+    with reading(path), path.open("rb") as file:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                return _read_zip(Archive(archive), _Wanted(entry, most_bytes, skipped))
+        file.seek(0)
+        return _read_legacy(file, _Wanted(entry, most_bytes, skipped))
 
 
 class _Stored(NamedTuple):

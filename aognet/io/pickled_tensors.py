@@ -8,7 +8,8 @@ import math
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,14 +51,21 @@ def read_pickled_tensors(path: Path, most_bytes: int | None = None) -> Any:
 
     :raises UserError: naming the file, for whatever is not such a file, holds anything else, or is too large.
     """
-    if not is_file(path):
-        raise UserError(f"{path}: no such file")
     most_bytes = most_bytes or MAX_BYTES
-    try:
+    with reading(path):
         if path.stat().st_size > most_bytes:
             raise Refused(f"larger than {most_bytes} bytes")
         content = path.read_bytes()
         return (_read_zip if zipfile.is_zipfile(BytesIO(content)) else _read_legacy)(BytesIO(content), most_bytes)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Inside the block, whatever is wrong with a file of torch's that is read there is a `UserError` naming it."""
+    if not is_file(path):
+        raise UserError(f"{path}: no such file")
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
     except Refused as error:

@@ -24,12 +24,16 @@ def write_light(path: Path, seed: int = 0, height: int = 64) -> None:
     write_exr(dict(zip("RGB", light.numpy(), strict=True)), path)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("light")
+def light_folder(found: Path) -> Path:
+    """Write two such panoramas into a folder."""
     for number in range(2):
         write_light(found / f"{number}.exr", number)
     return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return light_folder(tmp_path_factory.mktemp("light"))
 
 
 def samples(folder: Path, **changes: object) -> LightPatchSamples:

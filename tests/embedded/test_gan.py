@@ -27,6 +27,7 @@ from aognet.training.trainable import Trainable
 from benchmarks import generated_views
 from main import main
 from tests.perception.test_efficientnet import random_weights
+from tests.training.resuming import WEIGHTS, check_resuming_changes_nothing
 from tests.training.toy import fresh_processes
 
 NAMES = ["dark", "light", "looking up", "looking down"]
@@ -279,18 +280,8 @@ def test_a_stopped_training_goes_on_bit_for_bit(
 ) -> None:
     """The norms' vectors, both optimizers and the average are in the checkpoint."""
     more = projected_settings(features) if projected else []
-    assert train("-n", "whole", "-s", "1", *more) == 0
-    assert train("-n", "parts", "-s", "1", "trainer.max_steps=2", "trainer.images_every=0", *more) == 0
-    assert train("-n", "parts", "-s", "1", "--resume", "trainer.images_every=0", *more) == 0
-    for name in (
-        "final/model.safetensors",
-        "checkpoints/step-00000005/weights.safetensors",
-        "checkpoints/step-00000005/ema.safetensors",
-    ):
-        whole, parts = (load_file(tmp_path / run / name) for run in ("whole", "parts"))
-        assert whole.keys() == parts.keys() and any("_u" in key for key in whole) == ("weights" in name)
-        for key, value in whole.items():
-            assert torch.equal(value, parts[key]), key
+    for name, tensors in check_resuming_changes_nothing(train, tmp_path, *more).items():
+        assert any("_u" in key for key in tensors) == (name == WEIGHTS)
 
 
 def test_features_stay_out_of_the_checkpoint_and_others_are_refused(

@@ -13,7 +13,7 @@ from aognet.hdr.sritmo import PUBLISHED, SATURATED, SrItmo, SrItmoConfig
 from aognet.methods.text2light.training_sritmo import SrItmoTraining, logarithm
 from aognet.training.trainable import Trainable
 from main import main
-from tests.data.test_light_patches import samples, write_light
+from tests.data.test_light_patches import light_folder, samples
 from tests.hdr.plain_sritmo import plain_answer, plain_encoder
 
 TINY = SrItmoConfig(features=8, blocks=1, sr_widths=(16, 16), itmo_widths=(16,))
@@ -21,10 +21,7 @@ TINY = SrItmoConfig(features=8, blocks=1, sr_widths=(16, 16), itmo_widths=(16,))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("light")
-    for number in range(2):
-        write_light(found / f"{number}.exr", number)
-    return found
+    return light_folder(tmp_path_factory.mktemp("light"))
 
 
 def training(network: SrItmoConfig = TINY, **changes: float) -> SrItmoTraining:

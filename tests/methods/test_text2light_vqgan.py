@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from aognet.data.whole import PanoramaBatch
@@ -22,6 +21,7 @@ from aognet.training.trainable import Trainable
 from aognet.vq.autoencoder import VqAutoencoder, VqAutoencoderConfig
 from aognet.vq.quantizer import QuantizerConfig
 from main import main
+from tests.training.resuming import WEIGHTS, check_resuming_changes_nothing
 from tests.training.toy import fresh_processes
 
 SHAPE = VqAutoencoderConfig(
@@ -196,18 +196,8 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, train: Callable[
     """The use of codes is in the checkpoint: the same codes come to life after it."""
     # Every second code is dead after a step or two.
     more = [*more, "model.revive_below=0.99"]
-    assert train("-n", "whole", "-s", "1", *more) == 0
-    assert train("-n", "parts", "-s", "1", "trainer.max_steps=2", "trainer.images_every=0", *more) == 0
-    assert train("-n", "parts", "-s", "1", "--resume", "trainer.images_every=0", *more) == 0
-    for name in (
-        "final/model.safetensors",
-        "checkpoints/step-00000005/weights.safetensors",
-        "checkpoints/step-00000005/ema.safetensors",
-    ):
-        whole, parts = (load_file(tmp_path / run / name) for run in ("whole", "parts"))
-        assert whole.keys() == parts.keys() and ("use.shares" in whole) == ("weights" in name)
-        for key, value in whole.items():
-            assert torch.equal(value, parts[key]), key
+    for name, tensors in check_resuming_changes_nothing(train, tmp_path, *more).items():
+        assert ("use.shares" in tensors) == (name == WEIGHTS)
     metrics = (tmp_path / "whole" / "metrics.jsonl").read_text()
     assert "vqgan/perplexity" in metrics and "vqgan/used" in metrics
     network = VqAutoencoder.from_pretrained(tmp_path / "whole" / "final")
