@@ -163,7 +163,13 @@ def test_a_folder_is_filled_at_once_or_not_at_all(tmp_path: Path):
 def test_a_folder_that_cannot_be_filled_is_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "out" / "a").mkdir(parents=True)
-    for name, said in (("file", "file/a: cannot write"), ("a\0b", "cannot make"), ("n" * 300, "File name too long"), ("out", "out/a: ")):
+    impossible = {
+        "file": "file/a: cannot write",
+        "a\0b": "cannot make",
+        "n" * 300: "File name too long",
+        "out": "out/a: ",
+    }
+    for name, said in impossible.items():
         with pytest.raises(UserError, match=said) as caught, filled_folder(tmp_path / name) as unfinished:
             (unfinished / "a").write_text("new")
         assert "\n" not in str(caught.value)
