@@ -290,6 +290,12 @@ class Generator:
         """Paint a direction of a finished run anew; see `Outpaint.repaint`."""
         return self._strategy(journal.asked.request).repaint(journal, at, listener)
 
+    def fork(self, run: Run, source: ViewJournal, count: int) -> None:
+        """Give a run that has no views yet the first views of another; see `Outpaint.fork`."""
+        if not self.paints_views:
+            raise UserError(f"is of methods that paint views, and {self.method.name} does not", key="view", value=count)
+        self._strategy(run.journal.asked.request).fork(run, source, count)
+
     def _provenance(self) -> dict[str, Any]:
         """Return what the pixels may depend on besides the request.
 

@@ -13,6 +13,7 @@ from aognet.diffusion.inpaint import ViewToPaint, frame_yaw, look
 from aognet.diffusion.sampling.noise import named_seed
 from aognet.errors import Setting, UserError
 from aognet.generate.entries import Edit, JournalEntry, repaint_command
+from aognet.generate.pixels import packed
 from aognet.generate.recorder import Recorder
 from aognet.generate.run import Run
 from aognet.generate.run_files import SUFFIX
@@ -69,12 +70,37 @@ class Outpaint:
         canvas, journal = run.journal.start() if run.start is None else run.start, run.journal
         yaw = frame_yaw(journal.photo_camera, canvas.height)
         if journal.plan is None:
-            known, request = canvas.known[0, 0], journal.asked.request
-            plan = planned(self.settings.plan, request, known, yaw, self._joined, journal.encoding)
-            journal.begin_plan(plan)
-        else:
-            plan = journal.plan
+            journal.begin_plan(self._planned(journal, canvas))
+        plan = journal.plan or []
         return Painting(journal, canvas.to(self.device), plan, yaw)
+
+    def _planned(self, journal: ViewJournal, canvas: Canvas) -> list[JournalEntry]:
+        yaw, known = frame_yaw(journal.photo_camera, canvas.height), canvas.known[0, 0]
+        return planned(self.settings.plan, journal.asked.request, known, yaw, self._joined, journal.encoding)
+
+    def fork(self, run: Run[ViewJournal], source: ViewJournal, count: int) -> None:
+        """Give a run that has no views yet the first ``count`` views of another, which began with the same canvas. What
+        a killed process did of it is completed.
+
+        :raises UserError: if the other has fewer views of its plan, or planned others.
+        """
+        journal = run.journal
+        if len(journal.entries) >= count:
+            return
+        planned_there = source.plan or []
+        if not 0 <= count <= len(planned_there) or len(source.entries) < count:
+            said = f"must lie in [0, {min(len(planned_there), len(source.entries))}], the views painted there"
+            raise UserError(said, key="view", value=count)
+        if journal.plan is None:
+            plan = self._planned(journal, journal.start() if run.start is None else run.start)
+            alike = [(one.file, one.camera, one.wave) for one in plan] == [
+                (one.file, one.camera, one.wave) for one in planned_there
+            ]
+            if not alike:
+                raise UserError("cannot go on there: its views were planned in another way", key="view", value=count)
+            journal.begin_plan([*planned_there[:count], *plan[count:]])
+        kept = planned_there[:count]
+        journal.add([packed(source.view(entry), source.encoding)[0] for entry in kept], kept)
 
     def _batches(self, paintings: Sequence[Painting], wave: int) -> Iterator[list[tuple[Painting, JournalEntry]]]:
         """Yield the views of a wave, as many together as allowed."""

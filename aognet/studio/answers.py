@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aognet.studio.records import Row
+from aognet.studio.database import Row
 from aognet.studio.schemas import Job, Panorama, Progress, Upload, Version
 
 API = "/api/v1"

@@ -2,12 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
+Row = Mapping[Any, Any]
+"""A row of a table: values by the names of its columns."""
 TABLES = sa.MetaData()
 _JSON = sa.JSON()
 

@@ -1,9 +1,11 @@
 """Where the files of uploads, jobs and versions lie."""
 
+import json
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 FILES = (
     *("result.png", "thumbnail.jpg", "viewer.html", "run.json", "prompt.txt", "result.exr", "result.hdr"),
@@ -60,6 +62,21 @@ class Folders:
         if place is None:
             shutil.rmtree(runs, ignore_errors=True)
             shutil.rmtree(self.root / "inputs" / job, ignore_errors=True)
+
+
+def shared_run(path: Path) -> dict[str, Any]:
+    """Return what a run's journal tells to others: without paths of this machine."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {key: _named(value) for key, value in content.items() if key != "files"}
+
+
+def _named(value: Any) -> Any:
+    """Return plain values in which absolute paths are names."""
+    if isinstance(value, dict):
+        return {key: _named(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_named(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
 def _linked(source: str, target: str) -> str:

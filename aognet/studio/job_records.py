@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from aognet.studio.database import EVENTS, JOBS, PANORAMAS, VERSIONS, Database
+from aognet.studio.database import EVENTS, JOBS, PANORAMAS, VERSIONS, Database, Row
 from aognet.studio.events import add_event
 
 OPEN = ("queued", "running")
@@ -24,7 +24,7 @@ class Claim:
     job: str
     fence: int
     place: str | None
-    row: Mapping[str, Any]
+    row: Row
 
 
 class JobRecords:
@@ -33,18 +33,18 @@ class JobRecords:
     def __init__(self, database: Database):
         self.database = database
 
-    def find(self, job: str) -> Mapping[str, Any] | None:
+    def find(self, job: str) -> Row | None:
         """Return a job's row."""
         with self.database.read() as connection:
             return connection.execute(sa.select(JOBS).where(JOBS.c.id == job)).mappings().first()
 
-    def with_key(self, owner: str, key: str) -> Mapping[str, Any] | None:
+    def with_key(self, owner: str, key: str) -> Row | None:
         """Return the job that an Idempotency-Key of an owner made."""
         wanted = sa.select(JOBS).where(JOBS.c.owner == owner, JOBS.c.key == key)
         with self.database.read() as connection:
             return connection.execute(wanted).mappings().first()
 
-    def page(self, states: list[str], words: str, limit: int, before: int | None) -> list[Mapping[str, Any]]:
+    def page(self, states: list[str], words: str, limit: int, before: int | None) -> list[Row]:
         """Return jobs, the newest first. ``before``: only those with lower numbers."""
         wanted = sa.select(JOBS).order_by(JOBS.c.number.desc()).limit(limit)
         if states:
@@ -74,7 +74,7 @@ class JobRecords:
         with self.database.read() as connection:
             return connection.execute(wanted).scalar() or 0.0
 
-    def add(self, values: Mapping[str, Any], new_panorama: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def add(self, values: Mapping[str, Any], new_panorama: Mapping[str, Any] | None) -> Row:
         """Write a queued job, and its panorama if that is a new one. Return the row."""
         now = time.time()
         with self.database.write() as connection:
@@ -173,7 +173,7 @@ class JobRecords:
             connection.execute(sa.update(JOBS).where(JOBS.c.id == claim.job).values(**values))
             self._end_events(connection, claim.job, {"state": state, "error": error})
 
-    def abandoned(self, worker: str) -> list[Mapping[str, Any]]:
+    def abandoned(self, worker: str) -> list[Row]:
         """Return the running jobs of other workers whose lease is over, in order."""
         wanted = sa.select(JOBS).where(
             JOBS.c.state == "running", JOBS.c.lease < self.database.now(), JOBS.c.worker != worker
@@ -183,7 +183,7 @@ class JobRecords:
 
     # For the web process
 
-    def cancel(self, job: str) -> Mapping[str, Any] | None:
+    def cancel(self, job: str) -> Row | None:
         """End a queued job, or ask the worker of a running one to stop. Return the row; None: there is no such job."""
         with self.database.write() as connection:
             query = sa.select(JOBS).where(JOBS.c.id == job).with_for_update()
@@ -196,7 +196,22 @@ class JobRecords:
                 connection.execute(sa.update(JOBS).where(JOBS.c.id == job).values(cancel=True))
             return connection.execute(query).mappings().first()
 
-    def _held(self, connection: sa.Connection, claim: Claim) -> Mapping[str, Any]:
+    def delete(self, job: str) -> bool:
+        """Delete the row and the events of an ended job. Return False if it has not ended."""
+        with self.database.write() as connection:
+            gone = connection.execute(sa.delete(JOBS).where(JOBS.c.id == job, JOBS.c.state.not_in(OPEN)))
+            if gone.rowcount:
+                connection.execute(sa.delete(EVENTS).where(EVENTS.c.job == job))
+            return bool(gone.rowcount)
+
+    def paces(self, model: str) -> list[tuple[float, dict[str, Any]]]:
+        """Return seconds, and what was painted, of the latest jobs of a model."""
+        wanted = sa.select(JOBS.c.seconds, VERSIONS.c.about).join(VERSIONS, VERSIONS.c.id == JOBS.c.version)
+        wanted = wanted.where(JOBS.c.model == model).order_by(JOBS.c.number.desc()).limit(20)
+        with self.database.read() as connection:
+            return [(seconds, about) for seconds, about in connection.execute(wanted)]
+
+    def _held(self, connection: sa.Connection, claim: Claim) -> Row:
         query = sa.select(JOBS).where(JOBS.c.id == claim.job).with_for_update()
         row = connection.execute(query).mappings().first()
         if row is None or row["fence"] != claim.fence or row["state"] != "running":

@@ -13,6 +13,7 @@ from aognet.callbacks import Cancelled, Listener
 from aognet.errors import UserError, first_line
 from aognet.generate.generator import Generator
 from aognet.generate.run import Run
+from aognet.generate.view_journal import ViewJournal, open_journal
 from aognet.request import AUTO, Request
 from aognet.studio.config import StudioConfig
 from aognet.studio.folders import FILES, Folders
@@ -118,6 +119,11 @@ class Painter:
         if task.attempt > self.config.workers.attempts:
             raise UserError(f"the worker ended {task.attempt - 1} times at the same step")
         run = generator.begin(prompted, folder, held, captioned=request.prompt == AUTO)
+        if task.body.kind == "fork" and parent is not None:
+            source = open_journal(self.folders.path(parent["place"]))
+            if not isinstance(source, ViewJournal):
+                raise UserError("was not painted view by view", key="version_id", value=parent["id"])
+            generator.fork(run, source, task.body.view or 0)
         task.reporter = Reporter(claim, self.jobs, run, told)
         return run
 
@@ -187,6 +193,7 @@ class Painter:
             "encoding": run.journal.encoding,
             "seed": request.seed,
             "height": request.rows,
+            "steps": request.settings.get("sampler", {}).get("steps"),
             "views": len(run.journal.entries) if task.reporter.is_views else None,
             "camera": None if run.journal.photo_camera is None else asdict(run.journal.photo_camera),
         }

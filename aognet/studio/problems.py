@@ -59,7 +59,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(UserError)
     async def of_users(request: Request, error: UserError) -> JSONResponse:
-        error.where = ""
+        error = request.app.state.service.without_paths(error)
         return problem(422, str(error), error.key or None)
 
     @app.exception_handler(RequestValidationError)

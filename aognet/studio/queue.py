@@ -6,10 +6,13 @@ the job has ended.
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from aognet.studio.config import StudioConfig
 from aognet.system.locking import exclusive
+
+if TYPE_CHECKING:
+    from dbos import DBOSConfig
 
 QUEUE, WORKFLOW, APPLICATION = "studio-jobs", "studio-job", "aognet-studio"
 # Workflows of an earlier program are gone on with by the next one.
@@ -17,13 +20,12 @@ VERSION = "1"
 MANY = 10**9
 
 
-def _configuration(config: StudioConfig, worker: str) -> dict[str, Any]:
+def _configuration(config: StudioConfig, worker: str) -> "DBOSConfig":
     return {
         "name": APPLICATION,
         "system_database_url": config.queue_url,
         "executor_id": worker,
         "application_version": VERSION,
-        "run_admin_server": False,
         "log_level": "WARNING",
     }
 
@@ -93,7 +95,7 @@ def serve(config: StudioConfig, worker: str, paint: Callable[[str], None]) -> No
     from dbos import DBOS
 
     _quiet()
-    DBOS(config=_configuration(config, worker))  # pyrefly: ignore[bad-argument-type]
+    DBOS(config=_configuration(config, worker))
 
     @DBOS.step(name="paint")
     def step(job: str) -> None:

@@ -6,9 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from aognet.studio.database import JOBS, PANORAMAS, UPLOADS, VERSIONS, Database
-
-Row = Mapping[str, Any]
+from aognet.studio.database import EVENTS, JOBS, PANORAMAS, UPLOADS, VERSIONS, Database, Row
 
 
 class Records:
@@ -25,10 +23,11 @@ class Records:
         with self.database.read() as connection:
             return list(connection.execute(query).mappings())
 
-    def add_upload(self, values: Row) -> None:
-        """Write an upload's row."""
+    def add_upload(self, values: Mapping[str, Any]) -> Row:
+        """Write an upload's row, and return it."""
         with self.database.write() as connection:
             connection.execute(sa.insert(UPLOADS).values({"created": time.time(), **values}))
+            return connection.execute(sa.select(UPLOADS).where(UPLOADS.c.id == values["id"])).mappings().one()
 
     def upload(self, upload: str) -> Row | None:
         """Return an upload's row."""
@@ -53,7 +52,7 @@ class Records:
         order = (PANORAMAS.c.updated.desc(), PANORAMAS.c.number.desc())
         return self._all(wanted.order_by(*order).limit(limit))
 
-    def change_panorama(self, panorama: str, values: Row) -> None:
+    def change_panorama(self, panorama: str, values: Mapping[str, Any]) -> None:
         """Change a panorama's row."""
         with self.database.write() as connection:
             more = {"updated": time.time(), **values}
@@ -90,8 +89,19 @@ class Records:
         """Return versions by their ids."""
         return {row["id"]: row for row in self._all(sa.select(VERSIONS).where(VERSIONS.c.id.in_(ids)))}
 
-    def open_jobs_of(self, panorama: str) -> int:
-        """Return how many jobs of a panorama wait or run."""
-        wanted = sa.select(sa.func.count()).where(JOBS.c.panorama == panorama, JOBS.c.state.in_(("queued", "running")))
-        with self.database.read() as connection:
-            return connection.execute(wanted).scalar_one()
+    def delete_panorama(self, panorama: str) -> list[str] | None:
+        """Delete the rows of a panorama, its versions and its jobs. Return the jobs' ids; None if one has not ended."""
+        with self.database.write() as connection:
+            jobs = connection.execute(sa.select(JOBS.c.id, JOBS.c.state).where(JOBS.c.panorama == panorama)).all()
+            if any(state in ("queued", "running") for _, state in jobs):
+                return None
+            of_versions = sa.select(VERSIONS.c.job).where(VERSIONS.c.panorama == panorama)
+            ids = {job for job, _ in jobs} | set(connection.execute(of_versions).scalars())
+            connection.execute(sa.delete(EVENTS).where(EVENTS.c.job.in_(ids)))
+            for table, column in (
+                (JOBS, JOBS.c.panorama),
+                (VERSIONS, VERSIONS.c.panorama),
+                (PANORAMAS, PANORAMAS.c.id),
+            ):
+                connection.execute(sa.delete(table).where(column == panorama))
+            return sorted(ids)

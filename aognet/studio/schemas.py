@@ -1,6 +1,6 @@
 """What the API takes and answers, as JSON."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,11 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 Id = Field(pattern=r"^[0-9a-z]{1,32}$")
 MAX_TEXT = 4000
 MAX_STROKES, MAX_POINTS = 1000, 20000
+
+
+Degrees = Annotated[float, Field(ge=-36000, le=36000)]
+Latitude = Annotated[float, Field(ge=-90, le=90)]
+Point = tuple[Degrees, Latitude]
 
 
 class Body(BaseModel):
@@ -20,8 +25,8 @@ class Body(BaseModel):
 class PromptAt(Body):
     """Words for a direction, in degrees."""
 
-    yaw: float
-    pitch: float = Field(ge=-90, le=90)
+    yaw: Degrees
+    pitch: Latitude
     text: str = Field(max_length=MAX_TEXT)
 
 
@@ -29,9 +34,9 @@ class PhotoAt(Body):
     """An uploaded photograph and its pose in degrees. ``fov`` null: what its EXIF data says, or 90."""
 
     upload: str = Id
-    yaw: float = 0.0
-    pitch: float = Field(0.0, ge=-90, le=90)
-    roll: float = 0.0
+    yaw: Degrees = 0.0
+    pitch: Latitude = 0.0
+    roll: Degrees = 0.0
     fov: float | None = Field(None, gt=0, lt=180)
 
 
@@ -45,7 +50,7 @@ class Stroke(Body):
     """The directions within a radius of a path over the sphere: ``points`` are [yaw, pitch] in degrees."""
 
     radius_degrees: float = Field(gt=0, le=180)
-    points: list[tuple[float, float]] = Field(min_length=1, max_length=MAX_POINTS)
+    points: list[Point] = Field(min_length=1, max_length=MAX_POINTS)
     erase: bool = False
 
 
@@ -59,8 +64,8 @@ class Mask(Body):
 class At(Body):
     """A cap of the sphere, in degrees."""
 
-    yaw: float
-    pitch: float = Field(ge=-90, le=90)
+    yaw: Degrees
+    pitch: Latitude
     radius_degrees: float = Field(30.0, gt=0, le=180)
 
 
@@ -81,6 +86,7 @@ class JobBody(Asking):
 
     kind: Kind = "paint"
     model: str | None = Field(None, max_length=100)
+    method: str | None = Field(None, max_length=100)
     photos: list[PhotoAt] = []
     panorama: UploadRef | None = None
     mask: Mask | None = None
@@ -203,6 +209,27 @@ class VersionList(BaseModel):
     """All versions of a panorama, the oldest first."""
 
     versions: list[Version]
+
+
+class Cost(BaseModel):
+    """What a job would take. ``views``: to paint, null for methods that paint none. ``seconds_estimate``: from earlier
+    jobs of the model, null without any.
+    """
+
+    views: int | None
+    seconds_estimate: float | None
+
+
+class Caption(BaseModel):
+    """Words for an image."""
+
+    text: str
+
+
+class CaptionBody(Body):
+    """The upload that is described."""
+
+    upload: str = Id
 
 
 class Problem(BaseModel):

@@ -1,12 +1,14 @@
 """What the routes of a web process share: tables, queue, files and models."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import Depends, Request
 
+from aognet.errors import UserError
 from aognet.studio.config import StudioConfig
 from aognet.studio.database import WORKERS, Database
 from aognet.studio.events import last_events
@@ -32,6 +34,13 @@ class Service:
         self.folders, self.models = Folders(config.root), Models(config.models)
         self.submitter = Submitter(config)
         self.listeners = Listeners(self.database)
+
+    def without_paths(self, error: UserError) -> UserError:
+        """Return an error that tells no path of this machine."""
+        for path in (f"{self.config.root}/", f"{Path.cwd()}/"):
+            error.args = tuple(part.replace(path, "") if isinstance(part, str) else part for part in error.args)
+        error.where = ""
+        return error
 
     def workers(self) -> list[dict[str, Any]]:
         """Return the workers that were heard of lately."""
@@ -67,7 +76,7 @@ class Listeners:
                     self._last = found
                     self._news.notify_all()
 
-    async def after(self, job: str, seq: int) -> AsyncIterator[int]:
+    async def after(self, job: str, seq: int) -> AsyncGenerator[int, None]:
         """Yield the number of a job's last event, each time that it is higher than before. ``seq``: known already."""
         self._waiting[job] = self._waiting.get(job, 0) + 1
         try:

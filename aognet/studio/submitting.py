@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from aognet.errors import UserError
+from aognet.studio.database import Row
 from aognet.studio.ids import new_id
 from aognet.studio.jobs.asking import request_of, resolved
 from aognet.studio.problems import ProblemError, not_found
-from aognet.studio.records import Row
 from aognet.studio.schemas import JobBody
 from aognet.studio.service import Service
 
@@ -60,13 +60,17 @@ def _check_limits(service: Service, body: JobBody, owner: str) -> None:
 
 def _values(service: Service, body: JobBody) -> tuple[dict[str, Any], Mapping[str, Any] | None]:
     """Return the row of a job, and of its panorama if that is a new one. Raises UserError for what is wrong."""
-    parent = _parent(service, body)
+    parent = parent_of(service, body)
     panorama_id = body.panorama_id if parent is None else parent["panorama"]
     if panorama_id is not None and service.records.panorama(panorama_id) is None:
         raise not_found("panorama")
-    model = service.models.named(body.model)
+    model = model_of(service, body, parent)
     job = new_id()
-    check(service, body, job, parent, model)
+    try:
+        check(service, body, job, parent, model)
+    except BaseException:
+        service.folders.settle(job, None)
+        raise
     title = body.title or body.prompt[:MAX_TITLE] or "Untitled"
     panorama = {"id": new_id(), "title": title, "head": None} if panorama_id is None else None
     values = {
@@ -81,7 +85,15 @@ def _values(service: Service, body: JobBody) -> tuple[dict[str, Any], Mapping[st
     return values, panorama
 
 
-def _parent(service: Service, body: JobBody) -> Row | None:
+def model_of(service: Service, body: JobBody, parent: Row | None) -> str:
+    """Return the model of a job: the named one, the one that painted what it starts from, or the first."""
+    before = None if parent is None else parent["about"]["model"]
+    if body.model is None and body.method is None and before in service.models.entries:
+        return before
+    return service.models.named(body.model, body.method)
+
+
+def parent_of(service: Service, body: JobBody) -> Row | None:
     """Return the version that a job starts from: the named one, or the head of the named panorama."""
     version_id = body.version_id
     if version_id is None and body.panorama_id is not None:
@@ -98,6 +110,8 @@ def _parent(service: Service, body: JobBody) -> Row | None:
 def check(service: Service, body: JobBody, job: str, parent: Row | None, model: str) -> None:
     """Raise UserError for what a model cannot paint."""
     generator = service.models.generator(model)
+    if body.kind == "fork" and parent is not None and not 0 <= (body.view or 0) < (parent["about"]["views"] or 0):
+        raise UserError(f"must lie in [0, {(parent['about']['views'] or 0) - 1}]", key="view", value=body.view)
     request = resolved(generator, request_of(body, job, parent, service.folders, service.records))
     if request.rows > service.config.limits.height:
         raise UserError(f"must be at most {service.config.limits.height}", key="height", value=request.rows)

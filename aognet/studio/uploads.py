@@ -7,9 +7,9 @@ from pathlib import Path
 
 from aognet.io.files import flush
 from aognet.studio.children import command_of, environment
+from aognet.studio.database import Row
 from aognet.studio.ids import new_id
 from aognet.studio.problems import ProblemError
-from aognet.studio.records import Row
 from aognet.studio.service import Service
 
 SECONDS = 120
@@ -32,9 +32,7 @@ def take_in(service: Service, content: bytes, owner: str) -> Row:
         found = _reencoded(source, target, limits.upload_pixels)
         flush(target)
         target.replace(file)
-    row = {"id": upload, "owner": owner, "file": file.name, **found}
-    service.records.add_upload(row)
-    return row
+    return service.records.add_upload({"id": upload, "owner": owner, "file": file.name, **found})
 
 
 def _reencoded(source: Path, target: Path, pixels: int) -> dict:

@@ -47,7 +47,7 @@ class Studio:
         """The JSON answer, whose status is as expected."""
         got = self.client.request(method, path if path.startswith(API) else f"{API}{path}", **options)
         assert got.status_code == status, got.text
-        return got.json() if "json" in got.headers.get("content-type", "") else got.content
+        return got.json() if got.content and "json" in got.headers.get("content-type", "") else got.content
 
     def upload(self, path: Path) -> str:
         """The id of an upload of a file."""

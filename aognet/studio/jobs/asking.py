@@ -5,14 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aognet.errors import UserError
+from aognet.generate.view_journal import open_journal
+from aognet.geometry.strokes import BrushStroke, stroke_mask
+from aognet.io.images import save_image
 from aognet.request import DirectedPrompt, Photo, Request
+from aognet.studio.database import Row
 from aognet.studio.folders import Folders
-from aognet.studio.records import Records, Row
-from aognet.studio.schemas import JobBody
+from aognet.studio.records import Records
+from aognet.studio.schemas import MAX_POINTS, JobBody
 
 if TYPE_CHECKING:
     from aognet.generate.generator import Generator
 
+MASK_HEIGHT = 1024
 NAME = "panorama"
 """Of all panoramas: the noise depends on it, and equal jobs paint equal pixels."""
 
@@ -22,16 +27,35 @@ def request_of(body: JobBody, job: str, parent: Row | None, folders: Folders, re
 
     :raises UserError: for what cannot be asked for.
     """
+    if body.kind == "fork":
+        return _forked(body, _given(parent, body), folders)
     common = _common(body)
     if body.kind == "repaint":
-        if parent is None:
-            raise UserError("names no version to repaint", key="version_id", value=body.version_id)
-        panorama = version_result(parent, folders)
-        return replace(common, panorama=str(panorama), mask=str(_mask(body, job, folders, records)))
+        version = _given(parent, body)
+        mask = mask_file(body, job, version["about"]["height"], folders, records)
+        height = body.height or version["about"]["height"]
+        return replace(common, panorama=str(version_result(version, folders)), mask=str(mask), height=height)
     if body.panorama is not None:
-        mask = None if body.mask is None else str(_mask(body, job, folders, records))
-        return replace(common, panorama=str(upload_path(body.panorama.upload, folders, records)), mask=mask)
+        upload = upload_row(body.panorama.upload, records)
+        mask = None if body.mask is None else str(mask_file(body, job, upload["height"], folders, records))
+        return replace(common, panorama=str(folders.upload(upload["file"])), mask=mask)
+    if body.mask is not None or body.at is not None:
+        said = "is of a panorama, and there is none"
+        raise UserError(said, key="mask" if body.at is None else "at")
     return replace(common, photos=[_photo(one, folders, records) for one in body.photos])
+
+
+def _given(parent: Row | None, body: JobBody) -> Row:
+    if parent is None:
+        raise UserError(f"is needed to {body.kind}", key="version_id", value=body.version_id)
+    return parent
+
+
+def _forked(body: JobBody, parent: Row, folders: Folders) -> Request:
+    """Return the request of a version's run, with other words."""
+    request = open_journal(folders.path(parent["place"])).asked.request
+    common = _common(body)
+    return replace(request, prompt=common.prompt, negative=common.negative, prompts_at=common.prompts_at)
 
 
 def _common(body: JobBody) -> Request:
@@ -71,8 +95,28 @@ def version_result(version: Row, folders: Folders) -> Path:
     return folders.path(version["place"]) / name
 
 
-def _mask(body: JobBody, job: str, folders: Folders, records: Records) -> Path:
-    raise UserError("is not known yet", key="mask")
+def mask_file(body: JobBody, job: str, height: int, folders: Folders, records: Records) -> Path:
+    """Return the path of the mask of a job, white where it paints; strokes and caps are drawn for ``height`` rows.
+
+    :raises UserError: where a job does not say exactly once what is to be painted.
+    """
+    mask, key = body.mask, "mask" if body.mask is not None else "at"
+    ways = [body.at, *([] if mask is None else [mask.strokes, mask.upload])]
+    if len([way for way in ways if way is not None]) != 1:
+        raise UserError("must be given once: a direction, strokes or an upload", key=key)
+    if mask is not None and mask.upload is not None:
+        return folders.upload(upload_row(mask.upload, records)["file"])
+    if body.at is not None:
+        strokes = [BrushStroke(body.at.radius_degrees, [(body.at.yaw, body.at.pitch)])]
+    else:
+        drawn = (mask.strokes if mask is not None else None) or []
+        if sum(len(one.points) for one in drawn) > MAX_POINTS:
+            raise UserError(f"has more than {MAX_POINTS} points", key="mask.strokes")
+        strokes = [BrushStroke(one.radius_degrees, one.points, one.erase) for one in drawn]
+    painted = stroke_mask(strokes, min(height, MASK_HEIGHT))
+    path = folders.inputs(job) / "mask.png"
+    save_image(painted.float().mul(2).sub(1).expand(3, -1, -1), path)
+    return path
 
 
 def resolved(generator: "Generator", request: Request) -> Request:

@@ -3,23 +3,24 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from aognet.studio.answers import job_answer
+from aognet.studio.database import Row
 from aognet.studio.events import events_after
+from aognet.studio.planning import cost
 from aognet.studio.problems import ProblemError, not_found
-from aognet.studio.records import Row
-from aognet.studio.routes.common import PROBLEMS, Cursor, Id, Limit, Words, cursor_numbers, cursor_of
-from aognet.studio.schemas import Job, JobBody, JobPage, State
+from aognet.studio.routes.asked_body import ASKED, asked_body
+from aognet.studio.routes.common import PROBLEMS, Cursor, Id, Key, Limit, Words, cursor_numbers, cursor_of
+from aognet.studio.schemas import Cost, Job, JobBody, JobPage, State
 from aognet.studio.service import Owner, Service, Serving
 from aognet.studio.submitting import submit
 from aognet.studio.thumbnails import small_jpeg
 
 router = APIRouter(tags=["jobs"], responses=PROBLEMS)
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=300)]
 VIEW_WIDTH = 768
 
 
@@ -36,10 +37,30 @@ def answer(service: Service, row: Row) -> Job:
     return job_answer(row, service.jobs.waiting_before(row["number"]) if row["state"] == "queued" else None)
 
 
-@router.post("/jobs", status_code=201)
-def create_job(service: Serving, owner: Owner, body: JobBody, key: Key = None) -> Job:
-    """Submit a job. The same Idempotency-Key and body again return the job that is there."""
+@router.post("/jobs", status_code=201, openapi_extra=ASKED)
+def create_job(service: Serving, owner: Owner, body: Annotated[JobBody, Depends(asked_body)], key: Key = None) -> Job:
+    """Submit a job. The same Idempotency-Key and body again return the job that is there.
+
+    As JSON, or multipart: the JSON in the field ``request``, and images in ``photo`` (one for each of its ``photos``,
+    in order), ``panorama`` and ``mask``.
+    """
     return answer(service, submit(service, body, owner, key))
+
+
+@router.post("/plan")
+def plan_job(service: Serving, body: JobBody) -> Cost:
+    """Return what a job would take, without submitting it."""
+    return cost(service, body)
+
+
+@router.delete("/jobs/{job_id}", status_code=204)
+def delete_job(service: Serving, job_id: Id) -> None:
+    """Forget a job that has ended. What it made stays."""
+    row = found(service, job_id)
+    if not service.jobs.delete(job_id):
+        raise ProblemError(409, "the job has not ended; cancel it first")
+    if row["version"] is None:
+        service.folders.settle(job_id, None)
 
 
 @router.get("/jobs")

@@ -4,15 +4,27 @@ from typing import Annotated
 
 from fastapi import APIRouter
 from fastapi import Path as InPath
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
-from aognet.studio.answers import panorama_answer, version_answer
-from aognet.studio.folders import FILES
+from aognet.generate.run_files import JOURNAL
+from aognet.studio.answers import job_answer, panorama_answer, version_answer
+from aognet.studio.database import Row
+from aognet.studio.folders import FILES, shared_run
 from aognet.studio.problems import ProblemError, not_found
-from aognet.studio.records import Row
-from aognet.studio.routes.common import PROBLEMS, Cursor, Id, Limit, Words, cursor_numbers, cursor_of, file_answer
-from aognet.studio.schemas import Change, Panorama, PanoramaPage, Version, VersionList
-from aognet.studio.service import Service, Serving
+from aognet.studio.routes.common import PROBLEMS, Cursor, Id, Key, Limit, Words, cursor_numbers, cursor_of, file_answer
+from aognet.studio.schemas import (
+    Change,
+    ForkBody,
+    Job,
+    JobBody,
+    Panorama,
+    PanoramaPage,
+    RepaintBody,
+    Version,
+    VersionList,
+)
+from aognet.studio.service import Owner, Service, Serving
+from aognet.studio.submitting import submit
 
 router = APIRouter(tags=["panoramas"], responses=PROBLEMS)
 
@@ -83,6 +95,33 @@ def _moved(service: Service, panorama_id: str, back: bool) -> Panorama:
     return answer(service, found(service, panorama_id))
 
 
+@router.post("/panoramas/{panorama_id}/repaint", status_code=201)
+def repaint(service: Serving, owner: Owner, panorama_id: Id, body: RepaintBody, key: Key = None) -> Job:
+    """Submit a job that paints a part of a version anew: a direction or a mask, with words."""
+    found(service, panorama_id)
+    asked = JobBody(kind="repaint", panorama_id=panorama_id, **body.model_dump())
+    return job_answer(submit(service, asked, owner, key))
+
+
+@router.post("/panoramas/{panorama_id}/fork", status_code=201)
+def fork(service: Serving, owner: Owner, panorama_id: Id, body: ForkBody, key: Key = None) -> Job:
+    """Submit a job that goes on from a view of a version with other words. Its panorama is the same document."""
+    found(service, panorama_id)
+    asked = JobBody(kind="fork", panorama_id=panorama_id, **body.model_dump())
+    return job_answer(submit(service, asked, owner, key))
+
+
+@router.delete("/panoramas/{panorama_id}", status_code=204)
+def delete_panorama(service: Serving, panorama_id: Id) -> None:
+    """Delete a panorama with all versions and jobs. Its jobs must have ended."""
+    found(service, panorama_id)
+    jobs = service.records.delete_panorama(panorama_id)
+    if jobs is None:
+        raise ProblemError(409, "a job of this panorama has not ended; cancel it first")
+    for job in jobs:
+        service.folders.settle(job, None)
+
+
 @router.get("/versions/{version_id}")
 def read_version(service: Serving, version_id: Id) -> Version:
     """Return a version."""
@@ -97,7 +136,10 @@ def read_version_file(
     row = _version(service, version_id)
     if name not in FILES or name not in row["files"]:
         raise not_found("file")
-    return file_answer(service.folders.path(row["place"]) / name, "file")
+    path = service.folders.path(row["place"]) / name
+    if name == JOURNAL:
+        return JSONResponse(shared_run(path))
+    return file_answer(path, "file", download_name=name if download else None)
 
 
 def _version(service: Service, version_id: str) -> Row:

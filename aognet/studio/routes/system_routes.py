@@ -3,7 +3,9 @@
 from fastapi import APIRouter
 
 from aognet import __version__
+from aognet.studio.describing import described
 from aognet.studio.routes.common import PROBLEMS
+from aognet.studio.schemas import Caption, CaptionBody
 from aognet.studio.service import Json, Serving
 
 router = APIRouter(tags=["system"], responses=PROBLEMS)
@@ -23,6 +25,12 @@ def list_methods(service: Serving) -> list[Json]:
         told = {"name": model["method"], "title": model["method"], "model": model["name"]}
         found.setdefault(told["name"], {**told, "takes": model["takes"], "settings": model["settings"]})
     return list(found.values())
+
+
+@router.post("/captions")
+def caption(service: Serving, body: CaptionBody) -> Caption:
+    """Describe an uploaded image in words."""
+    return Caption(text=described(service, body.upload))
 
 
 @router.get("/health")
