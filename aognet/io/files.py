@@ -96,6 +96,12 @@ def filled_folder(folder: Path) -> Iterator[Path]:
         try:
             yield unfinished
             _put_in_place(unfinished, folder)
+        except UserError as error:  # it names the file as it would have been called
+            told = (
+                part.replace(str(unfinished), str(folder)) if isinstance(part, str) else part for part in error.args
+            )
+            error.args = tuple(told)
+            raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 

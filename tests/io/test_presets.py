@@ -355,7 +355,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest
         raise UserError(f"{path}: no space left")
 
     monkeypatch.setattr("aognet.io.presets.write_atomically", full)
-    with pytest.raises(UserError, match="no space left"):
+    with pytest.raises(UserError, match=r"deep/out/README.txt: no space left"):
         export_preset(card(), "srgb", "unity", tmp_path / "deep" / "out")
     assert not list(tmp_path.iterdir())
 
