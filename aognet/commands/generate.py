@@ -94,6 +94,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
         help="a panorama for each further --controlnet, in their order",
     )
     add("--prompt", help="what to paint, or auto: a caption of the image; without an image or -b, from words alone")
+    add("--prompts", metavar="FILE", help="a text file, each line of which becomes a panorama of these words alone")
     add(
         "--prompt-at",
         "--prompt_at",
@@ -235,13 +236,16 @@ def input_settings(options: argparse.Namespace) -> dict[str, object]:
     settings["inputs.controls"] = control_images(options.control) or None
     settings |= {f"inputs.pose.{key}": getattr(options, key) for key in ("yaw", "pitch", "roll", "fov")}
     settings = {key: value for key, value in settings.items() if value is not None}
-    alone = options.prompt is not None and not options.base
+    said = options.prompt is not None or options.prompts is not None
+    alone = options.prompts is not None or (said and not options.base)
     if options.image or options.panorama or alone:
         settings |= {f"inputs.{key}": [] for key in ("photos", "together", "panoramas")}
         settings |= {"inputs.partial": None, "inputs.mask": None}
         settings = {"inputs.depth": None, "inputs.controls": []} | settings
-    if options.image or options.panorama or options.prompt is not None:
-        settings["inputs.captions"] = []
+    if options.image or options.panorama or said:
+        settings |= {"inputs.captions": [], "inputs.prompts": options.prompts}
+    if options.prompts is not None:
+        settings = {"inputs.prompt": ""} | settings
     if options.panorama:
         settings |= {"inputs.partial": options.panorama, "inputs.mask": options.mask}
     elif options.poses is not None or len(options.image) > 1:

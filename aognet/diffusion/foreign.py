@@ -21,6 +21,7 @@ _A_LORA = (
     "a LoRA: changes to a model, and no model; name the model that it changes here, and itself in ",
     Setting("loras"),
 )
+TEXT2LIGHT = "global_sampler_clip"  # a folder of its published checkpoints
 PUBLIC_WEIGHTS, PUBLIC_CONFIG = "pytorch_model.bin", "config.json"
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|model|pytorch_model)(?:\.(?P<variant>[\w-]+?))?(?:-\d+-of-\d+)?"
@@ -34,6 +35,11 @@ def what_it_is(path: Path) -> Sequence[str | Setting]:
     """
     if path.is_file():
         return _what_file(path)
+    if (path / TEXT2LIGHT).is_dir():
+        return (
+            "the published checkpoints of Text2Light, which are pickles; convert them once: "
+            f"aognet convert-text2light --model {quote(str(path))} --out text2light",
+        )
     if (path / PUBLIC_WEIGHTS).is_file() and _is_biggan(path / PUBLIC_WEIGHTS):
         return _what_file(path / PUBLIC_WEIGHTS)
     if any((path / name).is_file() for name in ("adapter_config.json", "pytorch_lora_weights.safetensors")):
@@ -52,6 +58,9 @@ def missing(model: str) -> str:
     if re.fullmatch(r"biggan-deep-\d+", Path(model).name):
         made = f"aognet convert-biggan {quote(f'{model}-{PUBLIC_WEIGHTS}')}"
         return f"no such folder; it is made of the public files of this name: {made}"
+    if Path(model).name == "text2light":
+        made = "aognet convert-text2light --model text2light_released_model"
+        return f"no such folder; it is made of the published checkpoints ({made}), or of networks that are trained"
     return "no such folder"
 
 

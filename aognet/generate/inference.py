@@ -192,7 +192,8 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path
     config, generator, common = read_inference(loaded)
     bare = ("panorama" if config.tiles is None else "image") if "label" in generator.method.takes else None
     requests, out_dir = list_requests(config.inputs, common, bare), Path(config.out_dir)
-    settings = [*read, *map(Path, {*loaded.sources.values(), *config.inputs.captions})]
+    texts = [*config.inputs.captions, *([config.inputs.prompts] if config.inputs.prompts else [])]
+    settings = [*read, *map(Path, {*loaded.sources.values(), *texts})]
     if config.tiles is not None:
         return make_flat_images(generator, config.tiles, requests, out_dir, overwrite, bars)
     folders = [out_dir / request.name for request in requests]

@@ -16,10 +16,12 @@ from aognet.io.files import is_file, is_folder
 from aognet.io.formats import KINDS
 from aognet.io.listing import find_images
 from aognet.io.matching import match
+from aognet.io.text_files import read_text
 from aognet.request import AUTO, Control, DirectedPrompt, Photo, Pose, Request
 
 log = logging.getLogger(__name__)
 MOST_OF_EACH = 100_000
+MOST_BYTES = 2**24  # of a file of prompts
 Start = tuple[Path, str, dict[str, Any]]
 """The file that a panorama starts from, its name in its folder, and what its request says of it."""
 
@@ -32,9 +34,10 @@ class InputsConfig:
     with poses that belong to one panorama. ``panoramas``: files and folders of whole panoramas; the model gets only the
     view at ``pose`` (90 degrees without a fov), and the rest is the ground truth. ``partial``: a panorama to complete
     where it is transparent, where its GPano metadata places nothing, and where its ``mask`` is white. ``captions``:
-    JSONL files with prompts by file name; ``prompt`` is for the others; ``auto``: a caption of the image. ``negative``:
-    what not to paint. ``prompts_at``: ``"yaw,pitch: text"``. ``depth``: a depth map (`aognet.request.Request`) for all
-    panoramas, ``auto``, or a folder with one for each, found by the name of the photograph or panorama; where there is
+    JSONL files with prompts by file name; ``prompt`` is for the others; ``auto``: a caption of the image. ``prompts``:
+    a text file, each line of which becomes a panorama of these words alone. ``negative``: what not to paint.
+    ``prompts_at``: ``"yaw,pitch: text"``. ``depth``: a depth map (`aognet.request.Request`) for all panoramas,
+    ``auto``, or a folder with one for each, found by the name of the photograph or panorama; where there is
     none of these, each depth map becomes a panorama. ``controls``: images for further ControlNets. ``limit``: at most
     so many panoramas (0: all). ``count``: how many are made of each of these, each with random numbers of its own;
     null: one. ``labels``: names of classes, taken in turn; they make as many panoramas if nothing says how many.
@@ -48,6 +51,7 @@ class InputsConfig:
     pose: Pose = field(default_factory=Pose)
     captions: list[str] = field(default_factory=list)
     prompt: str = ""
+    prompts: str | None = None
     negative: str = ""
     prompts_at: list[str] = field(default_factory=list)
     depth: str | None = None
@@ -61,6 +65,11 @@ class InputsConfig:
     def __post_init__(self) -> None:
         if self.partial is None and self.mask is not None:
             raise UserError("is of a partial panorama, and partial names none", key="mask", value=self.mask)
+        if self.prompts is not None:
+            for key in ("photos", "together", "panoramas", "partial", "prompt"):
+                if given := getattr(self, key):
+                    said = "is not for panoramas of words alone, which prompts names; leave one of both out"
+                    raise UserError(said, key=key, value=given)
         if self.name is not None and safe_name(self.name) != self.name:
             raise UserError(
                 f"must be a plain folder name, such as {safe_name(self.name)!r}", key="name", value=self.name
@@ -99,6 +108,9 @@ def list_requests(config: InputsConfig, common: Request, bare: str | None = None
     if config.partial is not None:
         path = Path(config.partial)
         starts.append((path, path.name, {"panorama": config.partial, "mask": config.mask}))
+    if config.prompts is not None:
+        lines = _lines(Path(config.prompts))
+        return _named([replace(common, name=text, prompt=text, depth=config.depth) for text in lines], config)
     starts = _with_depth(config.depth, starts)
     prompts = _prompts(config, [name for _, name, _ in starts], [path for path, _, _ in starts])
     requests = [
@@ -116,6 +128,13 @@ def list_requests(config: InputsConfig, common: Request, bare: str | None = None
     if not requests:
         name = "text" if config.prompt or bare is None else bare
         requests = [replace(common, name=name, prompt=config.prompt, depth=config.depth)]
+    return _named(requests, config)
+
+
+def _named(requests: Sequence[Request], config: InputsConfig) -> list[Request]:
+    """Return as many of the requests as the configuration says, each as often and with classes and a name of its
+    own.
+    """
     requests = _of_classes(requests[: config.limit or None], config)
     names = [one.name for one in requests]
     if config.name is not None:
@@ -166,6 +185,17 @@ def _with_depth(depth: str | None, starts: list[Start]) -> list[Start]:
             raise UserError(f"{place}: has no depth map for {name}{could}", key="inputs.depth")
         given.append((path, name, {**parts, "depth": keys[key]}))
     return given
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the prompts of a file, one a line. Raises UserError naming the file, and the line."""
+    lines = [line.strip() for line in read_text(path, "file of prompts", MOST_BYTES).split("\n")]
+    if AUTO in lines:
+        raise UserError(f"{path}: line {lines.index(AUTO) + 1}: {AUTO} describes an image, and there is none")
+    prompts = [line for line in lines if line]
+    if not prompts:
+        raise UserError(f"{path}: has no prompt, one a line")
+    return prompts
 
 
 def _prompts(config: InputsConfig, names: Sequence[str], paths: Sequence[Path]) -> list[str]:
