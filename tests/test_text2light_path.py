@@ -9,6 +9,7 @@ import torch
 
 from aognet.commands import generate
 from aognet.errors import UserError
+from aognet.generate.pixels import read_canvas
 from aognet.hdr.sritmo import SrItmo, SrItmoConfig
 from aognet.io.hdr import read_radiance
 from aognet.io.images import load_image
@@ -65,6 +66,16 @@ def test_a_file_of_prompts(model: Path, tmp_path: Path) -> None:
     assert not torch.equal(*shown), "the same words give another panorama each time"
     assert command(model, tmp_path / "one", *asked, "inputs.limit=1") == 0
     assert torch.equal(load_image(tmp_path / "one" / "a wide beach" / "result.png"), shown[0])
+
+
+def test_a_photograph_stays_and_is_joined_by_the_embedded_model(model: Path, tmp_path: Path) -> None:
+    given = ("--image", str(BEACH), "--fov", "90", "--prompt", "a beach", "--num_inference_step", "2", "hdr=false")
+    assert command(model, tmp_path / "views", *given) == 0
+    assert command(model, tmp_path / "kept", *given, "generator.join=feather", "generator.feather=0") == 0
+    joined, kept = (load_image(tmp_path / name / "beach" / "result.png") for name in ("views", "kept"))
+    photo = read_canvas(tmp_path / "views" / "beach" / "input.png", "srgb")
+    same = (joined == kept).all(0)
+    assert same[photo.known[0, 0]].all() and 0.6 < same.float().mean() < 0.95
 
 
 def test_a_run_that_was_killed_goes_on(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,11 @@ class TextContext:
         return cls(*same_length(conditioner.known(prompts, long_prompts), without))
 
 
+def stride(backbone: Backbone) -> int:
+    """Return the pixels by which an image must be wider for the UNet to halve it without a rest."""
+    return backbone.latents.scale * 2 ** (len(backbone.denoiser.down_channels) - 1)
+
+
 def check_settings(backbone: Backbone, size: int, sampler: SamplerConfig, is_told: bool) -> None:
     """Raise now, before anything is written, what would fail when views of ``size`` x ``size`` pixels are painted.
 

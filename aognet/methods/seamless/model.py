@@ -13,7 +13,7 @@ from aognet.callbacks import Cancelled, Listener
 from aognet.canvas import Canvas, MaskedView, join
 from aognet.data.equirectangular import EquirectangularBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
-from aognet.diffusion.inpaint import TextContext, check_settings, inpaint
+from aognet.diffusion.inpaint import TextContext, check_settings, inpaint, stride
 from aognet.diffusion.lora.trained import merge_lora
 from aognet.diffusion.sampling.noise import generators, named_seed
 from aognet.diffusion.sampling.sampler import SamplerConfig
@@ -25,7 +25,7 @@ from aognet.methods.seamless.denoising import PanoramaToDenoise, denoised, drawn
 from aognet.methods.seamless.directed import prompt_weights
 from aognet.methods.seamless.poles import poles_to_paint, polished
 from aognet.methods.seamless.settings import SeamlessSettings
-from aognet.methods.seamless.sizes import check_rows, stride
+from aognet.methods.seamless.sizes import check_rows
 from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, training_loss
 from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.circular import Poles, padded_as, wrap_around

@@ -1,12 +1,8 @@
 """The sizes of panoramas that wrap around with a backbone."""
 
 from aognet.diffusion.backbone import Backbone
+from aognet.diffusion.inpaint import stride
 from aognet.errors import UserError
-
-
-def stride(backbone: Backbone) -> int:
-    """Return the pixels by which a panorama must be wider for the UNet to halve it without a rest."""
-    return backbone.latents.scale * 2 ** (len(backbone.denoiser.down_channels) - 1)
 
 
 def check_rows(backbone: Backbone, rows: int, key: str) -> None:

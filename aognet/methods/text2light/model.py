@@ -19,6 +19,7 @@ from aognet.errors import UserError
 from aognet.geometry.surface import SPHERE
 from aognet.methods.generative import Steps
 from aognet.methods.text2light.conditioning import ClipConditions, ImageIndex
+from aognet.methods.text2light.joining import check_join, joined_by_views, load_backbone
 from aognet.methods.text2light.photographed_view import photographed
 from aognet.methods.text2light.settings import Text2LightSettings
 from aognet.methods.trained_method import TrainedMethod
@@ -35,6 +36,8 @@ from aognet.vq.window_sampler import WindowSampler, WindowSamplerConfig
 
 GIVEN, CODES = "given", "codes"
 """Tensors of a recorded step: the codes of the small panorama, and the rows that are written of the large one's."""
+PANORAMA, CANVAS, JOINED = "panorama", "canvas", "waves"
+"""Of a step that joins: the panorama that was decoded, the canvas that is painted, and how much of it is."""
 SMALL, LARGE = 1, 2  # streams of the seed
 
 
@@ -165,6 +168,13 @@ class Text2Light(TrainedMethod):
             raise UserError("must be text without a photograph", key="condition", value="image")
         if not self.by_image(request, settings) and not request.prompt:
             raise UserError("is missing: this method is told by words, or by a photograph", key="prompt")
+        if settings.join == "views" and seen:
+            check_join(settings, request.rows, self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its networks run."""
+        return next(self.local_autoencoder.parameters()).device
 
     @staticmethod
     def by_image(request: Request, settings: Text2LightSettings) -> bool:
@@ -176,14 +186,46 @@ class Text2Light(TrainedMethod):
     def generate(self, request: Request, settings: Text2LightSettings, steps: Steps, listener: Listener) -> Result:
         """Write the codes of the small and of the large panorama, decode the latter, and keep what the inputs show.
 
-        The small panorama's codes are a recorded step, and each row of the large one's.
+        The small panorama's codes are a recorded step, each row of the large one's, and what joins it to the inputs.
         """
-        start = steps.start()
-        codes = self.written(request, settings, self._condition(request, settings, start), steps, listener)
-        panorama = self.local_autoencoder.decode(codes).float().clamp(-1, 1).cpu()
+        start, recorded = steps.start(), len(steps.recorded())
+        made = steps.step(recorded - 1) if recorded else {}
+        panorama = made.get(PANORAMA)
+        if panorama is None:
+            codes = self.written(request, settings, self._condition(request, settings, start), steps, listener)
+            panorama = self.local_autoencoder.decode(codes).float().clamp(-1, 1).cpu()
         if start.known.any():
-            panorama = join(panorama, MaskedView(start.image, start.known), settings.feather, surface=SPHERE)
+            if settings.join == "views":
+                panorama = self._joined(request, settings, panorama, start, steps, listener)
+            else:
+                panorama = join(panorama, MaskedView(start.image, start.known), settings.feather, surface=SPHERE)
         return Result(panorama[0].add(1).div(2).clamp(0, 1))
+
+    def _joined(
+        self,
+        request: Request,
+        settings: Text2LightSettings,
+        panorama: Tensor,
+        start: Canvas,
+        steps: Steps,
+        listener: Listener,
+    ) -> Tensor:
+        """Return the panorama with what is known in its place and a ring around it painted again.
+
+        Each wave of views is a recorded step. Raises UserError if another backbone began.
+        """
+        latest, weights = steps.recorded()[-1].note, load_backbone(str(settings.backbone), self.device)[1]
+        done = None
+        if JOINED in latest:
+            if latest["backbone"] != weights:
+                raise UserError("has other weights than when it began to join", key="backbone", value=settings.backbone)
+            done = Canvas(steps.step(len(steps.recorded()) - 1)[CANVAS]), latest[JOINED]
+
+        def record(canvas: Canvas, waves: int) -> None:
+            tensors = {PANORAMA: panorama, CANVAS: canvas.pixels}
+            steps.record(tensors, {JOINED: waves, "backbone": weights}, passing=True)
+
+        return joined_by_views(request, settings, panorama, start, listener, self.device, done, record)
 
     def _condition(
         self, request: Request, settings: Text2LightSettings, start: Canvas
