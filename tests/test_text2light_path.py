@@ -111,7 +111,7 @@ def test_mistakes_end_in_one_line(model: Path, tmp_path: Path) -> None:
         ([], "nothing to paint from"),
         (["--prompt", "a lake", "generator.height=64"], "height must be 32"),
         (["--prompt", "a lake", "--sritmo", "nowhere"], "--sritmo must name the folder"),
-        (["--prompt", "a lake", "-m", str(released)], "published checkpoints of .*aognet convert-text2light"),
+        (["--prompt", "a lake", "-m", str(released)], "published checkpoints, .*aognet convert-text2light"),
         (["--prompt", "a lake", "-m", str(tmp_path / "text2light")], "no such folder; it is made of the published"),
     ):
         with pytest.raises(UserError, match=said):

@@ -36,10 +36,7 @@ def what_it_is(path: Path) -> Sequence[str | Setting]:
     if path.is_file():
         return _what_file(path)
     if (path / TEXT2LIGHT).is_dir():
-        return (
-            "the published checkpoints of Text2Light, which are pickles; convert them once: "
-            f"aognet convert-text2light --model {quote(str(path))} --out text2light",
-        )
+        return ("Text2Light's published checkpoints, which are pickles; convert them once: aognet convert-text2light",)
     if (path / PUBLIC_WEIGHTS).is_file() and _is_biggan(path / PUBLIC_WEIGHTS):
         return _what_file(path / PUBLIC_WEIGHTS)
     if any((path / name).is_file() for name in ("adapter_config.json", "pytorch_lora_weights.safetensors")):
@@ -59,8 +56,8 @@ def missing(model: str) -> str:
         made = f"aognet convert-biggan {quote(f'{model}-{PUBLIC_WEIGHTS}')}"
         return f"no such folder; it is made of the public files of this name: {made}"
     if Path(model).name == "text2light":
-        made = "aognet convert-text2light --model text2light_released_model"
-        return f"no such folder; it is made of the published checkpoints ({made}), or of networks that are trained"
+        said = "no such folder; it is made of the published checkpoints (aognet convert-text2light)"
+        return f"{said}, or of networks that are trained"
     return "no such folder"
 
 
