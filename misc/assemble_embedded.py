@@ -5,7 +5,7 @@ python misc/assemble_embedded.py --vae logs/vae/final --clip logs/clip/final --u
 python misc/assemble_embedded.py --streams logs/streams/final --out_dir assets/embedded
 python misc/assemble_embedded.py --cubediff logs/cubediff/final --rank 16 --out_dir assets/embedded   # beside it
 python misc/assemble_embedded.py --seamless logs/panoramas/final --depth logs/depth/final/small \\
-    --words logs/words/final/learned_words.safetensors --out_dir assets/embedded   # beside it
+    --words logs/words/final --out_dir assets/embedded   # beside it
 python misc/assemble_embedded.py --text2light logs/global/final logs/global_sampler/final logs/local/final \\
     logs/local_sampler/final --sritmo logs/sritmo/final --out_dir assets/embedded   # beside it
 """
@@ -49,7 +49,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--seamless", type=Path, help="final/ folder of a panorama LoRA's training; goes beside --out_dir"
     )
     parser.add_argument("--depth", type=Path, help="the small ControlNet that was trained with that LoRA")
-    parser.add_argument("--words", type=Path, help="the words that were learned with that LoRA")
+    parser.add_argument("--words", type=Path, help="final/ folder of the training of words with that LoRA")
     parser.add_argument(
         "--text2light",
         type=Path,
@@ -126,6 +126,7 @@ def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:
     """Write a seamless model that adds what was trained to the backbone: files that can be used one by one, too."""
     from aognet.diffusion.additions import LoraFile
     from aognet.diffusion.backbone import BackboneConfig
+    from aognet.diffusion.learning_words import export_words
     from aognet.diffusion.lora.exported import export_lora
     from aognet.diffusion.saved import save_trained
     from aognet.methods.seamless.model import Seamless
@@ -134,7 +135,8 @@ def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:
     export_lora(arguments.seamless, lora)
     halve(lora, lora)
     if arguments.words is not None:
-        halve(arguments.words, words)
+        export_words(arguments.words, words)
+        halve(words, words)
     if arguments.depth is not None:
         depth.mkdir()
         copy_in_half(arguments.depth, depth)

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.testing import assert_close
 
 from aognet.diffusion.additions import Additions, LoraFile
 from aognet.diffusion.backbone import BackboneConfig
 from aognet.diffusion.controlnets import OWN, from_unet, save_small
+from aognet.diffusion.learning_words import LearnWordsConfig
 from aognet.diffusion.lora.trained import open_parts
 from aognet.errors import UserError
 from aognet.methods.pretrained import load_method
@@ -31,8 +32,10 @@ def trained(sd2_folder: Path, tmp_path: Path) -> Path:
     own = [name for name, _ in network.named_parameters() if name.startswith(OWN)]
     unset(open_parts(network, "lora", 2, "all", own)["unet"])
     save_small(tmp_path / "depth", network, "float32")
-    dim = model.backbone.conditioner.dim
-    save_file({"<s0>": torch.randn(1, dim), "<s1>": torch.randn(1, dim)}, tmp_path / "words.safetensors")
+    learned = LearnWordsConfig(count=2)
+    words = Seamless(Seamless.Config(backbone=BackboneConfig(str(sd2_folder)), learn_words=learned))
+    unset(words.trainable_parts()["words"])
+    words.save_pretrained(tmp_path / "words")
     return tmp_path
 
 
@@ -51,7 +54,7 @@ def beside(sd2_folder: Path, trained: Path, *arguments: Any) -> Path:
 
 
 def test_the_whole_is_its_parts(sd2_folder: Path, trained: Path):
-    flags = ("--seamless", trained / "lora", "--depth", trained / "depth", "--words", trained / "words.safetensors")
+    flags = ("--seamless", trained / "lora", "--depth", trained / "depth", "--words", trained / "words")
     folder = beside(sd2_folder, trained, *flags)
     files = list(folder.rglob("*.safetensors"))
     assert all(value.dtype == torch.float16 for path in files for value in load_file(path).values())
@@ -62,7 +65,7 @@ def test_the_whole_is_its_parts(sd2_folder: Path, trained: Path):
     assert together.method == "seamless" and len(together.backbone.denoiser.controlnets) == 1
     assert_close(together.backbone.state_dict(), apart.backbone.state_dict(), rtol=0, atol=0)
     plain = load_method(str(sd2_folder), alone="seamless").backbone
-    prompts = [one.conditioner.known(["<s0>"], None).tokens for one in (together.backbone, plain)]
+    prompts = [one.conditioner.known(["TOK"], None).tokens for one in (together.backbone, plain)]
     assert prompts[0].shape != prompts[1].shape or not torch.allclose(prompts[0], prompts[1])
 
 
