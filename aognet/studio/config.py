@@ -76,9 +76,9 @@ class StudioConfig:
 
     ``host``, ``port``: where the web process listens. ``hosts``: further names by which browsers may reach it.
     ``tokens``: name to secret; without any, only this machine is served. ``folder``: where jobs, uploads and results
-    lie. ``database``: a Postgres URL for several machines; empty: SQLite in the ``folder``. ``models``: what is on
-    offer; the first is taken where a job names none. ``captions``: whether photographs are described by the captioner
-    of the first model.
+    lie. ``database``: a Postgres URL for several machines; empty: SQLite in the ``folder``. ``webhook_secret``: signs
+    what is told to addresses of clients; empty: none are told. ``models``: what is on offer; the first is taken where
+    a job names none.
     """
 
     host: str = "127.0.0.1"
@@ -87,6 +87,7 @@ class StudioConfig:
     tokens: dict[str, str] = field(default_factory=dict)
     folder: str = "studio"
     database: str = ""
+    webhook_secret: str = ""
     models: dict[str, ModelEntry] = field(default_factory=dict)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 
 Row = Mapping[Any, Any]
 """A row of a table: values by the names of its columns."""
@@ -116,8 +117,8 @@ class Database:
             options["connect_args"] = {"timeout": 30, "check_same_thread": False, "isolation_level": None}
         self.engine = sa.create_engine(url, json_serializer=_to_json, **options)
         if self.is_sqlite:
-            sa.event.listen(self.engine, "connect", _prepare)
-            sa.event.listen(self.engine, "begin", _begin)
+            event.listen(self.engine, "connect", _prepare)
+            event.listen(self.engine, "begin", _begin)
 
     def create(self) -> None:
         """Make the tables that are missing."""

@@ -11,6 +11,7 @@ from aognet.studio.database import EVENTS, JOBS, PANORAMAS, VERSIONS, Database, 
 from aognet.studio.events import add_event
 
 OPEN = ("queued", "running")
+SETTLING_SECONDS = 5.0  # between the row of a job and its place in the queue
 
 
 class LeaseLost(Exception):
@@ -173,13 +174,19 @@ class JobRecords:
             connection.execute(sa.update(JOBS).where(JOBS.c.id == claim.job).values(**values))
             self._end_events(connection, claim.job, {"state": state, "error": error})
 
-    def abandoned(self, worker: str) -> list[Row]:
-        """Return the running jobs of other workers whose lease is over, in order."""
-        wanted = sa.select(JOBS).where(
-            JOBS.c.state == "running", JOBS.c.lease < self.database.now(), JOBS.c.worker != worker
-        )
+    def adrift(self, limit: int = 50) -> list[Row]:
+        """Return the first jobs that nobody paints: those that wait, and those whose lease is over."""
+        waits = sa.and_(JOBS.c.state == "queued", JOBS.c.created < time.time() - SETTLING_SECONDS)
+        left = sa.and_(JOBS.c.state == "running", JOBS.c.lease < self.database.now())
+        wanted = sa.select(JOBS).where(sa.or_(waits, left)).order_by(JOBS.c.number).limit(limit)
         with self.database.read() as connection:
-            return list(connection.execute(wanted.order_by(JOBS.c.number)).mappings())
+            return list(connection.execute(wanted).mappings())
+
+    def set_workflow(self, job: str, before: str, workflow: str) -> bool:
+        """Give a job another workflow. Return False if somebody else did."""
+        mine = sa.and_(JOBS.c.id == job, JOBS.c.workflow == before)
+        with self.database.write() as connection:
+            return bool(connection.execute(sa.update(JOBS).where(mine).values(workflow=workflow)).rowcount)
 
     # For the web process
 

@@ -14,16 +14,17 @@ from aognet.errors import UserError, first_line
 from aognet.generate.generator import Generator
 from aognet.generate.run import Run
 from aognet.generate.view_journal import ViewJournal, open_journal
-from aognet.request import AUTO, Request
+from aognet.request import AUTO
 from aognet.studio.config import StudioConfig
 from aognet.studio.folders import FILES, Folders
 from aognet.studio.ids import new_id
-from aognet.studio.job_records import Claim, JobRecords
+from aognet.studio.job_records import Claim, JobRecords, LeaseLost
 from aognet.studio.jobs.asking import request_of, resolved
+from aognet.studio.jobs.seams import BASE, SEAMS, SeamPipeline
 from aognet.studio.leases import Leases
 from aognet.studio.models import Models
 from aognet.studio.records import Records
-from aognet.studio.reporting import Reporter
+from aognet.studio.reporting import PAUSE_SECONDS, Reporter
 from aognet.studio.schemas import JobBody
 from aognet.studio.thumbnails import write_thumbnail
 
@@ -40,9 +41,8 @@ class HeldJob:
 
     claim: Claim
     body: JobBody
-    request: Request | None = None
     reporter: Reporter | None = None
-    attempt: int = 0
+    told: int = 0
     ended: bool = False
     begun: float = field(default_factory=time.monotonic)
 
@@ -80,6 +80,8 @@ class Painter:
             first = self._waiting[0]
             like = [one for one in self._waiting if _likeness(one) == _likeness(first)]
         tasks = like[: self.config.workers.side_by_side]
+        if first.body.kind == "seams" and not self._prepared(first):
+            return
         model = first.claim.row["model"]
         self.models.forget_others(model)
         for task in tasks:
@@ -92,6 +94,51 @@ class Painter:
                 self._end(task, "failed", str(error))
             return
         self._attempt(generator, tasks)
+
+    def _prepared(self, task: HeldJob) -> bool:
+        """Make what a job of the kind ``seams`` redraws. Return False if it has ended, or is to be tried again."""
+        pipeline = SeamPipeline(self.models, self.folders, self.records)
+        try:
+            folder = self._count(task)
+            there = (folder / SEAMS).is_file()
+            steps = pipeline.prepare(task.body, folder, Listener(self._base_progress(task), self._to_stop([task])))
+            preview = f"/api/v1/jobs/{task.job}/steps"
+            if not there:
+                first = ("preview", {"step": BASE, "preview": f"{preview}/base"})
+                second = ("preview", {"step": "seams", "preview": f"{preview}/seams", "edges": list(steps)})
+                self.jobs.tell(task.claim, {}, [first, second])
+            return True
+        except Cancelled:
+            if self.stopping:
+                raise Stopped from None
+            self._check_end(task)
+        except UserError as error:
+            self._end(task, "failed", self._without_paths(str(error)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job says it
+            self._failed(task, error)
+        return False
+
+    def _base_progress(self, task: HeldJob) -> Any:
+        said = 0.0
+
+        def tell(stage: str, done: int, total: int) -> None:
+            nonlocal said
+            self.leases.check()
+            if time.monotonic() - said > PAUSE_SECONDS or done == total:
+                said = time.monotonic()
+                shown = {"stage": BASE, "done": done, "total": total}
+                attempts = {"attempts": 0} if stage == "views" and done else {}
+                self.jobs.tell(task.claim, {**shown, **attempts}, [("progress", {**shown, "seconds_left": None})])
+
+        return tell
+
+    def _count(self, task: HeldJob) -> Path:
+        """Return the folder of a job, and count an attempt. Raises UserError after too many."""
+        place, folder = self.folders.begin(task.job, task.claim.fence, task.claim.row["place"])
+        task.told, attempt = self.jobs.begin(task.claim, place)
+        if attempt > self.config.workers.attempts:
+            raise UserError(f"the worker ended {attempt - 1} times at the same step")
+        return folder
 
     def _attempt(self, generator: Generator, tasks: Sequence[HeldJob]) -> None:
         with ExitStack() as held:
@@ -110,21 +157,23 @@ class Painter:
     def _begin(self, generator: Generator, task: HeldJob, held: ExitStack) -> Run:
         """Return the run of a job in a folder of this hold's own, new or continued."""
         claim, row = task.claim, task.claim.row
-        place, folder = self.folders.begin(claim.job, claim.fence, row["place"])
+        if task.body.kind == "seams":  # counted before the first panorama
+            folder = self.folders.begin(claim.job, claim.fence, row["place"])[1]
+        else:
+            folder = self._count(task)
         parent = None if row["parent"] is None else self.records.version(row["parent"])
-        request = request_of(task.body, claim.job, parent, self.folders, self.records)
-        task.request = resolved(generator, request)
-        (prompted,) = generator.prompted([task.request], [folder])
-        told, task.attempt = self.jobs.begin(claim, place)
-        if task.attempt > self.config.workers.attempts:
-            raise UserError(f"the worker ended {task.attempt - 1} times at the same step")
+        if task.body.kind == "seams":
+            request = SeamPipeline(self.models, self.folders, self.records).redraw(task.body, folder)
+        else:
+            request = request_of(task.body, claim.job, parent, self.folders, self.records)
+        (prompted,) = generator.prompted([resolved(generator, request)], [folder])
         run = generator.begin(prompted, folder, held, captioned=request.prompt == AUTO)
         if task.body.kind == "fork" and parent is not None:
             source = open_journal(self.folders.path(parent["place"]))
             if not isinstance(source, ViewJournal):
                 raise UserError("was not painted view by view", key="version_id", value=parent["id"])
             generator.fork(run, source, task.body.view or 0)
-        task.reporter = Reporter(claim, self.jobs, run, told)
+        task.reporter = Reporter(claim, self.jobs, run, task.told)
         return run
 
     def _make(self, generator: Generator, begun: Sequence[tuple[HeldJob, Run]]) -> None:
@@ -173,6 +222,8 @@ class Painter:
 
     def _failed(self, task: HeldJob, error: Exception) -> None:
         """End a job that failed as often as it may; else it is tried again."""
+        if isinstance(error, LeaseLost):
+            self.leases.lost(f"job {task.job} is another worker's now")
         log.exception("job %s failed", task.job, exc_info=error)
         row = self.jobs.find(task.job)
         if row is None or max(row["attempts"], 1) >= self.config.workers.attempts:

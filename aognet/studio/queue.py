@@ -5,7 +5,7 @@ the job has ended.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from aognet.studio.config import StudioConfig
@@ -70,14 +70,12 @@ class Submitter:
             job,
         )
 
-    def state(self, workflow: str) -> str | None:
-        """Return the state of a workflow as DBOS calls it, None if there is none."""
-        found = self._client.list_workflows(workflow_ids=[workflow], load_input=False, load_output=False)
-        return found[0].status if found else None
-
-    def cancel(self, workflow: str) -> None:
-        """Take a job out of the queue, or let its workflow end at its next step."""
-        self._client.cancel_workflow(workflow)
+    def states(self, workflows: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+        """Return the state, as DBOS calls it, and the worker of each workflow that there is."""
+        if not workflows:
+            return {}
+        found = self._client.list_workflows(workflow_ids=list(workflows), load_input=False, load_output=False)
+        return {one.workflow_id: (one.status, one.executor_id) for one in found}
 
     def resume(self, workflow: str) -> None:
         """Let any worker go on with a workflow whose worker is gone. It keeps its place in the order."""
@@ -88,9 +86,9 @@ class Submitter:
         self._client.destroy()
 
 
-def serve(config: StudioConfig, worker: str, paint: Callable[[str], None]) -> None:
-    """Call ``paint`` in threads with each job in its turn, until `stop`. What this worker had begun when it was killed
-    comes first.
+def serve(config: StudioConfig, worker: str, paint: Callable[[str], None], notify: Callable[[str], None]) -> None:
+    """Call ``paint`` and then ``notify`` in threads with each job in its turn, until `stop`. What this worker had begun
+    when it was killed comes first.
     """
     from dbos import DBOS
 
@@ -101,9 +99,14 @@ def serve(config: StudioConfig, worker: str, paint: Callable[[str], None]) -> No
     def step(job: str) -> None:
         paint(job)
 
+    @DBOS.step(name="notify")
+    def last(job: str) -> None:
+        notify(job)
+
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MANY)
     def workflow(job: str) -> None:
         step(job)
+        last(job)
 
     DBOS.listen_queues([QUEUE])
     DBOS.launch()

@@ -82,7 +82,9 @@ class Asking(Body):
 
 
 class JobBody(Asking):
-    """A job: what is painted, from what, by which model."""
+    """A job: what is painted, from what, by which model. Of jobs of the kind ``seams``: ``base`` is the model of the
+    first panorama, ``seams`` how many edges of the cube are drawn anew, ``seam_degrees`` how wide.
+    """
 
     kind: Kind = "paint"
     model: str | None = Field(None, max_length=100)
@@ -95,6 +97,9 @@ class JobBody(Asking):
     panorama_id: str | None = Field(None, pattern=r"^[0-9a-z]{1,32}$")
     version_id: str | None = Field(None, pattern=r"^[0-9a-z]{1,32}$")
     view: int | None = Field(None, ge=0, le=10000)
+    base: str | None = Field(None, max_length=100)
+    seams: int = Field(4, ge=1, le=12)
+    seam_degrees: float = Field(12.0, ge=1, le=60)
 
 
 class RepaintBody(Asking):

@@ -14,6 +14,7 @@ from aognet.studio.database import WORKERS, Database
 from aognet.studio.events import last_events
 from aognet.studio.folders import Folders
 from aognet.studio.job_records import JobRecords
+from aognet.studio.metrics import Metrics
 from aognet.studio.models import Models
 from aognet.studio.queue import Submitter, prepare
 from aognet.studio.records import Records
@@ -34,6 +35,7 @@ class Service:
         self.folders, self.models = Folders(config.root), Models(config.models)
         self.submitter = Submitter(config)
         self.listeners = Listeners(self.database)
+        self.metrics = Metrics(self.database, config.workers.lease_seconds)
 
     def without_paths(self, error: UserError) -> UserError:
         """Return an error that tells no path of this machine."""

@@ -2,20 +2,24 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
 from aognet.errors import UserError
+from aognet.request import Request
 from aognet.studio.database import Row
 from aognet.studio.ids import new_id
 from aognet.studio.jobs.asking import request_of, resolved
+from aognet.studio.jobs.seams import base_model, base_request
 from aognet.studio.problems import ProblemError, not_found
 from aognet.studio.schemas import JobBody
 from aognet.studio.service import Service
+from aognet.studio.webhooks import check_webhook
 
-MAX_TITLE = 100
+MAX_TITLE, DAY_SECONDS = 100, 24 * 3600
 
 
 def submit(service: Service, body: JobBody, owner: str, key: str | None) -> Row:
@@ -54,6 +58,13 @@ def _check_limits(service: Service, body: JobBody, owner: str) -> None:
         raise ProblemError(422, f"at most {limits.photos} photographs, got {len(body.photos)}", "photos")
     if body.height is not None and body.height > limits.height:
         raise ProblemError(422, f"at most {limits.height} rows, got {body.height}", "height")
+    if limits.day_seconds and service.jobs.seconds_of(owner, time.time() - DAY_SECONDS) >= limits.day_seconds:
+        said = f"jobs were painted for {limits.day_seconds:g} s in the last 24 hours"
+        raise ProblemError(429, said, headers={"Retry-After": "3600"})
+    if body.webhook is not None:
+        if not service.config.webhook_secret:
+            raise ProblemError(422, "webhooks need the setting webhook_secret", "webhook")
+        check_webhook(body.webhook)
     if service.jobs.open_of(owner) >= limits.queued:
         raise ProblemError(429, f"{limits.queued} jobs are waiting already", headers={"Retry-After": "60"})
 
@@ -110,6 +121,11 @@ def parent_of(service: Service, body: JobBody) -> Row | None:
 def check(service: Service, body: JobBody, job: str, parent: Row | None, model: str) -> None:
     """Raise UserError for what a model cannot paint."""
     generator = service.models.generator(model)
+    if body.kind == "seams":
+        base = service.models.generator(base_model(body, service.models))
+        base.resolved(base_request(body, service.folders, service.records))
+        generator.resolved(Request(prompt=body.prompt, negative=body.negative, settings=dict(body.settings)))
+        return
     if body.kind == "fork" and parent is not None and not 0 <= (body.view or 0) < (parent["about"]["views"] or 0):
         raise UserError(f"must lie in [0, {(parent['about']['views'] or 0) - 1}]", key="view", value=body.view)
     request = resolved(generator, request_of(body, job, parent, service.folders, service.records))

@@ -9,6 +9,7 @@ from threading import Event, Thread
 import sqlalchemy as sa
 
 from aognet.studio import queue
+from aognet.studio.bringing_back import bring_back
 from aognet.studio.config import StudioConfig
 from aognet.studio.database import WORKERS, Database
 from aognet.studio.folders import Folders
@@ -16,6 +17,7 @@ from aognet.studio.job_records import JobRecords
 from aognet.studio.leases import Leases
 from aognet.studio.painting import Painter, Stopped
 from aognet.studio.records import Records
+from aognet.studio.webhooks import tell
 from aognet.studio.worker_names import worker_name
 from aognet.system.locking import exclusive
 
@@ -44,7 +46,7 @@ class Worker:
             self._tell()
             self.leases.start()
             Thread(target=self._watch, name="watch", daemon=True).start()
-            queue.serve(self.config, self.name, self.paint)
+            queue.serve(self.config, self.name, self.paint, self.notify)
             log.info("worker %s waits for jobs", self.name)
             self._stop.wait()
             self._end()
@@ -66,6 +68,14 @@ class Worker:
                 return
             time.sleep(0.5)
 
+    def notify(self, job: str) -> None:
+        """Tell the end of a job to the address that it came with."""
+        row = self.jobs.find(job)
+        if row is None or not row["body"].get("webhook") or not self.config.webhook_secret:
+            return
+        content = {"job_id": job, **{key: row[key] for key in ("state", "error", "panorama", "version", "ended")}}
+        tell(row["body"]["webhook"], content, self.config.webhook_secret.encode())
+
     def _end(self) -> None:
         """Give the jobs back, and end without waiting for threads that hang on the queue."""
         self.painter.stopping = True
@@ -82,11 +92,14 @@ class Worker:
         while not self._stop.wait(min(self.config.workers.lease_seconds / 3, 5.0)):
             try:
                 self._tell()
-                for row in self.jobs.abandoned(self.name):
-                    log.warning("job %s was left by worker %s", row["id"], row["worker"])
-                    submitter.resume(row["workflow"])
+                bring_back(self.jobs, submitter, self.name, self._alive())
             except Exception:  # noqa: BLE001 - the database may be away for a while
                 log.exception("other workers could not be looked after")
+
+    def _alive(self) -> set[str]:
+        recent = self.database.now() - 3 * self.config.workers.lease_seconds
+        with self.database.read() as connection:
+            return set(connection.execute(sa.select(WORKERS.c.name).where(WORKERS.c.seen > recent)).scalars())
 
     def _tell(self) -> None:
         with self.database.write() as connection:

@@ -118,3 +118,18 @@ def test_no_answer_tells_a_path(studio: Studio, first: dict):
     run = json.dumps(studio.get(f"/versions/{first['version_id']}/files/run.json"))
     assert str(studio.config.root) not in run and "/tmp/" not in run
     assert API in studio.get(f"/versions/{first['version_id']}")["files"]["run.json"]
+
+
+def test_seams_are_found_and_drawn_anew(studio: Studio):
+    """The steps are told and shown; what lies outside of the masked edges stays as the first model painted it."""
+    job = studio.painted(kind="seams", prompt="a hall", seams=2, seam_degrees=20)
+    told = [one["data"] for one in studio.events(job["id"]) if one["event"] == "preview"]
+    assert [one["step"] for one in told] == ["base", "seams"] and len(told[1]["edges"]) == 2
+    assert all(Image.open(io.BytesIO(studio.get(one["preview"]))).size == (64, 32) for one in told)
+    folder = studio.config.root / "runs" / job["id"]
+    (place,) = folder.glob("*/panorama")
+    base, mask = (np.asarray(Image.open(place / name)) for name in ("base/result.png", "seams.png"))
+    made, white = pixels(studio, job["version_id"]), mask[..., 0] > 127
+    assert 0.02 < white.mean() < 0.6
+    assert (made == base)[~white].all() and (made != base)[white].any()
+    assert studio.post("/jobs", {"kind": "seams"}, 422)["key"] == "prompt"

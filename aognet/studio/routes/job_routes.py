@@ -1,7 +1,7 @@
 """Jobs: submitting, watching, cancelling."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from aognet.studio.answers import job_answer
 from aognet.studio.database import Row
 from aognet.studio.events import events_after
+from aognet.studio.jobs.seams import BASE, SEAMS
 from aognet.studio.planning import cost
 from aognet.studio.problems import ProblemError, not_found
 from aognet.studio.routes.asked_body import ASKED, asked_body
@@ -90,8 +91,6 @@ def cancel_job(service: Serving, job_id: Id) -> Job:
     row = service.jobs.cancel(job_id)
     if row is None:
         raise not_found("job")
-    if row["state"] == "cancelled":
-        service.submitter.cancel(row["workflow"])
     return answer(service, row)
 
 
@@ -121,6 +120,17 @@ async def follow_job(
                 await anext(told)
     finally:
         await told.aclose()
+
+
+@router.get("/jobs/{job_id}/steps/{name}", response_class=Response)
+def read_step(service: Serving, job_id: Id, name: Literal["base", "seams"]) -> Response:
+    """Return what a job of the kind ``seams`` made before its result, as a small JPEG."""
+    row = found(service, job_id)
+    file = SEAMS if name == "seams" else f"{BASE}/result.png"
+    path = None if row["place"] is None else service.folders.path(row["place"]) / file
+    if path is None or not path.is_file():
+        raise not_found("step")
+    return Response(small_jpeg(path, VIEW_WIDTH), media_type="image/jpeg", headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/jobs/{job_id}/views/{index}", response_class=Response)

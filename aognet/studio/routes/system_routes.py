@@ -1,9 +1,11 @@
 """What there is: models, methods, and whether all is well."""
 
 from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response
 
 from aognet import __version__
 from aognet.studio.describing import described
+from aognet.studio.metrics import CONTENT_TYPE
 from aognet.studio.routes.common import PROBLEMS
 from aognet.studio.schemas import Caption, CaptionBody
 from aognet.studio.service import Json, Serving
@@ -31,6 +33,12 @@ def list_methods(service: Serving) -> list[Json]:
 def caption(service: Serving, body: CaptionBody) -> Caption:
     """Describe an uploaded image in words."""
     return Caption(text=described(service, body.upload))
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def read_metrics(service: Serving) -> Response:
+    """Return what is counted, as Prometheus reads it."""
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 
 @router.get("/health")

@@ -1,0 +1,113 @@
+"""What happens to processes does not happen to jobs: kills at random moments, workers that are gone or asleep."""
+
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks.studio_faults import run_studio
+from benchmarks.studio_processes import Processes, free_port, wait_for
+
+pytestmark = pytest.mark.slow
+JOBS, KILLS = 5, 20
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_studio_yaml: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A studio whose jobs take a few seconds, and whose leases are short."""
+    found = yaml.safe_load(tiny_studio_yaml.read_text())
+    model = yaml.safe_load(Path(found["models"]["tiny"]["config"]).read_text())
+    model["generator"]["sampler"]["steps"] = 8
+    path = tmp_path_factory.mktemp("model") / "longer.yaml"
+    path.write_text(yaml.safe_dump(model))
+    found["models"]["tiny"]["config"] = str(path)
+    found["workers"]["lease_seconds"] = 3
+    return found
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Postgres of the tests' own."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("needs Postgres: `apt-get install postgresql`")
+    user, folder = "postgres", Path(f"/tmp/studio-postgres-{free_port()}")
+    folder.mkdir()
+    shutil.chown(folder, user)
+    bin_folder, port = programs[-1].parent, free_port()
+    quiet = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
+    subprocess.run([bin_folder / "initdb", "-D", folder / "data", "-A", "trust", "-U", user], **quiet)
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    subprocess.run([bin_folder / "pg_ctl", "-D", folder / "data", "-w", "-o", options, "start"], **quiet)
+    yield f"postgresql://{user}@127.0.0.1:{port}/postgres"
+    subprocess.run([bin_folder / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop"], **quiet)
+    shutil.rmtree(folder)
+
+
+def test_kills_at_random_moments_change_no_pixel(settings: dict[str, Any], tmp_path: Path):
+    quiet = run_studio(tmp_path / "quiet", settings, JOBS, 0, random.Random(0))
+    killed = run_studio(tmp_path / "killed", settings, JOBS, KILLS, random.Random(0))
+    assert killed.states == ["done"] * JOBS
+    assert killed.digests == quiet.digests and len(set(quiet.digests)) == JOBS
+    assert killed.jobs == JOBS and killed.in_order and killed.views_told_once
+
+
+def painting(studio: Processes, job: str) -> bool:
+    progress = studio.job(job)["progress"]
+    return progress["stage"] == "views" and progress["done"] >= 4
+
+
+def check_taken_over(folder: Path, settings: dict[str, Any]) -> None:
+    """A worker is gone for good in the middle of a job, another is asleep for longer than its lease."""
+    with Processes(folder, settings) as studio:
+        for name in ("web", "w-0", "w-1"):
+            studio.start(name)
+        quiet = studio.ended(studio.submit("quiet", prompt="a yard", seed=1))
+        assert quiet["state"] == "done", quiet["error"]
+        studio.kill("w-1")
+        gone = studio.submit("gone", prompt="a yard", seed=1)
+        wait_for(lambda: painting(studio, gone), 120, "it does not begin")
+        studio.kill("w-0")
+        studio.start("w-1")
+        assert studio.result(studio.ended(gone)) == studio.result(quiet)
+        asleep = studio.submit("asleep", prompt="a yard", seed=1)
+        wait_for(lambda: painting(studio, asleep), 120, "it does not begin")
+        studio.signal("w-1", signal.SIGSTOP)
+        studio.start("w-2")
+        ended = studio.ended(asleep)
+        before = studio.ask("GET", f"/versions/{ended['version_id']}/files/result.png")
+        events = studio.events(asleep)
+        studio.signal("w-1", signal.SIGCONT)
+        studio.wait_gone("w-1")  # it ends by itself, before it writes anything
+        time.sleep(1)
+        assert studio.result(studio.job(asleep)) == before == studio.result(quiet)
+        assert studio.events(asleep) == events
+        assert studio.job(asleep) == ended
+
+
+def test_another_worker_takes_over(settings: dict[str, Any], tmp_path: Path):
+    check_taken_over(tmp_path, settings)
+
+
+def test_another_worker_takes_over_with_postgres(settings: dict[str, Any], tmp_path: Path, postgres: str):
+    check_taken_over(tmp_path, {**settings, "database": postgres})
+
+
+def test_a_running_job_is_cancelled_within_a_view(settings: dict[str, Any], tmp_path: Path):
+    with Processes(tmp_path, settings) as studio:
+        for name in ("web", "w-0"):
+            studio.start(name)
+        first, second = (studio.submit(key, prompt=key) for key in ("first", "second"))
+        wait_for(lambda: painting(studio, first), 120, "it does not begin")
+        before = studio.job(first)["progress"]["done"]
+        studio.ask("POST", f"/jobs/{first}/cancel")
+        job = studio.ended(first, 30)
+        assert job["state"] == "cancelled" and job["progress"]["done"] <= before + 4
+        assert studio.ended(second)["state"] == "done"
