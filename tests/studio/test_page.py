@@ -14,6 +14,7 @@ from PIL import Image
 
 from aognet.geometry.camera import Camera
 from aognet.geometry.sphere import pixel_directions, pixel_positions, rotation, sample
+from aognet.geometry.strokes import BrushStroke, stroke_mask
 from aognet.io.hdr import read_radiance
 from aognet.io.panorama_files import write_image
 
@@ -25,7 +26,7 @@ LANGUAGES = ("en", "zh")
 ORIGIN = "http://studio.test"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
 MODEL = {
-    "name": "small", "title": "Small", "method": "aognet", "height": 256, "takes": [], "paints_views": True,
+    "name": "small", "title": "Small", "method": "aognet", "height": 256, "takes": ["prompts_at"], "paints_views": True,
     "settings": {
         "properties": {"sampler": {"$ref": "#/$defs/Sampler"}, "feather": {"type": "number", "default": 0.2}},
         "$defs": {"Sampler": {"properties": {
@@ -178,6 +179,45 @@ def test_a_photograph_lies_where_its_camera_looked(opened):
     assert core.sum() > 10_000 and np.abs(seen[core][:, :2] - expected).max() <= 3
     outside = torch.nn.functional.max_pool2d(inside[None].float(), 7, 1, 3)[0].bool().numpy()
     assert (np.ptp(seen[~outside], axis=-1) < 12).all(), "elsewhere is the empty sphere, which is grey"
+
+
+def test_masks_are_the_services_masks(opened):
+    """The page and the service draw the same masks of the same strokes."""
+    random = np.random.default_rng(0)
+
+    def path(count: int) -> list[list[float]]:
+        start = [random.uniform(-180, 180), np.degrees(np.arcsin(random.uniform(-1, 1)))]
+        steps = random.normal(0, 15, (count, 2))
+        points = (np.cumsum(steps, 0) + start).tolist()
+        return [[round(yaw, 2), round(float(np.clip(pitch, -90, 90)), 2)] for yaw, pitch in points]
+
+    strokes = [
+        {"radius_degrees": float(random.uniform(1, 40)), "points": path(random.integers(1, 8)), "erase": bool(k % 4 == 3)}
+        for k in range(40)
+    ]
+    odd = [
+        [[180, 0], [-180, 0]], [[0, 90], [50, 90]], [[0, 0], [180, 0]], [[10, 80], [-170, 80]], [[5, 5], [5, 5]],
+        [[179, -3], [-179, 4], [-170, -89.99]],
+    ]  # fmt: skip
+    cases = [strokes[k : k + 8] for k in range(0, 40, 8)]
+    cases += [[{"radius_degrees": radius, "points": points, "erase": False}] for points in odd for radius in (9, 95, 180)]
+    page = opened(bare=True)
+    script = """
+      const { rasterise } = await load("strokes");
+      return given[0].map((strokes) => [...rasterise(strokes, 64).pixels].map((x) => x ? "1" : "0").join(""));
+    """
+    for case, pixels in zip(cases, run(page, script, cases), strict=True):
+        ours = stroke_mask(
+            [
+                BrushStroke(float(s["radius_degrees"]), [(float(a), float(b)) for a, b in s["points"]], s["erase"])
+                for s in case
+            ],
+            64,
+        ).numpy()
+        theirs = np.array([pixel == "1" for pixel in pixels]).reshape(64, 128)
+        # A pixel's centre may lie on an edge but for rounding.
+        assert (ours != theirs).sum() <= 1, json.dumps(case)
+        assert ours.any() or any(s["erase"] for s in case)
 
 
 @pytest.mark.slow

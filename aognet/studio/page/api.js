@@ -1,7 +1,5 @@
 // The service, asked over HTTP. What it refuses is thrown as a Problem.
 
-import { remember, remembered } from "./dom.js";
-
 const ROOT = "api/v1";
 
 export class Problem extends Error {
@@ -11,16 +9,20 @@ export class Problem extends Error {
   }
 }
 
-// Asks whoever sits there for the token of the service; set by the page.
+// Asks whoever sits there for the token of the service; set by the page. A cookie remembers it.
 export const gate = { open: async () => null };
 
-function headers(more = {}) {
-  const token = remembered("token", null);
-  return token ? { ...more, authorization: `Bearer ${token}` } : more;
+async function enter() {
+  const token = await gate.open();
+  if (!token) return false;
+  const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token }) };
+  return (await fetch(`${ROOT}/session`, options)).ok || enter();
 }
 
 // Addresses in answers begin with a slash.
 const address = (path) => path.startsWith("/") ? path.slice(1) : `${ROOT}/${path}`;
+
+let entering = null;  // several requests may be refused at once: one dialog
 
 async function request(path, { method = "GET", body, more = {}, signal } = {}) {
   const isForm = body instanceof FormData;
@@ -28,16 +30,15 @@ async function request(path, { method = "GET", body, more = {}, signal } = {}) {
   for (;;) {
     let answer;
     try {
-      const options = { method, signal, headers: headers({ ...sent, ...more }), body: isForm || body === undefined ? body : JSON.stringify(body) };
+      const options = { method, signal, headers: { ...sent, ...more }, body: isForm || body === undefined ? body : JSON.stringify(body) };
       answer = await fetch(address(path), options);
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Problem(0, { detail: "offline" });
     }
     if (answer.ok) return answer;
-    const token = answer.status === 401 ? await gate.open() : null;
-    if (!token) throw new Problem(answer.status, await answer.json().catch(() => ({})));
-    remember("token", token);
+    if (answer.status !== 401 || !await (entering ??= enter().finally(() => { entering = null; })))
+      throw new Problem(answer.status, await answer.json().catch(() => ({})));
   }
 }
 

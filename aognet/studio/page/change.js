@@ -5,12 +5,14 @@ import { find, later, make, say } from "./dom.js";
 import { moment, onlanguage, t } from "./locale.js";
 import { halfFloats } from "./radiance.js";
 
+const SIZES = ["radius", "base-radius"];  // sliders of the brush, on two pages
+
 export class Change {
   constructor(studio) {
     Object.assign(this, { studio, panorama: null, versions: [], images: new Map() });
     const { brush } = studio;
     for (const tool of document.querySelectorAll("input[name=tool]")) tool.addEventListener("change", () => this.choose(tool.value));
-    find("radius").addEventListener("input", () => this.size(+find("radius").value));
+    for (const slider of SIZES) find(slider).addEventListener("input", (event) => this.size(+event.target.value));
     find("repaint-prompt").addEventListener("input", () => this.tell());
     find("clear-mask").addEventListener("click", () => brush.clear());
     find("repaint").addEventListener("click", () => this.repaint());
@@ -132,8 +134,10 @@ export class Change {
 
   size(degrees) {
     this.studio.brush.radius = degrees;
-    find("radius").value = degrees;
-    find("radius-value").textContent = `${2 * degrees}°`;
+    for (const slider of SIZES) {
+      find(slider).value = degrees;
+      find(slider).nextElementSibling.textContent = `${2 * degrees}°`;
+    }
   }
 
   tell() {

@@ -51,7 +51,9 @@ export function remember(key, value) {
 export function say(text, kind = "") {
   const toast = find("toast");
   toast.textContent = text;
+  if (toast.matches(":popover-open")) toast.hidePopover();
+  toast.showPopover();  // above dialogs, too
   toast.className = `shown ${kind}`;
   clearTimeout(say.timer);
-  say.timer = setTimeout(() => { toast.className = ""; }, kind === "wrong" ? 9000 : 4000);
+  say.timer = setTimeout(() => { toast.className = ""; toast.hidePopover(); }, kind === "wrong" ? 9000 : 4000);
 }

@@ -155,12 +155,15 @@ function take(studio, files) {
 }
 
 function token() {
+  const dialog = find("token");
+  find("token-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    dialog.close(find("token-value").value);
+  });
   gate.open = () => new Promise((answer) => {
-    const dialog = find("token");
-    dialog.returnValue = "";
-    find("token-go").onclick = () => dialog.close(find("token-value").value);
+    dialog.returnValue = find("token-value").value = "";
     dialog.onclose = () => answer(dialog.returnValue || null);
-    if (!dialog.open) dialog.showModal();
+    dialog.showModal();
   });
 }
 
@@ -186,11 +189,10 @@ async function begin() {
   }
   studio.stage.canvas.setAttribute("aria-label", t("stage.keys"));
   await speak(language);  // once more, for what was made meanwhile
-  studio.go("make");
-  document.documentElement.classList.add("ready");
   addEventListener("hashchange", () => studio.follow().catch(failed));
-  await studio.make.load().catch(failed);
-  if (location.hash) await studio.follow().catch(failed);
+  const followed = studio.follow().catch(failed);
+  document.documentElement.classList.add("ready");
+  await Promise.all([followed, studio.make.load().catch(failed)]);
 }
 
 begin().catch(() => {

@@ -37,6 +37,7 @@ export class Make {
     if (!model) return;
     const sizes = [...new Set([...SIZES, model.height])].filter((rows) => rows <= Math.max(4 * model.height, 1024)).sort((a, b) => a - b);
     find("height").replaceChildren(...sizes.map((rows) => make("option", { value: rows, textContent: `${2 * rows} × ${rows}`, selected: rows === model.height })));
+    find("add-pin").hidden = !model.takes.includes("prompts_at");
     find("method-settings").hidden = !this.settings.show(model.settings);
     this.changed();
   }
@@ -78,7 +79,7 @@ export class Make {
   }
 
   get body() {
-    const words = { prompt: find("prompt").value.trim(), negative: find("negative").value.trim(), prompts_at: this.pins.asked };
+    const words = { prompt: find("prompt").value.trim(), negative: find("negative").value.trim(), prompts_at: find("add-pin").hidden ? [] : this.pins.asked };
     const how = { model: this.model.name, height: +find("height").value, seed: Math.max(0, Math.round(+find("seed").value || 0)), settings: this.settings.values };
     const { base } = this.photos, body = { kind: "paint", ...words, ...how, photos: this.photos.asked };
     if (base) Object.assign(body, { panorama: { upload: base.id }, mask: { strokes: this.studio.brush.strokes } });

@@ -52,10 +52,11 @@ export class Painting {
     const image = await picture(preview).catch(() => null);
     if (!image || this.job !== job) return;
     const pose = { yaw: camera.yaw_degrees, pitch: camera.pitch_degrees, roll: camera.roll_degrees, fov: camera.fov_degrees };
-    // Views lie below photographs: what was given stays what is seen.
-    const view = stage.lay({ image, ...pose, width: camera.width, height: camera.height, fades: true, order: index + 1 });
-    stage.scene.pictures.sort((a, b) => (a.order ? 0 : 1) - (b.order ? 0 : 1) || (a.order ?? 0) - (b.order ?? 0));
-    if (view && !this.studio.touched) stage.gaze.turn({ yaw: pose.yaw, pitch: Math.max(-40, Math.min(40, pose.pitch)) }, 0.6);
+    // What is known is never painted over: photographs lie above all views, and views above later ones.
+    stage.lay({ image, ...pose, width: camera.width, height: camera.height, margin: camera.margin, fades: true, order: index + 1 });
+    stage.scene.pictures.sort((a, b) => (b.order ?? 0) - (a.order ?? 0));
+    stage.scene.pictures.sort((a, b) => !a.order - !b.order);
+    if (!this.studio.touched) stage.gaze.turn({ yaw: pose.yaw, pitch: Math.max(-40, Math.min(40, pose.pitch)) }, 0.6);
   }
 
   async preview({ url }) {

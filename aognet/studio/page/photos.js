@@ -17,6 +17,7 @@ export class Photos {
     overlay.onphoto = (photo) => this.moved(photo);
     overlay.onselect = () => this.render();
     onlanguage(() => { this.items.clear(); this.render(); });
+    find("remove-base").addEventListener("click", () => this.setBase(null));
     find("files").addEventListener("change", (event) => {
       this.add([...event.target.files]);
       event.target.value = "";
@@ -113,9 +114,7 @@ export class Photos {
     find("drop").classList.toggle("some", this.all.length > 0 || !!this.base);
     find("drop").querySelector("b").textContent = t(this.all.length ? "drop.another" : "drop.choose");
     find("base").hidden = !this.base;
-    if (!this.base) return;
-    const remove = make("button", { type: "button", className: "link", textContent: t("base.remove"), onclick: () => this.setBase(null) });
-    find("base").replaceChildren(make("p", { textContent: t("base", { name: this.base.name }) }), remove);
+    find("base").querySelector("p").textContent = this.base ? t("base", { name: this.base.name }) : "";
   }
 
   item(photo) {

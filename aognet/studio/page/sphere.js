@@ -47,8 +47,11 @@ void main() {
   vec3 rgb = empty(ray, angle);
   if (filled) rgb = place.x * 0.5 + 0.5 < split ? shown(before, uv, angle, beforeLinear) : shown(panorama, uv, angle, linear);
   if (masked) {
-    float inside = textureLod(mask, uv, 0.0).r, wide = 1.5 * angle / PI * float(textureSize(mask, 0).y);
-    float edge = 1.0 - smoothstep(0.0, clamp(wide, 0.2, 1.0), abs(inside - 0.5) * 2.0);
+    vec2 pixel = 1.0 / vec2(textureSize(mask, 0));  // a mean over some pixels, so that the edge has no stairs
+    float inside = 0.0;
+    for (int i = -1; i <= 1; i++) for (int j = -1; j <= 1; j++) inside += textureLod(mask, uv + vec2(i, j) * pixel, 0.0).r / 9.0;
+    float wide = 0.7 * angle / PI / pixel.y;
+    float edge = 1.0 - smoothstep(0.0, clamp(wide, 0.15, 1.0), abs(inside - 0.5) * 2.0);
     rgb = mix(rgb, tint, smoothstep(0.4, 0.6, inside) * 0.5);
     rgb = mix(rgb, vec3(1.0), edge * 0.9);
   }
@@ -58,10 +61,10 @@ void main() {
 const CORNER = `#version 300 es
 uniform mat3 toView;        // photo to camera
 uniform vec2 halves;        // tangents of half the photo's fields of view
-uniform vec2 tangents, shift;
+uniform vec2 tangents, shift, shown;  // shown: share of width and height, the rest is cut off
 out vec2 uv;
 void main() {
-  vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0;
+  vec2 corner = (vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0) * shown;
   vec3 p = toView * vec3(corner * halves, 1.0);
   uv = vec2(corner.x, -corner.y) * 0.5 + 0.5;
   gl_Position = vec4((p.xy - shift * p.z) / tangents, 0.0, p.z);
@@ -73,8 +76,9 @@ in vec2 uv;
 out vec4 color;
 uniform sampler2D picture;
 uniform float alpha;
+uniform vec2 part;  // as shown, of the vertices
 void main() {
-  vec2 edge = min(uv, 1.0 - uv) / fwidth(uv);
+  vec2 edge = (part * 0.5 - abs(uv - 0.5)) / fwidth(uv);
   color = vec4(texture(picture, uv).rgb, 1.0) * alpha * clamp(min(edge.x, edge.y) + 0.5, 0.0, 1.0);
 }`;
 
@@ -133,7 +137,7 @@ export class Sphere {
   }
 
   // Draws what `scene` says: { panorama, before, mask: textures, ... as in NOTHING, pictures: [{ texture, yaw, pitch,
-  // roll, fov, width, height, alpha }], colours: { sky, ground, line, tint } } as a camera sees it.
+  // roll, fov, width, height, alpha, margin }], colours: { sky, ground, line, tint } } as a camera sees it.
   draw(view, tangents, scene, { viewport = [0, 0, this.canvas.width, this.canvas.height], shift = [0, 0], matrix = rotation(view) } = {}) {
     const { gl } = this, { program, uniforms } = this.background;
     gl.viewport(...viewport);
@@ -168,6 +172,9 @@ export class Sphere {
       gl.bindTexture(gl.TEXTURE_2D, picture.texture);
       gl.uniformMatrix3fv(uniforms.toView, false, columns(intoCamera(matrix, rotation(picture))));
       gl.uniform2fv(uniforms.halves, halves(picture));
+      const cut = [picture.width, picture.height].map((pixels) => 1 - 2 * (picture.margin ?? 0) / pixels);
+      gl.uniform2fv(uniforms.shown, cut);
+      gl.uniform2fv(uniforms.part, cut);
       gl.uniform1f(uniforms.alpha, picture.alpha ?? 1);
       gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
     }
