@@ -4,7 +4,7 @@ python benchmarks/studio_page.py [--gpu]
 
 Starts the web process alone, opens the page in Chromium and prints a Markdown table: milliseconds until the first paint
 and until the page can be used, and frames a second while a hand looks around and while it brushes on a panorama of
-4096x2048. Without ``--gpu`` Chromium draws with the processor (SwiftShader): so slow is it on no computer with a screen.
+4096x2048. Without ``--gpu`` Chromium draws with the processor (SwiftShader), far slower than any graphics card.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def web_process() -> Iterator[str]:
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
         address = Path(folder) / "studio" / "address"
         try:
-            while not address.exists():
+            while not address.exists() or not address.read_text().strip():
                 if process.poll() is not None:
                     raise RuntimeError(f"the web process ended with {process.returncode}")
                 time.sleep(0.1)

@@ -192,7 +192,11 @@ def test_masks_are_the_services_masks(opened):
         return [[round(yaw, 2), round(float(np.clip(pitch, -90, 90)), 2)] for yaw, pitch in points]
 
     strokes = [
-        {"radius_degrees": float(random.uniform(1, 40)), "points": path(random.integers(1, 8)), "erase": bool(k % 4 == 3)}
+        {
+            "radius_degrees": float(random.uniform(1, 40)),
+            "points": path(random.integers(1, 8)),
+            "erase": bool(k % 4 == 3),
+        }
         for k in range(40)
     ]
     odd = [
@@ -200,7 +204,9 @@ def test_masks_are_the_services_masks(opened):
         [[179, -3], [-179, 4], [-170, -89.99]],
     ]  # fmt: skip
     cases = [strokes[k : k + 8] for k in range(0, 40, 8)]
-    cases += [[{"radius_degrees": radius, "points": points, "erase": False}] for points in odd for radius in (9, 95, 180)]
+    cases += [
+        [{"radius_degrees": radius, "points": points, "erase": False}] for points in odd for radius in (9, 95, 180)
+    ]
     page = opened(bare=True)
     script = """
       const { rasterise } = await load("strokes");

@@ -28,10 +28,11 @@ def started(yaml: Path, folder: Path, *changes: str) -> tuple[subprocess.Popen, 
         [sys.executable, "-m", "aognet", "studio", "-b", str(yaml), *given], cwd=ROOT, stdout=log, stderr=log
     )
     end = time.monotonic() + 120
-    while not (folder / "address").exists():
+    address = folder / "address"
+    while not address.exists() or not address.read_text().strip():
         assert process.poll() is None and time.monotonic() < end, Path(log.name).read_text()
         time.sleep(0.1)
-    return process, (folder / "address").read_text().strip()
+    return process, address.read_text().strip()
 
 
 def ended(process: subprocess.Popen) -> None:
@@ -81,7 +82,7 @@ class Open:
 
     def painted(self) -> None:
         """The page shows what was painted."""
-        self.page.locator("#change").wait_for(timeout=120_000)
+        self.page.locator("#change").wait_for()
 
     def drag(self, *ways: tuple[float, float]) -> None:
         """Drag over the sphere, through shares of its width and height."""
@@ -102,6 +103,7 @@ def opened(browser) -> Iterator[Callable[..., Open]]:
         options = {"locale": "en-GB", "reduced_motion": "reduce", **options}
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         one = Open(context.new_page(), address)
+        context.set_default_timeout(120_000)  # machines may be busy
         contexts.append((context, one))
         one.listen()
         one.page.goto(address)
@@ -119,8 +121,9 @@ def dropped(page: Any, path: Path) -> None:
     script = """async ([bytes, name]) => {
       const data = new DataTransfer();
       data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/jpeg" }));
+      const given = { dataTransfer: data, bubbles: true, cancelable: true };
       for (const kind of ["dragenter", "dragover", "drop"])
-        document.getElementById("sphere").dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
+        document.getElementById("sphere").dispatchEvent(new DragEvent(kind, given));
     }"""
     page.evaluate(script, [list(path.read_bytes()), path.name])
 
@@ -137,7 +140,7 @@ def faults(page: Any) -> list[str]:
     ]
 
 
-def test_from_a_photograph_to_an_export(opened, address: str, tmp_path: Path):
+def test_from_a_photograph_to_a_panorama_that_was_changed(opened, address: str):
     one = opened(address)
     page = one.page
     assert faults(page) == []
@@ -154,7 +157,7 @@ def test_from_a_photograph_to_an_export(opened, address: str, tmp_path: Path):
     page.get_by_text("views to paint").wait_for()
     assert faults(page) == []
 
-    with page.expect_request("**/views/0", timeout=120_000):
+    with page.expect_request("**/views/0"):
         page.get_by_role("button", name="Paint the panorama").click()
     one.painted()
     photo = one.jobs[-1]["photos"][0]
@@ -205,18 +208,6 @@ def test_from_a_photograph_to_an_export(opened, address: str, tmp_path: Path):
     page.locator("#panoramas .name", has_text="My village").wait_for()
     assert faults(page) == []
     page.keyboard.press("Escape")
-
-    page.get_by_role("button", name="Export").click()
-    page.locator("#presets label").first.wait_for()
-    assert faults(page) == []
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download").click()
-    waiting.value.save_as(tmp_path / "picture.png")
-    assert (np.asarray(Image.open(tmp_path / "picture.png").convert("RGB")).astype(int) == new).all()
-    page.locator("#presets label", has_text="Unity").click()
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download").click()
-    assert waiting.value.suggested_filename.endswith(".zip")
 
 
 def test_a_job_is_found_again_and_cancelled(opened, tiny_studio_yaml: Path, tmp_path: Path):

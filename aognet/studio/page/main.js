@@ -27,7 +27,8 @@ class Studio {
     this.change = new Change(this);
     this.library = new Library(this);
     this.exporting = new Exporting(this);
-    this.stage.onmoved = () => { this.touched = true; };
+    // Whoever looks around by hand is not turned to what is being painted.
+    for (const kind of ["pointerdown", "wheel", "keydown"]) this.stage.canvas.addEventListener(kind, () => { this.touched = true; });
     this.page = null;
   }
 

@@ -16,7 +16,7 @@ export class Stage {
     this.images = {};  // what the textures of the scene were made of
     this.tool = null;  // { grab(event, direction), hover(event, direction), key(name) }
     this.drawn = [];   // told after each picture of the screen: overlays
-    this.gaze = new Gaze(this.canvas, { draw: () => this.draw(), extras: { exposure: 0, split: 0 }, moved: () => this.onmoved?.() });
+    this.gaze = new Gaze(this.canvas, { draw: () => this.draw(), extras: { exposure: 0, split: 0 } });
     this.gaze.grab = (event) => this.tool?.grab?.(event, this.directionAt(event)) ?? null;
     this.canvas.addEventListener("pointermove", (event) => this.tool?.hover?.(event, this.directionAt(event)));
     this.canvas.addEventListener("pointerleave", () => this.tool?.hover?.(null, null));
