@@ -81,7 +81,9 @@ def measured(browser: Any, address: str, size: tuple[int, int]) -> tuple[float, 
     page.locator("#model option").first.wait_for(state="attached")
     usable = page.evaluate("performance.now()")
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    size = page.evaluate("performance.getEntriesByType('resource').reduce((sum, one) => sum + one.encodedBodySize, 0)")
+    loaded = page.evaluate(
+        "performance.getEntriesByType('resource').reduce((sum, one) => sum + one.encodedBodySize, 0)"
+    )
     page.set_input_files("#files", ROOT / "assets" / "demo" / "village.jpg")
     page.locator("#photos .pose:not([hidden])").wait_for()
     looking = frames(page, lambda share: (0.3 + 0.4 * share, 0.93))  # below the photograph
@@ -90,7 +92,7 @@ def measured(browser: Any, address: str, size: tuple[int, int]) -> tuple[float, 
     page.locator("#base:visible").wait_for(timeout=60_000)
     brushing = frames(page, lambda share: (0.2 + 0.6 * share, 0.3 + 0.4 * share))
     context.close()
-    return paint, usable, size / 1000, looking, brushing
+    return paint, usable, loaded / 1000, looking, brushing
 
 
 def frames(page: Any, place: Callable[[float], tuple[float, float]]) -> float:

@@ -9,19 +9,14 @@ from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 
 PAGE = Path(__file__).parent / "page"
-# A page of an older version would ask in older ways, and nobody may frame the buttons of a studio.
-HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+HEADERS = {"Cache-Control": "no-cache"}  # a page of an older version would ask in older ways
 
 
 class PageFiles(StaticFiles):
     """Files that browsers ask for again each time, which costs little while they are the same."""
 
     def file_response(self, *given: Any, **options: Any) -> Response:
+        """Return the answer with a file, or that it is the same as before."""
         response = super().file_response(*given, **options)
         response.headers.update(HEADERS)
         return response

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +100,7 @@ class Open:
 def opened(browser) -> Iterator[Callable[..., Open]]:
     contexts: list[tuple[Any, Open]] = []
 
-    def show(address: str, width: int = 1000, height: int = 700, **options: Any) -> Open:
+    def show(address: str, width: int = 1000, height: int = 700, ready: str = "#model option", **options: Any) -> Open:
         options = {"locale": "en-GB", "reduced_motion": "reduce", **options}
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         one = Open(context.new_page(), address)
@@ -107,7 +108,7 @@ def opened(browser) -> Iterator[Callable[..., Open]]:
         contexts.append((context, one))
         one.listen()
         one.page.goto(address)
-        one.page.locator("#model option").first.wait_for(state="attached")
+        one.page.locator(ready).first.wait_for(state="attached")
         return one
 
     yield show
@@ -140,7 +141,7 @@ def faults(page: Any) -> list[str]:
     ]
 
 
-def test_from_a_photograph_to_a_panorama_that_was_changed(opened, address: str):
+def test_from_a_photograph_to_an_export(opened, address: str, tmp_path: Path):
     one = opened(address)
     page = one.page
     assert faults(page) == []
@@ -208,6 +209,43 @@ def test_from_a_photograph_to_a_panorama_that_was_changed(opened, address: str):
     page.locator("#panoramas .name", has_text="My village").wait_for()
     assert faults(page) == []
     page.keyboard.press("Escape")
+
+    page.get_by_role("button", name="Export").click()
+    page.locator("#presets label").first.wait_for()
+    assert faults(page) == []
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download").click()
+    waiting.value.save_as(tmp_path / "picture.png")
+    assert (np.asarray(Image.open(tmp_path / "picture.png").convert("RGB")).astype(int) == new).all()
+    page.locator("#presets label", has_text="Unity").click()
+    page.get_by_label("Format").select_option("png")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download").click()
+    waiting.value.save_as(tmp_path / waiting.value.suggested_filename)
+    with zipfile.ZipFile(tmp_path / waiting.value.suggested_filename) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".png"))
+        assert Image.open(io.BytesIO(archive.read(name))).size == (64, 32)
+
+
+def test_a_private_studio_asks_for_its_token(opened, tiny_studio_yaml: Path, tmp_path: Path):
+    secret = "tokens.me=0123456789abcdef"
+    process, address = started(tiny_studio_yaml, tmp_path / "studio", "workers.count=0", secret)
+    try:
+        one = opened(address, ready="#token[open]")
+        page = one.page
+        assert faults(page) == []
+        page.get_by_label("Token").fill("what is it?")
+        page.keyboard.press("Enter")
+        page.get_by_text("That is not the token.").wait_for()
+        page.get_by_label("Token").fill("0123456789abcdef")
+        page.get_by_role("button", name="Enter").click()
+        page.locator("#model option").first.wait_for(state="attached")
+        page.reload()
+        page.locator("#model option").first.wait_for(state="attached")
+        assert all("401" in error for error in one.errors), "a browser tells of each answer that refuses"
+        one.errors.clear()
+    finally:
+        ended(process)
 
 
 def test_a_job_is_found_again_and_cancelled(opened, tiny_studio_yaml: Path, tmp_path: Path):

@@ -9,14 +9,14 @@ export class Problem extends Error {
   }
 }
 
-// Asks whoever sits there for the token of the service; set by the page. A cookie remembers it.
-export const gate = { open: async () => null };
+// Asks whoever sits there for the token of the service, perhaps `again`; set by the page. A cookie remembers it.
+export const gate = { open: async (again) => null };
 
-async function enter() {
-  const token = await gate.open();
+async function enter(again = false) {
+  const token = await gate.open(again);
   if (!token) return false;
   const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token }) };
-  return (await fetch(`${ROOT}/session`, options)).ok || enter();
+  return (await fetch(`${ROOT}/session`, options)).ok || enter(true);
 }
 
 // Addresses in answers begin with a slash.

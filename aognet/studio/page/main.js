@@ -161,7 +161,8 @@ function token() {
     event.preventDefault();
     dialog.close(find("token-value").value);
   });
-  gate.open = () => new Promise((answer) => {
+  gate.open = (again) => new Promise((answer) => {
+    find("token-lead").textContent = t(again ? "token.wrong" : "token.lead");
     dialog.returnValue = find("token-value").value = "";
     dialog.onclose = () => answer(dialog.returnValue || null);
     dialog.showModal();
