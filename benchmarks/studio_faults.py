@@ -47,7 +47,9 @@ def run_studio(folder: Path, settings: Mapping[str, Any], jobs: int, kills: int,
                 number = len(ids)
                 ids.append(studio.submit(f"job {number}", prompt=f"a yard {number}", seed=number))
             if done < kills:
-                time.sleep(chance.uniform(0.05, 1.5))
+                if chance.random() < 0.7:  # in the middle of painting; else mostly while a process starts
+                    wait_for_more(studio)
+                time.sleep(chance.uniform(0.0, 0.7))
                 for name in chance.choice((["web"], [WORKER], ["web", WORKER])):
                     studio.kill(name)
                     studio.start(name)
@@ -60,6 +62,18 @@ def run_studio(folder: Path, settings: Mapping[str, Any], jobs: int, kills: int,
         count = len(studio.ask("GET", "/jobs?limit=200")["jobs"])
         states = [job["state"] for job in ended]
         return Painted(states, digests, times == sorted(times), once, count, time.monotonic() - begun)
+
+
+def wait_for_more(studio: Processes, seconds: float = 15.0) -> None:
+    """Wait until a view more is painted, or nothing is left to paint."""
+    before, deadline = None, time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        jobs = studio.ask("GET", "/jobs?limit=200")["jobs"]
+        views = sum(job["progress"]["done"] for job in jobs)
+        if before is not None and views > before or all(job["state"] == "done" for job in jobs):
+            return
+        before = views if before is None else before
+        time.sleep(0.05)
 
 
 def main() -> int:

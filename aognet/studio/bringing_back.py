@@ -1,16 +1,30 @@
 """Jobs that nobody paints come back into the queue, whatever ended whom in the middle of what."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Protocol, runtime_checkable
 
 from aognet.studio.job_records import JobRecords
-from aognet.studio.queue import Submitter
 
 log = logging.getLogger(__name__)
 WAITS = ("ENQUEUED", "DELAYED")
 
 
-def bring_back(jobs: JobRecords, submitter: Submitter, worker: str, alive: Collection[str]) -> None:
+@runtime_checkable
+class Workflows(Protocol):
+    """What is asked of a queue: `aognet.studio.queue.Submitter` is one."""
+
+    def states(self, workflows: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+        """Return the state and the worker of each workflow that there is."""
+
+    def submit(self, workflow: str, job: str, number: int) -> None:
+        """Put a job into the queue."""
+
+    def resume(self, workflow: str) -> None:
+        """Let any worker go on with a workflow."""
+
+
+def bring_back(jobs: JobRecords, submitter: Workflows, worker: str, alive: Collection[str]) -> None:
     """Look after jobs that wait without a workflow that will reach them. ``worker``: who looks. ``alive``: the workers
     that were heard of lately.
 

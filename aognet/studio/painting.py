@@ -35,7 +35,7 @@ class Stopped(Exception):
     """The worker is to end; its jobs wait for the next one."""
 
 
-@dataclass
+@dataclass(eq=False)
 class HeldJob:
     """A job that a thread of the queue waits for."""
 
@@ -68,17 +68,23 @@ class Painter:
         task = HeldJob(claim, JobBody.model_validate(claim.row["body"]))
         with self._list:
             self._waiting.append(task)
-        while not task.ended:
-            with self._turn:
-                if not task.ended:
-                    self._paint_some()
+        try:
+            while not task.ended:
+                with self._turn:
+                    if self.stopping:
+                        raise Stopped
+                    if not task.ended:
+                        self._paint_some()
+        finally:
+            with self._list:
+                self._waiting.remove(task)
 
     def _paint_some(self) -> None:
         """Paint the first waiting job, and those like it."""
         with self._list:
-            self._waiting = sorted((one for one in self._waiting if not one.ended), key=_number)
-            first = self._waiting[0]
-            like = [one for one in self._waiting if _likeness(one) == _likeness(first)]
+            open_ = sorted((one for one in self._waiting if not one.ended), key=_number)
+            first = open_[0]
+            like = [one for one in open_ if _likeness(one) == _likeness(first)]
         tasks = like[: self.config.workers.side_by_side]
         if first.body.kind == "seams" and not self._prepared(first):
             return

@@ -32,12 +32,11 @@ def main(source: Path, target: Path, pixels: int) -> dict[str, object]:
         ((part.astype(np.uint32) + 128) // 257).astype(np.uint8) if part.dtype == np.uint16 else part for part in parts
     ]
     Image.fromarray(np.concatenate(levels, -1)).save(target, "PNG", compress_level=1)
-    area = decoded.area
     return {
         "width": columns,
         "height": rows,
         "exif_fov": None if found is None else round(found[0], 2),
-        "is_panorama": abs(columns - 2 * rows) <= 1 if area is None else True,
+        "is_panorama": abs(columns - 2 * rows) <= 1 and (decoded.area is None or decoded.area.whole),
     }
 
 

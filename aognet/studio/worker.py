@@ -59,9 +59,12 @@ class Worker:
                 try:
                     self.painter.paint(claim)
                 except Stopped:
-                    self.leases.drop(job)
+                    self.leases.stop()
                     self.jobs.release(claim)
+                    self.leases.drop(job)
                     Event().wait()  # the process ends; the queue brings the job to the next one
+                finally:
+                    self.leases.drop(job)  # whatever ended it: the lease runs out, and the job comes back
                 return
             row = self.jobs.find(job)
             if row is None or row["state"] not in ("queued", "running"):
