@@ -96,7 +96,8 @@ export class Gaze {
     this.view = { yaw: 0, pitch: 0, roll: 0, fov: 90, ...extras };
     this.goal = { ...this.view };
     this.pace = 0.09;  // seconds in which the view covers 63% of the way to the goal
-    this.live = this.running = false;
+    this.live = this.running = this.held = false;
+    this.coarseness = this.swift = 0;  // while the view moves, on computers that draw slowly
     this.last = 0;
     this.home = 90;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -121,6 +122,7 @@ export class Gaze {
 
   frame(now) {
     if (!this.live) return;  // the context was lost meanwhile
+    this.adapt(performance.now() - this.last);
     const share = this.still.matches ? 1 : 1 - Math.exp(-clamp((now - this.last) / 1000, 0.001, 0.1) / this.pace);
     this.last = now;
     let left = 0;
@@ -135,6 +137,7 @@ export class Gaze {
       this.view = { ...this.goal };
       this.rested();
     }
+    this.fit();
     this.draw();
     if (this.running) requestAnimationFrame((time) => this.frame(time));
   }
@@ -162,11 +165,23 @@ export class Gaze {
 
   reset() { this.turn({ yaw: 0, pitch: 0, fov: this.homeFov }); }
 
-  // The canvas in the pixels of the screen, after its size changed. A view that was at home stays there.
+  // Where the screen waits long for a picture, what moves is drawn coarser; what rests is always sharp.
+  adapt(waited) {
+    if (!this.running && !this.held) return;
+    this.swift = waited < 24 ? this.swift + 1 : 0;
+    if (waited > 48) this.coarseness = Math.min(this.coarseness + 1, 4);
+    if (this.swift > 30) [this.coarseness, this.swift] = [Math.max(this.coarseness - 1, 0), 0];
+  }
+
+  fit() {
+    const density = Math.min(devicePixelRatio || 1, 2) * (this.running || this.held ? Math.SQRT1_2 ** this.coarseness : 1);
+    const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight].map((side) => Math.max(1, Math.round(side * density)));
+    if (this.canvas.width !== width || this.canvas.height !== height) [this.canvas.width, this.canvas.height] = [width, height];
+  }
+
+  // After the canvas's size changed. A view that was at home stays there.
   resize() {
-    const density = Math.min(devicePixelRatio || 1, 2);
-    this.canvas.width = Math.round(this.canvas.clientWidth * density);
-    this.canvas.height = Math.round(this.canvas.clientHeight * density);
+    this.fit();
     for (const state of [this.view, this.goal]) {
       if (Math.abs(state.fov - this.home) < 1e-6) state.fov = this.homeFov;
       this.bound(state);
@@ -193,6 +208,7 @@ export class Gaze {
       if (event.button) return;
       canvas.setPointerCapture(event.pointerId);
       pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+      this.held = true;
       if (tool) [tool] = [null, tool.end(event, false)];  // a second finger: it was no use of the tool, but a pinch
       else if (pointers.size === 1) tool = this.grab(event);
       if (!tool) root.classList.add("dragging");
@@ -219,6 +235,8 @@ export class Gaze {
 
     const release = (event) => {
       if (!pointers.delete(event.pointerId) || pointers.size) return;
+      this.held = false;
+      if (this.coarseness) this.wake();
       if (tool) {
         tool = void tool.end(event, event.type === "pointerup");
         return;

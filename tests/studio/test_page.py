@@ -227,6 +227,27 @@ def test_masks_are_the_services_masks(opened):
 
 
 @pytest.mark.slow
+def test_what_moves_is_coarser_on_a_slow_computer_and_what_rests_is_sharp(opened):
+    page = opened()
+    page.evaluate("let time = performance.now(); performance.now = () => time += 500")  # every picture comes late
+
+    def width_of() -> int:
+        return page.evaluate("document.getElementById('sphere').width")
+
+    width, box = width_of(), page.locator("#sphere").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 100)
+    page.mouse.down()
+    for step in range(100):
+        page.mouse.move(box["x"] + 200 + step, box["y"] + 120)
+        if width_of() < 0.6 * width:
+            break
+    assert width / 4 <= width_of() < 0.6 * width
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    assert width_of() == width
+
+
+@pytest.mark.slow
 def test_a_panorama_and_what_it_was_before_are_shown_side_by_side(opened):
     page = opened(bare=True)
     vectors = pixel_directions(128, 256).numpy()
