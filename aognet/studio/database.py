@@ -12,6 +12,7 @@ from sqlalchemy import event
 Row = Mapping[Any, Any]
 """A row of a table: values by the names of its columns."""
 TABLES = sa.MetaData()
+TABLES_LOCK = 3600180  # a number of our own among Postgres's advisory locks
 _JSON = sa.JSON()
 
 UPLOADS = sa.Table(
@@ -121,8 +122,11 @@ class Database:
             event.listen(self.engine, "begin", _begin)
 
     def create(self) -> None:
-        """Make the tables that are missing."""
-        TABLES.create_all(self.engine)
+        """Make the tables that are missing. Several processes may call it at once."""
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TABLES_LOCK)))
+            TABLES.create_all(connection)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
