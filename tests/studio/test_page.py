@@ -336,6 +336,25 @@ def test_light_is_read_as_the_program_reads_it(opened, tmp_path: Path):
     assert (np.abs(found[..., :3] - expected) <= expected / 2048 + 2**-25).all(), "the nearest half floats"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", [0, -3, 2])
+def test_light_is_shown_with_an_exposure(opened, stops: int):
+    """By Narkowicz's fit of ACES, then sRGB; light beyond white keeps its colour."""
+    light = np.array([0.5, 4.0, 0.05])
+    page = opened(bare=True)
+    run(page, SCENE + """
+      const { toHalf } = await load("radiance");
+      const data = Uint16Array.from({ length: 4 * 32 }, (_, i) => toHalf([...given[0], 1][i % 4]));
+      stage.show({ width: 8, height: 4, data });
+      stage.gaze.move({ exposure: given[1] });
+      await new Promise((go) => setTimeout(go, 300));
+    """, light.tolist(), stops)  # fmt: skip
+    x = light * 2.0**stops * 0.8
+    mapped = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0, 1)
+    display = np.where(mapped > 0.0031308, 1.055 * mapped ** (1 / 2.4) - 0.055, 12.92 * mapped)
+    assert np.abs(picture(page) - 255 * display).max() <= 2
+
+
 def test_settings_ask_only_for_what_was_changed(opened):
     page = opened(height=900)
     page.locator("#more summary").first.click()

@@ -227,6 +227,20 @@ def test_from_a_photograph_to_an_export(opened, address: str, tmp_path: Path):
         assert Image.open(io.BytesIO(archive.read(name))).size == (64, 32)
 
 
+def test_a_sketch_whose_seams_are_drawn_anew(opened, address: str):
+    one = opened(address)
+    page = one.page
+    page.get_by_role("textbox", name="What is around you?").fill("a lake")
+    page.locator("#more summary").first.click()
+    page.get_by_label("Sketch it as a whole first").check()
+    shown = []
+    page.on("response", lambda answer: shown.append(answer.url.rpartition("/")[2]) if "/steps/" in answer.url else None)
+    page.get_by_role("button", name="Paint the panorama").click()
+    one.painted()
+    assert one.jobs[-1]["kind"] == "seams" and shown == ["base", "seams"]
+    assert one.head()["about"]["prompt"] == "a lake"
+
+
 def test_a_private_studio_asks_for_its_token(opened, tiny_studio_yaml: Path, tmp_path: Path):
     secret = "tokens.me=0123456789abcdef"
     process, address = started(tiny_studio_yaml, tmp_path / "studio", "workers.count=0", secret)

@@ -16,7 +16,7 @@ export class Make {
     this.photos = new Photos(studio.stage, studio.overlay, changed, () => this.tool());
     this.pins = new Pins(studio.stage, studio.overlay, changed);
     this.settings = new Settings(find("settings"), changed);
-    for (const id of ["prompt", "negative", "height", "seed"]) find(id).addEventListener("input", changed);
+    for (const id of ["prompt", "negative", "height", "seed", "seams"]) find(id).addEventListener("input", changed);
     find("model").addEventListener("change", () => this.choose());
     find("describe").addEventListener("click", () => this.describe());
     find("paint").addEventListener("click", () => this.paint());
@@ -75,13 +75,14 @@ export class Make {
     this.pins.clear();
     find("prompt").value = find("negative").value = "";
     find("seed").value = 0;
+    find("seams").checked = false;
     this.choose();
   }
 
   get body() {
     const words = { prompt: find("prompt").value.trim(), negative: find("negative").value.trim(), prompts_at: find("add-pin").hidden ? [] : this.pins.asked };
     const how = { model: this.model.name, height: +find("height").value, seed: Math.max(0, Math.round(+find("seed").value || 0)), settings: this.settings.values };
-    const { base } = this.photos, body = { kind: "paint", ...words, ...how, photos: this.photos.asked };
+    const { base } = this.photos, body = { kind: !base && find("seams").checked ? "seams" : "paint", ...words, ...how, photos: this.photos.asked };
     if (base) Object.assign(body, { panorama: { upload: base.id }, mask: { strokes: this.studio.brush.strokes } });
     return structuredClone(body);
   }

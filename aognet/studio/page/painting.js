@@ -59,9 +59,13 @@ export class Painting {
     if (!this.studio.touched) stage.gaze.turn({ yaw: pose.yaw, pitch: Math.max(-40, Math.min(40, pose.pitch)) }, 0.6);
   }
 
-  async preview({ url }) {
-    const { job } = this, image = await picture(url).catch(() => null);
-    if (image && this.job === job) this.studio.stage.show(image);
+  // What was made before views are painted: a whole panorama, or which parts of it are drawn anew.
+  async preview({ step, preview }) {
+    const { job, studio: { stage } } = this, image = await picture(preview).catch(() => null);
+    if (!image || this.job !== job) return;
+    if (step === "seams") return stage.mask(maskOf(image));
+    stage.removeAll();
+    stage.show(image);
   }
 
   async state({ state }) {
@@ -132,4 +136,12 @@ export class Painting {
     this.stop();
     this.job = null;
   }
+}
+
+// A picture that is white where something is painted, as a mask.
+function maskOf(image) {
+  const { width, height } = image, canvas = new OffscreenCanvas(width, height), context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, width, height);
+  return { width, height, pixels: Uint8Array.from({ length: width * height }, (_, i) => data[4 * i] > 127 ? 255 : 0) };
 }

@@ -1,6 +1,6 @@
 // Words that are pinned to directions of the sphere.
 
-import { button, find, icon, make, say } from "./dom.js";
+import { button, find, icon, make } from "./dom.js";
 import { direction, onlanguage, t } from "./locale.js";
 import { anglesOf } from "./directions.js";
 
@@ -25,7 +25,6 @@ export class Pins {
       keys: { Enter: () => done(this.stage.ahead), Escape: () => this.stage.use(before) },
     });
     canvas.focus({ preventScroll: true });
-    say(t("pin.hint"));
   }
 
   add({ yaw, pitch, text }) {
