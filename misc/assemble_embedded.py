@@ -8,6 +8,7 @@ python misc/assemble_embedded.py --seamless logs/panoramas/final --depth logs/de
     --words logs/words/final --out_dir assets/embedded   # beside it
 python misc/assemble_embedded.py --text2light logs/global/final logs/global_sampler/final logs/local/final \\
     logs/local_sampler/final --sritmo logs/sritmo/final --out_dir assets/embedded   # beside it
+python misc/assemble_embedded.py --ganorama logs/gan/final --out_dir assets/embedded   # beside it
 """
 
 import argparse
@@ -58,6 +59,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="final/ folders of its trainings; they become one model beside --out_dir, which reads texts with that",
     )
     parser.add_argument("--sritmo", type=Path, help="final/ folder of SR-iTMO's training; goes beside --out_dir")
+    parser.add_argument("--ganorama", type=Path, help="final/ folder of a generator's training; goes beside --out_dir")
     parser.add_argument("--out_dir", type=Path, required=True)
     parser.add_argument("--shard_megabytes", type=float, help="split a model's weights into files of at most this size")
     return parser.parse_args(argv)
@@ -89,7 +91,8 @@ def assemble(arguments: argparse.Namespace) -> None:
     parts = {source / name: out / name for source, names in sources if source is not None for name in names}
     methods = {arguments.streams: out / "aognet", arguments.cubediff: out.parent / "cubediff"}
     parts |= {source: target for source, target in methods.items() if source is not None}
-    beside = (arguments.seamless, arguments.depth, arguments.sritmo, *(arguments.text2light or ()))
+    alone = {arguments.sritmo: out.parent / "sritmo", arguments.ganorama: out.parent / "ganorama"}
+    beside = (arguments.seamless, arguments.depth, *alone, *(arguments.text2light or ()))
     named = [path for path in (*parts, *beside) if path is not None]
     if missing := [str(path) for path in named if not path.is_dir()]:
         raise UserError(f"no such folder: {missing[0]}")
@@ -112,9 +115,10 @@ def assemble(arguments: argparse.Namespace) -> None:
             if arguments.text2light is not None:
                 with replaced(out.parent / "text2light") as unfinished:
                     add_text2light(unfinished, arguments)
-            if arguments.sritmo is not None:
-                with replaced(out.parent / "sritmo") as unfinished:
-                    copy_in_half(arguments.sritmo, unfinished)
+            for source, target in alone.items():
+                if source is not None:
+                    with replaced(target) as unfinished:
+                        copy_in_half(source, unfinished)
             pipeline = {"_diffusers_version": version("diffusers"), **PIPELINE}
             write_atomically(out / "model_index.json", json.dumps(pipeline, indent=2) + "\n")
     except (OSError, SafetensorError) as error:
