@@ -9,7 +9,7 @@ const SIZES = ["radius", "base-radius"];  // sliders of the brush, on two pages
 
 export class Change {
   constructor(studio) {
-    Object.assign(this, { studio, panorama: null, versions: [], images: new Map() });
+    Object.assign(this, { studio, panorama: null, versions: [], images: new Map(), saved: null });
     const { brush } = studio;
     for (const tool of document.querySelectorAll("input[name=tool]")) tool.addEventListener("change", () => this.choose(tool.value));
     for (const slider of SIZES) find(slider).addEventListener("input", (event) => this.size(+event.target.value));
@@ -20,7 +20,9 @@ export class Change {
     find("redo").addEventListener("click", () => this.step("redo"));
     find("compare").addEventListener("click", () => this.compare(find("divider").hidden));
     find("split").addEventListener("input", () => this.divide());
-    find("title").addEventListener("input", later(600, () => this.patch({ title: find("title").value.trim() })));
+    const rename = () => find("title").value.trim() !== this.panorama.title && this.patch({ title: find("title").value.trim() });
+    find("title").addEventListener("input", later(600, rename));
+    find("title").addEventListener("change", rename);
     find("favourite").addEventListener("click", () => this.patch({ favourite: !this.panorama.favourite }));
     find("fork-view").addEventListener("input", () => this.keep());
     find("fork-go").addEventListener("click", () => this.fork());
@@ -115,7 +117,9 @@ export class Change {
     }
   }
 
-  async patch(values) {
+  patch(values) { return this.saved = this.save(values); }
+
+  async save(values) {
     try {
       this.panorama = await send(`panoramas/${this.panorama.id}`, values, "PATCH");
       this.render();

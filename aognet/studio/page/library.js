@@ -15,8 +15,9 @@ export class Library {
     find("more-panoramas").addEventListener("click", () => this.load(true));
   }
 
-  open() {
+  async open() {
     find("library").showModal();
+    await this.studio.change.saved;  // a name that was just given
     this.load();
   }
 
