@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,11 @@ class Listeners:
             thread.start()
 
     def _listen(self, base: str, job: str, number: int) -> None:
-        with httpx.Client(timeout=60) as client, client.stream("GET", f"{base}/jobs/{job}/events") as stream:
+        with (
+            suppress(httpx.TransportError),  # the studio is killed at the end
+            httpx.Client(timeout=60) as client,
+            client.stream("GET", f"{base}/jobs/{job}/events") as stream,
+        ):
             for line in stream.iter_lines():
                 self.heard[number] += line.startswith("data:")
                 if self._stop.is_set():
