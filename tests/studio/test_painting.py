@@ -14,6 +14,7 @@ from aognet.studio.bringing_back import bring_back
 from aognet.studio.database import JOBS
 from aognet.studio.job_records import LeaseLost
 from aognet.studio.leases import Leases
+from tests.slow import rest_slow
 from tests.studio.running import Studio
 
 
@@ -71,7 +72,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, times: int) -
     monkeypatch.setattr(Generator, "make", fails)
 
 
-@pytest.mark.parametrize(("times", "state"), [(2, "done"), (3, "failed")])
+@pytest.mark.parametrize(("times", "state"), rest_slow([(3, "failed"), (2, "done")]))
 def test_a_job_may_fail_twice(pair: Studio, times: int, state: str, monkeypatch: pytest.MonkeyPatch):
     failing(monkeypatch, RuntimeError("no memory left"), times)
     job = pair.paint(submitted(pair, prompt="x"))
@@ -86,7 +87,7 @@ def cut(studio: Studio, job: str) -> None:
     studio.worker.leases.drop(job)
 
 
-@pytest.mark.parametrize(("times", "state"), [(2, "done"), (3, "failed")])
+@pytest.mark.parametrize(("times", "state"), rest_slow([(3, "failed"), (2, "done")]))
 def test_a_job_that_ends_its_worker_is_given_up(pair: Studio, times: int, state: str, monkeypatch: pytest.MonkeyPatch):
     failing(monkeypatch, Cut(), times)
     job = submitted(pair, prompt="x")
