@@ -1,7 +1,6 @@
 """A whole inference run: the configuration, the model, and one folder for each panorama."""
 
 import logging
-import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, fields, make_dataclass, replace
@@ -31,7 +30,7 @@ from aognet.geometry.tiles import TilesConfig
 from aognet.hdr.finishing import FinishingConfig
 from aognet.installed import installed
 from aognet.io.captions import a_few
-from aognet.io.files import made_folder
+from aognet.io.files import check_writable, made_folder
 from aognet.methods.method import Method, find_method, methods
 from aognet.perception.depth_network import DepthNetworkConfig
 from aognet.request import AUTO, DirectedPrompt, Request, check_height
@@ -202,7 +201,7 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path
         check_free(folder)
     _note_unused(config.words, requests)
     with made_folder(out_dir, "out_dir"):
-        check_writable(out_dir)
+        check_writable(out_dir, "out_dir")
         with Processes.start(config.device) as processes:
             # Waits for the others too: the launcher ends them all when one leaves with an error.
             ours = requests[processes.number :: processes.count]
@@ -329,12 +328,3 @@ def find_run(folder: Path) -> Path:
         )
         raise UserError(f"{folder}: {found}", key="out_dir")
     return runs[0]
-
-
-def check_writable(folder: Path) -> None:
-    """Raise UserError if nothing can be written."""
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written to ({error.strerror})", key="out_dir") from error

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -49,6 +50,15 @@ def _neighbour(path: Path) -> Path:
     ending = f".{os.getpid()}-{threading.get_ident()}.tmp"
     room = LONGEST_NAME_BYTES - len(ending) - 1
     return path.with_name(f".{os.fsdecode(os.fsencode(path.name)[:room])}{ending}")
+
+
+def check_writable(folder: Path, key: str = "") -> None:
+    """Raise UserError naming the setting ``key`` if nothing can be written to ``folder``."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror})", key=key) from error
 
 
 @contextmanager

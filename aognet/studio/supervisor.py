@@ -11,6 +11,7 @@ from aognet.studio.children import environment
 
 log = logging.getLogger(__name__)
 PAUSE_SECONDS, MOST_SECONDS = 0.5, 30.0
+MISTAKE = 2  # exit code
 
 
 class Supervisor:
@@ -22,17 +23,24 @@ class Supervisor:
         self._running: dict[str, subprocess.Popen] = {}
         self._stop = Event()
 
-    def run(self) -> None:
-        """Keep all processes running until this one is told to end."""
+    def run(self) -> int:
+        """Keep all processes running until this one is told to end; return the exit code.
+
+        If a process ends with a mistake of the user's right after the start, all end.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         pauses = dict.fromkeys(self.commands, PAUSE_SECONDS)
         begun, due = {}, dict.fromkeys(self.commands, 0.0)
+        started = time.monotonic()
         while not self._stop.is_set():
             now = time.monotonic()
             for name, command in self.commands.items():
                 process = self._running.get(name)
                 if process is not None and process.poll() is not None:
+                    if process.returncode == MISTAKE and now - started < MOST_SECONDS:  # it said what is wrong
+                        self._end()
+                        return MISTAKE
                     lived = now - begun[name]
                     pauses[name] = PAUSE_SECONDS if lived > MOST_SECONDS else min(pauses[name] * 2, MOST_SECONDS)
                     log.warning("%s ended (%s); it is started again in %.1f s", name, process.returncode, pauses[name])
@@ -43,6 +51,7 @@ class Supervisor:
                     self._running[name] = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment())
             self._stop.wait(0.1)
         self._end()
+        return 0
 
     def _end(self) -> None:
         for process in self._running.values():
