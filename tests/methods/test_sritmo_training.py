@@ -114,8 +114,11 @@ def test_previews_are_images(folder: Path):
 def test_a_stopped_training_goes_on_bit_for_bit(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     config = Path(__file__).resolve().parents[2] / "config" / "embedded" / "sritmo.yaml"
+    of_folder = [
+        f"data.{part}.{key}" for part in ("train", "validation") for key in (f"folders=[{folder}]", "captions=[]")
+    ]
     common = [
-        f"SHARE.light={folder}", "data.train.split.part=all", "data.validation.split.part=all", "SHARE.size=16",
+        *of_folder, "data.train.split.part=all", "data.validation.split.part=all", "SHARE.size=16",
         *(f"data.{part}.{setting}" for part in ("train", "validation") for setting in ("points=32", "height=64")),
         "model.network.features=4", "model.network.blocks=1", "trainer.batch_size=2", "trainer.warmup_steps=1",
         "trainer.checkpoint_every=2", "trainer.validate_every=4", "trainer.validation_samples=2",
