@@ -18,6 +18,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from aognet.system import threads  # noqa: E402
+
+threads.settle()
+
 from benchmarks.studio_processes import Processes  # noqa: E402
 
 WORKER = "w-0"

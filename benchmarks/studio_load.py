@@ -20,6 +20,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from aognet.system import threads  # noqa: E402
+
+threads.settle()
+
 import httpx2 as httpx  # noqa: E402
 import psutil  # noqa: E402
 import yaml  # noqa: E402

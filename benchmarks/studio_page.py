@@ -22,6 +22,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from aognet.system import threads  # noqa: E402
+
+threads.settle()
+
 from benchmarks.tables import table  # noqa: E402
 
 SCREENS = {"desktop": (1280, 800), "phone": (390, 844)}

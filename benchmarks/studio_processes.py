@@ -21,13 +21,18 @@ from typing import Any
 import httpx2 as httpx
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from aognet.system import threads  # noqa: E402
+
+threads.settle()
+
 API = "/api/v1"
 ENDED = ("done", "failed", "cancelled")
 
 
 def serve_forks() -> None:
     """Start processes as the lines of standard input say."""
-    sys.path.insert(0, str(ROOT))
     from aognet.config import load_config
     from aognet.generate import inference  # noqa: F401 - what the processes need is imported before they are forked
     from aognet.methods.aognet import model  # noqa: F401

@@ -1,11 +1,12 @@
 """Where the files of uploads, jobs and versions lie."""
 
-import json
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from aognet.io.text_files import read_json
 
 FILES = (
     *("result.png", "thumbnail.jpg", "viewer.html", "run.json", "prompt.txt", "result.exr", "result.hdr"),
@@ -66,7 +67,7 @@ class Folders:
 
 def shared_run(path: Path) -> dict[str, Any]:
     """Return what a run's journal tells to others: without paths of this machine."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, "run")
     return {key: _named(value) for key, value in content.items() if key != "files"}
 
 
