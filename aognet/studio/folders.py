@@ -13,6 +13,8 @@ FILES = (
     *("input.png", "input.exr", "depth.png", "upscaled.png"),
 )
 """Files of a version that are served."""
+MAX_RUN_BYTES = 16 * 2**20
+"""Of a run's journal, as its own reader allows."""
 
 
 class Folders:
@@ -67,7 +69,7 @@ class Folders:
 
 def shared_run(path: Path) -> dict[str, Any]:
     """Return what a run's journal tells to others: without paths of this machine."""
-    content = read_json(path, "run")
+    content = read_json(path, "run", MAX_RUN_BYTES)
     return {key: _named(value) for key, value in content.items() if key != "files"}
 
 
