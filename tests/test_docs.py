@@ -24,8 +24,6 @@ BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 QUOTED = re.compile(r"`([^`]+)`")
 SCRIPT = re.compile(r"(misc/|benchmarks/)?\w+\.py")
 SETTING = re.compile(r"(model|data|trainer|generator|execution|inputs|captioner)\.[a-z_.]+(=\S+)?")
-# Weights that configurations name, and that are trained by commands of the repository.
-TO_COME = {"assets/text2light"}
 # Flags of the programs that start ours: torchrun and accelerate.
 FOREIGN = {"--node_rank"}
 TRAINING = (
@@ -69,7 +67,7 @@ def dead_paths(file: Path) -> set[str]:
     """Files and folders of the repository that a text names, and that are not there."""
     words = {word.strip("`'\",:;()[]") for word in file.read_text(encoding="utf-8").split()}
     paths = {word.rstrip(".") for word in words if re.fullmatch(rf"({'|'.join(FOLDERS)})/[\w./-]+", word)}
-    return {path for path in paths - {"config/NAME.yaml", *TO_COME} if not (ROOT / path).exists()}
+    return {path for path in paths - {"config/NAME.yaml"} if not (ROOT / path).exists()}
 
 
 def dead_names(page: Path) -> set[str]:

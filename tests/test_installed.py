@@ -17,7 +17,6 @@ from aognet.generate.inference import InferenceConfig
 from aognet.installed import ROOT, installed
 from aognet.io.store import CacheConfig
 from aognet.system import home
-from tests.test_docs import TO_COME
 
 SHIPPED = sorted((ROOT / "config").rglob("*.yaml"))
 NOBODY = """
@@ -44,7 +43,7 @@ def test_what_a_shipped_config_needs_of_the_installation_is_found(path: Path, mo
     found = [text for text in texts(dict(load_config([path]).values)) if "assets" in text.split("/")]
     assert len(found) >= len(set(named))
     for text in found:
-        assert Path(text).is_absolute() and (Path(text).exists() or text.endswith(tuple(TO_COME)))
+        assert Path(text).is_absolute() and Path(text).exists()
     monkeypatch.chdir(ROOT)
     again = [text for text in texts(dict(load_config([path]).values)) if "assets" in text.split("/")]
     assert all(not Path(text).is_absolute() for text in again)

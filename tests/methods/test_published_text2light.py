@@ -185,7 +185,7 @@ def test_a_converted_model_paints_what_plain_readings_say(tmp_path: Path, releas
     codes = plain_samplers.local_codes(parts["local gpt"], 16, given, 32, 64, 4)[0]
     wanted = plain_vqgan.PlainVqgan(parts["local"], wraps=False).decode(codes[None])[0].clamp(-1, 1)
     found = load_image(tmp_path / "runs" / "text" / "result.png")
-    assert_close(found, wanted, atol=1.01 / 255, rtol=0)
+    assert_close(found, wanted, atol=1.1 / 255, rtol=0)  # half a level, and what float32 leaves
     assert (tmp_path / "runs" / "text" / "result.exr").is_file()
 
 
