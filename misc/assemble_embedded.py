@@ -92,7 +92,7 @@ def assemble(arguments: argparse.Namespace) -> None:
     methods = {arguments.streams: out / "aognet", arguments.cubediff: out.parent / "cubediff"}
     parts |= {source: target for source, target in methods.items() if source is not None}
     alone = {arguments.sritmo: out.parent / "sritmo", arguments.ganorama: out.parent / "ganorama"}
-    beside = (arguments.seamless, arguments.depth, *alone, *(arguments.text2light or ()))
+    beside = (arguments.seamless, arguments.depth, arguments.words, *alone, *(arguments.text2light or ()))
     named = [path for path in (*parts, *beside) if path is not None]
     if missing := [str(path) for path in named if not path.is_dir()]:
         raise UserError(f"no such folder: {missing[0]}")

@@ -13,7 +13,7 @@ from aognet.studio.bringing_back import bring_back
 from aognet.studio.config import StudioConfig
 from aognet.studio.database import WORKERS, Database
 from aognet.studio.folders import Folders
-from aognet.studio.job_records import JobRecords
+from aognet.studio.job_records import OPEN, JobRecords
 from aognet.studio.leases import Leases
 from aognet.studio.painting import Painter, Stopped
 from aognet.studio.records import Records
@@ -67,7 +67,7 @@ class Worker:
                     self.leases.drop(job)  # whatever ended it: the lease runs out, and the job comes back
                 return
             row = self.jobs.find(job)
-            if row is None or row["state"] not in ("queued", "running"):
+            if row is None or row["state"] not in OPEN:
                 return
             time.sleep(0.5)
 

@@ -77,7 +77,7 @@ def test_the_lora_alone(sd2_folder: Path, trained: Path):
     assert not model.backbone.denoiser.controlnets
 
 
-@pytest.mark.parametrize("flag", ["--seamless", "--depth"])
+@pytest.mark.parametrize("flag", ["--seamless", "--depth", "--words"])
 def test_what_is_missing_is_named_and_nothing_is_written(flag: str, sd2_folder: Path, trained: Path):
     flags = {"--seamless": trained / "lora", flag: trained / "nowhere"}
     with pytest.raises(UserError, match="nowhere"):

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from aognet.studio.answers import job_answer
 from aognet.studio.database import Row
 from aognet.studio.events import events_after
+from aognet.studio.job_records import OPEN
 from aognet.studio.jobs.seams import BASE, SEAMS
 from aognet.studio.planning import cost
 from aognet.studio.problems import ProblemError, not_found
@@ -111,11 +112,11 @@ async def follow_job(
             for event in events:
                 seq = event["seq"]
                 yield ServerSentEvent(event=event["kind"], id=str(seq), data={**event["data"], "time": event["time"]})
-                if event["kind"] == "state" and event["data"]["state"] in ("done", "failed", "cancelled"):
+                if event["kind"] == "state" and event["data"]["state"] not in OPEN:
                     return
             if not events:
                 row = await run_in_threadpool(service.jobs.find, job_id)
-                if row is None or row["state"] in ("done", "failed", "cancelled"):
+                if row is None or row["state"] not in OPEN:
                     return
                 await anext(told)
     finally:
