@@ -1,6 +1,7 @@
 """360-degree panoramas from a photograph and a sentence.
 
-``from aognet import load, Photo, Request`` is all that a program needs; what they name is imported when it is used.
+``from aognet import Panorama, Photo, Request, load`` is all that a program needs. What they name is imported when it
+is used.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,15 @@ if TYPE_CHECKING:
     from aognet.generate.generator import Generator
     from aognet.generate.load import load
     from aognet.request import Control, DirectedPrompt, Photo, Pose, Request
-    from aognet.result import Result
+    from aognet.result import Panorama, Result
 
 __version__ = "0.1.0"
-__all__ = ["Control", "DirectedPrompt", "Generator", "Photo", "Pose", "Request", "Result", "load"]
+__all__ = ["Control", "DirectedPrompt", "Generator", "Panorama", "Photo", "Pose", "Request", "Result", "load"]
 _PLACES = {
     "Generator": "aognet.generate.generator",
     "load": "aognet.generate.load",
     **dict.fromkeys(("Control", "DirectedPrompt", "Photo", "Pose", "Request"), "aognet.request"),
-    "Result": "aognet.result",
+    **dict.fromkeys(("Panorama", "Result"), "aognet.result"),
 }
 
 

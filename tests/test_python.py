@@ -7,17 +7,20 @@ from typing import Any
 import pytest
 import torch
 
-from aognet import DirectedPrompt, Generator, Photo, Pose, Request, load
+from aognet import DirectedPrompt, Generator, Panorama, Photo, Pose, Request, load
 from aognet.callbacks import Cancelled
 from aognet.errors import UserError
 from aognet.generate.asked import ModelConfig
+from aognet.generate.editing import undo_views
 from aognet.generate.generator import Defaults
 from aognet.generate.view_journal import open_views
+from aognet.io.gpano import read_gpano
 from aognet.io.images import load_image, save_image
 from aognet.methods.aognet.settings import Settings
 from aognet.system.processes import Processes
 from tests import stub_model
 from tests.generate.painter import SETTINGS, Painter, smooth_photo
+from tests.smooth import smooth_panorama
 
 ROOT = Path(__file__).parents[1]
 REQUESTS = [
@@ -121,6 +124,57 @@ def test_a_request_changes_single_settings(generator: Generator, tmp_path: Path)
     with pytest.raises(UserError, match="no such image file"):
         generator.generate(Request("x", photos=[Photo(image=str(tmp_path / "no.png"))]), tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_direction_is_repainted_as_the_command_does(generator: Generator, photo: Photo, tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        first = generator.generate(Request("a yard", photos=[photo]), tmp_path / name)
+    told: list[tuple] = []
+    again = generator.repaint(
+        tmp_path / "here", DirectedPrompt(90.0, 0.0, "a cliff"), progress=lambda *one: told.append(one)
+    )
+    stub_model.run("--inference_out_dir", tmp_path / "there", "--repaint", "90,0: a cliff")
+    assert stub_model.contents(tmp_path / "here") == stub_model.contents(tmp_path / "there")
+    assert told[-1] == ("views", 1, 1) and again.folder == tmp_path / "here" and again.prompt == "a yard"
+    assert not torch.equal(again.panorama, first.panorama)
+    assert torch.equal(again.panorama[:, again.given[0]], first.panorama[:, first.given[0]])
+    assert torch.equal(undo_views(tmp_path / "here").panorama, first.panorama)
+    with pytest.raises(UserError, match="this panorama was not painted|holds no run"):
+        generator.repaint(tmp_path / "nowhere", DirectedPrompt(90.0, 0.0, "a cliff"))
+
+
+def test_a_run_of_another_model_is_not_repainted(generator: Generator, tmp_path: Path) -> None:
+    generator.generate(Request("a yard"), tmp_path / "run")
+    before = stub_model.contents(tmp_path / "run")
+    generator.__dict__["weights"] = "others"
+    with pytest.raises(UserError, match="stub has other weights or settings than when this run was painted"):
+        generator.repaint(tmp_path / "run", DirectedPrompt(90.0, 0.0, "a cliff"))
+    assert stub_model.contents(tmp_path / "run") == before
+
+
+def test_any_panorama_is_looked_at_and_saved(tmp_path: Path) -> None:
+    made = Panorama(smooth_panorama(64)[0].float().add(1).div(2), prompt="a <bay>")
+    made.save(tmp_path / "bay.png")
+    opened = Panorama.open(tmp_path / "bay.png")
+    assert opened.prompt == "a <bay>" and read_gpano(tmp_path / "bay.png")["ProjectionType"] == "equirectangular"
+    assert (opened.panorama - made.panorama).abs().max() <= 0.5 / 255 + 1e-6
+    assert opened.to_pil().tobytes() == made.to_pil().tobytes()
+    assert Panorama.open(tmp_path / "bay.png", 32).panorama.shape == (3, 32, 64)
+    for yaw, face in ((0.0, 0), (90.0, 1), (180.0, 2)):
+        assert torch.allclose(made.view(yaw, width=32, height=32), made.faces()[face], atol=1e-6)
+    again = Panorama.of_faces(made.faces(64), 64)
+    assert (again.panorama - made.panorama).abs().mean() < 0.01
+    for name in ("bay.exr", "bay.html", "bay.glb"):
+        made.save(tmp_path / name)
+    light = Panorama.open(tmp_path / "bay.exr")
+    assert light.encoding == "linear" and not light.prompt
+    assert (light.to_pil().getpixel((5, 5))[0] - made.to_pil().getpixel((5, 5))[0]) ** 2 <= 4
+    with pytest.raises(UserError, match=r"files must end in .*, got .*bay.tga"):
+        made.save(tmp_path / "bay.tga")
+    with pytest.raises(UserError, match="yaw_degrees must be a finite number"):
+        made.view(float("nan"))
+    with pytest.raises(ValueError, match="twice as wide as high"):
+        Panorama(torch.zeros(3, 4, 4))
 
 
 def test_it_is_cancelled_and_goes_on(generator: Generator, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
     from aognet.generate.run_files import result_file
     from aognet.generate.view_journal import open_journal
     from aognet.io.files import is_file, is_folder
-    from aognet.io.gpano import read_gpano
+    from aognet.io.gpano import description_of
 
     if is_folder(source):
         journal = open_journal(source)
@@ -41,8 +41,7 @@ def find_source(source: Path) -> tuple[Path, str, "Camera | None"]:
         return source / result_file(journal.encoding), journal.asked.request.prompt, journal.photo_camera
     if not is_file(source):
         raise UserError(f"{source}: no such file or folder")
-    known = (read_gpano(source) or {}) if source.suffix.lower() in (".png", ".jpg", ".jpeg") else {}
-    return source, known.get("description", ""), None
+    return source, description_of(source), None
 
 
 def check_targets(paths: Sequence[Path], source: Path, overwrite: bool) -> None:

@@ -22,6 +22,7 @@ from aognet.errors import Setting, UserError
 from aognet.generate.asked import Asked, ModelConfig
 from aognet.generate.auto_prompt import with_prompts
 from aognet.generate.beginning import complete, continuable, read_inputs, with_depth
+from aognet.generate.editing import check_model, find_run, repaint_view
 from aognet.generate.expander import Expander, ExpansionConfig, loaded, with_network
 from aognet.generate.journal import Journal
 from aognet.generate.names import safe_name
@@ -286,8 +287,30 @@ class Generator:
         sampler = replace(settings.sampler, negative=request.negative)
         return Outpaint(self.model, replace(settings, sampler=sampler), self.device)
 
-    def repaint(self, journal: ViewJournal, at: DirectedPrompt, listener: Listener) -> Canvas:
-        """Paint a direction of a finished run anew; see `Outpaint.repaint`."""
+    def repaint(
+        self,
+        folder: str | Path,
+        at: DirectedPrompt,
+        *,
+        progress: Progress | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Result:
+        """Paint a direction of a finished run again, with the settings in its journal.
+
+        ``folder``: of the run, or with nothing but this run in it. ``progress``, ``cancel``: as in `generate`. If the
+        process is killed, the same call completes the change.
+
+        :raises UserError: for what is no finished run of views, and for a run of another model.
+        """
+        listener = Listener(progress or UNHEARD.progress, cancel or UNHEARD.cancel)
+        with self._queue:
+            return repaint_view(find_run(Path(folder)), at, lambda journal: self.painted_again(journal, at, listener))
+
+    def painted_again(self, journal: ViewJournal, at: DirectedPrompt, listener: Listener) -> Canvas:
+        """Return the canvas of a run with a direction painted again (`Outpaint.repaint`). Raises UserError if this is
+        not its model.
+        """
+        check_model(journal, self.method, self.weights)
         return self._strategy(journal.asked.request).repaint(journal, at, listener)
 
     def fork(self, run: Run, source: ViewJournal, count: int) -> None:

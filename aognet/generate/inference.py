@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field, fields, make_dataclass, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,24 +17,23 @@ from aognet.diffusion.vocabulary import read_vocabulary
 from aognet.errors import Setting, UserError
 from aognet.generate.asked import ModelConfig
 from aognet.generate.beginning import UnreadableInput
-from aognet.generate.entries import repaint_command, undo_command
+from aognet.generate.editing import find_run, repaint_view, undo_views
 from aognet.generate.expander import ExpansionConfig
 from aognet.generate.flat import Bars, make_flat_images
 from aognet.generate.generator import Defaults, Generator
 from aognet.generate.inputs import InputsConfig, list_requests
+from aognet.generate.method_settings import settings_with_size, without_others
 from aognet.generate.run import Run
-from aognet.generate.run_files import JOURNAL, check_inputs, mesh_files
-from aognet.generate.showing import show_canvas
-from aognet.generate.view_journal import ViewJournal, check_free, open_views
+from aognet.generate.run_files import check_inputs, mesh_files
+from aognet.generate.view_journal import ViewJournal, check_free
 from aognet.geometry.tiles import TilesConfig
 from aognet.hdr.finishing import FinishingConfig
 from aognet.installed import installed
 from aognet.io.captions import a_few
 from aognet.io.files import check_writable, made_folder
-from aognet.methods.method import Method, find_method, methods
+from aognet.methods.method import Method, find_method
 from aognet.perception.depth_network import DepthNetworkConfig
-from aognet.request import AUTO, DirectedPrompt, Request, check_height
-from aognet.system.locking import exclusive
+from aognet.request import AUTO, DirectedPrompt, Request
 from aognet.system.processes import Processes
 
 log = logging.getLogger(__name__)
@@ -150,35 +149,10 @@ def read_defaults(loaded: LoadedConfig, method: Method) -> tuple[Defaults, int]:
     Raises UserError naming file, key and value.
     """
     section = loaded.section("generator") if loaded.has("generator") else LoadedConfig({}, loaded.sources, "generator")
-    section = _without_others(section, method)
+    section = without_others(section, method)
     chosen = build_config(section, settings_with_size(method.settings_class))
     settings = {one.name: getattr(chosen, one.name) for one in fields(method.settings_class)}
     return Defaults(chosen.height, method.settings_class(**settings)), chosen.seed
-
-
-def _without_others(section: LoadedConfig, method: Method) -> LoadedConfig:
-    """Return the section without settings that only other methods have: one file may serve several."""
-    own = {one.name for one in fields(settings_with_size(method.settings_class))}
-    others = {one.name: other.name for other in methods().values() for one in fields(other.settings_class)}
-    for name in section.values:
-        if name not in own and name in others:
-            told = section.key(name), others[name], method.name
-            log.info("%s: is of the method %s; %s has no such setting", *told)
-    values = {name: value for name, value in section.values.items() if name in own or name not in others}
-    return LoadedConfig(values, section.sources, section.prefix)
-
-
-def settings_with_size(settings: type) -> type:
-    """Return the schema of the section ``generator``: a method's settings, with the size and seed of a request."""
-
-    def check(self: Any) -> None:
-        check_height(self.height)
-        if hasattr(settings, "__post_init__"):
-            settings.__post_init__(self)
-
-    # In this order errors name the keys that are there.
-    shared = [("height", int, 2048), ("seed", int, 0)]
-    return make_dataclass("GeneratorConfig", shared, bases=(settings,), frozen=True, namespace={"__post_init__": check})
 
 
 def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path] = (), bars: Bars = silent) -> int:
@@ -276,55 +250,15 @@ def edit_run(folder: Path, undo: int | None, repaint: str | None, bars: Bars = s
 
     What a killed process began with the same words is completed, not done twice.
     """
-    at, count = None if repaint is None else DirectedPrompt.parse(repaint, "repaint"), undo or 0
-    folder = find_run(folder)
-    with exclusive(folder):
-        journal = open_views(folder)
-        if not journal.begun:
-            raise UserError(f"{folder}: this run has not begun yet; give the command that paints it again")
-        journal.clear()
-        if _under_way(journal, undo_command(count) if at is None else repaint_command(at)):
-            canvas = journal.canvas()
-        elif at is None:
-            canvas = journal.undo(count)
-        else:
-            with bars(folder.name) as listener:
-                canvas = _generator_of(journal).repaint(journal, at, listener)
-        if canvas.unknown_pixels:
-            log.info("%s: %d views left, %d pixels unknown", folder, len(journal.entries), canvas.unknown_pixels)
-        show_canvas(journal, canvas)
+    at, folder = None if repaint is None else DirectedPrompt.parse(repaint, "repaint"), find_run(folder)
+    if at is None:
+        undo_views(folder, undo or 0)
+        return 0
+    with bars(folder.name) as listener:
+        repaint_view(folder, at, lambda journal: _generator_of(journal).painted_again(journal, at, listener))
     return 0
 
 
-def _under_way(journal: ViewJournal, command: str) -> bool:
-    """Return whether a change by the same command is recorded whose results may not be written yet."""
-    edit = journal.edit
-    return edit is not None and edit.command == command and (edit.view is None or journal.has(edit.view))
-
-
 def _generator_of(journal: ViewJournal) -> Generator:
-    """Return the generator that made a run. Raises UserError if the model is another one now."""
-    asked, path = journal.asked, journal.folder / JOURNAL
-    generator = Generator(asked.model, alone=asked.request.method)
-    section = _without_others(LoadedConfig(asked.request.settings, {"": str(path)}, "settings"), generator.method)
-    build_config(section, generator.method.settings_class)
-    journal.asked = replace(asked, request=replace(asked.request, settings=dict(section.values)))
-    if asked.weights not in (None, generator.weights):
-        said = f"{path}: {asked.model.checkpoint} has other weights or settings than when this run was painted; "
-        raise UserError(said, Setting("repaint"), " needs the same model")
-    return generator
-
-
-def find_run(folder: Path) -> Path:
-    """Return the folder itself if it holds a run, or the only run in it."""
-    if (folder / JOURNAL).is_file():
-        return folder
-    runs = sorted(path.parent for path in folder.glob(f"*/{JOURNAL}"))
-    if len(runs) != 1:
-        found = (
-            f"has {len(runs)} runs ({', '.join(run.name for run in runs)}): name one of them"
-            if runs
-            else "holds no run"
-        )
-        raise UserError(f"{folder}: {found}", key="out_dir")
-    return runs[0]
+    """Return the generator that made a run. Raises UserError if its model is not there."""
+    return Generator(journal.asked.model, alone=journal.asked.request.method)

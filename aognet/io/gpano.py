@@ -81,6 +81,15 @@ def read_gpano(path: Path) -> dict[str, str] | None:
         raise UserError(f"cannot read {path} as an image: {error}") from error
 
 
+def description_of(path: Path) -> str:
+    """Return the words that a PNG or JPEG file carries of itself; empty without any, and for other files.
+
+    Raises UserError as `read_gpano`.
+    """
+    known = (read_gpano(path) or {}) if path.suffix.lower() in (".png", ".jpg", ".jpeg") else {}
+    return known.get("description", "")
+
+
 def _packet(width: int, height: int, description: str) -> str:
     properties = {
         "ProjectionType": "equirectangular",

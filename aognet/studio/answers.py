@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aognet.studio.database import Row
-from aognet.studio.schemas import Job, Panorama, Progress, Upload, Version
+from aognet.studio.schemas import Job, PanoramaDocument, Progress, Upload, Version
 
 API = "/api/v1"
 
@@ -44,10 +44,10 @@ def version_answer(row: Row) -> Version:
     )
 
 
-def panorama_answer(row: Row, head: Row | None) -> Panorama:
+def panorama_answer(row: Row, head: Row | None) -> PanoramaDocument:
     """Return a panorama as the API tells it."""
     same = ("id", "title", "favourite", "created", "updated")
-    return Panorama(
+    return PanoramaDocument(
         **{key: row[key] for key in same},
         head=None if head is None else version_answer(head),
         can_undo=head is not None and head["parent"] is not None,

@@ -179,7 +179,7 @@ class Version(BaseModel):
     files: dict[str, str]
 
 
-class Panorama(BaseModel):
+class PanoramaDocument(BaseModel):
     """A document: versions, of which one is the head."""
 
     id: str
@@ -207,7 +207,7 @@ class JobPage(Page):
 class PanoramaPage(Page):
     """Panoramas, the most recently changed first."""
 
-    panoramas: list[Panorama]
+    panoramas: list[PanoramaDocument]
 
 
 class VersionList(BaseModel):

@@ -17,7 +17,7 @@ from aognet.studio.schemas import (
     ForkBody,
     Job,
     JobBody,
-    Panorama,
+    PanoramaDocument,
     PanoramaPage,
     RepaintBody,
     Version,
@@ -37,7 +37,7 @@ def found(service: Service, panorama_id: str) -> Row:
     return row
 
 
-def answer(service: Service, row: Row) -> Panorama:
+def answer(service: Service, row: Row) -> PanoramaDocument:
     """Return a panorama as the API tells it."""
     return panorama_answer(row, service.records.version(row["head"]) if row["head"] else None)
 
@@ -56,13 +56,13 @@ def list_panoramas(
 
 
 @router.get("/panoramas/{panorama_id}")
-def read_panorama(service: Serving, panorama_id: Id) -> Panorama:
+def read_panorama(service: Serving, panorama_id: Id) -> PanoramaDocument:
     """Return a panorama."""
     return answer(service, found(service, panorama_id))
 
 
 @router.patch("/panoramas/{panorama_id}")
-def change_panorama(service: Serving, panorama_id: Id, change: Change) -> Panorama:
+def change_panorama(service: Serving, panorama_id: Id, change: Change) -> PanoramaDocument:
     """Change a panorama's title, or whether it is a favourite."""
     found(service, panorama_id)
     service.records.change_panorama(panorama_id, change.model_dump(exclude_none=True))
@@ -77,18 +77,18 @@ def list_versions(service: Serving, panorama_id: Id) -> VersionList:
 
 
 @router.post("/panoramas/{panorama_id}/undo")
-def undo(service: Serving, panorama_id: Id) -> Panorama:
+def undo(service: Serving, panorama_id: Id) -> PanoramaDocument:
     """Go back to the version that the head was made of."""
     return _moved(service, panorama_id, True)
 
 
 @router.post("/panoramas/{panorama_id}/redo")
-def redo(service: Serving, panorama_id: Id) -> Panorama:
+def redo(service: Serving, panorama_id: Id) -> PanoramaDocument:
     """Go forward to the version that was undone last."""
     return _moved(service, panorama_id, False)
 
 
-def _moved(service: Service, panorama_id: str, back: bool) -> Panorama:
+def _moved(service: Service, panorama_id: str, back: bool) -> PanoramaDocument:
     found(service, panorama_id)
     if not service.records.move_head(panorama_id, back):
         raise ProblemError(409, f"there is nothing to {'undo' if back else 'redo'}")
