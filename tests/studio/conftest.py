@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aognet.config import load_config
 from aognet.io.images import save_image
 from tests.generate.painter import smooth_photo
+from tests.studio.page_running import Open, Opened, ended, started
 from tests.studio.running import Studio
 
 HEIGHT = 32
@@ -43,3 +45,32 @@ def studio(tiny_studio_yaml: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("studio")
     with Studio(load_config([tiny_studio_yaml], [f"folder={folder}"])) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def address(tiny_studio_yaml: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A studio that paints noise in a second or two."""
+    process, where = started(tiny_studio_yaml, tmp_path_factory.mktemp("server") / "studio")
+    yield where
+    ended(process)
+
+
+@pytest.fixture
+def opened(browser) -> Iterator[Opened]:
+    contexts: list[tuple[Any, Open]] = []
+
+    def show(address: str, width: int = 1000, height: int = 700, ready: str = "#model option", **options: Any) -> Open:
+        options = {"locale": "en-GB", "reduced_motion": "reduce", **options}
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        one = Open(context.new_page(), address)
+        context.set_default_timeout(90_000)  # machines may be busy
+        contexts.append((context, one))
+        one.listen()
+        one.page.goto(address)
+        one.page.locator(ready).first.wait_for(state="attached")
+        return one
+
+    yield show
+    for context, one in contexts:
+        context.close()
+        assert one.errors == []

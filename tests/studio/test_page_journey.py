@@ -1,147 +1,20 @@
 """The whole way in a real browser, against a real server and worker: from a photograph to an export."""
 
 import io
-import subprocess
-import sys
-import time
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from aognet.geometry.strokes import BrushStroke, stroke_mask
-from tests.studio.test_page import ROOT
+from tests.studio.page_running import PHOTO, Opened, dropped, ended, faults, started
 
 pytestmark = pytest.mark.slow
-PHOTO = ROOT / "assets" / "demo" / "village.jpg"
 
 
-def started(yaml: Path, folder: Path, *changes: str) -> tuple[subprocess.Popen, str]:
-    """A studio in processes of its own, and its address."""
-    given = [f"folder={folder}", "port=0", *changes]
-    log = (folder.parent / f"{folder.name}.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aognet", "studio", "-b", str(yaml), *given], cwd=ROOT, stdout=log, stderr=log
-    )
-    end = time.monotonic() + 120
-    address = folder / "address"
-    while not address.exists() or not address.read_text().strip():
-        assert process.poll() is None and time.monotonic() < end, Path(log.name).read_text()
-        time.sleep(0.1)
-    return process, address.read_text().strip()
-
-
-def ended(process: subprocess.Popen) -> None:
-    process.terminate()
-    try:
-        process.wait(30)
-    finally:
-        process.kill()
-
-
-@pytest.fixture(scope="module")
-def address(tiny_studio_yaml: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A studio that paints noise in a second or two."""
-    process, where = started(tiny_studio_yaml, tmp_path_factory.mktemp("server") / "studio")
-    yield where
-    ended(process)
-
-
-@dataclass
-class Open:
-    """A page that is open, what it complained about, and the jobs that it asked for."""
-
-    page: Any
-    address: str
-    errors: list[str] = field(default_factory=list)
-    jobs: list[dict] = field(default_factory=list)
-
-    def listen(self) -> None:
-        self.page.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.errors.append(f"{error}\n{error.stack}"))
-        self.page.on("request", self._request)
-
-    def _request(self, request: Any) -> None:
-        if request.method == "POST" and request.url.rpartition("/")[2] in ("jobs", "repaint", "fork"):
-            self.jobs.append(request.post_data_json)
-
-    def get(self, path: str) -> Any:
-        answer = self.page.request.get(f"{self.address}{path}")
-        assert answer.ok, answer.text()
-        return answer.json() if "json" in answer.headers["content-type"] else answer.body()
-
-    def head(self) -> dict:
-        return self.get(f"/api/v1/panoramas/{self.page.url.rpartition('=')[2]}")["head"]
-
-    def result(self, version: dict) -> np.ndarray:
-        return np.asarray(Image.open(io.BytesIO(self.get(version["files"]["result.png"]))).convert("RGB")).astype(int)
-
-    def painted(self) -> None:
-        """The page shows what was painted."""
-        self.page.locator("#change").wait_for()
-
-    def drag(self, *ways: tuple[float, float]) -> None:
-        """Drag over the sphere, through shares of its width and height."""
-        box = self.page.locator("#sphere").bounding_box()
-        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ways]
-        self.page.mouse.move(*places[0])
-        self.page.mouse.down()
-        for place in places[1:]:
-            self.page.mouse.move(*place, steps=6)
-        self.page.mouse.up()
-
-
-@pytest.fixture
-def opened(browser) -> Iterator[Callable[..., Open]]:
-    contexts: list[tuple[Any, Open]] = []
-
-    def show(address: str, width: int = 1000, height: int = 700, ready: str = "#model option", **options: Any) -> Open:
-        options = {"locale": "en-GB", "reduced_motion": "reduce", **options}
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        one = Open(context.new_page(), address)
-        context.set_default_timeout(120_000)  # machines may be busy
-        contexts.append((context, one))
-        one.listen()
-        one.page.goto(address)
-        one.page.locator(ready).first.wait_for(state="attached")
-        return one
-
-    yield show
-    for context, one in contexts:
-        context.close()
-        assert one.errors == []
-
-
-def dropped(page: Any, path: Path) -> None:
-    """Drop a file on the page as a hand would."""
-    script = """async ([bytes, name]) => {
-      const data = new DataTransfer();
-      data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/jpeg" }));
-      const given = { dataTransfer: data, bubbles: true, cancelable: true };
-      for (const kind of ["dragenter", "dragover", "drop"])
-        document.getElementById("sphere").dispatchEvent(new DragEvent(kind, given));
-    }"""
-    page.evaluate(script, [list(path.read_bytes()), path.name])
-
-
-def faults(page: Any) -> list[str]:
-    """What axe finds serious on the page as it is."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = axe.run(page).response["violations"]
-    return [
-        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:300]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
-
-
-def test_from_a_photograph_to_an_export(opened, address: str, tmp_path: Path):
+def test_from_a_photograph_to_an_export(opened: Opened, address: str, tmp_path: Path):
     one = opened(address)
     page = one.page
     assert faults(page) == []
@@ -227,7 +100,7 @@ def test_from_a_photograph_to_an_export(opened, address: str, tmp_path: Path):
         assert Image.open(io.BytesIO(archive.read(name))).size == (64, 32)
 
 
-def test_a_sketch_whose_seams_are_drawn_anew(opened, address: str):
+def test_a_sketch_whose_seams_are_drawn_anew(opened: Opened, address: str):
     one = opened(address)
     page = one.page
     page.get_by_role("textbox", name="What is around you?").fill("a lake")
@@ -241,7 +114,7 @@ def test_a_sketch_whose_seams_are_drawn_anew(opened, address: str):
     assert one.head()["about"]["prompt"] == "a lake"
 
 
-def test_a_private_studio_asks_for_its_token(opened, tiny_studio_yaml: Path, tmp_path: Path):
+def test_a_private_studio_asks_for_its_token(opened: Opened, tiny_studio_yaml: Path, tmp_path: Path):
     secret = "tokens.me=0123456789abcdef"
     process, address = started(tiny_studio_yaml, tmp_path / "studio", "workers.count=0", secret)
     try:
@@ -262,7 +135,7 @@ def test_a_private_studio_asks_for_its_token(opened, tiny_studio_yaml: Path, tmp
         ended(process)
 
 
-def test_a_job_is_found_again_and_cancelled(opened, tiny_studio_yaml: Path, tmp_path: Path):
+def test_a_job_is_found_again_and_cancelled(opened: Opened, tiny_studio_yaml: Path, tmp_path: Path):
     """With no worker a job waits: the page finds it again when it is loaded anew."""
     process, address = started(tiny_studio_yaml, tmp_path / "studio", "workers.count=0")
     try:
@@ -281,7 +154,7 @@ def test_a_job_is_found_again_and_cancelled(opened, tiny_studio_yaml: Path, tmp_
         ended(process)
 
 
-def test_it_can_be_used_by_keys_alone(opened, address: str):
+def test_it_can_be_used_by_keys_alone(opened: Opened, address: str):
     one = opened(address)
     page = one.page
     page.get_by_role("textbox", name="What is around you?").focus()
@@ -309,7 +182,7 @@ def test_it_can_be_used_by_keys_alone(opened, address: str):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
-def test_nothing_serious_on_a_phone_in_any_colours(opened, address: str, scheme: str, language: str):
+def test_nothing_serious_on_a_phone_in_any_colours(opened: Opened, address: str, scheme: str, language: str):
     one = opened(address, 390, 844, color_scheme=scheme, locale=language, has_touch=True, is_mobile=True)
     assert faults(one.page) == []
     one.page.set_input_files("#files", PHOTO)

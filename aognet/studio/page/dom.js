@@ -39,12 +39,12 @@ export function later(milliseconds, work) {
   };
 }
 
-export function remembered(key, otherwise) {
-  try { return JSON.parse(localStorage.getItem(`studio.${key}`)) ?? otherwise; } catch { return otherwise; }
+export function remembered(key, otherwise, store = localStorage) {
+  try { return JSON.parse(store.getItem(`studio.${key}`)) ?? otherwise; } catch { return otherwise; }
 }
 
-export function remember(key, value) {
-  try { localStorage.setItem(`studio.${key}`, JSON.stringify(value)); } catch { /* private windows forbid it */ }
+export function remember(key, value, store = localStorage) {
+  try { store.setItem(`studio.${key}`, JSON.stringify(value)); } catch { /* private windows forbid it */ }
 }
 
 // Says something that goes away by itself, also to screen readers.

@@ -1,6 +1,7 @@
 // The first page of the panel: what to paint, from what, how. It asks for a job.
 
 import { Problem, ask, once, send } from "./api.js";
+import { bring, keep, kept } from "./draft.js";
 import { find, later, make, say } from "./dom.js";
 import { duration, has, onlanguage, t } from "./locale.js";
 import { Photos } from "./photos.js";
@@ -13,6 +14,7 @@ export class Make {
   constructor(studio) {
     const changed = () => this.changed();
     Object.assign(this, { studio, models: [], cost: null, price: later(400, () => this.plan()), asking: 0 });
+    Object.assign(this, { draft: kept(), store: later(200, () => this.draft ?? keep(this)) });
     this.photos = new Photos(studio.stage, studio.overlay, changed, () => this.tool());
     this.pins = new Pins(studio.stage, studio.overlay, changed);
     this.settings = new Settings(find("settings"), changed);
@@ -20,7 +22,7 @@ export class Make {
     find("model").addEventListener("change", () => this.choose());
     find("describe").addEventListener("click", () => this.describe());
     find("paint").addEventListener("click", () => this.paint());
-    onlanguage(() => { this.choose(); this.changed(); });
+    onlanguage(() => this.choose({ height: +find("height").value, settings: this.settings.values }));
     find("paint").disabled = true;
   }
 
@@ -28,17 +30,32 @@ export class Make {
     this.models = await ask("models");
     find("model").replaceChildren(...this.models.map(({ name, title }) => make("option", { value: name, textContent: title })));
     this.choose();
+    this.resume();
+  }
+
+  // Goes on with what was being prepared when the page was left.
+  async resume() {
+    const { draft } = this;
+    if (!draft || !this.models.length || this.studio.page !== "make" || this.resuming) return;
+    this.resuming = true;
+    const lay = await bring(this, draft).catch((error) => this.refused(error));
+    if (this.draft !== draft) return;  // something new was begun meanwhile
+    lay?.();
+    this.draft = null;
+    this.changed();
   }
 
   get model() { return this.models.find(({ name }) => name === find("model").value); }
 
-  choose() {
+  // `height` and `settings`: what was chosen, where the model has it.
+  choose({ height, settings } = {}) {
     const { model } = this;
     if (!model) return;
     const sizes = [...new Set([...SIZES, model.height])].filter((rows) => rows <= Math.max(4 * model.height, 1024)).sort((a, b) => a - b);
-    find("height").replaceChildren(...sizes.map((rows) => make("option", { value: rows, textContent: `${2 * rows} × ${rows}`, selected: rows === model.height })));
+    const chosen = sizes.includes(height) ? height : model.height;
+    find("height").replaceChildren(...sizes.map((rows) => make("option", { value: rows, textContent: `${2 * rows} × ${rows}`, selected: rows === chosen })));
     find("add-pin").hidden = !model.takes.includes("prompts_at");
-    find("method-settings").hidden = !this.settings.show(model.settings);
+    find("method-settings").hidden = !this.settings.show(model.settings, settings);
     this.changed();
   }
 
@@ -53,6 +70,7 @@ export class Make {
     for (const pin of this.pins.all) pin.element.hidden = false;
     this.photos.render();
     this.changed();
+    this.resume();
   }
 
   // Photographs are moved; of a panorama to start from, what to paint anew is brushed.
@@ -71,6 +89,7 @@ export class Make {
   }
 
   clear() {
+    this.draft = null;
     this.photos.clear();
     this.pins.clear();
     find("prompt").value = find("negative").value = "";
@@ -106,6 +125,7 @@ export class Make {
     this.cost = null;
     this.tell(missing);
     if (!missing) this.price();
+    this.store();
   }
 
   tell(missing) {

@@ -8,9 +8,10 @@ const title = (key) => has(`setting.${key}`) ? t(`setting.${key}`) : key.replace
 export class Settings {
   constructor(place, changed) { Object.assign(this, { place, changed, values: {}, count: 0 }); }
 
-  show(schema) {
+  // `values`: what was changed already.
+  show(schema, values = {}) {
     this.definitions = schema?.$defs ?? {};
-    this.values = {};
+    this.values = structuredClone(values);
     this.place.replaceChildren(...this.fields(schema ?? {}, []));
     return this.place.childElementCount > 0;
   }
@@ -43,19 +44,20 @@ export class Settings {
 
   input(schema, path) {
     const start = schema.default ?? null, set = (value) => this.set(path, value, start);
+    const changed = path.reduce((values, key) => values?.[key], this.values), now = changed === undefined ? start : changed;
     const choices = schema.enum ?? ("const" in schema ? [schema.const] : null);
     if (choices) {
-      const options = choices.map((value, i) => make("option", { value: i, textContent: value, selected: value === start }));
+      const options = choices.map((value, i) => make("option", { value: i, textContent: value, selected: value === now }));
       return make("select", { onchange: (event) => set(choices[event.target.value]) }, ...options);
     }
-    if (schema.type === "boolean") return make("input", { type: "checkbox", checked: !!start, onchange: (event) => set(event.target.checked) });
+    if (schema.type === "boolean") return make("input", { type: "checkbox", checked: !!now, onchange: (event) => set(event.target.checked) });
     if (schema.type === "integer" || schema.type === "number") {
       const limits = { min: schema.minimum ?? schema.exclusiveMinimum ?? "", max: schema.maximum ?? schema.exclusiveMaximum ?? "" };
       const step = schema.type === "integer" ? 1 : "any";
       const read = ({ target }) => target.value === "" ? set(schema.optional ? null : start) : target.validity.valid && set(+target.value);
-      return make("input", { type: "number", value: start ?? "", step, ...limits, oninput: read });
+      return make("input", { type: "number", value: now ?? "", step, ...limits, oninput: read });
     }
-    if (schema.type === "string") return make("input", { type: "text", value: start ?? "", oninput: ({ target }) => set(target.value === "" && schema.optional ? null : target.value) });
+    if (schema.type === "string") return make("input", { type: "text", value: now ?? "", oninput: ({ target }) => set(target.value === "" && schema.optional ? null : target.value) });
     return null;  // lists and the like are for those who write YAML
   }
 
