@@ -85,7 +85,7 @@ def followed(options: argparse.Namespace) -> list[list[object]]:
         raise UserError("must be at least 1", key="count", value=options.count)
     model = Ganorama.from_pretrained(options.model).eval()
     loaded = load_config([ROOT / "config" / "inference_ganorama.yaml"], options.overrides)
-    settings = read_defaults(loaded, find_method("ganorama"))[0].settings
+    settings = read_defaults(loaded, find_method("ganorama")).settings
     rows = []
     for what, asked in wishes(model, settings, options.count).items():
         for steps in options.steps:

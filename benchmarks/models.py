@@ -47,8 +47,7 @@ def painting_config(options: argparse.Namespace, settings: Sequence[str]):
 
     loaded = load(PAINTING, options, settings)
     config = read_config(loaded)
-    defaults, seed = read_defaults(loaded, find_method(options.method))
-    return argparse.Namespace(**vars(config), height=defaults.height, settings=defaults.settings, seed=seed)
+    return argparse.Namespace(**vars(config) | vars(read_defaults(loaded, find_method(options.method))))
 
 
 def made(options: argparse.Namespace, dtype: str, sizes: "Sizes") -> Any:

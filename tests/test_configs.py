@@ -56,7 +56,7 @@ def checked_inference(config: LoadedConfig) -> tuple[InferenceConfig, Any]:
     checked = read_config(config)
     there = Path(checked.checkpoint).is_dir()
     method = method_of(checked.checkpoint) if there else find_method(checked.method or "aognet")
-    return checked, read_defaults(config, method)[0].settings
+    return checked, read_defaults(config, method).settings
 
 
 def test_what_there_is():

@@ -47,10 +47,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Defaults:
-    """What requests leave open: the rows of the panorama, and the settings of the model's method."""
+    """What requests leave open: the rows of the panorama, the settings of the model's method, and the seed."""
 
     height: int
     settings: Any
+    seed: int = 0
 
 
 class Generator:

@@ -132,8 +132,8 @@ def read_inference(loaded: LoadedConfig) -> tuple[InferenceConfig, Generator, Re
         depth_network=config.depth_network,
         expansion=config.expansion,
     )
-    generator.defaults, seed = read_defaults(loaded, generator.method)
-    return config, generator, generator.resolved(Request(seed=seed))
+    generator.defaults = read_defaults(loaded, generator.method)
+    return config, generator, generator.resolved(Request(seed=generator.defaults.seed))
 
 
 def read_config(loaded: LoadedConfig) -> InferenceConfig:
@@ -143,8 +143,8 @@ def read_config(loaded: LoadedConfig) -> InferenceConfig:
     return build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
 
 
-def read_defaults(loaded: LoadedConfig, method: Method) -> tuple[Defaults, int]:
-    """Return what the section ``generator`` says of size and settings of a method, and the seed.
+def read_defaults(loaded: LoadedConfig, method: Method) -> Defaults:
+    """Return what the section ``generator`` says of size and settings of a method, and of the seed.
 
     Raises UserError naming file, key and value.
     """
@@ -152,7 +152,7 @@ def read_defaults(loaded: LoadedConfig, method: Method) -> tuple[Defaults, int]:
     section = without_others(section, method)
     chosen = build_config(section, settings_with_size(method.settings_class))
     settings = {one.name: getattr(chosen, one.name) for one in fields(method.settings_class)}
-    return Defaults(chosen.height, method.settings_class(**settings)), chosen.seed
+    return Defaults(chosen.height, method.settings_class(**settings), chosen.seed)
 
 
 def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path] = (), bars: Bars = silent) -> int:
