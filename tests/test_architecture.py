@@ -26,7 +26,7 @@ LAYERS = (
     {"data", "nn", "metrics", "scenes"},
     {"diffusion"},
     {"gan", "hdr", "perception", "vq"},
-    {"embedded", "methods"},
+    {"embedded", "methods", "style"},
     {"captioning", "evaluation", "targets", "training"},
     {"generate"},
     {"studio"},

@@ -16,6 +16,7 @@ COMMANDS = {
     "convert": "make PNG or JPEG images of EXR and HDR files (misc/exr2png.py)",
     "depth": "estimate the depth of a panorama (misc/estimate_depth.py)",
     "to-hdr": "make light of a panorama, or a larger one (misc/to_hdr.py)",
+    "style": "give a panorama the style of a photograph (misc/style.py)",
     "scenes": "make captioned panoramas of drawn scenes (misc/make_scenes.py)",
     "studio": "serve a page and an API that paint panoramas (studio.py)",
     "export": "write a panorama as EXR, HDR, JPEG, cubemap or page, in another size (misc/export.py)",

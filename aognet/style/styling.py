@@ -1,0 +1,127 @@
+"""A panorama in the style of a photograph: what is asked for, and what does it at full size."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from aognet.callbacks import UNHEARD, Listener
+from aognet.errors import UserError
+from aognet.io.digest import file_digest
+from aognet.io.images import load_image, resize_panorama
+from aognet.style.colour_way import Segmented, moved_colours, within_display
+from aognet.style.local_affine import LocalAffine
+from aognet.style.oklab import from_oklab, to_oklab
+from aognet.style.sphere_windows import radius_of
+
+WAYS = ("colour",)
+TRANSPORTS = ("linear", "sliced")
+MOST_SEGMENTS = 8
+FEWEST_ROWS, MOST_ROWS = 32, 1024
+FIT_DEGREES, FIT_EPSILON = 1.0, 3e-4
+"""Of the windows in which a small result is fitted, and the variance below which they say little."""
+
+
+@dataclass(frozen=True)
+class StyleConfig:
+    """How a panorama gets the style of the file ``photo``.
+
+    ``way``: ``colour`` moves colours. ``strength``: from 0, the panorama itself, to 1. ``segments``: how many soft
+    segments are matched, 1 to 8; 1 takes both images as a whole. ``transport``: of colours, by mean and covariance
+    (``linear``) or by their whole distribution (``sliced``). ``rows``: of the small panorama that is worked on.
+    """
+
+    photo: str = ""
+    way: str = "colour"
+    strength: float = 1.0
+    segments: int = 4
+    transport: str = "linear"
+    rows: int = 256
+
+    def __post_init__(self) -> None:
+        if not self.photo:
+            raise UserError("must name the photograph whose style is taken", key="photo")
+        for key, known in (("way", WAYS), ("transport", TRANSPORTS)):
+            if getattr(self, key) not in known:
+                raise UserError(f"must be one of {', '.join(known)}", key=key, value=getattr(self, key))
+        if not 0 <= self.strength <= 1:  # not a number, too
+            raise UserError("must lie in [0, 1]", key="strength", value=self.strength)
+        for key, least, most in (("segments", 1, MOST_SEGMENTS), ("rows", FEWEST_ROWS, MOST_ROWS)):
+            if not least <= getattr(self, key) <= most:
+                raise UserError(f"must lie in [{least}, {most}]", key=key, value=getattr(self, key))
+
+
+class Styler:
+    """A `StyleConfig` with its photograph read. ``files``: the SHA-256 of all that it read, by setting."""
+
+    def __init__(self, config: StyleConfig):
+        """Read the photograph.
+
+        :raises UserError: naming a file that is missing or cannot be read.
+        """
+        self.config = config
+        self.photo = shrunk_photo(load_image(Path(config.photo)), config.rows).add_(1).div_(2).clamp_(0, 1)
+        self.files = {"photo": file_digest(Path(config.photo))}
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The configuration and the files, as plain values."""
+        return asdict(self.config) | {"files": self.files}
+
+    def __call__(
+        self,
+        display: Float[Tensor, "3 height width"],
+        listener: Listener = UNHEARD,
+        kept: Path | None = None,
+    ) -> Float[Tensor, "3 height width"]:
+        """Return a panorama of display values in [0, 1] in the style of the photograph, on the CPU.
+
+        ``kept``: a file where the state of long work is kept while it lasts; it is gone in the end.
+
+        :raises aognet.callbacks.Cancelled: if the ``listener`` wants it.
+        """
+        display = display.detach().float().cpu().clamp(0, 1)
+        if self.config.strength == 0:
+            return display
+        rows = min(self.config.rows, display.shape[-2])
+        small = to_oklab(resize_panorama(display[None], rows)[0])
+        wanted = self._small_result(small)
+        if self.config.strength < 1:
+            wanted = torch.lerp(small.to(wanted), wanted, self.config.strength)
+        fit = LocalAffine.fit(small, wanted, radius_of(FIT_DEGREES, rows), FIT_EPSILON)
+        return carried(fit, display)
+
+    def _small_result(self, small: Float[Tensor, "3 rows columns"]) -> Float[Tensor, "3 rows columns"]:
+        photo = to_oklab(self.photo)
+        segments = Segmented.of(small, photo, self.config.segments)
+        return within_display(moved_colours(small, photo, segments, self.config.transport))
+
+    def _identity(self, display: Tensor) -> str:
+        pixels = hashlib.sha256(display.contiguous().numpy().tobytes()).hexdigest()
+        told = {key: value for key, value in self.record.items() if key != "strength"}
+        return json.dumps([pixels, list(display.shape), told])
+
+
+def carried(fit: LocalAffine, display: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 height width"]:
+    """Return a panorama of display values with the map that was fitted to a small one in Oklab, strip by strip."""
+    rows, result = display.shape[-2], torch.empty_like(display)
+    full = fit.enlarged(display.shape[-1])
+    for strip in full.strips(rows):
+        result[:, strip] = from_oklab(full.at(to_oklab(display[:, strip]), strip, rows))
+    return result
+
+
+def shrunk_photo(photo: Float[Tensor, "3 rows columns"], most: int) -> Float[Tensor, "3 fewer narrower"]:
+    """Return a photograph whose longer side is at most ``most`` pixels, shrunk by area."""
+    longest = max(photo.shape[-2:])
+    if longest <= most:
+        return photo
+    size = [max(round(side * most / longest), 1) for side in photo.shape[-2:]]
+    return functional.interpolate(photo[None], size, mode="area")[0]
