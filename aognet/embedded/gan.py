@@ -17,13 +17,14 @@ from aognet.gan.augmentation import AugmentationConfig, augmented, drawn_numbers
 from aognet.gan.biggan import BigGan, BigGanConfig
 from aognet.gan.discriminator import Discriminator, DiscriminatorConfig, hinge_of_discriminator
 from aognet.gan.projected import ProjectedDiscriminator, ProjectedDiscriminatorConfig
+from aognet.gan.reconstruction import CODED, ReconstructionConfig, ViewEncoder, information, view_distance
 from aognet.gan.spectral import folded, normed, settle, steady
 from aognet.gan.standing import measure_statistics
 from aognet.gan.truncation import truncated_z
 from aognet.gan.view_directions import DIRECTIONS, directed, knows_directions
 from aognet.nn.optimized_parts import OptimizedParts, Phase
 from aognet.nn.weights import part_tensors
-from aognet.perception.pyramid import FeaturePyramid
+from aognet.perception.pyramid import STEP, FeaturePyramid
 
 METHOD = "ganorama"
 # Streams of a sample's seed; those of z are numbered by the phase.
@@ -39,7 +40,8 @@ class SavedGenerator:
 
 
 class GanTraining(nn.Module):
-    """A generator and a discriminator with hinge losses, spectral norms and differentiable augmentation.
+    """A generator and a discriminator with hinge losses, spectral norms and differentiable augmentation, and an encoder
+    whose z bring views back, if the configuration says so.
 
     The prompt of a view is the name of its class. It writes a folder of the method ``ganorama``.
     """
@@ -50,14 +52,16 @@ class GanTraining(nn.Module):
 
         ``discriminator`` sees images; ``projected`` sees frozen features of them. A training has one of them, the first
         with its defaults if neither is given. ``generator.class_names`` names the classes; where the last two are
-        ``looking up`` and ``looking down``, views have a share of them by their pitch. ``statistics_batches``: how many
-        batches of 64 images the norms' statistics are measured with for each truncation, when the model is saved.
-        ``dtype``: that of the weights in the file.
+        ``looking up`` and ``looking down``, views have a share of them by their pitch. ``reconstruction``: views come
+        back, too (`aognet.gan.reconstruction`); it needs ``projected``, in whose features they are compared.
+        ``statistics_batches``: how many batches of 64 images the norms' statistics are measured with for each
+        truncation, when the model is saved. ``dtype``: that of the weights in the file.
         """
 
         generator: BigGanConfig
         discriminator: DiscriminatorConfig | None = None
         projected: ProjectedDiscriminatorConfig | None = None
+        reconstruction: ReconstructionConfig | None = None
         augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
         statistics_batches: int = 4
         dtype: str = "float16"
@@ -68,6 +72,8 @@ class GanTraining(nn.Module):
                 raise UserError("must name the classes, which the prompts of views are", key="generator.class_names")
             if self.projected and self.discriminator:
                 raise UserError("and projected exclude each other; one must be null", key="discriminator")
+            if self.reconstruction and not self.projected:
+                raise UserError("compares features: projected must say which", key="reconstruction")
             if not self.projected and self.generator.size % self.of_images.factor:
                 raise UserError(
                     f"halve {self.generator.size} pixels too often",
@@ -92,6 +98,7 @@ class GanTraining(nn.Module):
             FeaturePyramid.load(config.projected.features, config.projected.size) if config.projected else None
         )
         self.discriminator = self._discriminator()
+        self.encoder = self._encoder()
         # The embeddings of the generator's classes have no spectral norm, as in the public weights.
         normed(self.generator, but=(self.generator.embeddings,))
         normed(self.discriminator)
@@ -108,31 +115,69 @@ class GanTraining(nn.Module):
             return Discriminator(config.of_images, classes)
         return ProjectedDiscriminator(config.projected, self.pyramid.channels, classes, self.pyramid.digest)
 
+    def _encoder(self) -> ViewEncoder | None:
+        config = self.config
+        if config.reconstruction is None or config.projected is None or self.pyramid is None:
+            return None
+        coarsest = config.projected.size // STEP
+        return ViewEncoder(self.pyramid.channels[-CODED:], coarsest, config.generator.z_dim, config.reconstruction)
+
     def trainable_parts(self) -> dict[str, nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator}
+        parts: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminator}
+        return parts if self.encoder is None else parts | {"encoder": self.encoder}
 
     def optimizers(self) -> dict[str, OptimizedParts]:
+        painters = tuple(name for name in self.trainable_parts() if name != "discriminator")
+        judging = Phase(name="discriminator", start=self._adversarial_start)
         return {
-            "discriminator": OptimizedParts(
-                parts=("discriminator",), phases=(Phase(name="discriminator"),), averaged=False
-            ),
-            "generator": OptimizedParts(parts=("generator",), phases=(Phase(name="generator"),)),
+            "discriminator": OptimizedParts(parts=("discriminator",), phases=(judging,), averaged=False),
+            "generator": OptimizedParts(parts=painters, phases=(Phase(name="generator"),)),
         }
 
+    @property
+    def _adversarial_start(self) -> int:
+        return self.config.reconstruction.adversarial_start if self.config.reconstruction else 0
+
     def training_step(self, batch: Any, phase: str, step: int) -> dict[str, Tensor]:
-        """Return the hinge loss of one side (Brock et al. 2019, section 3) and the mean scores.
+        """Return the hinge loss of one side (Brock et al. 2019, section 3) and the mean scores; with an encoder the
+        generator's has how far views that come back are from what they were, and what their z tell.
 
         Generated images have the classes and pitches of the batch's views.
         """
         with steady(self):
-            return self._losses(batch, self.classes_of(batch), phase)
+            classes = self.classes_of(batch)
+            if phase == "discriminator":
+                return self._judging(batch, classes)
+            return self._painting(batch, classes, step >= self._adversarial_start)
 
-    def _losses(self, batch: Any, classes: Tensor, phase: str) -> dict[str, Tensor]:
-        if phase == "generator":
-            images = self._seen(self._generated(batch, classes, phase), batch, GENERATED + 1)
-            return {"loss": -self._scores(images, classes).mean()}
+    def _painting(self, batch: Any, classes: Tensor, is_judged: bool) -> dict[str, Tensor]:
+        """Return the generator's losses. Where it is judged, half of what comes back is left for drawn z."""
+        z = self._z(batch, Z + PHASES.index("generator")).to(classes.device)
+        if self.encoder is None:
+            images, found = self.generator(z, classes), {"loss": torch.zeros((), device=classes.device)}
+        else:
+            images, found = self._brought_back(batch, z, classes, len(z) // 2 if is_judged else 0)
+        if is_judged:
+            scores = self._scores(self._seen(images, batch, GENERATED + 1), classes)
+            found["loss"] = found["loss"] - scores.mean()
+        return found
+
+    def _brought_back(self, batch: Any, z: Tensor, classes: Tensor, drawn: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return images of which the first ``drawn`` are of z alone, and the losses of those that come back."""
+        assert self.encoder is not None and self.pyramid is not None and self.config.reconstruction is not None
+        truth = batch.images[drawn:]
+        of_truth = self.pyramid(truth)
+        mean, log_variance = self.encoder(of_truth, truth)
+        images = self.generator(torch.cat([z[:drawn], mean + (log_variance / 2).exp() * z[drawn:]]), classes)
+        distance = view_distance(images[drawn:], truth, self.pyramid(images[drawn:]), of_truth)
+        nats = information(mean, log_variance)
+        config = self.config.reconstruction
+        loss = config.weight * distance + config.information_weight * nats
+        return images, {"loss": loss, "distance": distance.detach(), "nats": nats.detach()}
+
+    def _judging(self, batch: Any, classes: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            images = self._generated(batch, classes, phase)
+            images = self.generator(self._z(batch, Z + PHASES.index("discriminator")).to(classes.device), classes)
         real = self._scores(self._seen(batch.images, batch, REAL), classes)
         generated = self._scores(self._seen(images, batch, GENERATED), classes)
         scores = {"real": real.detach().mean(), "generated": generated.detach().mean()}
@@ -157,8 +202,12 @@ class GanTraining(nn.Module):
     def preview(self, batch: Any) -> dict[str, Tensor]:
         """Return views and generated images of their classes, normalised by themselves as in training."""
         z, classes = self._z(batch, SHOWN), self.classes_of(batch)
-        images = self._folded(self.generator).train()(z.to(classes.device), classes)
-        return {"views": batch.images, "generated": images.float()}
+        generator = self._folded(self.generator).train()
+        shown = {"views": batch.images, "generated": generator(z.to(classes.device), classes).float()}
+        if self.encoder is not None and self.pyramid is not None:
+            mean, _ = self.encoder(self.pyramid(batch.images), batch.images)
+            shown["brought back"] = generator(mean, classes).float()
+        return shown
 
     def enable_gradient_checkpointing(self) -> None:
         """Refuse it: the networks are small, and a second pass would change their norms."""
@@ -216,9 +265,6 @@ class GanTraining(nn.Module):
 
     def _z(self, batch: Any, stream: int) -> Tensor:
         return truncated_z(batch.seeds.tolist(), self.config.generator.z_dim, stream=stream)
-
-    def _generated(self, batch: Any, classes: Tensor, phase: str) -> Tensor:
-        return self.generator(self._z(batch, Z + PHASES.index(phase)).to(classes.device), classes)
 
     def _seen(self, images: Tensor, batch: Any, stream: int) -> Tensor:
         return augmented(images, drawn_numbers(batch.seeds, stream), self.config.augmentation)

@@ -18,6 +18,7 @@ from aognet.gan.augmentation import AugmentationConfig
 from aognet.gan.biggan import BigGan, BigGanConfig, ConditionalNorm
 from aognet.gan.discriminator import Discriminator, DiscriminatorConfig
 from aognet.gan.projected import ProjectedDiscriminatorConfig
+from aognet.gan.reconstruction import ReconstructionConfig
 from aognet.gan.spectral import folded, normed, settle
 from aognet.gan.standing import measure_statistics
 from aognet.gan.view_directions import directed
@@ -54,13 +55,14 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["images", "projected"])
+@pytest.fixture(params=["images", "projected", "brought back"])
 def config(request: pytest.FixtureRequest, features: Path) -> GanTraining.Config:
-    """Both kinds of discriminators."""
+    """Both kinds of discriminators, the second also with views that come back."""
     if request.param == "images":
         return TINY
     projected = ProjectedDiscriminatorConfig(str(features), size=64, channels=4, widest=8, class_dim=4)
-    return replace(TINY, discriminator=None, projected=projected)
+    back = ReconstructionConfig(channels=8) if request.param == "brought back" else None
+    return replace(TINY, discriminator=None, projected=projected, reconstruction=back)
 
 
 def training(config: GanTraining.Config = TINY, seed: int = 0) -> GanTraining:
@@ -78,10 +80,10 @@ def batch_of(first: int = 0, count: int = 8) -> ViewBatch:
 
 
 def optimizers(gan: GanTraining) -> dict[str, torch.optim.Optimizer]:
-    rates = {"discriminator": 4e-3, "generator": 2e-3}
+    rates, parts = {"discriminator": 4e-3, "generator": 2e-3}, gan.trainable_parts()
     return {
-        name: torch.optim.Adam(part.parameters(), rates[name], (0.0, 0.9))
-        for name, part in gan.trainable_parts().items()
+        name: torch.optim.Adam([one for part in of.parts for one in parts[part].parameters()], rates[name], (0.0, 0.9))
+        for name, of in gan.optimizers().items()
     }
 
 
@@ -91,7 +93,7 @@ def learn(gan: GanTraining, steps: int) -> None:
     for step in range(steps):
         for name, optimizer in found.items():
             for part, module in gan.trainable_parts().items():
-                module.requires_grad_(part == name)
+                module.requires_grad_(part in gan.optimizers()[name].parts)
             optimizer.zero_grad()
             gan.training_step(batch_of(8 * step), name, step)["loss"].backward()
             optimizer.step()
@@ -211,6 +213,7 @@ def test_it_learns_two_classes(config: GanTraining.Config) -> None:
         ({"generator": replace(GENERATOR, class_names=[])}, "generator.class_names must name the classes"),
         ({"discriminator": DiscriminatorConfig(channels=(8,) * 7)}, "discriminator.channels halve 16 pixels too often"),
         ({"projected": ProjectedDiscriminatorConfig("weights")}, "discriminator and projected exclude each other"),
+        ({"reconstruction": ReconstructionConfig()}, "reconstruction compares features"),
         ({"statistics_batches": 0}, "statistics_batches must be at least 1"),
         ({"dtype": "int8"}, "dtype must be one of"),
     ],
