@@ -30,7 +30,7 @@ class ReconstructionConfig:
     """
 
     weight: float = 1.0
-    information_weight: float = 0.01
+    information_weight: float = 0.0015
     adversarial_start: int = 0
     channels: int = 64
 
