@@ -96,6 +96,9 @@ def assemble(arguments: argparse.Namespace) -> None:
     named = [path for path in (*parts, *beside) if path is not None]
     if missing := [str(path) for path in named if not path.is_dir()]:
         raise UserError(f"no such folder: {missing[0]}")
+    if arguments.seamless is None and (added := arguments.depth or arguments.words):
+        flag = "--depth" if arguments.depth else "--words"
+        raise UserError(f"{flag} {added}: is for a seamless model, which --seamless names")
     most = arguments.shard_megabytes
     if most is not None and not most > 0:
         raise UserError(f"--shard_megabytes must be more than 0, got {most}")

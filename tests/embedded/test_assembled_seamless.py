@@ -83,3 +83,9 @@ def test_what_is_missing_is_named_and_nothing_is_written(flag: str, sd2_folder: 
     with pytest.raises(UserError, match="nowhere"):
         beside(sd2_folder, trained, *(word for pair in flags.items() for word in pair))
     assert not (trained / "seamless").exists()
+
+
+@pytest.mark.parametrize("flag", ["--depth", "--words"])
+def test_what_needs_a_seamless_model_is_not_left_out_silently(flag: str, sd2_folder: Path, trained: Path):
+    with pytest.raises(UserError, match=f"{flag} .*--seamless"):
+        beside(sd2_folder, trained, flag, trained / "lora")
