@@ -82,6 +82,7 @@ def clusters(features: Features, count: int) -> Clusters:
         before, owner = owner, _distances(values, centres).argmin(0)
         if torch.equal(owner, before):
             break
+    centres = _centres(torch.nn.functional.one_hot(owner, count).T.double(), features)
     squared = _distances(values, centres)
     spread = (squared.amin(0) @ weights).clamp_min(FLAT)
     shares = (-squared / (2 * SOFTNESS**2 * spread)).softmax(0)

@@ -17,14 +17,20 @@ from aognet.errors import UserError
 from aognet.io.digest import file_digest
 from aognet.io.images import load_image, resize_panorama
 from aognet.style.colour_way import Segmented, moved_colours, within_display
+from aognet.style.kept_state import KeptState
 from aognet.style.local_affine import LocalAffine
+from aognet.style.neural_way import NeuralStyle, Weights, optimized
 from aognet.style.oklab import from_oklab, to_oklab
 from aognet.style.sphere_windows import radius_of
+from aognet.style.vgg_features import PACKAGE, VggFeatures
 
-WAYS = ("colour",)
+WAYS = ("colour", "gatys", "photo")
+NEURAL = ("steps", "seed", "content_weight", "style_weight", "variation_weight", "matting_weight")
+"""Settings of the ways that need a network."""
 TRANSPORTS = ("linear", "sliced")
 MOST_SEGMENTS = 8
 FEWEST_ROWS, MOST_ROWS = 32, 1024
+MOST_STEPS = 100_000
 FIT_DEGREES, FIT_EPSILON = 1.0, 3e-4
 """Of the windows in which a small result is fitted, and the variance below which they say little."""
 
@@ -33,9 +39,14 @@ FIT_DEGREES, FIT_EPSILON = 1.0, 3e-4
 class StyleConfig:
     """How a panorama gets the style of the file ``photo``.
 
-    ``way``: ``colour`` moves colours. ``strength``: from 0, the panorama itself, to 1. ``segments``: how many soft
-    segments are matched, 1 to 8; 1 takes both images as a whole. ``transport``: of colours, by mean and covariance
-    (``linear``) or by their whole distribution (``sliced``). ``rows``: of the small panorama that is worked on.
+    ``way``: ``colour`` moves colours; ``gatys`` also takes textures, ``photo`` those that leave all edges as they are.
+    ``strength``: from 0, the panorama itself, to 1. ``segments``: how many soft segments are matched, 1 to 8; 1 takes
+    both images as a whole. ``transport``: of colours, by mean and covariance (``linear``) or by their whole
+    distribution (``sliced``). ``rows``: of the small panorama that is worked on.
+
+    The other ways begin with the result of ``colour``. ``weights``: of VGG-16, a file of safetensors or the registry
+    package. ``steps``: how many views are seen; ``seed``: draws them. The other weights: how much each part of the
+    loss counts (`aognet.style.neural_way.Weights`), and in ``photo`` the matting Laplacian.
     """
 
     photo: str = ""
@@ -44,6 +55,13 @@ class StyleConfig:
     segments: int = 4
     transport: str = "linear"
     rows: int = 256
+    weights: str = ""
+    steps: int = 200
+    seed: int = 0
+    content_weight: float = 1.0
+    style_weight: float = 20.0
+    variation_weight: float = 1.0
+    matting_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.photo:
@@ -56,19 +74,38 @@ class StyleConfig:
         for key, least, most in (("segments", 1, MOST_SEGMENTS), ("rows", FEWEST_ROWS, MOST_ROWS)):
             if not least <= getattr(self, key) <= most:
                 raise UserError(f"must lie in [{least}, {most}]", key=key, value=getattr(self, key))
+        self._check_neural()
+
+    def _check_neural(self) -> None:
+        for key in NEURAL:
+            most = MOST_STEPS if key == "steps" else 2**31
+            if not 0 <= getattr(self, key) <= most:  # not a number, too
+                raise UserError(f"must lie in [0, {most}]", key=key, value=getattr(self, key))
+        changed = [key for key in (*NEURAL, "weights") if getattr(self, key) != getattr(type(self), key)]
+        if self.way == "colour" and changed:
+            raise UserError("changes nothing in the way colour", key=changed[0], value=getattr(self, changed[0]))
+        if self.way != "colour" and not self.weights:
+            said = f"must name the weights of VGG-16 for the way {self.way}: a safetensors file, or the package that"
+            raise UserError(f"{said} {PACKAGE.fetch!r} gets", key="weights")
+        if self.way == "gatys" and "matting_weight" in changed:
+            raise UserError("is of the way photo", key="matting_weight", value=self.matting_weight)
 
 
 class Styler:
-    """A `StyleConfig` with its photograph read. ``files``: the SHA-256 of all that it read, by setting."""
+    """A `StyleConfig` with its photograph and network read. ``files``: the SHA-256 of all that it read, by setting."""
 
     def __init__(self, config: StyleConfig):
-        """Read the photograph.
+        """Read the photograph, and the network if the way needs one.
 
         :raises UserError: naming a file that is missing or cannot be read.
         """
         self.config = config
         self.photo = shrunk_photo(load_image(Path(config.photo)), config.rows).add_(1).div_(2).clamp_(0, 1)
         self.files = {"photo": file_digest(Path(config.photo))}
+        self.features = None
+        if config.way != "colour":
+            self.features = VggFeatures.load(config.weights, torch.device("cpu"))
+            self.files["weights"] = self.features.digest
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -83,25 +120,43 @@ class Styler:
     ) -> Float[Tensor, "3 height width"]:
         """Return a panorama of display values in [0, 1] in the style of the photograph, on the CPU.
 
-        ``kept``: a file where the state of long work is kept while it lasts; it is gone in the end.
+        The device of the panorama computes. ``kept``: a file where the state of long work is kept while it lasts; it
+        is gone in the end.
 
         :raises aognet.callbacks.Cancelled: if the ``listener`` wants it.
         """
+        if self.features is not None:
+            self.features.to(display.device)
         display = display.detach().float().cpu().clamp(0, 1)
         if self.config.strength == 0:
             return display
         rows = min(self.config.rows, display.shape[-2])
-        small = to_oklab(resize_panorama(display[None], rows)[0])
-        wanted = self._small_result(small)
+        small = resize_panorama(display[None], rows)[0]
+        lab, photo = to_oklab(small), to_oklab(self.photo)
+        segments = Segmented.of(lab, photo, self.config.segments)
+        wanted = within_display(moved_colours(lab, photo, segments, self.config.transport))
+        state = None if kept is None or self.features is None else KeptState(kept, self._identity(display))
+        if self.features is not None:
+            wanted = self._seen(small, from_oklab(wanted).float(), segments, listener, state)
         if self.config.strength < 1:
-            wanted = torch.lerp(small.to(wanted), wanted, self.config.strength)
-        fit = LocalAffine.fit(small, wanted, radius_of(FIT_DEGREES, rows), FIT_EPSILON)
-        return carried(fit, display)
+            wanted = torch.lerp(lab.to(wanted), wanted, self.config.strength)
+        fit = LocalAffine.fit(lab, wanted, radius_of(FIT_DEGREES, rows), FIT_EPSILON)
+        result = carried(fit.exact(lab, wanted) if self.config.way == "gatys" else fit, display)
+        if state is not None:
+            state.remove()
+        return result
 
-    def _small_result(self, small: Float[Tensor, "3 rows columns"]) -> Float[Tensor, "3 rows columns"]:
-        photo = to_oklab(self.photo)
-        segments = Segmented.of(small, photo, self.config.segments)
-        return within_display(moved_colours(small, photo, segments, self.config.transport))
+    def _seen(
+        self, small: Tensor, start: Tensor, segments: Segmented, listener: Listener, state: KeptState | None
+    ) -> Float[Tensor, "3 rows columns"]:
+        """Return what the network makes of a small panorama of display values, from a start, in Oklab."""
+        assert self.features is not None, "its way needs it"
+        config, photo = self.config, self.config.way == "photo"
+        weights = Weights(config.content_weight, config.style_weight, config.variation_weight)
+        style = NeuralStyle(small * 2 - 1, self.photo * 2 - 1, self.features, weights, segments if photo else None)
+        matting = config.matting_weight if photo else 0.0
+        found = optimized(style, start * 2 - 1, config.steps, config.seed, listener, state, matting)
+        return to_oklab(found.add(1).div(2))
 
     def _identity(self, display: Tensor) -> str:
         pixels = hashlib.sha256(display.contiguous().numpy().tobytes()).hexdigest()
