@@ -17,8 +17,9 @@ from tests.test_architecture import LAYERS, imports_of, our_files, part_of
 from tests.test_configs import check_training, checked_inference
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "aognet").rglob("*.md")])
-FOLDERS = ("aognet", "assets", "benchmarks", "config", "docs", "misc", "tests")
+PAGES = sorted(path for folder in (".", "docs") for path in (ROOT / folder).glob("*.md"))
+PAGES += sorted(path for folder in ("aognet", "integrations") for path in (ROOT / folder).rglob("*.md"))
+FOLDERS = ("aognet", "assets", "benchmarks", "config", "docs", "integrations", "misc", "tests")
 LINK = re.compile(r"\]\((?!https?://)([^)\s]+)\)")
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 QUOTED = re.compile(r"`([^`]+)`")
