@@ -70,6 +70,7 @@ class Processes:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], log: Path | None = None):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "files").mkdir(exist_ok=True)
         self.folder, self.port = folder, free_port()
         self.config = folder / "studio.yaml"
         content = {**settings, "folder": str(folder / "files"), "port": self.port}
@@ -90,10 +91,11 @@ class Processes:
         self._forks.communicate(timeout=60)
         self._log.close()
 
-    def start(self, name: str) -> None:
-        """Start ``web``, or a worker of that name."""
+    def start(self, name: str, config: Path | None = None) -> None:
+        """Start ``web``, or a worker of that name, with the studio's YAML or another."""
         assert self._forks.stdin is not None and self._forks.stdout is not None, "they are pipes"
-        self._forks.stdin.write(f"web {self.config}\n" if name == "web" else f"worker {self.config} {name}\n")
+        path = config or self.config
+        self._forks.stdin.write(f"web {path}\n" if name == "web" else f"worker {path} {name}\n")
         self._forks.stdin.flush()
         self.pids[name] = int(self._forks.stdout.readline())
 

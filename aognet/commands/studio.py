@@ -31,6 +31,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--host", help="address to listen on (default: this machine alone)")
     add("--port", type=int, help="port to listen on")
     add("--folder", metavar="DIR", help="where jobs, uploads and results lie")
+    add("--storage", metavar="URL", help="where they lie instead, for several machines (s3://..., file:///...)")
     add("--database", metavar="URL", help="of Postgres, for several machines (default: SQLite in the folder)")
     add("--name", help="of this worker")
     add("--child", action="store_true", help=argparse.SUPPRESS)
@@ -63,7 +64,7 @@ def serve(options: argparse.Namespace) -> int:
     from aognet.studio.supervisor import end_with_parent
 
     base = options.base or [DEFAULT_CONFIG]
-    given = {key: getattr(options, key) for key in ("host", "port", "folder", "database")} | {
+    given = {key: getattr(options, key) for key in ("host", "port", "folder", "storage", "database")} | {
         "workers.name": options.name
     }
     changes = [*(f"{key}={quoted(value)}" for key, value in given.items() if value is not None), *options.overrides]
@@ -72,7 +73,17 @@ def serve(options: argparse.Namespace) -> int:
         end_with_parent()
     with made_folder(config.root, "folder"):
         check_writable(config.root, "folder")
+        check_storage(config)
         return run_part(options, config, [*map(str, base)], changes)
+
+
+def check_storage(config: "StudioConfig") -> None:
+    """Raise UserError if the files of the studio cannot lie where the configuration says."""
+    from aognet.studio.shared_storage import make_storage
+
+    if config.storage.startswith("memory:"):
+        raise UserError("is forgotten with each process", key="storage", value=config.storage)
+    make_storage(config).check()
 
 
 def run_part(options: argparse.Namespace, config: "StudioConfig", base: list[str], changes: list[str]) -> int:

@@ -147,6 +147,11 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
+def folders_in(folder: Path) -> list[Path]:
+    """Return the subfolders of a folder of ours, at any depth, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_dir())
+
+
 def clear_unfinished(folder: Path, ours: Callable[[str], bool]) -> None:
     """Remove the unfinished files that killed writers left in ``folder``, if ``ours`` is true for the file's name.
 

@@ -76,9 +76,10 @@ class StudioConfig:
 
     ``host``, ``port``: where the web process listens. ``hosts``: further names by which browsers may reach it.
     ``tokens``: name to secret; without any, only this machine is served. ``folder``: where jobs, uploads and results
-    lie. ``database``: a Postgres URL for several machines; empty: SQLite in the ``folder``. ``webhook_secret``: signs
-    what is told to addresses of clients; empty: none are told. ``models``: what is on offer; the first is taken where
-    a job names none.
+    lie. ``storage``: an fsspec URL where they lie instead, for machines that share no folder; each paints in its own
+    ``folder`` then. ``database``: a Postgres URL for several machines; empty: SQLite in the ``folder``.
+    ``webhook_secret``: signs what is told to addresses of clients; empty: none are told. ``models``: what is on offer;
+    the first is taken where a job names none.
     """
 
     host: str = "127.0.0.1"
@@ -86,6 +87,7 @@ class StudioConfig:
     hosts: list[str] = field(default_factory=list)
     tokens: dict[str, str] = field(default_factory=dict)
     folder: str = "studio"
+    storage: str = ""
     database: str = ""
     webhook_secret: str = ""
     models: dict[str, ModelEntry] = field(default_factory=dict)
@@ -105,6 +107,9 @@ class StudioConfig:
             raise UserError(said, key="host", value=self.host)
         if self.database and not self.database.startswith("postgresql"):
             raise UserError("must be a postgresql:// URL, or empty", key="database")
+        if self.storage and "://" not in self.storage:
+            said = "must be a URL, such as s3://bucket/studio or file:///mnt/share/studio, or empty"
+            raise UserError(said, key="storage", value=self.storage)
 
     @property
     def root(self) -> Path:

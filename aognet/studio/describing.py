@@ -20,10 +20,10 @@ def described(service: Service, upload: str) -> str:
     """
     from aognet.generate.auto_prompt import with_prompts
 
-    path = upload_path(upload, service.folders, service.records)
     generator = service.models.generator(service.models.named(None))
-    request = Request(prompt=AUTO, photos=[Photo(image=str(path), fov=90.0)], height=64)
-    with _TURN:
+    with _TURN, service.storage.desk() as desk:
+        path = upload_path(upload, desk, service.records)
+        request = Request(prompt=AUTO, photos=[Photo(image=str(path), fov=90.0)], height=64)
         try:
             return with_prompts([request], generator.captioner, generator.device, lambda request: None)[0].prompt
         except (UserError, OSError) as error:

@@ -13,10 +13,11 @@ from aognet.callbacks import Cancelled, Listener
 from aognet.errors import UserError, first_line
 from aognet.generate.generator import Generator
 from aognet.generate.run import Run
+from aognet.generate.run_files import input_file
 from aognet.generate.view_journal import ViewJournal, open_journal
 from aognet.request import AUTO
 from aognet.studio.config import StudioConfig
-from aognet.studio.folders import FILES, Folders
+from aognet.studio.database import Row
 from aognet.studio.ids import new_id
 from aognet.studio.job_records import Claim, JobRecords, LeaseLost
 from aognet.studio.jobs.asking import request_of, resolved
@@ -26,9 +27,11 @@ from aognet.studio.models import Models
 from aognet.studio.records import Records
 from aognet.studio.reporting import PAUSE_SECONDS, Reporter
 from aognet.studio.schemas import JobBody
+from aognet.studio.storage import FILES, Desk, Storage, StorageError
 from aognet.studio.thumbnails import write_thumbnail
 
 log = logging.getLogger(__name__)
+STORAGE_PAUSE_SECONDS = 2.0
 
 
 class Stopped(Exception):
@@ -43,6 +46,7 @@ class HeldJob:
     body: JobBody
     reporter: Reporter | None = None
     told: int = 0
+    place: str = ""
     ended: bool = False
     begun: float = field(default_factory=time.monotonic)
 
@@ -55,9 +59,9 @@ class HeldJob:
 class Painter:
     """Paints the jobs that the threads of a worker's queue bring."""
 
-    def __init__(self, config: StudioConfig, folders: Folders, jobs: JobRecords, records: Records, leases: Leases):
+    def __init__(self, config: StudioConfig, storage: Storage, jobs: JobRecords, records: Records, leases: Leases):
         self.models, self.config = Models(config.models, config.workers.device), config
-        self.folders, self.jobs, self.records = folders, jobs, records
+        self.storage, self.jobs, self.records = storage, jobs, records
         self.leases = leases
         self._turn, self._list = Lock(), Lock()
         self._waiting: list[HeldJob] = []
@@ -103,12 +107,13 @@ class Painter:
 
     def _prepared(self, task: HeldJob) -> bool:
         """Make what a job of the kind ``seams`` redraws. Return False if it has ended, or is to be tried again."""
-        pipeline = SeamPipeline(self.models, self.folders, self.records)
         try:
             folder = self._count(task)
+            pipeline = self._seams(task)
             there = (folder / SEAMS).is_file()
             steps = pipeline.prepare(task.body, folder, Listener(self._base_progress(task), self._to_stop([task])))
             preview = f"/api/v1/jobs/{task.job}/steps"
+            self._keep(task)
             if not there:
                 first = ("preview", {"step": BASE, "preview": f"{preview}/base"})
                 second = ("preview", {"step": "seams", "preview": f"{preview}/seams", "edges": list(steps)})
@@ -133,6 +138,8 @@ class Painter:
             if time.monotonic() - said > PAUSE_SECONDS or done == total:
                 said = time.monotonic()
                 shown = {"stage": BASE, "done": done, "total": total}
+                if stage == "views":
+                    self._keep(task)
                 attempts = {"attempts": 0} if stage == "views" and done else {}
                 self.jobs.tell(task.claim, {**shown, **attempts}, [("progress", {**shown, "seconds_left": None})])
 
@@ -140,8 +147,8 @@ class Painter:
 
     def _count(self, task: HeldJob) -> Path:
         """Return the folder of a job, and count an attempt. Raises UserError after too many."""
-        place, folder = self.folders.begin(task.job, task.claim.fence, task.claim.row["place"])
-        task.told, attempt = self.jobs.begin(task.claim, place)
+        task.place, folder = self.storage.begin(task.job, task.claim.fence, task.claim.row["place"])
+        task.told, attempt = self.jobs.begin(task.claim, task.place)
         if attempt > self.config.workers.attempts:
             raise UserError(f"the worker ended {attempt - 1} times at the same step")
         return folder
@@ -164,22 +171,21 @@ class Painter:
         """Return the run of a job in a folder of this hold's own, new or continued."""
         claim, row = task.claim, task.claim.row
         if task.body.kind == "seams":  # counted before the first panorama
-            folder = self.folders.begin(claim.job, claim.fence, row["place"])[1]
+            folder = self.storage.begin(claim.job, claim.fence, row["place"])[1]
         else:
             folder = self._count(task)
         parent = None if row["parent"] is None else self.records.version(row["parent"])
+        desk = self.storage.job_desk(task.place)
         if task.body.kind == "seams":
-            request = SeamPipeline(self.models, self.folders, self.records).redraw(task.body, folder)
+            request = self._seams(task).redraw(task.body, folder)
         else:
-            request = request_of(task.body, claim.job, parent, self.folders, self.records)
+            request = request_of(task.body, claim.job, parent, desk, self.records)
         (prompted,) = generator.prompted([resolved(generator, request)], [folder])
         run = generator.begin(prompted, folder, held, captioned=request.prompt == AUTO)
         if task.body.kind == "fork" and parent is not None:
-            source = open_journal(self.folders.path(parent["place"]))
-            if not isinstance(source, ViewJournal):
-                raise UserError("was not painted view by view", key="version_id", value=parent["id"])
-            generator.fork(run, source, task.body.view or 0)
-        task.reporter = Reporter(claim, self.jobs, run, task.told)
+            count = task.body.view or 0
+            generator.fork(run, _source(parent, count, desk), count)
+        task.reporter = Reporter(claim, self.jobs, run, task.told, lambda: self._keep(task))
         return run
 
     def _make(self, generator: Generator, begun: Sequence[tuple[HeldJob, Run]]) -> None:
@@ -199,7 +205,10 @@ class Painter:
                 self._failed(task, error)
         else:
             for task, run in begun:
-                self._finish(generator, task, run)
+                try:
+                    self._finish(generator, task, run)
+                except StorageError as error:
+                    self._failed(task, error)
 
     def _progress(self, tasks: Sequence[HeldJob]) -> Any:
         def tell(stage: str, done: int, total: int) -> None:
@@ -230,17 +239,38 @@ class Painter:
         """End a job that failed as often as it may; else it is tried again."""
         if isinstance(error, LeaseLost):
             self.leases.lost(f"job {task.job} is another worker's now")
+        if isinstance(error, StorageError):  # it is back some time, and no job is to blame
+            log.warning("job %s waits: %s", task.job, error)
+            self.jobs.tell(task.claim, {"attempts": 0}, [])
+            self._check_end(task)
+            time.sleep(0.0 if self.stopping else STORAGE_PAUSE_SECONDS)
+            return
         log.exception("job %s failed", task.job, exc_info=error)
         row = self.jobs.find(task.job)
         if row is None or max(row["attempts"], 1) >= self.config.workers.attempts:
             said = self._without_paths(f"{type(error).__name__}: {first_line(error)}")
             self._end(task, "failed", said)
 
+    def _keep(self, task: HeldJob) -> bool:
+        """Return whether what was painted of a job is in the storage, where another machine can go on from it."""
+        self.leases.check()
+        try:
+            self.storage.push(task.place)
+            return True
+        except StorageError as error:
+            log.warning("what was painted of job %s is on this machine alone: %s", task.job, error)
+            return False
+
+    def _seams(self, task: HeldJob) -> SeamPipeline:
+        return SeamPipeline(self.models, self.storage.job_desk(task.place), self.records)
+
     def _finish(self, generator: Generator, task: HeldJob, run: Run) -> None:
         folder, request = run.journal.folder, run.journal.asked.request
+        write_thumbnail(folder / "result.png", folder / "thumbnail.jpg")
+        self.leases.check()
+        self.storage.push(task.place, whole=True)
         assert task.reporter is not None, "it has begun"
         task.reporter.tell("views", 1, 1, last=True)
-        write_thumbnail(folder / "result.png", folder / "thumbnail.jpg")
         about = {
             "kind": task.body.kind,
             "prompt": request.prompt,
@@ -254,25 +284,34 @@ class Painter:
             "views": len(run.journal.entries) if task.reporter.is_views else None,
             "camera": None if run.journal.photo_camera is None else asdict(run.journal.photo_camera),
         }
-        place = folder.relative_to(self.folders.root).as_posix()
         files = [name for name in FILES if (folder / name).is_file()]
-        version = {"id": new_id(), "place": place, "files": files, "about": about}
+        version = {"id": new_id(), "place": task.place, "files": files, "about": about}
         self.leases.check()
         self.leases.drop(task.job)
         self.jobs.finish(task.claim, version, time.monotonic() - task.begun)
         task.ended = True
-        self.folders.settle(task.job, place)
+        self.storage.settle(task.job, task.place)
 
     def _end(self, task: HeldJob, state: str, reason: str | None) -> None:
         self.leases.check()
         self.leases.drop(task.job)
         self.jobs.end(task.claim, state, reason, time.monotonic() - task.begun)
         task.ended = True
-        self.folders.settle(task.job, None)
+        self.storage.settle(task.job, None)
 
     def _without_paths(self, text: str) -> str:
         """Return a message without the studio's folder, which is nobody's business."""
-        return text.replace(f"{self.folders.root}/", "").replace(f"{Path.cwd()}/", "")
+        return text.replace(f"{self.storage.root}/", "").replace(f"{Path.cwd()}/", "")
+
+
+def _source(parent: Row, count: int, desk: Desk) -> ViewJournal:
+    """Return the journal of a version with its first views. Raises UserError if it was not painted view by view."""
+    source = open_journal(desk.journal(parent["place"]))
+    if not isinstance(source, ViewJournal):
+        raise UserError("was not painted view by view", key="version_id", value=parent["id"])
+    for name in (input_file(source.encoding), *(f"steps/{entry.file}" for entry in source.entries[:count])):
+        desk.path(f"{parent['place']}/{name}")
+    return source
 
 
 def _number(task: HeldJob) -> int:

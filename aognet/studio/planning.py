@@ -22,8 +22,8 @@ def cost(service: Service, body: JobBody) -> Cost:
     parent, job = parent_of(service, body), new_id()
     model = model_of(service, body, parent)
     generator = service.models.generator(model)
-    try:
-        request = resolved(generator, request_of(body, job, parent, service.folders, service.records))
+    with service.storage.desk() as desk:
+        request = resolved(generator, request_of(body, job, parent, desk, service.records))
         views, steps = None, request.settings.get("sampler", {}).get("steps")
         if generator.paints_views:
             start = read_start(request, request.rows, generator.method.encoding)
@@ -31,8 +31,6 @@ def cost(service: Service, body: JobBody) -> Cost:
             settings: Any = generator.settings_of(request)
             views = len(make_plan(settings.plan, start.canvas.known[0, 0], yaw).steps)
             views -= body.view or 0 if body.kind == "fork" else 0
-    finally:
-        service.folders.settle(job, None)
     return Cost(views=views, seconds_estimate=_seconds(service, model, views, steps, request.rows))
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from aognet.errors import UserError
+from aognet.studio.storage import StorageError
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -61,6 +62,11 @@ def install(app: FastAPI) -> None:
     async def of_users(request: Request, error: UserError) -> JSONResponse:
         error = request.app.state.service.without_paths(error)
         return problem(422, str(error), error.key or None)
+
+    @app.exception_handler(StorageError)
+    async def of_storage(request: Request, error: StorageError) -> JSONResponse:
+        log.warning("%s %s: %s", request.method, request.url.path, error)
+        return problem(503, "the storage does not answer; ask again later", headers={"Retry-After": "10"})
 
     @app.exception_handler(RequestValidationError)
     async def of_schemas(request: Request, error: RequestValidationError) -> JSONResponse:

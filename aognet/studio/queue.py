@@ -31,10 +31,9 @@ def _configuration(config: StudioConfig, worker: str) -> "DBOSConfig":
 
 
 def prepare(config: StudioConfig) -> None:
-    """Make the folder and the tables of the queue, if they are missing. Several processes may call it at once."""
+    """Make the tables of the queue, if they are missing. Several processes may call it at once."""
     from dbos import DBOS
 
-    config.root.mkdir(parents=True, exist_ok=True)
     with exclusive(config.root, "tables", patience=120.0):
         _quiet()
         DBOS(config=_configuration(config, "tables"))

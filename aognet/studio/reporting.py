@@ -1,7 +1,7 @@
 """What a job tells while it is painted: how far it is, and each view as soon as it is on the disk."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,18 +10,23 @@ from aognet.generate.view_journal import ViewJournal
 from aognet.studio.job_records import Claim, JobRecords
 
 PAUSE_SECONDS = 0.4
+KEEP_SECONDS = 5.0  # of methods whose steps are no views
 
 
 @dataclass
 class Reporter:
-    """Tells of one job. ``run``: what is painted. ``told``: how many steps were told of by an earlier holder."""
+    """Tells of one job. ``run``: what is painted. ``told``: how many steps were told of by an earlier holder. ``keep``:
+    sees to it that what is painted is in the storage, and returns whether it is: no view is told of before.
+    """
 
     claim: Claim
     records: JobRecords
     run: Run
     told: int
+    keep: Callable[[], bool]
     _first: tuple[float, float] | None = None
     _said: float = 0.0
+    _kept: float = 0.0
 
     def __post_init__(self) -> None:
         self._begun_at = len(self.run.journal.entries)
@@ -39,6 +44,8 @@ class Reporter:
         if self.is_views:
             count = len(journal.plan or [])
             entries = list(journal.entries)
+            if len(entries) > self.told and not self.keep():
+                entries = entries[: self.told]
             for index in range(self.told, len(entries)):
                 events.append(("view", self._view(index, entries[index], count)))
             self.told = max(self.told, len(entries))
@@ -49,6 +56,9 @@ class Reporter:
         else:
             shown, share = {"stage": stage, "done": done, "total": total}, done / max(total, 1)
             values["steps"] = len(journal.entries)
+            if now - self._kept > KEEP_SECONDS:
+                self.keep()
+                self._kept = now
         if events or last or now - self._said > PAUSE_SECONDS:
             left = self._left(now, share)
             step = {"step": done, "steps": total} if self.is_views and stage == "steps" else {}

@@ -12,12 +12,12 @@ from aognet.errors import UserError
 from aognet.studio.config import StudioConfig
 from aognet.studio.database import WORKERS, Database
 from aognet.studio.events import last_events
-from aognet.studio.folders import Folders
 from aognet.studio.job_records import JobRecords
 from aognet.studio.metrics import Metrics
 from aognet.studio.models import Models
 from aognet.studio.queue import Submitter, prepare
 from aognet.studio.records import Records
+from aognet.studio.shared_storage import make_storage
 
 WATCH_SECONDS = 0.2
 
@@ -26,20 +26,20 @@ class Service:
     """The parts of a running web process."""
 
     def __init__(self, config: StudioConfig):
-        """Make what is missing of folder and tables."""
+        """Make what is missing of the tables. The folder is there. Raises UserError as `make_storage`."""
+        self.config, self.storage = config, make_storage(config)
         prepare(config)
-        self.config = config
         self.database = Database(config.database_url)
         self.database.create()
         self.jobs, self.records = JobRecords(self.database), Records(self.database)
-        self.folders, self.models = Folders(config.root), Models(config.models)
+        self.models = Models(config.models)
         self.submitter = Submitter(config)
         self.listeners = Listeners(self.database)
         self.metrics = Metrics(self.database, config.workers.lease_seconds)
 
     def without_paths(self, error: UserError) -> UserError:
         """Return an error that tells no path of this machine."""
-        for path in (f"{self.config.root}/", f"{Path.cwd()}/"):
+        for path in filter(None, (f"{self.config.root}/", f"{Path.cwd()}/", self.config.storage)):
             error.args = tuple(part.replace(path, "") if isinstance(part, str) else part for part in error.args)
         error.where = ""
         return error

@@ -17,6 +17,7 @@ from aognet.studio.jobs.seams import base_model, base_request
 from aognet.studio.problems import ProblemError, not_found
 from aognet.studio.schemas import JobBody
 from aognet.studio.service import Service
+from aognet.studio.storage import Desk
 from aognet.studio.webhooks import check_webhook
 
 MAX_TITLE, DAY_SECONDS = 100, 24 * 3600
@@ -77,11 +78,8 @@ def _values(service: Service, body: JobBody) -> tuple[dict[str, Any], Mapping[st
         raise not_found("panorama")
     model = model_of(service, body, parent)
     job = new_id()
-    try:
-        check(service, body, job, parent, model)
-    except BaseException:
-        service.folders.settle(job, None)
-        raise
+    with service.storage.desk() as desk:
+        check(service, body, job, parent, model, desk)
     title = body.title or body.prompt[:MAX_TITLE] or "Untitled"
     panorama = {"id": new_id(), "title": title, "head": None} if panorama_id is None else None
     values = {
@@ -118,16 +116,16 @@ def parent_of(service: Service, body: JobBody) -> Row | None:
     return version
 
 
-def check(service: Service, body: JobBody, job: str, parent: Row | None, model: str) -> None:
+def check(service: Service, body: JobBody, job: str, parent: Row | None, model: str, desk: Desk) -> None:
     """Raise UserError for what a model cannot paint."""
     generator = service.models.generator(model)
     if body.kind == "seams":
         base = service.models.generator(base_model(body, service.models))
-        base.resolved(base_request(body, service.folders, service.records))
+        base.resolved(base_request(body, desk, service.records))
         generator.resolved(Request(prompt=body.prompt, negative=body.negative, settings=dict(body.settings)))
         return
     if body.kind == "fork" and parent is not None and not 0 <= (body.view or 0) < (parent["about"]["views"] or 0):
         raise UserError(f"must lie in [0, {(parent['about']['views'] or 0) - 1}]", key="view", value=body.view)
-    request = resolved(generator, request_of(body, job, parent, service.folders, service.records))
+    request = resolved(generator, request_of(body, job, parent, desk, service.records))
     if request.rows > service.config.limits.height:
         raise UserError(f"must be at most {service.config.limits.height}", key="height", value=request.rows)

@@ -6,13 +6,14 @@ from pathlib import Path
 from PIL import Image
 
 from aognet.io.files import write_atomically
+from aognet.studio.storage import BinaryFile
 
 WIDTH = 512
 
 
-def small_jpeg(path: Path, width: int) -> bytes:
+def small_jpeg(file: Path | BinaryFile, width: int) -> bytes:
     """Return a picture of ours as the content of a JPEG file of at most this width."""
-    with Image.open(path) as image:
+    with Image.open(file) as image:
         image.draft("RGB", (width, width))
         small = image.convert("RGB")
         small.thumbnail((width, width))

@@ -2,10 +2,8 @@
 
 import json
 import subprocess
-import tempfile
 from pathlib import Path
 
-from aognet.io.files import flush
 from aognet.studio.children import command_of, environment
 from aognet.studio.database import Row
 from aognet.studio.ids import new_id
@@ -24,15 +22,13 @@ def take_in(service: Service, content: bytes, owner: str) -> Row:
     if len(content) > limits.upload_bytes:
         raise ProblemError(413, f"an image has at most {limits.upload_bytes} bytes")
     upload = new_id()
-    file = service.folders.upload(f"{upload}.png")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="upload-", dir=service.config.root) as place:
-        source, target = Path(place) / "image", Path(place) / "image.png"
+    file = f"{upload}.png"
+    with service.storage.desk() as desk:
+        source, target = desk.inputs / "image", desk.inputs / "image.png"
         source.write_bytes(content)
         found = _reencoded(source, target, limits.upload_pixels)
-        flush(target)
-        target.replace(file)
-    return service.records.add_upload({"id": upload, "owner": owner, "file": file.name, **found})
+        service.storage.put(target, f"uploads/{file}")
+    return service.records.add_upload({"id": upload, "owner": owner, "file": file, **found})
 
 
 def _reencoded(source: Path, target: Path, pixels: int) -> dict:

@@ -22,7 +22,6 @@ def run_web(config: StudioConfig) -> None:
     listening = _listening(config)
     host, port = listening.getsockname()[:2]
     settings = uvicorn.Config(make_app(config), log_level="warning", timeout_graceful_shutdown=5, lifespan="on")
-    config.root.mkdir(parents=True, exist_ok=True)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     write_atomically(config.root / "address", address + "\n")
     log.info("the studio is at %s", address)

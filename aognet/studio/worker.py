@@ -12,11 +12,11 @@ from aognet.studio import queue
 from aognet.studio.bringing_back import bring_back
 from aognet.studio.config import StudioConfig
 from aognet.studio.database import WORKERS, Database
-from aognet.studio.folders import Folders
 from aognet.studio.job_records import OPEN, JobRecords
 from aognet.studio.leases import Leases
 from aognet.studio.painting import Painter, Stopped
 from aognet.studio.records import Records
+from aognet.studio.shared_storage import make_storage
 from aognet.studio.webhooks import tell
 from aognet.studio.worker_names import worker_name
 from aognet.system.locking import exclusive
@@ -33,7 +33,8 @@ class Worker:
         self.database = Database(config.database_url)
         self.jobs = JobRecords(self.database)
         self.leases = Leases(self.jobs, self.name, config.workers.lease_seconds)
-        self.painter = Painter(config, Folders(config.root), self.jobs, Records(self.database), self.leases)
+        self.storage = make_storage(config)
+        self.painter = Painter(config, self.storage, self.jobs, Records(self.database), self.leases)
         self._stop = Event()
 
     def run(self) -> None:
@@ -43,6 +44,7 @@ class Worker:
         with exclusive(self.config.root, f"worker-{self.name}", patience=30.0):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self._stop.set())
+            self.storage.sweep(self._is_open)
             self._tell()
             self.leases.start()
             Thread(target=self._watch, name="watch", daemon=True).start()
@@ -98,6 +100,10 @@ class Worker:
                 bring_back(self.jobs, submitter, self.name, self._alive())
             except Exception:  # noqa: BLE001 - the database may be away for a while
                 log.exception("other workers could not be looked after")
+
+    def _is_open(self, job: str) -> bool:
+        row = self.jobs.find(job)
+        return row is not None and row["state"] in OPEN
 
     def _alive(self) -> set[str]:
         recent = self.database.now() - 3 * self.config.workers.lease_seconds

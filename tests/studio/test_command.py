@@ -59,6 +59,21 @@ def test_a_folder_that_cannot_be_is_named(part: str, tiny_studio_yaml: Path, tmp
         main([part, "-b", str(tiny_studio_yaml), "--folder", str(folder)])
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://bucket/studio", "--storage needs a further package .*s3fs.*, got 's3://bucket/studio'"),
+        ("file:///proc/none", "--storage cannot be written to .*, got 'file:///proc/none'"),
+        ("memory://studio", "--storage is forgotten with each process, got 'memory://studio'"),
+        ("/mnt/share", "storage must be a URL, such as s3://bucket/studio .*, got '/mnt/share'"),
+    ],
+)
+def test_storage_that_cannot_be_used_is_named(url: str, said: str, tiny_studio_yaml: Path, tmp_path: Path):
+    with pytest.raises(UserError, match=said):
+        main(["serve", "-b", str(tiny_studio_yaml), "--folder", str(tmp_path / "new"), "--storage", url])
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_mistake_ends_all_processes(signals: None, tmp_path: Path):
     waits = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     wrong = [sys.executable, "-c", f"open({str(tmp_path / 'tries')!r}, 'a').write('x'); raise SystemExit(2)"]

@@ -101,6 +101,47 @@ def test_another_worker_takes_over_with_postgres(settings: dict[str, Any], tmp_p
     check_taken_over(tmp_path, {**settings, "database": postgres})
 
 
+def check_other_machine(folder: Path, settings: dict[str, Any]) -> None:
+    """A machine burns down in the middle of a job: a worker of another, with a folder of its own, goes on."""
+    with Processes(folder, {**settings, "storage": f"file://{folder}/share"}) as studio:
+        for name in ("web", "w-0"):
+            studio.start(name)
+        quiet = studio.ended(studio.submit("quiet", prompt="a yard", seed=1))
+        gone = studio.submit("gone", prompt="a yard", seed=1)
+        wait_for(lambda: painting(studio, gone), 120, "it does not begin")
+        studio.kill("w-0")
+        before = studio.job(gone)["progress"]["done"]
+        shutil.rmtree(folder / "files" / "runs")
+        (folder / "elsewhere").mkdir()
+        if not settings.get("database"):  # the tables are all that is common
+            for name in ("studio.db", "queue.db"):
+                (folder / "elsewhere" / name).symlink_to(folder / "files" / name)
+        other = folder / "other.yaml"
+        other.write_text(yaml.safe_dump({**yaml.safe_load(studio.config.read_text()), "folder": f"{folder}/elsewhere"}))
+        studio.start("w-1", other)
+        ended = studio.ended(gone)
+        assert studio.result(ended) == studio.result(quiet)
+        views = [data["index"] for kind, data in studio.events(gone) if kind == "view"]
+        assert before >= 4 and views == list(range(len(views)))
+        assert not (folder / "files" / "runs").exists(), "nothing is painted where the fire was"
+
+
+def test_another_machine_takes_over(settings: dict[str, Any], tmp_path: Path):
+    check_other_machine(tmp_path, settings)
+
+
+def test_another_machine_takes_over_with_postgres(settings: dict[str, Any], tmp_path: Path, postgres: str):
+    check_other_machine(tmp_path, {**settings, "database": postgres})
+
+
+def test_kills_at_random_moments_change_no_pixel_in_shared_storage(settings: dict[str, Any], tmp_path: Path):
+    given = {**settings, "storage": f"file://{tmp_path}/share"}
+    quiet = run_studio(tmp_path / "quiet", settings, 2, 0, random.Random(0))
+    killed = run_studio(tmp_path / "killed", given, 2, KILLS // 2, random.Random(0))
+    assert killed.states == ["done"] * 2 and killed.digests == quiet.digests
+    assert killed.in_order and killed.views_told_once
+
+
 def test_a_running_job_is_cancelled_within_a_view(settings: dict[str, Any], tmp_path: Path):
     with Processes(tmp_path, settings) as studio:
         for name in ("web", "w-0"):

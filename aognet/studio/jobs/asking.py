@@ -10,9 +10,9 @@ from aognet.geometry.strokes import BrushStroke, stroke_mask
 from aognet.io.images import save_image
 from aognet.request import DirectedPrompt, Photo, Request
 from aognet.studio.database import Row
-from aognet.studio.folders import Folders
 from aognet.studio.records import Records
 from aognet.studio.schemas import MAX_POINTS, JobBody
+from aognet.studio.storage import Desk
 
 if TYPE_CHECKING:
     from aognet.generate.generator import Generator
@@ -22,27 +22,27 @@ NAME = "panorama"
 """Of all panoramas: the noise depends on it, and equal jobs paint equal pixels."""
 
 
-def request_of(body: JobBody, job: str, parent: Row | None, folders: Folders, records: Records) -> Request:
+def request_of(body: JobBody, job: str, parent: Row | None, desk: Desk, records: Records) -> Request:
     """Return the request of a job. ``parent``: the version that it starts from.
 
     :raises UserError: for what cannot be asked for.
     """
     if body.kind == "fork":
-        return _forked(body, _given(parent, body), folders)
+        return _forked(body, _given(parent, body), desk)
     common = _common(body)
     if body.kind == "repaint":
         version = _given(parent, body)
-        mask = mask_file(body, job, version["about"]["height"], folders, records)
+        mask = mask_file(body, job, version["about"]["height"], desk, records)
         height = body.height or version["about"]["height"]
-        return replace(common, panorama=str(version_result(version, folders)), mask=str(mask), height=height)
+        return replace(common, panorama=str(version_result(version, desk)), mask=str(mask), height=height)
     if body.panorama is not None:
         upload = upload_row(body.panorama.upload, records)
-        mask = None if body.mask is None else str(mask_file(body, job, upload["height"], folders, records))
-        return replace(common, panorama=str(folders.upload(upload["file"])), mask=mask)
+        mask = None if body.mask is None else str(mask_file(body, job, upload["height"], desk, records))
+        return replace(common, panorama=str(desk.upload(upload["file"])), mask=mask)
     if body.mask is not None or body.at is not None:
         said = "is of a panorama, and there is none"
         raise UserError(said, key="mask" if body.at is None else "at")
-    return replace(common, photos=[_photo(one, folders, records) for one in body.photos])
+    return replace(common, photos=[_photo(one, desk, records) for one in body.photos])
 
 
 def _given(parent: Row | None, body: JobBody) -> Row:
@@ -51,9 +51,10 @@ def _given(parent: Row | None, body: JobBody) -> Row:
     return parent
 
 
-def _forked(body: JobBody, parent: Row, folders: Folders) -> Request:
+def _forked(body: JobBody, parent: Row, desk: Desk) -> Request:
     """Return the request of a version's run, with other words."""
-    request = open_journal(folders.path(parent["place"])).asked.request
+    earlier = open_journal(desk.journal(parent["place"])).asked.request
+    request = desk.brought(earlier, parent["place"])
     common = _common(body)
     return replace(request, prompt=common.prompt, negative=common.negative, prompts_at=common.prompts_at)
 
@@ -70,10 +71,10 @@ def _common(body: JobBody) -> Request:
     )
 
 
-def _photo(one: Any, folders: Folders, records: Records) -> Photo:
+def _photo(one: Any, desk: Desk, records: Records) -> Photo:
     row = upload_row(one.upload, records)
     fov = one.fov or row["exif_fov"] or 90.0
-    return Photo(yaw=one.yaw, pitch=one.pitch, roll=one.roll, fov=fov, image=str(folders.upload(row["file"])))
+    return Photo(yaw=one.yaw, pitch=one.pitch, roll=one.roll, fov=fov, image=str(desk.upload(row["file"])))
 
 
 def upload_row(upload: str, records: Records) -> Row:
@@ -84,18 +85,18 @@ def upload_row(upload: str, records: Records) -> Row:
     return row
 
 
-def upload_path(upload: str, folders: Folders, records: Records) -> Path:
+def upload_path(upload: str, desk: Desk, records: Records) -> Path:
     """Return the path of an upload's image. Raises UserError where there is none."""
-    return folders.upload(upload_row(upload, records)["file"])
+    return desk.upload(upload_row(upload, records)["file"])
 
 
-def version_result(version: Row, folders: Folders) -> Path:
+def version_result(version: Row, desk: Desk) -> Path:
     """Return the path of a version's panorama: light where it is light."""
     name = "result.exr" if version["about"]["encoding"] == "linear" else "result.png"
-    return folders.path(version["place"]) / name
+    return desk.path(f"{version['place']}/{name}")
 
 
-def mask_file(body: JobBody, job: str, height: int, folders: Folders, records: Records) -> Path:
+def mask_file(body: JobBody, job: str, height: int, desk: Desk, records: Records) -> Path:
     """Return the path of the mask of a job, white where it paints; strokes and caps are drawn for ``height`` rows.
 
     :raises UserError: where a job does not say exactly once what is to be painted.
@@ -105,7 +106,7 @@ def mask_file(body: JobBody, job: str, height: int, folders: Folders, records: R
     if len([way for way in ways if way is not None]) != 1:
         raise UserError("must be given once: a direction, strokes or an upload", key=key)
     if mask is not None and mask.upload is not None:
-        return folders.upload(upload_row(mask.upload, records)["file"])
+        return desk.upload(upload_row(mask.upload, records)["file"])
     if body.at is not None:
         strokes = [BrushStroke(body.at.radius_degrees, [(body.at.yaw, body.at.pitch)])]
     else:
@@ -114,9 +115,8 @@ def mask_file(body: JobBody, job: str, height: int, folders: Folders, records: R
             raise UserError(f"has more than {MAX_POINTS} points", key="mask.strokes")
         strokes = [BrushStroke(one.radius_degrees, one.points, one.erase) for one in drawn]
     painted = stroke_mask(strokes, min(height, MASK_HEIGHT))
-    path = folders.inputs(job) / "mask.png"
-    save_image(painted.float().mul(2).sub(1).expand(3, -1, -1), path)
-    return path
+    picture = painted.float().mul(2).sub(1).expand(3, -1, -1)
+    return desk.drawn(job, "mask.png", lambda path: save_image(picture, path))
 
 
 def resolved(generator: "Generator", request: Request) -> Request:

@@ -14,12 +14,12 @@ from aognet.errors import UserError
 from aognet.geometry.strokes import stroke_mask
 from aognet.io.images import load_image, save_image
 from aognet.request import AUTO, Photo, Request
-from aognet.studio.folders import Folders
 from aognet.studio.jobs.asking import NAME, upload_path
 from aognet.studio.jobs.cube_seams import seam_strokes
 from aognet.studio.models import Models
 from aognet.studio.records import Records
 from aognet.studio.schemas import JobBody
+from aognet.studio.storage import Desk
 
 METHOD = "text2light"
 BASE, SEAMS = "base", "seams.png"
@@ -34,13 +34,13 @@ def base_model(body: JobBody, models: Models) -> str:
     return of_method[0] if of_method else models.named(None)
 
 
-def base_request(body: JobBody, folders: Folders, records: Records) -> Request:
+def base_request(body: JobBody, desk: Desk, records: Records) -> Request:
     """Return what the first model is asked. A photograph is described if there are no words.
 
     :raises UserError: if there is neither.
     """
     if body.photos and not body.prompt:
-        photos = [Photo(image=str(upload_path(one.upload, folders, records)), fov=90.0) for one in body.photos]
+        photos = [Photo(image=str(upload_path(one.upload, desk, records)), fov=90.0) for one in body.photos]
         return Request(prompt=AUTO, photos=photos, seed=body.seed, name=NAME)
     if not body.prompt:
         raise UserError("must have words, or photos a photograph", key="prompt", value=body.prompt)
@@ -52,7 +52,7 @@ class SeamPipeline:
     """Makes the first panorama and the mask of a job in its folder. What is there already stays."""
 
     models: Models
-    folders: Folders
+    desk: Desk
     records: Records
 
     def prepare(self, body: JobBody, folder: Path, listener: Listener) -> Sequence[float]:
@@ -63,7 +63,7 @@ class SeamPipeline:
         name = base_model(body, self.models)
         self.models.forget_others(name)
         generator = self.models.generator(name)
-        asked = base_request(body, self.folders, self.records)
+        asked = base_request(body, self.desk, self.records)
         with ExitStack() as held:
             (prompted,) = generator.prompted([generator.resolved(asked)], [folder / BASE])
             prompted = replace(prompted, photos=[])  # they were for the words alone

@@ -55,8 +55,8 @@ def export_version(
         raise not_found("version")
     preset_named(preset)
     options = PresetOptions(layout, format, face_size, tile_size, description=row["about"]["prompt"])
-    with _TURNS, tempfile.TemporaryDirectory(prefix="export-") as place:
-        image, encoding = read_panorama(version_result(row, service.folders))
+    with _TURNS, tempfile.TemporaryDirectory(prefix="export-") as place, service.storage.desk() as desk:
+        image, encoding = read_panorama(version_result(row, desk))
         folder = Path(place) / preset
         files = export_preset(image, encoding, preset, folder, options)
         content = _zipped(folder, files)

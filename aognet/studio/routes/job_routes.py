@@ -1,7 +1,7 @@
 """Jobs: submitting, watching, cancelling."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
@@ -62,7 +62,7 @@ def delete_job(service: Serving, job_id: Id) -> None:
     if not service.jobs.delete(job_id):
         raise ProblemError(409, "the job has not ended; cancel it first")
     if row["version"] is None:
-        service.folders.settle(job_id, None)
+        service.storage.settle(job_id, None)
 
 
 @router.get("/jobs")
@@ -128,23 +128,25 @@ def read_step(service: Serving, job_id: Id, name: Literal["base", "seams"]) -> R
     """Return what a job of the kind ``seams`` made before its result, as a small JPEG."""
     row = found(service, job_id)
     file = SEAMS if name == "seams" else f"{BASE}/result.png"
-    path = None if row["place"] is None else service.folders.path(row["place"]) / file
-    if path is None or not path.is_file():
-        raise not_found("step")
-    return Response(small_jpeg(path, VIEW_WIDTH), media_type="image/jpeg", headers={"Cache-Control": "no-cache"})
+    return _small(service, row, file, "step")
 
 
 @router.get("/jobs/{job_id}/views/{index}", response_class=Response)
 def read_view(service: Serving, job_id: Id, index: int) -> Response:
     """Return a view that was painted, as a small JPEG."""
     row = found(service, job_id)
-    if row["place"] is None or not 0 <= index < 10_000:
+    if not 0 <= index < 10_000:
         raise not_found("view")
-    path = service.folders.path(row["place"]) / "steps" / f"{index:03d}.png"
-    if not path.is_file():
-        raise not_found("view")
+    return _small(service, row, f"steps/{index:03d}.png", "view")
+
+
+def _small(service: Service, row: Row, name: str, what: str) -> Response:
+    """Return a picture in a job's folder as a small JPEG. Raises ProblemError where there is none now."""
+    if row["place"] is None:
+        raise not_found(what)
     try:
-        content: Any = small_jpeg(path, VIEW_WIDTH)
+        with service.storage.open(f"{row['place']}/{name}") as file:
+            content = small_jpeg(file, VIEW_WIDTH)
     except FileNotFoundError:
-        raise ProblemError(404, "this view was painted anew") from None
+        raise not_found(what) from None
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-cache"})

@@ -22,8 +22,9 @@ def read_light(service: Serving, version_id: Id) -> Response:
     row = service.records.version(version_id)
     if row is None or "result.exr" not in row["files"]:
         raise not_found("light")
-    path = service.folders.path(row["place"]) / "result.exr"
-    light, _ = read_panorama(path, min(row["about"]["height"], ROWS))
+    with service.storage.desk() as desk:
+        path = desk.path(f"{row['place']}/result.exr")
+        light, _ = read_panorama(path, min(row["about"]["height"], ROWS))
     with TemporaryDirectory() as folder:
         write_light(light, Path(folder) / "light.hdr")
         content = (Path(folder) / "light.hdr").read_bytes()

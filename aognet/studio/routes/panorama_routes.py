@@ -9,7 +9,6 @@ from fastapi.responses import JSONResponse, Response
 from aognet.generate.run_files import JOURNAL
 from aognet.studio.answers import job_answer, panorama_answer, version_answer
 from aognet.studio.database import Row
-from aognet.studio.folders import FILES, shared_run
 from aognet.studio.problems import ProblemError, not_found
 from aognet.studio.routes.common import PROBLEMS, Cursor, Id, Key, Limit, Words, cursor_numbers, cursor_of, file_answer
 from aognet.studio.schemas import (
@@ -24,6 +23,7 @@ from aognet.studio.schemas import (
     VersionList,
 )
 from aognet.studio.service import Owner, Service, Serving
+from aognet.studio.storage import FILES, shared_run
 from aognet.studio.submitting import submit
 
 router = APIRouter(tags=["panoramas"], responses=PROBLEMS)
@@ -119,7 +119,7 @@ def delete_panorama(service: Serving, panorama_id: Id) -> None:
     if jobs is None:
         raise ProblemError(409, "a job of this panorama has not ended; cancel it first")
     for job in jobs:
-        service.folders.settle(job, None)
+        service.storage.settle(job, None)
 
 
 @router.get("/versions/{version_id}")
@@ -136,10 +136,11 @@ def read_version_file(
     row = _version(service, version_id)
     if name not in FILES or name not in row["files"]:
         raise not_found("file")
-    path = service.folders.path(row["place"]) / name
+    place = f"{row['place']}/{name}"
     if name == JOURNAL:
-        return JSONResponse(shared_run(path))
-    return file_answer(path, "file", download_name=name if download else None)
+        with service.storage.desk() as desk:
+            return JSONResponse(shared_run(desk.path(place)))
+    return file_answer(service, place, "file", download_name=name if download else None)
 
 
 def _version(service: Service, version_id: str) -> Row:

@@ -27,4 +27,4 @@ def read_upload(service: Serving, upload_id: Id) -> Response:
     row = service.records.upload(upload_id)
     if row is None:
         raise not_found("upload")
-    return file_answer(service.folders.upload(row["file"]), "upload", "image/png")
+    return file_answer(service, f"uploads/{row['file']}", "upload", "image/png")
