@@ -82,6 +82,15 @@ def test_a_photograph_becomes_a_panorama_in_the_project(
     # Asked again, all is there, and nothing is written twice.
     assert ended(run(client, tmp_path)) == [end]
     assert len(list((tmp_path / FOLDER).iterdir())) == 1
+    # Nor after a kill between the file and the note that it is there; and one that is lost is fetched again.
+    for is_lost in (False, True):
+        ledger = json.loads((tmp_path / "jobs.json").read_text())
+        ledger["jobs"][0]["state"] = "running"
+        (tmp_path / "jobs.json").write_text(json.dumps(ledger))
+        if is_lost:
+            (tmp_path / end["file"]).unlink()
+        assert ended(run(client, tmp_path)) == [end]
+        assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [Path(end["file"]).name]
 
 
 def test_however_often_the_editor_is_killed_there_is_one_job_and_one_file(
