@@ -151,15 +151,18 @@ class GanTraining(nn.Module):
             return self._painting(batch, classes, step >= self._adversarial_start)
 
     def _painting(self, batch: Any, classes: Tensor, is_judged: bool) -> dict[str, Tensor]:
-        """Return the generator's losses. Where it is judged, half of what comes back is left for drawn z."""
+        """Return the generator's losses. With an encoder, half of the images is judged and the other half comes back:
+        what the discriminator says of images would otherwise fill the encoder's z.
+        """
         z = self._z(batch, Z + PHASES.index("generator")).to(classes.device)
+        drawn = len(z) if self.encoder is None else len(z) // 2 if is_judged else 0
         if self.encoder is None:
             images, found = self.generator(z, classes), {"loss": torch.zeros((), device=classes.device)}
         else:
-            images, found = self._brought_back(batch, z, classes, len(z) // 2 if is_judged else 0)
-        if is_judged:
-            scores = self._scores(self._seen(images, batch, GENERATED + 1), classes)
-            found["loss"] = found["loss"] - scores.mean()
+            images, found = self._brought_back(batch, z, classes, drawn)
+        if drawn:
+            seen = self._seen(images[:drawn], batch.seeds[:drawn], GENERATED + 1)
+            found["loss"] = found["loss"] - self._scores(seen, classes[:drawn]).mean()
         return found
 
     def _brought_back(self, batch: Any, z: Tensor, classes: Tensor, drawn: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -178,8 +181,8 @@ class GanTraining(nn.Module):
     def _judging(self, batch: Any, classes: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
             images = self.generator(self._z(batch, Z + PHASES.index("discriminator")).to(classes.device), classes)
-        real = self._scores(self._seen(batch.images, batch, REAL), classes)
-        generated = self._scores(self._seen(images, batch, GENERATED), classes)
+        real = self._scores(self._seen(batch.images, batch.seeds, REAL), classes)
+        generated = self._scores(self._seen(images, batch.seeds, GENERATED), classes)
         scores = {"real": real.detach().mean(), "generated": generated.detach().mean()}
         return {"loss": hinge_of_discriminator(real, generated)} | scores
 
@@ -266,5 +269,5 @@ class GanTraining(nn.Module):
     def _z(self, batch: Any, stream: int) -> Tensor:
         return truncated_z(batch.seeds.tolist(), self.config.generator.z_dim, stream=stream)
 
-    def _seen(self, images: Tensor, batch: Any, stream: int) -> Tensor:
-        return augmented(images, drawn_numbers(batch.seeds, stream), self.config.augmentation)
+    def _seen(self, images: Tensor, seeds: Tensor, stream: int) -> Tensor:
+        return augmented(images, drawn_numbers(seeds, stream), self.config.augmentation)

@@ -24,13 +24,13 @@ CODED = 2
 class ReconstructionConfig:
     """How views come back.
 
-    ``weight``: of the distance between views and what comes back (`view_distance`); ``information_weight``: of the
-    information in nats that z has of a view. ``adversarial_start``: the first step with the discriminator; before it
+    ``weight``: of the distance between views and what comes back (`view_distance`), beside the discriminator's loss;
+    ``information_weight``: of the information in nats that z has of a view. ``adversarial_start``: the first step with the discriminator; before it
     views only come back. ``channels``: of the encoder.
     """
 
-    weight: float = 1.0
-    information_weight: float = 0.0015
+    weight: float = 10.0
+    information_weight: float = 0.015
     adversarial_start: int = 0
     channels: int = 64
 
