@@ -25,8 +25,8 @@ class ReconstructionConfig:
     """How views come back.
 
     ``weight``: of the distance between views and what comes back (`view_distance`), beside the discriminator's loss;
-    ``information_weight``: of the information in nats that z has of a view. ``adversarial_start``: the first step with the discriminator; before it
-    views only come back. ``channels``: of the encoder.
+    ``information_weight``: of the information in nats that z has of a view. ``adversarial_start``: the first step with
+    the discriminator; before it views only come back. ``channels``: of the encoder.
     """
 
     weight: float = 10.0
