@@ -91,9 +91,9 @@ class Result(Panorama):
 
     ``given``: where the request's inputs showed it; None: nowhere. ``depth``: distances, in the unit
     of the method, for methods that make them. ``cubemap``: its faces, where they were asked for. ``camera``: of the
-    request's first photograph. ``folder``: of the run that made it; None: none is left. ``upscaled``, ``light``: what
-    was made of display values, where it was asked for: a larger panorama, and its light. A run that is read again has
-    them in its folder alone.
+    request's first photograph. ``folder``: of the run that made it; None: none is left. ``styled``, ``upscaled``,
+    ``light``: what was made of display values, where it was asked for: a panorama in another style, a larger one, and
+    its light. A run that is read again has them in its folder alone.
     """
 
     given: Bool[Tensor, "1 height width"] | None = None
@@ -103,6 +103,7 @@ class Result(Panorama):
     folder: Path | None = None
     upscaled: Float[Tensor, "3 rows columns"] | None = None
     light: Float[Tensor, "3 rows columns"] | None = None
+    styled: Float[Tensor, "3 height width"] | None = None
 
     def faces(self, size: int | None = None) -> Float[Tensor, "6 3 size size"]:
         if self.cubemap is not None and size in (None, self.cubemap.shape[-1]):

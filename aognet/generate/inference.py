@@ -34,6 +34,7 @@ from aognet.io.files import check_writable, made_folder
 from aognet.methods.method import Method, find_method
 from aognet.perception.depth_network import DepthNetworkConfig
 from aognet.request import AUTO, DirectedPrompt, Request
+from aognet.style.styling import StyleConfig
 from aognet.system.processes import Processes
 
 log = logging.getLogger(__name__)
@@ -56,8 +57,8 @@ class InferenceConfig(Additions):
     ``seed``, and the settings of the checkpoint's method (`aognet.methods.method.Method.settings`). ``captioner``: the
     model that writes the prompt if ``inputs.prompt`` is ``auto``. ``depth_network``: the network that estimates the
     depth if ``inputs.depth`` is ``auto``. ``tiles``: flat images of so many tiles are made in place of panoramas, by
-    methods that can (null: panoramas). ``hdr``, ``upscale``, ``sritmo``, ``upscaler``, ``finishing``: what is made of
-    each panorama besides itself (`aognet.generate.expander.ExpansionConfig`).
+    methods that can (null: panoramas). ``hdr``, ``upscale``, ``sritmo``, ``upscaler``, ``finishing``, ``style``: what
+    is made of each panorama besides itself (`aognet.generate.expander.ExpansionConfig`).
     """
 
     checkpoint: str = field(default_factory=lambda: installed("assets/embedded/aognet"))
@@ -83,6 +84,7 @@ class InferenceConfig(Additions):
     sritmo: str = ""
     upscaler: str = ""
     finishing: FinishingConfig = field(default_factory=FinishingConfig)
+    style: StyleConfig | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,7 +93,8 @@ class InferenceConfig(Additions):
         if self.method is not None:
             find_method(self.method)
         if self.tiles is not None and self.expansion.asked:
-            raise UserError("is of panoramas, and flat images are made", key="hdr" if self.hdr else "upscale")
+            key = "hdr" if self.hdr else "style" if self.upscale == 1 else "upscale"
+            raise UserError("is of panoramas, and flat images are made", key=key)
         for key in ("save_faces", "save_ply", "save_glb"):
             if self.tiles is not None and getattr(self, key):
                 raise UserError("is of panoramas, and flat images are made", key=key, value=True)
@@ -109,7 +112,7 @@ class InferenceConfig(Additions):
     @property
     def expansion(self) -> ExpansionConfig:
         """What is made of each panorama besides itself."""
-        return ExpansionConfig(self.hdr, self.upscale, self.sritmo, self.upscaler, self.finishing)
+        return ExpansionConfig(self.hdr, self.upscale, self.sritmo, self.upscaler, self.finishing, style=self.style)
 
     @property
     def model(self) -> ModelConfig:
@@ -166,7 +169,8 @@ def paint_all(loaded: LoadedConfig, overwrite: bool = False, read: Sequence[Path
     bare = ("panorama" if config.tiles is None else "image") if "label" in generator.method.takes else None
     requests, out_dir = list_requests(config.inputs, common, bare), Path(config.out_dir)
     texts = [*config.inputs.captions, *([config.inputs.prompts] if config.inputs.prompts else [])]
-    settings = [*read, *map(Path, {*loaded.sources.values(), *texts})]
+    style = [] if config.style is None else [Path(config.style.photo)]
+    settings = [*read, *style, *map(Path, {*loaded.sources.values(), *texts})]
     if config.tiles is not None:
         return make_flat_images(generator, config.tiles, requests, out_dir, overwrite, bars)
     folders = [out_dir / request.name for request in requests]

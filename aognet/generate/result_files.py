@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aognet.canvas import Canvas
 from aognet.generate.pixels import packed, write_canvas, write_picture
-from aognet.generate.run_files import DEPTH, LIGHT_RESULT, RADIANCE, SUFFIX, UPSCALED, is_displaced, truth_file
+from aognet.generate.run_files import DEPTH, LIGHT_RESULT, RADIANCE, STYLED, SUFFIX, UPSCALED, is_displaced, truth_file
 from aognet.geometry.cubemap import FACES
 from aognet.io.files import write_atomically
 from aognet.io.gpano import save_panorama
@@ -27,7 +27,8 @@ def write_truth(folder: Path, truth: Canvas) -> None:
 
 def write_results(folder: Path, result: Result, faces: bool = False, meshes: Sequence[str] = ()) -> None:
     """Write ``result.png`` (with GPano metadata), ``viewer.html`` and ``prompt.txt``; linear light also as
-    ``result.exr``. What was made of it is written as ``upscaled.png``, ``result.exr`` (float16) and ``result.hdr``.
+    ``result.exr``. What was made of it is written as ``styled.png``, ``upscaled.png``, ``result.exr`` (float16) and
+    ``result.hdr``, and the page shows it.
 
     For linear light, ``result.png`` and the viewer show it tone-mapped. ``faces``: also write the six faces of the
     cubemap. ``meshes``: also write these (`aognet.generate.run_files.MESHES`), displaced by the ``depth.png`` there.
@@ -42,6 +43,9 @@ def write_results(folder: Path, result: Result, faces: bool = False, meshes: Seq
     elif light is not None:
         for name in (LIGHT_RESULT, RADIANCE):
             write_light(light, folder / name)
+    if result.styled is not None:
+        image = merged(display_levels(result.styled))
+        save_panorama(image, folder / STYLED, description=result.prompt)
     if result.upscaled is not None:
         image = merged(display_levels(result.upscaled))
         save_panorama(image, folder / UPSCALED, description=result.prompt)

@@ -21,8 +21,8 @@ DEPTH = "depth.png"
 """The depth that a run was given, or that was estimated for it."""
 MESHES = ("panorama.ply", "panorama.glb", "displaced.ply", "displaced.glb")
 """A run's panorama on the sphere, and as far away as its depth says."""
-UPSCALED, RADIANCE = "upscaled.png", "result.hdr"
-"""A run's panorama made larger, and the light that was made of it, which `LIGHT_RESULT` holds, too."""
+UPSCALED, RADIANCE, STYLED = "upscaled.png", "result.hdr", "styled.png"
+"""A run's panorama made larger, the light that was made of it, which `LIGHT_RESULT` holds, too, and its other style."""
 FOLDERS = ("steps", "faces")
 STEP = re.compile(r"\d+\.(png|exr|safetensors)")
 Owns = Callable[[str], bool]
@@ -54,9 +54,13 @@ def mesh_files(ply: bool, glb: bool, displaced: bool) -> tuple[str, ...]:
     return tuple(f"{stem}.{suffix}" for suffix, wanted in (("ply", ply), ("glb", glb)) if wanted)
 
 
-def expanded_files(hdr: bool, larger: bool) -> tuple[str, ...]:
-    """Return the names of what is made of a run's panorama: light, and a larger one."""
-    return (*([UPSCALED] if larger else []), *([LIGHT_RESULT, RADIANCE] if hdr else []))
+def expanded_files(hdr: bool, larger: bool, styled: bool) -> tuple[str, ...]:
+    """Return the names of what is made of a run's panorama: light, a larger one, one in another style."""
+    return (
+        *([UPSCALED] if larger else []),
+        *([LIGHT_RESULT, RADIANCE] if hdr else []),
+        *([STYLED] if styled else []),
+    )
 
 
 def is_displaced(mesh: str) -> bool:
@@ -93,7 +97,7 @@ OUTPUTS = tuple(
         (
             *outputs_of("srgb", True, True, True, MESHES),
             *outputs_of("linear", True, True, True),
-            *expanded_files(True, True),
+            *expanded_files(True, True, True),
         )
     )
 )

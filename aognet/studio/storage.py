@@ -21,7 +21,7 @@ from aognet.request import Request
 
 FILES = (
     *("result.png", "thumbnail.jpg", "viewer.html", "run.json", "prompt.txt", "result.exr", "result.hdr"),
-    *("input.png", "input.exr", "depth.png", "upscaled.png"),
+    *("input.png", "input.exr", "depth.png", "upscaled.png", "styled.png"),
 )
 """Files of a version that are served."""
 MAX_RUN_BYTES = 16 * 2**20
