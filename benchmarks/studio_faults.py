@@ -58,7 +58,7 @@ def run_studio(folder: Path, settings: Mapping[str, Any], jobs: int, kills: int,
                     studio.kill(name)
                     studio.start(name)
                 done += 1
-        ended = [studio.ended(job, 1200) for job in ids]
+        ended = [studio.ended(job, 1200.0) for job in ids]
         digests = [hashlib.sha256(studio.result(job)).hexdigest() if job["version_id"] else "" for job in ended]
         told = [[data["index"] for kind, data in studio.events(job) if kind == "view"] for job in ids]
         once = all(views == list(range(len(views))) and views for views in told)

@@ -18,8 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import httpx2 as httpx
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -27,8 +25,7 @@ from aognet.system import threads  # noqa: E402
 
 threads.settle()
 
-API = "/api/v1"
-ENDED = ("done", "failed", "cancelled")
+from aognet.studio.client import StudioClient  # noqa: E402
 
 
 def serve_forks() -> None:
@@ -62,8 +59,8 @@ def serve_forks() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-class Processes:
-    """A studio whose processes are started and killed one by one.
+class Processes(StudioClient):
+    """A studio whose processes are started and killed one by one, and a client that waits while they are away.
 
     ``settings``: as in ``config/studio.yaml``; the port is a free one.
     """
@@ -76,7 +73,7 @@ class Processes:
         content = {**settings, "folder": str(folder / "files"), "port": self.port}
         self.config.write_text(json.dumps(content))
         self._log = (log or folder / "log").open("ab")
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}{API}", timeout=30)
+        super().__init__(f"http://127.0.0.1:{self.port}", patience_seconds=120.0)
         self.pids: dict[str, int] = {}
 
     def __enter__(self) -> "Processes":
@@ -112,45 +109,6 @@ class Processes:
     def wait_gone(self, name: str, seconds: float = 30.0) -> None:
         """Wait until a process has ended."""
         wait_for(lambda: not Path(f"/proc/{self.pids[name]}").exists(), seconds, f"{name} is still there")
-
-    def ask(self, method: str, path: str, seconds: float = 120.0, **options: Any) -> Any:
-        """Return the JSON of an answer; ask again while the web process is away."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                answer = self.client.request(method, path, **options)
-                if answer.status_code < 500:
-                    answer.raise_for_status()
-                    return answer.json() if "json" in answer.headers.get("content-type", "") else answer.content
-            except httpx.TransportError:
-                pass
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{method} {path}")
-            time.sleep(0.05)
-
-    def submit(self, key: str, **body: Any) -> str:
-        """Submit a job once, however often the web process is killed meanwhile. Return its id."""
-        return self.ask("POST", "/jobs", json=body, headers={"Idempotency-Key": key})["id"]
-
-    def job(self, job: str) -> dict[str, Any]:
-        """Return a job."""
-        return self.ask("GET", f"/jobs/{job}")
-
-    def ended(self, job: str, seconds: float = 300.0) -> dict[str, Any]:
-        """Wait until a job has ended, and return it."""
-        wait_for(lambda: self.job(job)["state"] in ENDED, seconds, f"{job} has not ended")
-        return self.job(job)
-
-    def result(self, job: dict[str, Any]) -> bytes:
-        """Return the file of what a job painted."""
-        return self.ask("GET", f"/versions/{job['version_id']}/files/result.png")
-
-    def events(self, job: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return kind and data of each event of an ended job."""
-        lines = self.ask("GET", f"/jobs/{job}/events").decode().split("\n")
-        kinds = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
-        data = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
-        return list(zip(kinds, data, strict=True))
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:

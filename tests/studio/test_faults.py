@@ -151,6 +151,6 @@ def test_a_running_job_is_cancelled_within_a_view(settings: dict[str, Any], tmp_
         studio.ask("POST", f"/jobs/{first}/cancel")
         # Read after the answer: what was painted while a busy machine carried the request is no fault of the worker's.
         before = studio.job(first)["progress"]["done"]
-        job = studio.ended(first, 30)
+        job = studio.ended(first, 30.0)
         assert job["state"] == "cancelled" and job["progress"]["done"] <= before + 4
         assert studio.ended(second)["state"] == "done"
