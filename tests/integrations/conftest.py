@@ -1,4 +1,4 @@
-"""The engine-free part of the Unity package as a program, and a studio with a tiny model for it."""
+"""The engine-free part of the Unity package as a program, ComfyUI's nodes, and a studio with a tiny model for them."""
 
 import json
 import os
@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.studio.conftest import photo_file, tiny_studio_yaml  # noqa: F401 - fixtures
+from tests.integrations.comfy import nodes  # noqa: F401 - fixtures
+from tests.studio.conftest import photo_file, studio, tiny_studio_yaml  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITY = ROOT / "integrations" / "unity"
