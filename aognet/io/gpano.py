@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from aognet.errors import UserError
 from aognet.io.decoding import open_image
 from aognet.io.files import PNG, write_atomically
-from aognet.io.photosphere import DC, GPANO, RDF, read_properties
+from aognet.io.photosphere import DC, GPANO, RDF, SphereArea, read_properties
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _MAX_DESCRIPTION = 2000  # characters; escaped at worst 5 bytes each, it fits the 64 KB of a JPEG segment
@@ -53,15 +53,21 @@ def save_panorama(image: Image.Image, path: Path, *, description: str = "") -> N
     width, height = image.size
     if width != 2 * height:
         raise UserError(f"{path}: a panorama must be twice as wide as high, got {width}x{height}")
-    packet = _packet(width, height, clean_text(description, _MAX_DESCRIPTION))
-    buffer = io.BytesIO()
+    packet = area_packet(SphereArea(), width, height, clean_text(description, _MAX_DESCRIPTION))
     if file_format == "PNG":
-        chunks = PngImagePlugin.PngInfo()
-        chunks.add_itxt("XML:com.adobe.xmp", packet)
-        image.convert("RGB").save(buffer, "PNG", pnginfo=chunks, **PNG)
-    else:
-        image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0, xmp=packet.encode())
+        write_atomically(path, png_with(image.convert("RGB"), packet))
+        return
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0, xmp=packet.encode())
     write_atomically(path, buffer.getvalue())
+
+
+def png_with(image: Image.Image, packet: str) -> bytes:
+    """Return the content of a PNG file with an XMP packet."""
+    buffer, chunks = io.BytesIO(), PngImagePlugin.PngInfo()
+    chunks.add_itxt("XML:com.adobe.xmp", packet)
+    image.save(buffer, "PNG", pnginfo=chunks, **PNG)
+    return buffer.getvalue()
 
 
 def read_gpano(path: Path) -> dict[str, str] | None:
@@ -90,22 +96,31 @@ def description_of(path: Path) -> str:
     return known.get("description", "")
 
 
-def _packet(width: int, height: int, description: str) -> str:
+def area_packet(area: SphereArea, columns: int, rows: int, description: str = "") -> str:
+    """Return the XMP packet of an image of that many columns and rows which shows a part of a panorama. The whole
+    panorama need not have whole pixels: its sides are then fractions.
+    """
+    width, height = _side(columns / area.width), _side(rows / area.height)
     properties = {
         "ProjectionType": "equirectangular",
         "UsePanoramaViewer": "True",
         "FullPanoWidthPixels": width,
         "FullPanoHeightPixels": height,
-        "CroppedAreaImageWidthPixels": width,
-        "CroppedAreaImageHeightPixels": height,
-        "CroppedAreaLeftPixels": 0,
-        "CroppedAreaTopPixels": 0,
+        "CroppedAreaImageWidthPixels": columns,
+        "CroppedAreaImageHeightPixels": rows,
+        "CroppedAreaLeftPixels": _side(area.left * width),
+        "CroppedAreaTopPixels": _side(area.top * height),
         "PoseHeadingDegrees": 0,
-        "PosePitchDegrees": 0,
-        "PoseRollDegrees": 0,
+        "PosePitchDegrees": _side(area.pitch_degrees),
+        "PoseRollDegrees": _side(area.roll_degrees),
     }
     lines = [f"   <GPano:{name}>{value}</GPano:{name}>" for name, value in properties.items()]
     if description:
         item = f'<rdf:li xml:lang="x-default">{escape(description)}</rdf:li>'
         lines.append(f"   <dc:description><rdf:Alt>{item}</rdf:Alt></dc:description>")
     return _PACKET.format(rdf=RDF, gpano=GPANO, dc=DC, properties="\n".join(lines))
+
+
+def _side(value: float) -> int | float:
+    """Return a number as it is written: whole ones without a point."""
+    return round(value) if abs(value - round(value)) < 1e-6 else value

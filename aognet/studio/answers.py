@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aognet.studio.database import Row
-from aognet.studio.schemas import Job, PanoramaDocument, Progress, Upload, Version
+from aognet.studio.schemas import Area, Job, PanoramaDocument, Progress, Upload, Version
 
 API = "/api/v1"
 
@@ -12,7 +12,8 @@ API = "/api/v1"
 def upload_answer(row: Row) -> Upload:
     """Return an upload as the API tells it."""
     told = {key: row[key] for key in ("id", "width", "height", "exif_fov", "is_panorama")}
-    return Upload(**told, url=f"{API}/uploads/{row['id']}/image")
+    area = None if row["area"] is None else Area(**row["area"])
+    return Upload(**told, is_light=bool(row["is_light"]), area=area, url=f"{API}/uploads/{row['id']}/image")
 
 
 def job_answer(row: Row, waiting: int | None = None) -> Job:

@@ -27,6 +27,14 @@ UPLOADS = sa.Table(
     sa.Column("exif_fov", sa.Float),
     sa.Column("is_panorama", sa.Boolean, nullable=False),
 )
+# What further uploads are known to be; a table of its own, since those of an earlier program stay as they are.
+FINDINGS = sa.Table(
+    "studio_upload_findings",
+    TABLES,
+    sa.Column("upload", sa.String(32), primary_key=True),
+    sa.Column("is_light", sa.Boolean, nullable=False),
+    sa.Column("area", _JSON),  # of a part of a panorama
+)
 PANORAMAS = sa.Table(
     "studio_panoramas",
     TABLES,

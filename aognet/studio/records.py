@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from aognet.studio.database import EVENTS, JOBS, PANORAMAS, UPLOADS, VERSIONS, Database, Row
+from aognet.studio.database import EVENTS, FINDINGS, JOBS, PANORAMAS, UPLOADS, VERSIONS, Database, Row
 
 
 class Records:
@@ -23,15 +23,18 @@ class Records:
         with self.database.read() as connection:
             return list(connection.execute(query).mappings())
 
-    def add_upload(self, values: Mapping[str, Any]) -> Row:
-        """Write an upload's row, and return it."""
+    def add_upload(self, values: Mapping[str, Any], is_light: bool, area: Mapping[str, float] | None) -> Row:
+        """Write an upload's row, and return it with what else is known of it."""
         with self.database.write() as connection:
             connection.execute(sa.insert(UPLOADS).values({"created": time.time(), **values}))
-            return connection.execute(sa.select(UPLOADS).where(UPLOADS.c.id == values["id"])).mappings().one()
+            if is_light or area is not None:
+                found = {"upload": values["id"], "is_light": is_light, "area": area}
+                connection.execute(sa.insert(FINDINGS).values(found))
+            return connection.execute(_found_upload(values["id"])).mappings().one()
 
     def upload(self, upload: str) -> Row | None:
-        """Return an upload's row."""
-        return self._first(sa.select(UPLOADS).where(UPLOADS.c.id == upload))
+        """Return an upload's row, with ``is_light`` and ``area``, which are null where nothing is known."""
+        return self._first(_found_upload(upload))
 
     def panorama(self, panorama: str) -> Row | None:
         """Return a panorama's row."""
@@ -105,3 +108,8 @@ class Records:
             ):
                 connection.execute(sa.delete(table).where(column == panorama))
             return sorted(ids)
+
+
+def _found_upload(upload: str) -> sa.Select:
+    known = sa.select(UPLOADS, FINDINGS.c.is_light, FINDINGS.c.area)
+    return known.outerjoin(FINDINGS, FINDINGS.c.upload == UPLOADS.c.id).where(UPLOADS.c.id == upload)

@@ -31,7 +31,9 @@ class PromptAt(Body):
 
 
 class PhotoAt(Body):
-    """An uploaded photograph and its pose in degrees. ``fov`` null: what its EXIF data says, or 90."""
+    """An uploaded photograph and its pose in degrees. ``fov`` null: what its EXIF data says, or 90; a part of a
+    panorama is then placed by its own metadata.
+    """
 
     upload: str = Id
     yaw: Degrees = 0.0
@@ -125,14 +127,31 @@ class Change(Body):
     favourite: bool | None = None
 
 
+class Area(BaseModel):
+    """The part of a panorama that an image shows, as its GPano metadata says: in shares of the panorama's width and
+    height from the top left, and how far the panorama's centre lies above the horizon, and is turned.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    pitch_degrees: float
+    roll_degrees: float
+
+
 class Upload(BaseModel):
-    """An image that was taken in. ``exif_fov``: its horizontal field of view, where its EXIF data tells it."""
+    """An image that was taken in. ``exif_fov``: its horizontal field of view, where its EXIF data tells it.
+    ``is_light``: it is linear light, and its picture is tone-mapped. ``area``: it is a part of a panorama.
+    """
 
     id: str
     width: int
     height: int
     exif_fov: float | None
     is_panorama: bool
+    is_light: bool
+    area: Area | None
     url: str
 
 

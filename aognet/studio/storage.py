@@ -31,7 +31,8 @@ BinaryFile = Any
 """A file that was opened for reading bytes. Those of fsspec share no class with each other."""
 _TEMPORARY = "desk-"
 _OURS = re.compile(
-    r".*/(uploads/[0-9a-z]+\.[a-z]+|inputs/[0-9a-z]+/\w+\.png|runs/([0-9a-z]+)/\d+/panorama/(\w[\w/.]*))", re.DOTALL
+    r".*/(uploads/[0-9a-z]+[0-9a-z.]*|inputs/[0-9a-z]+/\w+\.png|runs/([0-9a-z]+)/\d+/panorama/(\w[\w/.]*))",
+    re.DOTALL,
 )
 
 

@@ -5,12 +5,16 @@ import json
 import random
 import resource
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from aognet.io.panorama_files import write_light
 from tests.studio.running import API, Studio
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
@@ -40,6 +44,10 @@ def images(chance: random.Random) -> Iterator[bytes]:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, name)
         whole.append(buffer.getvalue())
+    with TemporaryDirectory() as folder:
+        for suffix in (".exr", ".hdr"):
+            write_light(torch.from_numpy(pixels).permute(2, 0, 1) / 64, Path(folder) / f"light{suffix}")
+            whole.append((Path(folder) / f"light{suffix}").read_bytes())
     while True:
         content = bytearray(chance.choice(whole))
         kind = chance.randrange(5)
@@ -66,7 +74,7 @@ def test_any_bytes_as_an_image(studio: Studio, count: int):
         assert got.status_code in (201, 413, 415, 422), got.text
         assert str(studio.config.root) not in got.text and "Traceback" not in got.text
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
-    assert not list(studio.config.root.glob("upload-*"))
+    assert not list(studio.config.root.glob("desk-*"))
 
 
 def body(chance: random.Random) -> Any:

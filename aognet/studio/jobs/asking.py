@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aognet.errors import UserError
 from aognet.generate.view_journal import open_journal
@@ -11,8 +11,9 @@ from aognet.io.images import save_image
 from aognet.request import DirectedPrompt, Photo, Request
 from aognet.studio.database import Row
 from aognet.studio.records import Records
-from aognet.studio.schemas import MAX_POINTS, JobBody
+from aognet.studio.schemas import MAX_POINTS, JobBody, PhotoAt
 from aognet.studio.storage import Desk
+from aognet.studio.upload_files import painted_file
 
 if TYPE_CHECKING:
     from aognet.generate.generator import Generator
@@ -37,12 +38,19 @@ def request_of(body: JobBody, job: str, parent: Row | None, desk: Desk, records:
         return replace(common, panorama=str(version_result(version, desk)), mask=str(mask), height=height)
     if body.panorama is not None:
         upload = upload_row(body.panorama.upload, records)
-        mask = None if body.mask is None else str(mask_file(body, job, upload["height"], desk, records))
-        return replace(common, panorama=str(desk.upload(upload["file"])), mask=mask)
+        mask = None if body.mask is None else str(mask_file(body, job, _mask_rows(upload), desk, records))
+        return replace(common, panorama=str(desk.upload(painted_file(upload))), mask=mask)
     if body.mask is not None or body.at is not None:
         said = "is of a panorama, and there is none"
         raise UserError(said, key="mask" if body.at is None else "at")
-    return replace(common, photos=[_photo(one, desk, records) for one in body.photos])
+    uploads = [upload_row(one.upload, records) for one in body.photos]
+    parts = [one for one, row in zip(body.photos, uploads, strict=True) if row["area"] is not None and one.fov is None]
+    if parts:
+        if len(body.photos) > 1 or (parts[0].yaw, parts[0].pitch, parts[0].roll) != (0.0, 0.0, 0.0):
+            said = "is a part of a panorama, placed by its own metadata and alone; as a photograph it needs a fov"
+            raise UserError(said, key="photos", value=parts[0].upload)
+        return replace(common, panorama=str(desk.upload(painted_file(uploads[0]))))
+    return replace(common, photos=[_photo(*one, desk) for one in zip(body.photos, uploads, strict=True)])
 
 
 def _given(parent: Row | None, body: JobBody) -> Row:
@@ -71,10 +79,20 @@ def _common(body: JobBody) -> Request:
     )
 
 
-def _photo(one: Any, desk: Desk, records: Records) -> Photo:
-    row = upload_row(one.upload, records)
+def _photo(one: PhotoAt, row: Row, desk: Desk) -> Photo:
     fov = one.fov or row["exif_fov"] or 90.0
-    return Photo(yaw=one.yaw, pitch=one.pitch, roll=one.roll, fov=fov, image=str(desk.upload(row["file"])))
+    file = painted_file(row) if row["is_light"] else row["file"]
+    return Photo(yaw=one.yaw, pitch=one.pitch, roll=one.roll, fov=fov, image=str(desk.upload(file)))
+
+
+def _mask_rows(upload: Row) -> int:
+    """Return for how many rows strokes are drawn on a panorama. A mask as large as a part would be of its pixels, not
+    of the sphere.
+    """
+    if upload["area"] is None:
+        return upload["height"]
+    rows = min(round(upload["height"] / upload["area"]["height"]), MASK_HEIGHT)
+    return rows - (rows == upload["height"])
 
 
 def upload_row(upload: str, records: Records) -> Row:
