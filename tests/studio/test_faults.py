@@ -103,7 +103,8 @@ def test_another_worker_takes_over_with_postgres(settings: dict[str, Any], tmp_p
 
 def check_other_machine(folder: Path, settings: dict[str, Any]) -> None:
     """A machine burns down in the middle of a job: a worker of another, with a folder of its own, goes on."""
-    with Processes(folder, {**settings, "storage": f"file://{folder}/share"}) as studio:
+    workers = {**settings["workers"], "lease_seconds": 15}  # it is long until a busy machine has read the model
+    with Processes(folder, {**settings, "storage": f"file://{folder}/share", "workers": workers}) as studio:
         for name in ("web", "w-0"):
             studio.start(name)
         quiet = studio.ended(studio.submit("quiet", prompt="a yard", seed=1))
