@@ -31,7 +31,8 @@ def kept(request: pytest.FixtureRequest, tiny_studio_yaml: Path, tmp_path: Path)
     """A studio with storage of a kind."""
     url = {"memory": "memory://share", "file": f"file://{tmp_path}/share", "folder": ""}[request.param]
     (tmp_path / "one").mkdir()
-    with Studio(load_config([tiny_studio_yaml], [f"folder={tmp_path}/one", f"storage={url}"])) as running:
+    changes = [f"folder={tmp_path}/one", *([f"storage={url}"] if url else [])]
+    with Studio(load_config([tiny_studio_yaml], changes)) as running:
         yield running
     fsspec.filesystem("memory").store.clear()
 
