@@ -136,12 +136,12 @@ def optimized(
         listener.tell("steps", step, steps)
         adam.zero_grad()
         style.loss(image, style.camera(seed, step)).backward()
-        assert image.grad is not None, "the loss depends on the image"
-        # What is finer than a row, which columns near the poles are, no view sees evenly.
-        image.grad = sphere_mean(image.grad, 0).to(image)
         adam.param_groups[0]["lr"] = LAST_RATE + (RATE - LAST_RATE) * (1 + math.cos(math.pi * step / steps)) / 2
+        before = image.detach().clone()
         adam.step()
         with torch.no_grad():
+            # What is finer than a row, which columns near the poles are, no view sees evenly: there it would be noise.
+            image.copy_(before + sphere_mean(image - before, 0).to(image))
             if laplacian is not None:
                 image.copy_(laplacian.nearer(image, matting))
             image.clamp_(-1, 1)
