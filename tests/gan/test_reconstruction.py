@@ -74,6 +74,7 @@ def views(first: int) -> ViewBatch:
     return ViewBatch(images, ["any"] * 8, seeds, torch.zeros(8))
 
 
+@pytest.mark.slow
 def test_views_come_back_before_anything_is_judged(gan: GanTraining) -> None:
     judging, painting = gan.optimizers()["discriminator"], gan.optimizers()["generator"]
     assert not judging.phases[0].is_due(5) and set(painting.parts) == {"generator", "encoder"}

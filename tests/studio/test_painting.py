@@ -98,6 +98,7 @@ def test_a_job_that_ends_its_worker_is_given_up(pair: Studio, times: int, state:
     assert ended["error"] == (None if state == "done" else "the worker ended 3 times at the same step")
 
 
+@pytest.mark.slow
 def test_steps_forward_are_no_failures(pair: Studio, monkeypatch: pytest.MonkeyPatch):
     """It is cut off again and again, each time a few views later, and goes on where it was."""
     job, tell, cuts = submitted(pair, prompt="a long yard", seed=4), painting.Reporter.tell, 0

@@ -55,6 +55,7 @@ def files_left(studio: Studio) -> list[str]:
     return found + list(fsspec.filesystem("memory").store)
 
 
+@pytest.mark.slow
 def test_all_kinds_of_jobs(kept: Studio, studio: Studio, photo_file: Path):
     """The same pixels as with a folder, and nothing is left of what is deleted."""
     results = []
@@ -153,6 +154,7 @@ def events(studio: Studio, job: str) -> list[Any]:
     return list(events_after(studio.worker.database, job, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["memory"], indirect=True)
 def test_an_outage_fails_no_job(kept: Studio, monkeypatch: pytest.MonkeyPatch):
     """The storage is away again and again: at every third file that is written. Nobody is to blame, nothing is lost."""

@@ -91,7 +91,7 @@ def test_no_redirection_is_followed(listening: Listening):
 
 
 def test_the_end_of_a_job_is_told(tiny_studio_yaml: Path, tmp_path: Path, listening: Listening):
-    given = [f"folder={tmp_path / 'studio'}", f"webhook_secret={SECRET}"]
+    given = [f"folder={tmp_path}", f"webhook_secret={SECRET}"]
     with Studio(load_config([tiny_studio_yaml], given)) as studio:
         job = studio.painted(prompt="a lake", webhook=URL)
         studio.worker.notify(job["id"])

@@ -97,7 +97,7 @@ def test_the_matting_laplacian_holds_edges(weights: str):
     assert energies[1] < 0.1 * energies[0] and energies[2] < 0.5 * energies[1]
 
 
-@pytest.mark.parametrize("way", ["gatys", "photo"])
+@pytest.mark.parametrize("way", ["gatys", pytest.param("photo", marks=pytest.mark.slow)])
 def test_work_that_was_stopped_goes_on_to_the_same_pixels(weights: str, tmp_path: Path, way: str):
     photo, kept = saved(photograph(), tmp_path / "photo.png"), tmp_path / ".kept"
     config = StyleConfig(photo=photo, way=way, weights=weights, rows=ROWS, steps=25, segments=2)
