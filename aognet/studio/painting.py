@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from aognet.studio.ids import new_id
 from aognet.studio.job_records import Claim, JobRecords, LeaseLost
 from aognet.studio.jobs.asking import request_of, resolved
 from aognet.studio.jobs.seams import BASE, SEAMS, SeamPipeline
+from aognet.studio.jobs.style import about_style, write_styled
 from aognet.studio.leases import Leases
 from aognet.studio.models import Models
 from aognet.studio.records import Records
@@ -90,7 +91,10 @@ class Painter:
             first = open_[0]
             like = [one for one in open_ if _likeness(one) == _likeness(first)]
         tasks = like[: self.config.workers.side_by_side]
-        if first.body.kind == "seams" and not self._prepared(first):
+        if first.body.kind == "style":
+            self._tried(first, lambda: self._style(first))
+            return
+        if first.body.kind == "seams" and not self._tried(first, lambda: self._prepare(first)):
             return
         model = first.claim.row["model"]
         self.models.forget_others(model)
@@ -105,19 +109,33 @@ class Painter:
             return
         self._attempt(generator, tasks)
 
-    def _prepared(self, task: HeldJob) -> bool:
-        """Make what a job of the kind ``seams`` redraws. Return False if it has ended, or is to be tried again."""
+    def _prepare(self, task: HeldJob) -> None:
+        """Make what a job of the kind ``seams`` redraws."""
+        folder = self._count(task)
+        pipeline = self._seams(task)
+        there = (folder / SEAMS).is_file()
+        steps = pipeline.prepare(task.body, folder, Listener(self._base_progress(task), self._to_stop([task])))
+        preview = f"/api/v1/jobs/{task.job}/steps"
+        self._keep(task)
+        if not there:
+            first = ("preview", {"step": BASE, "preview": f"{preview}/base"})
+            second = ("preview", {"step": "seams", "preview": f"{preview}/seams", "edges": list(steps)})
+            self.jobs.tell(task.claim, {}, [first, second])
+
+    def _style(self, task: HeldJob) -> None:
+        """Make the version of a job of the kind ``style``."""
+        folder, desk = self._count(task), self.storage.job_desk(task.place)
+        parent = self.records.version(task.claim.row["parent"])
+        if parent is None:
+            raise UserError("is gone", key="version_id", value=task.claim.row["parent"])
+        self.jobs.tell(task.claim, {}, [("progress", {"stage": "style", "done": 0, "total": 1})])
+        write_styled(task.body, parent, folder, desk, self.records, Listener(cancel=self._to_stop([task])))
+        self._settle(task, folder, about_style(parent))
+
+    def _tried(self, task: HeldJob, work: Callable[[], None]) -> bool:
+        """Return whether work on one job came to its end; else the job has ended, or is to be tried again."""
         try:
-            folder = self._count(task)
-            pipeline = self._seams(task)
-            there = (folder / SEAMS).is_file()
-            steps = pipeline.prepare(task.body, folder, Listener(self._base_progress(task), self._to_stop([task])))
-            preview = f"/api/v1/jobs/{task.job}/steps"
-            self._keep(task)
-            if not there:
-                first = ("preview", {"step": BASE, "preview": f"{preview}/base"})
-                second = ("preview", {"step": "seams", "preview": f"{preview}/seams", "edges": list(steps)})
-                self.jobs.tell(task.claim, {}, [first, second])
+            work()
             return True
         except Cancelled:
             if self.stopping:
@@ -265,12 +283,8 @@ class Painter:
         return SeamPipeline(self.models, self.storage.job_desk(task.place), self.records)
 
     def _finish(self, generator: Generator, task: HeldJob, run: Run) -> None:
-        folder, request = run.journal.folder, run.journal.asked.request
-        write_thumbnail(folder / "result.png", folder / "thumbnail.jpg")
-        self.leases.check()
-        self.storage.push(task.place, whole=True)
+        request = run.journal.asked.request
         assert task.reporter is not None, "it has begun"
-        task.reporter.tell("views", 1, 1, last=True)
         about = {
             "kind": task.body.kind,
             "prompt": request.prompt,
@@ -284,6 +298,15 @@ class Painter:
             "views": len(run.journal.entries) if task.reporter.is_views else None,
             "camera": None if run.journal.photo_camera is None else asdict(run.journal.photo_camera),
         }
+        self._settle(task, run.journal.folder, about)
+
+    def _settle(self, task: HeldJob, folder: Path, about: Mapping[str, Any]) -> None:
+        """End a job with what lies in its folder, whole, as a version."""
+        write_thumbnail(folder / "result.png", folder / "thumbnail.jpg")
+        self.leases.check()
+        self.storage.push(task.place, whole=True)
+        if task.reporter is not None:
+            task.reporter.tell("views", 1, 1, last=True)
         files = [name for name in FILES if (folder / name).is_file()]
         version = {"id": new_id(), "place": task.place, "files": files, "about": about}
         self.leases.check()
@@ -318,5 +341,7 @@ def _number(task: HeldJob) -> int:
     return task.claim.row["number"]
 
 
-def _likeness(task: HeldJob) -> tuple[str, str, str]:
-    return task.claim.row["model"], repr(sorted(task.body.settings.items())), task.body.negative
+def _likeness(task: HeldJob) -> tuple[str, ...]:
+    """Return what jobs have in common that are painted side by side. Those with steps of their own are alone."""
+    alone = task.job if task.body.kind in ("seams", "style") else ""
+    return task.claim.row["model"], repr(sorted(task.body.settings.items())), task.body.negative, alone

@@ -21,6 +21,8 @@ def cost(service: Service, body: JobBody) -> Cost:
 
     parent, job = parent_of(service, body), new_id()
     model = model_of(service, body, parent)
+    if body.kind == "style":
+        return Cost(views=None, seconds_estimate=None)
     generator = service.models.generator(model)
     with service.storage.desk() as desk:
         request = resolved(generator, request_of(body, job, parent, desk, service.records))

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["paint", "repaint", "fork", "seams"]
+Kind = Literal["paint", "repaint", "fork", "seams", "style"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Id = Field(pattern=r"^[0-9a-z]{1,32}$")
 MAX_TEXT = 4000
@@ -83,9 +83,21 @@ class Asking(Body):
     webhook: str | None = Field(None, max_length=2000)
 
 
+class Style(Body):
+    """The photograph (an upload) whose colours a panorama takes. ``strength``: from 0, the panorama itself, to 1.
+    ``segments``: how many soft segments are matched. ``transport``: by mean and covariance, or all colours.
+    """
+
+    photo: str = Id
+    strength: float = Field(1.0, ge=0, le=1)
+    segments: int = Field(4, ge=1, le=8)
+    transport: Literal["linear", "sliced"] = "linear"
+
+
 class JobBody(Asking):
     """A job: what is painted, from what, by which model. Of jobs of the kind ``seams``: ``base`` is the model of the
-    first panorama, ``seams`` how many edges of the cube are drawn anew, ``seam_degrees`` how wide.
+    first panorama, ``seams`` how many edges of the cube are drawn anew, ``seam_degrees`` how wide. Of the kind
+    ``style``: the ``style``.
     """
 
     kind: Kind = "paint"
@@ -102,6 +114,7 @@ class JobBody(Asking):
     base: str | None = Field(None, max_length=100)
     seams: int = Field(4, ge=1, le=12)
     seam_degrees: float = Field(12.0, ge=1, le=60)
+    style: Style | None = None
 
 
 class RepaintBody(Asking):
@@ -111,6 +124,14 @@ class RepaintBody(Asking):
     mask: Mask | None = None
     version_id: str | None = Field(None, pattern=r"^[0-9a-z]{1,32}$")
     model: str | None = Field(None, max_length=100)
+
+
+class StyleBody(Body):
+    """The style of a photograph for a panorama's version, by default its head."""
+
+    style: Style
+    version_id: str | None = Field(None, pattern=r"^[0-9a-z]{1,32}$")
+    webhook: str | None = Field(None, max_length=2000)
 
 
 class ForkBody(Asking):

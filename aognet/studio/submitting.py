@@ -14,6 +14,7 @@ from aognet.studio.database import Row
 from aognet.studio.ids import new_id
 from aognet.studio.jobs.asking import request_of, resolved
 from aognet.studio.jobs.seams import base_model, base_request
+from aognet.studio.jobs.style import style_config
 from aognet.studio.problems import ProblemError, not_found
 from aognet.studio.schemas import JobBody
 from aognet.studio.service import Service
@@ -118,6 +119,11 @@ def parent_of(service: Service, body: JobBody) -> Row | None:
 
 def check(service: Service, body: JobBody, job: str, parent: Row | None, model: str, desk: Desk) -> None:
     """Raise UserError for what a model cannot paint."""
+    if body.kind == "style":
+        style_config(body, parent, desk, service.records)
+        return
+    if body.style is not None:
+        raise UserError("is of jobs of the kind style", key="style")
     generator = service.models.generator(model)
     if body.kind == "seams":
         base = service.models.generator(base_model(body, service.models))

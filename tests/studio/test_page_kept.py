@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studio.page_running import PHOTO, Opened, dropped, ended, started
+from tests.studio.page_running import PHOTO, Opened, dropped, ended, faults, started
 from tests.tiny_captioners import WORDS, tiny_captioner
 
 pytestmark = pytest.mark.slow
@@ -76,7 +76,7 @@ def test_another_language_keeps_what_was_chosen(opened: Opened, address: str):
     assert "17" in values
 
 
-def test_the_rest_of_a_panorama_is_painted_in_another_way(opened: Opened, address: str):
+def test_the_rest_is_painted_in_another_way_and_all_takes_a_photographs_colours(opened: Opened, address: str):
     one = opened(address)
     page = one.page
     page.get_by_role("textbox", name="What is around you?").fill("a lake")
@@ -93,6 +93,16 @@ def test_the_rest_of_a_panorama_is_painted_in_another_way(opened: Opened, addres
     assert one.jobs[-1]["view"] == 2 and second["about"]["prompt"] == "a desert" and second["parent_id"] == first["id"]
     same = (one.result(first) == one.result(second)).all(-1)
     assert 0 < same.mean() < 1, "the views that are kept are those of before, the others are not"
+
+    page.locator("#restyle summary").click()
+    page.get_by_label("Photo whose colours are taken").set_input_files(PHOTO)
+    assert faults(page) == []
+    page.get_by_role("button", name="Take over the colours").click()
+    page.locator("#painting").wait_for()
+    one.painted()
+    third = one.head()
+    assert third["about"]["kind"] == "style" and third["parent_id"] == second["id"]
+    assert (one.result(third) != one.result(second)).any() and page.locator("#fork").is_hidden()
 
 
 def test_a_photograph_is_put_into_words(opened: Opened, tiny_studio_yaml: Path, tmp_path: Path):

@@ -12,8 +12,9 @@ from aognet.generate.generator import Generator
 from aognet.studio import painting
 from aognet.studio.bringing_back import bring_back
 from aognet.studio.database import JOBS
-from aognet.studio.job_records import LeaseLost
+from aognet.studio.job_records import Claim, LeaseLost
 from aognet.studio.leases import Leases
+from aognet.studio.schemas import JobBody
 from tests.slow import rest_slow
 from tests.studio.running import Studio
 
@@ -189,3 +190,13 @@ def test_what_nobody_reaches_comes_back(pair: Studio, state: Any, asked: str | N
     bring_back(pair.worker.jobs, queue, "me", {"me", "you"})
     assert [what for what, _ in queue.asked] == ([] if asked is None else [asked])
     pair.post(f"/jobs/{job}/cancel")
+
+
+def test_jobs_with_steps_of_their_own_are_painted_alone():
+    def held(job: str, kind: str) -> painting.HeldJob:
+        return painting.HeldJob(Claim(job, 1, None, {"model": "tiny"}), JobBody.model_validate({"kind": kind}))
+
+    kinds = ("paint", "repaint", "fork", "seams", "style")
+    likeness = {kind: [painting._likeness(held(f"{kind}{number}", kind)) for number in range(2)] for kind in kinds}
+    assert {one for kind in kinds[:3] for one in likeness[kind]} == {likeness["paint"][0]}
+    assert len({one for kind in kinds[3:] for one in likeness[kind]} - {likeness["paint"][0]}) == 4

@@ -1,6 +1,6 @@
 // The third page of the panel: a panorama is looked at, changed by direction, compared, kept.
 
-import { Problem, ask, bytes, once, picture, send, thumbnail } from "./api.js";
+import { Problem, ask, bytes, once, picture, send, thumbnail, upload } from "./api.js";
 import { find, later, make, say } from "./dom.js";
 import { moment, onlanguage, t } from "./locale.js";
 import { halfFloats } from "./radiance.js";
@@ -24,6 +24,10 @@ export class Change {
     find("title").addEventListener("input", later(600, rename));
     find("title").addEventListener("change", rename);
     find("favourite").addEventListener("click", () => this.patch({ favourite: !this.panorama.favourite }));
+    find("style-photo").addEventListener("change", (event) => { find("style-go").disabled = !event.target.files.length; });
+    find("style-strength").addEventListener("input", () => this.strength());
+    find("style-go").addEventListener("click", () => this.restyle());
+    this.strength();
     find("fork-view").addEventListener("input", () => this.keep());
     find("fork-go").addEventListener("click", () => this.fork());
     onlanguage(() => this.panorama && this.render());
@@ -160,6 +164,20 @@ export class Change {
   async fork() {
     const prompt = find("fork-prompt").value.trim() || this.panorama.head.about?.prompt || "";
     await this.submit("fork", find("fork-go"), { version_id: this.panorama.head.id, view: +find("fork-view").value, prompt });
+  }
+
+  strength() { find("style-value").textContent = `${Math.round(100 * find("style-strength").value)} %`; }
+
+  async restyle() {
+    const control = find("style-go");
+    control.disabled = true;
+    try {
+      const photo = (await upload(find("style-photo").files[0])).id;
+      await this.submit("style", control, { version_id: this.panorama.head.id, style: { photo, strength: +find("style-strength").value } });
+    } catch (error) {
+      this.refused(error);
+    }
+    control.disabled = !find("style-photo").files.length;
   }
 
   async submit(what, control, body) {

@@ -19,6 +19,7 @@ from aognet.studio.schemas import (
     PanoramaDocument,
     PanoramaPage,
     RepaintBody,
+    StyleBody,
     Version,
     VersionList,
 )
@@ -108,6 +109,14 @@ def fork(service: Serving, owner: Owner, panorama_id: Id, body: ForkBody, key: K
     """Submit a job that goes on from a view of a version with other words. Its panorama is the same document."""
     found(service, panorama_id)
     asked = JobBody(kind="fork", panorama_id=panorama_id, **body.model_dump())
+    return job_answer(submit(service, asked, owner, key))
+
+
+@router.post("/panoramas/{panorama_id}/style", status_code=201)
+def style(service: Serving, owner: Owner, panorama_id: Id, body: StyleBody, key: Key = None) -> Job:
+    """Submit a job that gives a version the colours of a photograph."""
+    found(service, panorama_id)
+    asked = JobBody(kind="style", panorama_id=panorama_id, **body.model_dump())
     return job_answer(submit(service, asked, owner, key))
 
 
