@@ -21,8 +21,8 @@ from aognet.studio.database import Row
 from aognet.studio.ids import new_id
 from aognet.studio.job_records import Claim, JobRecords, LeaseLost
 from aognet.studio.jobs.asking import request_of, resolved
+from aognet.studio.jobs.restyle import about_style, write_styled
 from aognet.studio.jobs.seams import BASE, SEAMS, SeamPipeline
-from aognet.studio.jobs.style import about_style, write_styled
 from aognet.studio.leases import Leases
 from aognet.studio.models import Models
 from aognet.studio.records import Records

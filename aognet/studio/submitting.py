@@ -13,8 +13,8 @@ from aognet.request import Request
 from aognet.studio.database import Row
 from aognet.studio.ids import new_id
 from aognet.studio.jobs.asking import request_of, resolved
+from aognet.studio.jobs.restyle import style_config
 from aognet.studio.jobs.seams import base_model, base_request
-from aognet.studio.jobs.style import style_config
 from aognet.studio.problems import ProblemError, not_found
 from aognet.studio.schemas import JobBody
 from aognet.studio.service import Service
