@@ -83,7 +83,7 @@ class Asking(Body):
     webhook: str | None = Field(None, max_length=2000)
 
 
-class Style(Body):
+class StyleOf(Body):
     """The photograph (an upload) whose colours a panorama takes. ``strength``: from 0, the panorama itself, to 1.
     ``segments``: how many soft segments are matched. ``transport``: by mean and covariance, or all colours.
     """
@@ -114,7 +114,7 @@ class JobBody(Asking):
     base: str | None = Field(None, max_length=100)
     seams: int = Field(4, ge=1, le=12)
     seam_degrees: float = Field(12.0, ge=1, le=60)
-    style: Style | None = None
+    style: StyleOf | None = None
 
 
 class RepaintBody(Asking):
@@ -129,7 +129,7 @@ class RepaintBody(Asking):
 class StyleBody(Body):
     """The style of a photograph for a panorama's version, by default its head."""
 
-    style: Style
+    style: StyleOf
     version_id: str | None = Field(None, pattern=r"^[0-9a-z]{1,32}$")
     webhook: str | None = Field(None, max_length=2000)
 
