@@ -17,7 +17,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import gradio as gr  # noqa: E402
+try:
+    import gradio as gr
+except ModuleNotFoundError as error:
+    if error.name != "gradio":
+        raise
+    sys.stderr.write("error: gradio is missing: pip install 'gradio>=6.31'\n")
+    sys.exit(2)
 
 from aognet import PanoramaPipeline  # noqa: E402
 from aognet.errors import UserError  # noqa: E402

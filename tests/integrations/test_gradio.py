@@ -99,3 +99,10 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path):
     command = [python(), str(APP), "--model", f"Tiny={tmp_path / 'no.yaml'}"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 2 and "no.yaml: no such file; give NAME=YAML" in ran.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gradio") is not None, reason="this environment has Gradio")
+def test_without_gradio_it_says_what_is_missing():
+    ended = subprocess.run([sys.executable, APP], capture_output=True, text=True)
+    assert ended.returncode == 2 and ended.stderr.startswith("error: gradio is missing") and not ended.stdout
+    assert ended.stderr.count("\n") == 1
