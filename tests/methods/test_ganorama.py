@@ -106,6 +106,21 @@ def test_what_views_share(
         assert classes[0].argmax() == {"Sand-Bar": 0, "2": 2}[label]
 
 
+@pytest.mark.parametrize("alike", [0.0, 0.3, 0.9])
+def test_how_alike_z_are(model: Ganorama, alike: float) -> None:
+    """Each z keeps its variance, and the part that is asked for is common to all views."""
+    settings = replace(SETTINGS, alike=alike)
+    views = make_views(settings.view_set(SIZE))
+    drawn = [model.drawn(Request(label="valley", seed=seed), settings, views)[0] for seed in range(200)]
+    plain = [model.drawn(Request(label="valley", seed=seed), SETTINGS, views)[0] for seed in range(200)]
+    z, variance = torch.stack(drawn), torch.stack(plain).var()
+    assert (z.var() / variance).item() == pytest.approx(1, rel=0.1)
+    common = (z.mean(1).var() / variance).item()
+    assert common == pytest.approx(alike + (1 - alike) / len(views), abs=0.06)
+    if not alike:
+        assert torch.equal(z, torch.stack(plain))
+
+
 def test_a_generator_that_knows_directions_is_told_them() -> None:
     names = ["valley", "lakeside", "looking up", "looking down"]
     config = BigGanConfig([[1, 2, 1]], 4, 2, 2, width=8, attention_at=None, statistics=1, class_names=names)

@@ -45,7 +45,7 @@ from aognet.nn.component import Component
 from aognet.request import Request
 from aognet.result import Result
 
-CLASS = 1  # the stream of a seed that chooses a class; z has the first one
+CLASS, COMMON = 1, 2  # the streams of a seed that choose a class, and what z have in common; z has the first one
 WITHOUT = ("negative",)
 """What of a request it does not take."""
 WITHOUT_FLAT = ("photos", "panorama", "truth", "prompts_at")
@@ -194,7 +194,13 @@ class Ganorama(TrainedMethod):
         return numbers[:1].expand(len(seeds)) if self._one_class(request, settings) else numbers
 
     def _z(self, seeds: list[int], settings: GanoramaSettings) -> Tensor:
-        return truncated_z(seeds, self.config.generator.z_dim, settings.truncation, settings.z_mul)
+        """Return z of seeds; with ``alike``, what they have in common comes from the first one."""
+        how = self.config.generator.z_dim, settings.truncation, settings.z_mul
+        own = truncated_z(seeds, *how)
+        if not settings.alike:
+            return own
+        common = truncated_z(seeds[:1], *how, stream=COMMON)
+        return settings.alike**0.5 * common + (1 - settings.alike) ** 0.5 * own
 
     def _weights(self, numbers: Tensor, settings: GanoramaSettings, views: Sequence[View]) -> Tensor:
         """Return the weights of classes for views of classes, and for the directions in which they look."""

@@ -59,6 +59,7 @@ class GanoramaSettings:
     (``solve``: `aognet.geometry.agreement.solved`). ``truncation`` of z in [0, 1]; ``z_mul`` and ``class_mul`` multiply
     z and the class vector. ``share_class``: whether all views have one random class, where the request names none.
     ``share_z``: whether they have one z; null: unless they have one class, since they would all be the same picture.
+    ``alike``: in [0, 1), which part of the variance of z views have in common where each has its own.
     ``finding``: how words and a photograph are followed. ``feather``: how far generated pixels are adjusted to those of
     a photograph that they meet, as a share of the height.
     """
@@ -76,6 +77,7 @@ class GanoramaSettings:
     class_mul: float = 1.0
     share_class: bool = False
     share_z: bool | None = None
+    alike: float = 0.0
     finding: FindingConfig = field(default_factory=FindingConfig)
     feather: float = 0.05
 
@@ -90,6 +92,8 @@ class GanoramaSettings:
             raise UserError(f"must lie in [1, {MOST_PASSES}]", key="passes", value=self.passes)
         if not 0 <= self.feather <= 1:
             raise UserError("must lie in [0, 1]", key="feather", value=self.feather)
+        if not 0 <= self.alike < 1:
+            raise UserError("must lie in [0, 1): wholly alike is share_z", key="alike", value=self.alike)
         for key in ("z_mul", "class_mul"):
             if not abs(getattr(self, key)) <= MOST_FACTOR:
                 raise UserError(f"must lie in [-{MOST_FACTOR:g}, {MOST_FACTOR:g}]", key=key, value=getattr(self, key))
