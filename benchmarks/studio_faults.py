@@ -1,7 +1,8 @@
 """Kills the processes of a studio with SIGKILL at random moments while it paints, and compares with a quiet run.
 
 ``python benchmarks/studio_faults.py --kills 100 CONFIG`` (a studio's YAML, such as ``config/studio.yaml``) prints how
-many jobs were submitted, killed and painted, and whether all pixels are those of the quiet run.
+many jobs were submitted, killed and painted, and whether all pixels are those of the quiet run. Jobs are of
+``--height`` rows, and their views take ``--steps`` steps.
 """
 
 import argparse
@@ -39,8 +40,17 @@ class Painted:
     seconds: float
 
 
-def run_studio(folder: Path, settings: Mapping[str, Any], jobs: int, kills: int, chance: random.Random) -> Painted:
-    """Submit jobs and paint them, with so many kills of the web process, the worker or both meanwhile."""
+def run_studio(
+    folder: Path,
+    settings: Mapping[str, Any],
+    jobs: int,
+    kills: int,
+    chance: random.Random,
+    asked: Mapping[str, Any] | None = None,
+) -> Painted:
+    """Submit jobs, which are also ``asked`` for what is given, and paint them, with so many kills of the web process,
+    the worker or both meanwhile.
+    """
     begun, ids = time.monotonic(), []
     with Processes(folder, settings) as studio:
         for name in ("web", WORKER):
@@ -49,7 +59,7 @@ def run_studio(folder: Path, settings: Mapping[str, Any], jobs: int, kills: int,
         while len(ids) < jobs or done < kills:
             if len(ids) < jobs:
                 number = len(ids)
-                ids.append(studio.submit(f"job {number}", prompt=f"a yard {number}", seed=number))
+                ids.append(studio.submit(f"job {number}", prompt=f"a yard {number}", seed=number, **(asked or {})))
             if done < kills:
                 if chance.random() < 0.7:  # in the middle of painting; else mostly while a process starts
                     wait_for_more(studio)
@@ -86,13 +96,19 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--height", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=4)
     options = parser.parse_args()
     import yaml
 
     settings = yaml.safe_load(options.config.read_text(encoding="utf-8"))
+    # From outside it is hit more often than a job's own faults may end it.
+    settings["workers"] = {**settings.get("workers", {}), "lease_seconds": 5, "attempts": options.kills + 1}
+    asked = {"height": options.height, "settings": {"sampler": {"steps": options.steps}}}
     with tempfile.TemporaryDirectory(prefix="studio-faults-") as place:
-        quiet = run_studio(Path(place) / "quiet", settings, options.jobs, 0, random.Random(options.seed))
-        killed = run_studio(Path(place) / "killed", settings, options.jobs, options.kills, random.Random(options.seed))
+        chance = [random.Random(options.seed) for _ in range(2)]
+        quiet = run_studio(Path(place) / "quiet", settings, options.jobs, 0, chance[0], asked)
+        killed = run_studio(Path(place) / "killed", settings, options.jobs, options.kills, chance[1], asked)
     told = {
         "kills": options.kills,
         "jobs": killed.jobs,
