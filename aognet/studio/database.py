@@ -115,6 +115,9 @@ WORKERS = sa.Table(
 )
 
 
+IDLE_MILLISECONDS = 30_000
+
+
 class Database:
     """The tables, for all threads of a process."""
 
@@ -128,6 +131,8 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare)
             event.listen(self.engine, "begin", _begin)
+        else:
+            event.listen(self.engine, "connect", _bound)
 
     def create(self) -> None:
         """Make the tables that are missing. Several processes may call it at once."""
@@ -168,6 +173,13 @@ def _prepare(connection: Any, record: Any) -> None:
     for setting in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
+
+
+def _bound(connection: Any, record: Any) -> None:
+    """Let no process that is put to sleep in the middle of a change keep others from the rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MILLISECONDS}")
+    connection.commit()
 
 
 def _begin(connection: sa.Connection) -> None:

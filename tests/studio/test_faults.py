@@ -3,15 +3,20 @@
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
+from aognet.studio import database
+from aognet.studio.database import Database
 from benchmarks.studio_faults import run_studio
 from benchmarks.studio_processes import Processes, free_port, wait_for
 
@@ -65,6 +70,28 @@ def painting(studio: Processes, job: str) -> bool:
     return progress["stage"] == "views" and progress["done"] >= 4
 
 
+def put_to_sleep(studio: Processes, name: str) -> None:
+    """Stop a worker at a moment when it writes no table: who sleeps with a lock of SQLite keeps all others waiting."""
+    for _ in range(1000):
+        studio.signal(name, signal.SIGSTOP)
+        if all(is_free(path) for path in studio.folder.glob("files/*.db")):
+            return
+        studio.signal(name, signal.SIGCONT)
+        time.sleep(0.02)
+    raise AssertionError("it always writes")
+
+
+def is_free(path: Path) -> bool:
+    """Whether some process could write to a database within a moment."""
+    with closing(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
 def check_taken_over(folder: Path, settings: dict[str, Any]) -> None:
     """A worker is gone for good in the middle of a job, another is asleep for longer than its lease."""
     with Processes(folder, settings) as studio:
@@ -80,7 +107,7 @@ def check_taken_over(folder: Path, settings: dict[str, Any]) -> None:
         assert studio.result(studio.ended(gone)) == studio.result(quiet)
         asleep = studio.submit("asleep", prompt="a yard", seed=1)
         wait_for(lambda: painting(studio, asleep), 120, "it does not begin")
-        studio.signal("w-1", signal.SIGSTOP)
+        put_to_sleep(studio, "w-1")
         studio.start("w-2")
         ended = studio.ended(asleep)
         before = studio.ask("GET", f"/versions/{ended['version_id']}/files/result.png")
@@ -99,6 +126,22 @@ def test_another_worker_takes_over(settings: dict[str, Any], tmp_path: Path):
 
 def test_another_worker_takes_over_with_postgres(settings: dict[str, Any], tmp_path: Path, postgres: str):
     check_taken_over(tmp_path, {**settings, "database": postgres})
+
+
+def test_a_postgres_session_that_sleeps_in_a_change_is_ended(postgres: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database, "IDLE_MILLISECONDS", 300)
+    url = postgres.replace("postgresql://", "postgresql+psycopg://")
+    tables, others = Database(url), Database(url)
+    with others.write() as connection:
+        connection.execute(sa.text("CREATE TABLE rows (number int); INSERT INTO rows VALUES (1)"))
+    with pytest.raises(sa.exc.DBAPIError), tables.write() as connection:
+        connection.execute(sa.text("UPDATE rows SET number = 2"))
+        with others.write() as other:  # waits for the row, and gets it
+            other.execute(sa.text("UPDATE rows SET number = 3"))
+    with others.read() as connection:
+        assert connection.execute(sa.text("SELECT number FROM rows")).scalar() == 3
+    tables.dispose()
+    others.dispose()
 
 
 def check_other_machine(folder: Path, settings: dict[str, Any]) -> None:
