@@ -25,7 +25,10 @@ from aognet.system import threads  # noqa: E402
 
 threads.settle()
 
+from aognet.callbacks import UNHEARD, Listener  # noqa: E402
 from aognet.studio.client import StudioClient  # noqa: E402
+
+LONGEST_SECONDS = 600.0
 
 
 def serve_forks() -> None:
@@ -95,6 +98,10 @@ class Processes(StudioClient):
         self._forks.stdin.write(f"web {path}\n" if name == "web" else f"worker {path} {name}\n")
         self._forks.stdin.flush()
         self.pids[name] = int(self._forks.stdout.readline())
+
+    def ended(self, job: str, seconds: float = LONGEST_SECONDS, listener: Listener = UNHEARD) -> dict[str, Any]:
+        """As a client waits, but not for a day: jobs are small here, and one that hangs is a fault."""
+        return super().ended(job, seconds, listener)
 
     def signal(self, name: str, number: int) -> None:
         """Send a signal to a process, if it is there."""
