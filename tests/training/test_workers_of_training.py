@@ -70,7 +70,9 @@ def test_ctrl_c_in_a_terminal_reaches_all_processes_and_ends_the_step(tmp_path: 
     finally:
         process.kill()
     assert process.returncode == 130, errors
-    assert "Traceback" not in errors and errors.strip().splitlines()[-1].startswith("stopped: after step")
+    # Behind the command's last line, Python's tracker of semaphores may complain on a busy machine.
+    said, stopped, _ = errors.partition("stopped: after step")
+    assert stopped and "Traceback" not in said, errors
 
 
 def forking(path: Path) -> list[str]:
