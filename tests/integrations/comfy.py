@@ -45,6 +45,11 @@ def nodes() -> Iterator[dict[str, Any]]:
         pytest.skip(f"needs {COMPAT}")
     sys.path.insert(0, place)
     pack = load_pack()
+    # It leaves a torchvision that is none, which transformers would take for one when it is imported later.
+    before = {name for name in sys.modules if name.partition(".")[0] == "torchvision"}
+    importlib.import_module("comfy.model_management")
+    for name in {name for name in sys.modules if name.partition(".")[0] == "torchvision"} - before:
+        del sys.modules[name]
     extension = asyncio.run(pack.comfy_entrypoint())
     asyncio.run(extension.on_load())
     found = asyncio.run(extension.get_node_list())
