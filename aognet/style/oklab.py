@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aognet.hdr.sritmo import light_of
+
 # Linear sRGB to cone responses, and their cube roots to (lightness, green-red, blue-yellow).
 TO_CONES = torch.tensor(
     [
@@ -31,8 +33,7 @@ def to_oklab(display: Float[Tensor, "3 rows columns"]) -> Float[Tensor, "3 rows 
     """Return display values (sRGB, [0, 1]) in Oklab: lightness in [0, 1] and two coordinates of colour, about [-0.4,
     0.4].
     """
-    light = torch.where(display <= 0.04045, display / 12.92, ((display + 0.055) / 1.055).clamp_min(LEAST) ** 2.4)
-    cones = _times(TO_CONES, light)
+    cones = _times(TO_CONES, light_of(display))
     return _times(TO_LAB, cones.clamp_min(0).pow_(1 / 3))
 
 
