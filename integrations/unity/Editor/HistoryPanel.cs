@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Threading;
+using System.Threading.Tasks;
 using Aognet.Client;
 using UnityEditor;
 using UnityEngine;
@@ -56,61 +57,55 @@ namespace Aognet.Editor
                     EditorGUILayout.LabelField(panorama.Title, EditorStyles.boldLabel);
                     EditorGUILayout.LabelField(panorama.Updated.ToLocalTime().ToString("g"));
                     using (new EditorGUI.DisabledScope(busy != ""))
-                        if (GUILayout.Button("Import")) Import(panorama, client, say, repaint, closed);
+                        if (GUILayout.Button("Import"))
+                            Work("Importing " + panorama.Title, () => ImportAsync(panorama, client, say, closed), say, repaint);
                 }
             }
         }
 
-        private async void Read(StudioClient client, Action<string, bool> say, Action repaint, CancellationToken closed)
+        private void Read(StudioClient client, Action<string, bool> say, Action repaint, CancellationToken closed)
         {
             if (busy != "") return;
             isRead = true;
-            busy = "Reading";
-            try
+            Work("Reading", () => ReadAsync(client, repaint, closed), say, repaint);
+        }
+
+        private async Task ReadAsync(StudioClient client, Action repaint, CancellationToken closed)
+        {
+            var asked = words;
+            var page = await client.PanoramasAsync(asked, cursor, PageSize, closed);
+            if (asked != words) return;
+            panoramas.AddRange(page.Panoramas);
+            cursor = page.Cursor;
+            repaint();
+            foreach (var panorama in page.Panoramas)
             {
-                var asked = words;
-                var page = await client.PanoramasAsync(asked, cursor, PageSize, closed);
-                if (asked != words) return;
-                panoramas.AddRange(page.Panoramas);
-                cursor = page.Cursor;
-                repaint();
-                foreach (var panorama in page.Panoramas)
-                {
-                    if (panorama.Head == null || thumbnails.ContainsKey(panorama.Head.Id)) continue;
-                    if (!panorama.Head.Files.Contains("thumbnail.jpg")) continue;
-                    var bytes = await client.FileAsync(panorama.Head.Id, "thumbnail.jpg", closed);
-                    var texture = new Texture2D(2, 2) { hideFlags = HideFlags.HideAndDontSave };
-                    texture.LoadImage(bytes);
-                    thumbnails[panorama.Head.Id] = texture;
-                    repaint();
-                }
-            }
-            catch (OperationCanceledException)
-            {
-                return;
-            }
-            catch (Exception error)
-            {
-                say(error.Message, true);
-            }
-            finally
-            {
-                busy = "";
+                if (panorama.Head == null || thumbnails.ContainsKey(panorama.Head.Id)) continue;
+                if (!panorama.Head.Files.Contains("thumbnail.jpg")) continue;
+                var bytes = await client.FileAsync(panorama.Head.Id, "thumbnail.jpg", closed);
+                var texture = new Texture2D(2, 2) { hideFlags = HideFlags.HideAndDontSave };
+                texture.LoadImage(bytes);
+                thumbnails[panorama.Head.Id] = texture;
                 repaint();
             }
         }
 
-        private async void Import(StudioPanorama panorama, StudioClient client, Action<string, bool> say, Action repaint, CancellationToken closed)
+        private async Task ImportAsync(StudioPanorama panorama, StudioClient client, Action<string, bool> say, CancellationToken closed)
         {
-            busy = "Importing " + panorama.Title;
             var settings = PanoramaSettings.instance;
+            var path = await Fetched.ImportAsync(
+                client, panorama.Head, settings.takesLight, Path.GetFullPath(settings.folder), panorama.Title, null, closed);
+            var sky = SkyAssets.Import(settings.folder + "/" + Path.GetFileName(path), settings.kind);
+            if (sky != null && ImportPanel.SetsScene) SkyAssets.SetInScene(sky);
+            say("Imported " + Path.GetFileName(path), false);
+        }
+
+        private async void Work(string what, Func<Task> work, Action<string, bool> say, Action repaint)
+        {
+            busy = what;
             try
             {
-                var path = await Fetched.ImportAsync(
-                    client, panorama.Head, settings.takesLight, Path.GetFullPath(settings.folder), panorama.Title, null, closed);
-                var sky = SkyAssets.Import(settings.folder + "/" + Path.GetFileName(path), settings.kind);
-                if (sky != null && ImportPanel.SetsScene) SkyAssets.SetInScene(sky);
-                say("Imported " + Path.GetFileName(path), false);
+                await work();
             }
             catch (OperationCanceledException)
             {
