@@ -111,17 +111,21 @@ def test_however_often_the_editor_is_killed_there_is_one_job_and_one_file(
     assert [path.name for path in (tmp_path / FOLDER).iterdir()] == ["often killed.png"]
 
 
-def test_a_lost_answer_makes_no_second_job(studio: Processes, client: Client, tmp_path: Path):
-    """The editor had sent its request, and did not live to hear the id."""
-    submit(client, tmp_path, address(studio), prompt="lost answer")
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_lost_answer_makes_no_second_job(studio: Processes, client: Client, tmp_path: Path, is_over: bool):
+    """The editor had sent its request, and did not live to hear the id. The job may have ended since."""
+    prompt = f"lost answer {is_over}"
+    submit(client, tmp_path, address(studio), prompt=prompt)
     ledger = json.loads((tmp_path / "jobs.json").read_text())
     (entry,) = ledger["jobs"]
     first = studio.submit(entry["key"], **entry["body"])
+    if is_over:
+        studio.ended(first)
     entry["asked"] = True
     (tmp_path / "jobs.json").write_text(json.dumps(ledger))
     (end,) = ended(run(client, tmp_path))
-    assert (end["job"], end["state"]) == (first, "done")
-    assert len(jobs(studio, "lost answer")) == 1
+    assert (end["job"], end["state"], end["file"]) == (first, "done", (FOLDER / f"{prompt}.png").as_posix())
+    assert (tmp_path / end["file"]).is_file() and len(jobs(studio, prompt)) == 1
 
 
 def test_jobs_of_one_title_have_files_of_their_own(studio: Processes, client: Client, tmp_path: Path):

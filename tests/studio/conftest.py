@@ -1,6 +1,7 @@
 """A studio with a tiny model: the web process's application, and a worker in this process."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from aognet.config import load_config
 from aognet.io.images import save_image
 from tests.generate.painter import smooth_photo
-from tests.studio.page_running import Open, Opened, ended, started
+from tests.studio.page_running import Open, Opened, StartStudio, ended, started
 from tests.studio.running import Studio
 
 HEIGHT = 32
@@ -56,7 +57,23 @@ def address(tiny_studio_yaml: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def opened(browser) -> Iterator[Opened]:
+def start_studio(tiny_studio_yaml: Path, tmp_path: Path) -> Iterator[StartStudio]:
+    """Starts a studio of the test's own, with changes to its configuration, and returns its address."""
+    processes: list[subprocess.Popen] = []
+
+    def start(*changes: str) -> str:
+        process, where = started(tiny_studio_yaml, tmp_path / "studio", *changes)
+        processes.append(process)
+        return where
+
+    yield start
+    for process in processes:
+        ended(process)
+
+
+@pytest.fixture
+def opened(browser, start_studio: StartStudio) -> Iterator[Opened]:
+    """Opens pages. They are closed before a studio of the test's own ends, which they would complain about."""
     contexts: list[tuple[Any, Open]] = []
 
     def show(address: str, width: int = 1000, height: int = 700, ready: str = "#model option", **options: Any) -> Open:

@@ -86,6 +86,7 @@ class Open:
 
 
 Opened = Callable[..., Open]
+StartStudio = Callable[..., str]
 
 
 def dropped(page: Any, path: Path) -> None:

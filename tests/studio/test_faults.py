@@ -6,11 +6,13 @@ import signal
 import sqlite3
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 import yaml
@@ -39,7 +41,7 @@ def settings(tiny_studio_yaml: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The address of a Postgres of the tests' own."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
@@ -52,9 +54,18 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run([bin_folder / "initdb", "-D", folder / "data", "-A", "trust", "-U", user], **quiet)
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
     subprocess.run([bin_folder / "pg_ctl", "-D", folder / "data", "-w", "-o", options, "start"], **quiet)
-    yield f"postgresql://{user}@127.0.0.1:{port}/postgres"
+    yield f"postgresql://{user}@127.0.0.1:{port}"
     subprocess.run([bin_folder / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop"], **quiet)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> str:
+    """The address of an empty database: a job that another test left would be taken for this one's."""
+    name = f"studio_{uuid.uuid4().hex}"
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+    return f"{postgres_server}/{name}"
 
 
 def test_kills_at_random_moments_change_no_pixel(settings: dict[str, Any], tmp_path: Path):

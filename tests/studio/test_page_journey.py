@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from aognet.geometry.strokes import BrushStroke, stroke_mask
-from tests.studio.page_running import PHOTO, Opened, dropped, ended, faults, started
+from tests.studio.page_running import PHOTO, Opened, StartStudio, dropped, faults
 
 pytestmark = pytest.mark.slow
 
@@ -114,44 +114,38 @@ def test_a_sketch_whose_seams_are_drawn_anew(opened: Opened, address: str):
     assert one.head()["about"]["prompt"] == "a lake"
 
 
-def test_a_private_studio_asks_for_its_token(opened: Opened, tiny_studio_yaml: Path, tmp_path: Path):
+def test_a_private_studio_asks_for_its_token(opened: Opened, start_studio: StartStudio):
     secret = "tokens.me=0123456789abcdef"
-    process, address = started(tiny_studio_yaml, tmp_path / "studio", "workers.count=0", secret)
-    try:
-        one = opened(address, ready="#token[open]")
-        page = one.page
-        assert faults(page) == []
-        page.get_by_label("Token").fill("what is it?")
-        page.keyboard.press("Enter")
-        page.get_by_text("That is not the token.").wait_for()
-        page.get_by_label("Token").fill("0123456789abcdef")
-        page.get_by_role("button", name="Enter").click()
-        page.locator("#model option").first.wait_for(state="attached")
-        page.reload()
-        page.locator("#model option").first.wait_for(state="attached")
-        assert all("401" in error for error in one.errors), "a browser tells of each answer that refuses"
-        one.errors.clear()
-    finally:
-        ended(process)
+    address = start_studio("workers.count=0", secret)
+    one = opened(address, ready="#token[open]")
+    page = one.page
+    assert faults(page) == []
+    page.get_by_label("Token").fill("what is it?")
+    page.keyboard.press("Enter")
+    page.get_by_text("That is not the token.").wait_for()
+    page.get_by_label("Token").fill("0123456789abcdef")
+    page.get_by_role("button", name="Enter").click()
+    page.locator("#model option").first.wait_for(state="attached")
+    page.reload()
+    page.locator("#model option").first.wait_for(state="attached")
+    assert all("401" in error for error in one.errors), "a browser tells of each answer that refuses"
+    one.errors.clear()
 
 
-def test_a_job_is_found_again_and_cancelled(opened: Opened, tiny_studio_yaml: Path, tmp_path: Path):
+def test_a_job_is_found_again_and_cancelled(opened: Opened, start_studio: StartStudio):
     """With no worker a job waits: the page finds it again when it is loaded anew."""
-    process, address = started(tiny_studio_yaml, tmp_path / "studio", "workers.count=0")
-    try:
-        one = opened(address)
-        one.page.get_by_role("textbox", name="What is around you?").fill("a lake")
-        one.page.get_by_role("button", name="Paint the panorama").click()
-        one.page.get_by_role("heading", name="Waiting").wait_for()
-        one.page.reload()
-        one.page.get_by_role("heading", name="Waiting").wait_for()
-        assert faults(one.page) == []
-        one.page.get_by_role("button", name="Cancel").click()
-        one.page.get_by_role("heading", name="Make a panorama").wait_for()
-        (job,) = one.get("/api/v1/jobs")["jobs"]
-        assert job["state"] == "cancelled"
-    finally:
-        ended(process)
+    address = start_studio("workers.count=0")
+    one = opened(address)
+    one.page.get_by_role("textbox", name="What is around you?").fill("a lake")
+    one.page.get_by_role("button", name="Paint the panorama").click()
+    one.page.get_by_role("heading", name="Waiting").wait_for()
+    one.page.reload()
+    one.page.get_by_role("heading", name="Waiting").wait_for()
+    assert faults(one.page) == []
+    one.page.get_by_role("button", name="Cancel").click()
+    one.page.get_by_role("heading", name="Make a panorama").wait_for()
+    (job,) = one.get("/api/v1/jobs")["jobs"]
+    assert job["state"] == "cancelled"
 
 
 def test_it_can_be_used_by_keys_alone(opened: Opened, address: str):

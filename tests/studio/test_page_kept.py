@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studio.page_running import PHOTO, Opened, dropped, ended, faults, started
+from tests.studio.page_running import PHOTO, Opened, StartStudio, dropped, faults
 from tests.tiny_captioners import WORDS, tiny_captioner
 
 pytestmark = pytest.mark.slow
@@ -105,20 +105,17 @@ def test_the_rest_is_painted_in_another_way_and_all_takes_a_photographs_colours(
     assert (one.result(third) != one.result(second)).any() and page.locator("#fork").is_hidden()
 
 
-def test_a_photograph_is_put_into_words(opened: Opened, tiny_studio_yaml: Path, tmp_path: Path):
+def test_a_photograph_is_put_into_words(
+    opened: Opened, start_studio: StartStudio, tiny_studio_yaml: Path, tmp_path: Path
+):
     model = tmp_path / "words.yaml"
     captioner = tiny_captioner(tmp_path / "blip")
     tiny = tiny_studio_yaml.with_name("tiny.yaml")
     model.write_text(f'{tiny.read_text()[:-1]}, "captioner": {{"model": "{captioner}"}}}}')
-    process, address = started(tiny_studio_yaml, tmp_path / "studio", f"models.tiny.config={model}", "workers.count=0")
-    try:
-        one = opened(address)
-        dropped(one.page, PHOTO)
-        one.page.locator("#describe").click()
-        pytest.importorskip("playwright.sync_api").expect(one.page.locator("#prompt")).not_to_have_value(
-            "", timeout=60_000
-        )
-        words = one.page.locator("#prompt").input_value().split()
-        assert words and set(words) <= {*WORDS}
-    finally:
-        ended(process)
+    address = start_studio(f"models.tiny.config={model}", "workers.count=0")
+    one = opened(address)
+    dropped(one.page, PHOTO)
+    one.page.locator("#describe").click()
+    pytest.importorskip("playwright.sync_api").expect(one.page.locator("#prompt")).not_to_have_value("", timeout=60_000)
+    words = one.page.locator("#prompt").input_value().split()
+    assert words and set(words) <= {*WORDS}

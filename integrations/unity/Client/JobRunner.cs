@@ -135,7 +135,8 @@ namespace Aognet.Client
             if (!entry.IsAsked) ledger.Change(() => entry.IsAsked = true);
             var job = await client.SubmitAsync(Json.Write(entry.SentBody()), entry.Key, cancel).ConfigureAwait(false);
             ledger.Change(() => entry.JobId = job.Id);
-            Told(job);
+            // One that has ended, since the first answer was lost, is brought to its end by the next step.
+            if (job.State == LedgerEntry.Queued || job.State == LedgerEntry.Running) Told(job);
         }
 
         private void Told(StudioJob job)
