@@ -25,6 +25,7 @@ COLUMNS = {
     "clip_score/horizon/clip": "CLIP score",
     "psnr/outside": "PSNR outside",
     "ssim/outside": "SSIM outside",
+    "sharpness/outside": "sharpness",
     "wrap_gradient": "wrap",
     "pole_gradient": "poles",
     "cube_edges": "cube edges",

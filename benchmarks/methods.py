@@ -56,7 +56,7 @@ WAYS = (
     ),
 )
 FROM_WORDS = tuple(replace(way, folder=f"{way.folder}-words", from_words=True) for way in WAYS)
-PAIRED = ("PSNR outside", "SSIM outside")
+PAIRED = ("PSNR outside", "SSIM outside", "sharpness")
 """Columns that compare each panorama with the one that the photograph is of."""
 log = logging.getLogger(__name__)
 

@@ -28,6 +28,7 @@ from aognet.metrics.discontinuity import discontinuity_score
 from aognet.metrics.masked import masked_mean
 from aognet.metrics.psnr import psnr
 from aognet.metrics.seam import pole_gradient_ratio, wrap_gradient_ratio
+from aognet.metrics.sharpness import sharpness
 from aognet.metrics.ssim import ssim_map
 from aognet.metrics.unknown import unknown_share
 from aognet.perception.lpips import PerceptualDistance
@@ -35,7 +36,7 @@ from aognet.perception.network import FeatureNetwork
 from aognet.system.processes import Processes
 from aognet.system.workers import in_threads, usable_cores
 
-RECIPE = 1  # counts the changes after which the same panorama gets other numbers
+RECIPE = 2  # counts the changes after which the same panorama gets other numbers
 Pictures = dict[str, Float[Tensor, "pictures 3 rows columns"]]
 
 
@@ -205,6 +206,7 @@ class Measurer:
         """Return the scores of a pair, with keys ``measure[/role]/region`` and ``lpips/role/pictures``."""
         generated, reference = pair.generated, pair.reference
         scores = {f"psnr/{name}": psnr(generated, reference, mask) for name, mask in pair.masks.items()}
+        scores |= {f"sharpness/{name}": sharpness(generated, reference, mask) for name, mask in pair.masks.items()}
         maps = {"ssim": ssim_map(generated, reference)}
         for role, network in self.perceptual.items():
             maps[f"lpips/{role}"] = network.map(generated.to(self.device), reference.to(self.device)).cpu()

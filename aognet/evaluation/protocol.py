@@ -55,6 +55,7 @@ MEASURES = {
     "unknown": MeasureKind(SHAPE, "lower", title="Unknown share of the sphere"),
     "psnr": MeasureKind(PAIRS, "higher", ("pairs",), "PSNR (dB)"),
     "ssim": MeasureKind(PAIRS, "higher", ("pairs",), "SSIM"),
+    "sharpness": MeasureKind(PAIRS, "near 1", ("pairs",), "Sharpness beside the reference"),
     "lpips": MeasureKind(PAIRS, "lower", ("network", "pairs"), "LPIPS"),  # of the panorama where no pictures are named
     "si_rmse": MeasureKind(HDR, "lower", ("pairs",), "Scale-invariant RMSE"),
     "colour_angle": MeasureKind(HDR, "lower", ("pairs",), "Angular error of colour (°)"),

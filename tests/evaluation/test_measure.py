@@ -27,6 +27,7 @@ from aognet.metrics.cube_edges import cube_edge_ratio
 from aognet.metrics.discontinuity import discontinuity_score
 from aognet.metrics.psnr import psnr
 from aognet.metrics.seam import pole_gradient_ratio, wrap_gradient_ratio
+from aognet.metrics.sharpness import sharpness
 from aognet.metrics.ssim import ssim
 from tests.evaluation.folders import panoramas, write
 from tests.smooth import smooth_panorama, smooth_view
@@ -238,6 +239,7 @@ def test_pair_scores_are_of_the_photograph_and_what_lies_outside(store: Store, u
     for region, mask in (("whole", None), ("photo", inside), ("outside", ~inside)):
         assert found[f"psnr/{region}"] == pytest.approx(float(psnr(generated, reference, mask)))
         assert found[f"ssim/{region}"] == pytest.approx(float(ssim(generated, reference, mask)), abs=1e-5)
+        assert found[f"sharpness/{region}"] == pytest.approx(float(sharpness(generated, reference, mask)))
 
 
 def test_a_panorama_in_another_size_is_brought_to_the_height(store: Store, tmp_path: Path) -> None:
