@@ -14,13 +14,16 @@ from torch.testing import assert_close
 
 from aognet.config import load_config
 from aognet.errors import UserError
+from aognet.geometry.camera import Camera
 from aognet.io.captions import save_captions
 from aognet.io.images import load_image, save_image
 from aognet.methods.text2light.conditioning import INDEX, ImageIndex
+from aognet.request import DirectedPrompt, Request
+from aognet.result import Panorama
 from aognet.vq.autoencoder import VqAutoencoder, VqAutoencoderConfig
 from aognet.vq.global_sampler import GlobalSampler, GlobalSamplerConfig
 from aognet.vq.quantizer import QuantizerConfig
-from benchmarks import held_out, methods, nearest_training, text_conditions
+from benchmarks import held_out, methods, nearest_training, obedience, text_conditions
 from tests.smooth import smooth_panorama
 from tests.test_configs import checked_inference
 from tests.tiny import tiny_text2light_folder
@@ -190,3 +193,42 @@ def test_scores_are_those_of_the_pictures() -> None:
     one = text_conditions.Written(torch.zeros(2, 1, 2), torch.stack([torch.zeros(3, 1, 2), torch.ones(3, 1, 2)]))
     other = text_conditions.Written(torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]]]), one.images + 0.5)
     assert text_conditions.changes(one, other) == [0.25, 0.5, "1", 1.0]
+
+
+class Colours:
+    """A network that sees the mean colour of a view, and reads the colours of words."""
+
+    named = {"red": (1.0, -1.0, -1.0), "green": (-1.0, 1.0, -1.0), "blue": (-1.0, -1.0, 1.0)}
+
+    def features(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3))
+
+    def texts(self, words: list[str]) -> Tensor:
+        return torch.tensor([self.named[word] for word in words])
+
+
+class Obedient:
+    """A generator that paints what is asked for: all over, or in the direction alone."""
+
+    def generate(self, request: Request, folder: Path) -> Panorama:
+        image = torch.zeros(3, 32, 64)
+        if request.prompts_at:
+            columns = slice(48, 60)  # 90 to 157 degrees to the right of the middle
+            image[..., columns] = torch.tensor(Colours.named[request.prompts_at[0].text])[:, None, None]
+        else:
+            colour = "red" if request.prompt == "blue" else request.prompt  # one mistake
+            image += torch.tensor(Colours.named[colour])[:, None, None]
+        return Panorama(image)
+
+
+def test_what_was_asked_for_is_picked_again(tmp_path: Path) -> None:
+    requests = {word: Request(word, name=word) for word in Colours.named}
+    level = [Camera(90.0 * number, 0.0, 0.0, 90.0, 16, 16) for number in range(4)]
+    said = obedience.counted("words", obedience.seen(Obedient(), Colours(), requests, level, tmp_path))
+    assert said.startswith("words: 2 of 3 are picked")
+    assert [row[:2] for row in rows_of(said)] == [["red", "red"], ["green", "green"], ["blue", "red"]]
+    there = {word: Request("grey", prompts_at=[DirectedPrompt(120.0, 0.0, word)], name=word) for word in Colours.named}
+    ahead = [Camera(obedience.YAW, 0.0, 0.0, 60.0, 16, 16)]
+    assert obedience.counted("there", obedience.seen(Obedient(), Colours(), there, ahead, tmp_path)).startswith(
+        "there: 3 of 3 are picked"
+    )
