@@ -161,6 +161,18 @@ class Canvas:
         known = self.known.flatten(-2).index_fill(-1, index, False).view_as(self.known)
         return Canvas.of(self.image, known if keep is None else known | (keep & self.known), self.encoding)
 
+    def anchored(self) -> "Canvas":
+        """Return a new canvas that shows what is known once more, half a turn behind it, where nothing is known."""
+        behind = self.pixels.roll(self.pixels.shape[-1] // 2, -1)
+        return Canvas(torch.where(self.known, self.pixels, behind), self.encoding)
+
+    def forget_(self, mask: Bool[Tensor, "batch 1 height width"]) -> "Canvas":
+        """Make the pixels of a mask unknown in this canvas."""
+        self.pixels.mul_(~mask)
+        for by in self._smaller.keys() - {1}:
+            del self._smaller[by]
+        return self
+
 
 def join(
     generated: Float[Tensor, "batch 3 rows columns"],

@@ -69,7 +69,7 @@ def parse(arguments: Sequence[str] | None, program: str | None = None) -> argpar
     add("--num_inference_step", "--num-inference-step", type=int, metavar="N", help="denoising steps of each view")
     add("--cfg_scale", "--cfg-scale", type=float, metavar="X", help="scale of classifier-free guidance")
     add("--scheduler", help="pndm, ddim, dpm-solver++, unipc, lcm, euler or euler-a")
-    add("--plan", help="cover, published, sequential or cube")
+    add("--plan", help="cover, anchored, published, sequential or cube")
     add("--size", metavar="HxW", help="of the panorama, such as 512x1024")
     add("-s", "--seed", type=int)
     add("--image", action="append", default=[], metavar="FILE", help="a photograph; several need --poses")

@@ -12,7 +12,10 @@ from aognet.request import DirectedPrompt
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """A painted view. ``erased``: the part of the canvas that was cleared first (the input's own pixels excepted)."""
+    """A painted view. ``erased``: the part of the canvas that was cleared first (the input's own pixels excepted).
+
+    ``anchored``: what the input shows stood behind it, too, while this was painted (`aognet.geometry.plans.Step`).
+    """
 
     file: str
     camera: Camera
@@ -20,6 +23,7 @@ class JournalEntry:
     prompt: str
     seed: int
     erased: Camera | None = None
+    anchored: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ def read_entry(step: dict[str, Any]) -> JournalEntry:
     for one in filter(None, (camera, erased)):
         if max(one.width, one.height) > MAX_SIZE:
             raise ValueError(f"a view has at most {MAX_SIZE} pixels a side, got {one.width}x{one.height}")
+    anchored = step.get("anchored", False)
+    if type(anchored) is not bool:
+        raise ValueError(f"anchored must be true or false, got {anchored!r}")
     values: dict[str, Any] = {**step, "camera": camera, "erased": erased}
     return JournalEntry(**values)
 

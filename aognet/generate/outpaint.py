@@ -28,16 +28,33 @@ from aognet.request import DirectedPrompt, Request
 
 @dataclass(frozen=True)
 class Painting:
-    """A run that is being painted: its canvas, all views of its plan, and its frame (`frame_yaw`)."""
+    """A run that is being painted: its canvas, all views of its plan, and its frame (`frame_yaw`).
+
+    ``anchor``: the pixels that are forgotten before the first view without it.
+    """
 
     journal: ViewJournal
     canvas: Canvas
     entries: list[JournalEntry]
     frame_yaw_degrees: float
+    anchor: Bool[Tensor, "1 1 height width"]
+
+    @classmethod
+    def begun(cls, journal: ViewJournal, start: Canvas, yaw_degrees: float) -> "Painting":
+        """Return the painting of a planned run, with nothing painted yet."""
+        entries = journal.plan or []
+        canvas = start.anchored() if any(entry.anchored for entry in entries) else start
+        return cls(journal, canvas, entries, yaw_degrees, canvas.known & ~start.known)
 
     def wave(self, number: int) -> list[JournalEntry]:
         """Return the views of a wave."""
         return [entry for entry in self.entries if entry.wave == number]
+
+    def lift_anchor(self, wave: int) -> None:
+        """Forget the anchor if a wave is the first without it."""
+        first = min((entry.wave for entry in self.entries if not entry.anchored), default=None)
+        if wave == first and bool(self.anchor.any()):
+            self.canvas.forget_(self.anchor)
 
 
 class Outpaint:
@@ -59,6 +76,8 @@ class Outpaint:
         listener.tell("views", done, total)
         with Recorder() as recorder:
             for wave in sorted({entry.wave for painting in paintings for entry in painting.entries}):
+                for one in paintings:
+                    one.lift_anchor(wave)
                 for batch in self._batches(paintings, wave):
                     done += self._paint_batch(batch, recorder, listener)
                     listener.tell("views", done, total)
@@ -71,8 +90,7 @@ class Outpaint:
         yaw = frame_yaw(journal.photo_camera, canvas.height)
         if journal.plan is None:
             journal.begin_plan(self._planned(journal, canvas))
-        plan = journal.plan or []
-        return Painting(journal, canvas.to(self.device), plan, yaw)
+        return Painting.begun(journal, canvas.to(self.device), yaw)
 
     def _planned(self, journal: ViewJournal, canvas: Canvas) -> list[JournalEntry]:
         yaw, known = frame_yaw(journal.photo_camera, canvas.height), canvas.known[0, 0]
@@ -187,7 +205,12 @@ def planned(
     prompts = [prompt_for(step.camera, request.prompt, request.prompts_at, join or plainly) for step in steps]
     return [
         JournalEntry(
-            step_file(number, encoding), step.camera, step.wave, text, named_seed(request.seed, request.name, number)
+            step_file(number, encoding),
+            step.camera,
+            step.wave,
+            text,
+            named_seed(request.seed, request.name, number),
+            anchored=step.anchored,
         )
         for number, (step, text) in enumerate(zip(steps, prompts, strict=True))
     ]

@@ -17,6 +17,7 @@ from aognet.generate.entries import Edit, JournalEntry, read_entry, undo_command
 from aognet.generate.journal import Journal, not_a_run, read_content
 from aognet.generate.pixels import read_picture, write_picture
 from aognet.generate.run_files import JOURNAL, check_foreign
+from aognet.geometry.plans import anchor_of
 
 
 class ViewJournal(Journal):
@@ -41,8 +42,14 @@ class ViewJournal(Journal):
         return self._painted(self.entries)
 
     def _painted(self, entries: Sequence[JournalEntry]) -> Canvas:
-        canvas = self.start()
-        for entry in entries:
+        """Return the canvas with views painted. Those with the anchor come first; it is gone before the others."""
+        start = self.start()
+        with_anchor = [entry for entry in entries if entry.anchored]
+        canvas = start.anchored() if with_anchor else start
+        for entry in with_anchor:
+            canvas = self.repeated(canvas, entry)
+        canvas = canvas.forget_(anchor_of(start.known)) if with_anchor else canvas
+        for entry in entries[len(with_anchor) :]:
             canvas = self.repeated(canvas, entry)
         return canvas
 

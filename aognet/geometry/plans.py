@@ -32,6 +32,8 @@ MAX_SIZE = 4096
 MAX_PIXELS = 2**30  # of all views of a plan
 STEPS_DEGREES = (15, 10, 5)
 LEVEL_PREFERENCE = 0.5
+STEEP_DEGREES = 45  # views of sky and ground look at least so far up or down
+HIGH_DEGREES = 40  # and cover what lies higher or lower than this
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class PlanConfig:
     ``kind`` is one of:
 
     - ``cover``: few views, computed from what is known.
+    - ``anchored``: first sky and ground, while a copy of what is known stands behind (the anchor), then without it the
+      views that cover the rest (after "A recipe for generating 3D worlds from a single image", ICCV 2025, sec. 3.1).
     - ``published``: the 21 views of the paper's code, in waves.
     - ``sequential``: the same views, one after the other, as in that code.
     - ``cube``: the six faces of a level cube in one wave, for methods that paint them together. It ignores ``overlap``
@@ -51,15 +55,16 @@ class PlanConfig:
     never only touch.
     """
 
-    kind: Literal["cover", "published", "sequential", "cube"] = "cover"
+    kind: Literal["cover", "anchored", "published", "sequential", "cube"] = "cover"
     fov_degrees: float = 90.0
     size: int = 512
     overlap: float = 0.3
     margin: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.kind not in ("cover", "published", "sequential", "cube"):
-            raise UserError("must be cover, published, sequential or cube", key="kind", value=self.kind)
+        if self.kind not in ("cover", "anchored", "published", "sequential", "cube"):
+            said = "must be cover, anchored, published, sequential or cube"
+            raise UserError(said, key="kind", value=self.kind)
         if self.kind == "cube" and self.fov_degrees < 90:
             raise UserError("must be at least 90 for the faces of a cube", key="fov_degrees", value=self.fov_degrees)
         if not 20 <= self.fov_degrees <= 150:
@@ -74,10 +79,14 @@ class PlanConfig:
 
 @dataclass(frozen=True)
 class Step:
-    """One view of a plan and the number of its wave. Waves are painted in order."""
+    """One view of a plan and the number of its wave. Waves are painted in order.
+
+    ``anchored``: while it is painted, the anchor (`anchor_of`) counts as known.
+    """
 
     camera: Camera
     wave: int
+    anchored: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,19 +140,34 @@ def _planned(config: PlanConfig, known: Bool[Tensor, "height width"]) -> Plan:
         one_by_one = config.kind == "sequential"
         steps = [Step(*step) for step in zip(cameras, range(len(cameras)), strict=True)] if one_by_one else None
         steps = steps or _waves_in_order(cameras, known)
+    elif config.kind == "anchored":
+        steps = _anchored(config, known)
     else:
-        steps = _cover(config, known)
+        steps = _cover(config, _shrunk(known), known)
     return Plan(tuple(_completed(steps, config, known)))
 
 
 def known_before(plan: Plan, known: Bool[Tensor, "height width"], step: int) -> Bool[Tensor, "height width"]:
-    """Return the mask of what is known when a step of the plan is painted: the input and all views of earlier waves."""
-    height, width = known.shape
-    known = known.flatten().clone()
+    """Return the mask of what is known when a step of the plan is painted: the input, all views of earlier waves, and
+    the anchor if the step has one.
+    """
+    anchor, painted = anchor_of(known), known.flatten().clone()
     for earlier in plan.steps:
         if earlier.wave < plan.steps[step].wave:
-            known[_index(earlier.camera, height)] = True
-    return known.view(height, width)
+            _paint(painted, earlier, anchor)
+    painted = painted.view(known.shape)
+    return painted | anchor if plan.steps[step].anchored else painted
+
+
+def anchor_of(known: Bool[Tensor, "*batch height width"]) -> Bool[Tensor, "*batch height width"]:
+    """Return where a copy of what is known stands, half a turn behind it: where nothing is known."""
+    return known.roll(known.shape[-1] // 2, -1) & ~known
+
+
+def _paint(known: Bool[Tensor, "pixels"], step: Step, anchor: Bool[Tensor, "height width"]) -> None:
+    """Make known what a step paints: all that it looks at, or all but the anchor."""
+    index = _index(step.camera, anchor.shape[0])
+    known[index] = known[index] | ~anchor.flatten()[index] if step.anchored else True
 
 
 def _heading(known: Bool[Tensor, "height width"]) -> float:
@@ -247,15 +271,21 @@ def _turned_masks(cameras: Sequence[Camera]) -> Bool[Tensor, "cameras cells"]:
     return torch.stack(masks)
 
 
-def _cover(config: PlanConfig, known: Tensor) -> list[Step]:
-    """Cover the unknown sphere greedily, wave by wave, with the views that add most among those that overlap enough."""
+def _cover(
+    config: PlanConfig, covered: Tensor, known: Tensor, wanted: Tensor | None = None, allowed: Tensor | None = None
+) -> list[Step]:
+    """Cover the unknown sphere greedily, wave by wave, with the views that add most among those that overlap enough.
+
+    ``covered``: cells, of a canvas of which ``known`` is known. Only the cells ``wanted`` are covered, with the
+    cameras ``allowed``, as long as these overlap enough; None: all.
+    """
     candidates = _candidates(config)
-    covered = _shrunk(known)
+    wanted = torch.ones_like(covered) if wanted is None else wanted
     steps: list[Step] = []
     wave = 0
-    while not bool(covered.all()):
+    while bool((wanted & ~covered).any()):
         # A photo smaller than a planning cell covers none, but the first view has to show it all the same.
-        chosen = _choose_wave(config, covered, covered if bool(covered.any()) else ~_shrunk(~known))
+        chosen = _choose_wave(config, covered, covered if bool(covered.any()) else ~_shrunk(~known), wanted, allowed)
         if not chosen:
             break
         steps += [Step(candidates.cameras[index], wave) for index in chosen]
@@ -264,18 +294,38 @@ def _cover(config: PlanConfig, known: Tensor) -> list[Step]:
     return steps
 
 
+def _anchored(config: PlanConfig, known: Tensor) -> list[Step]:
+    """Cover sky and ground while the anchor stands, then the rest without it."""
+    candidates, anchor = _candidates(config), anchor_of(known)
+    steep = torch.tensor([abs(camera.pitch_degrees) >= STEEP_DEGREES for camera in candidates.cameras])
+    high = (sphere.pixel_latitudes(PLANNING_HEIGHT).abs() > math.radians(HIGH_DEGREES)).repeat_interleave(
+        2 * PLANNING_HEIGHT
+    )
+    first = _cover(config, _shrunk(known | anchor), known | anchor, high, steep) if bool(anchor.any()) else []
+    painted = known.flatten().clone()
+    for step in first:
+        _paint(painted, replace(step, anchored=True), anchor)
+    known = painted.view(known.shape)
+    count = first[-1].wave + 1 if first else 0
+    rest = _cover(config, _shrunk(known), known)
+    return [replace(step, anchored=True) for step in first] + [replace(step, wave=step.wave + count) for step in rest]
+
+
 def _areas() -> Float[Tensor, "cells"]:
     return sphere.pixel_latitudes(PLANNING_HEIGHT).cos().float().repeat_interleave(2 * PLANNING_HEIGHT)
 
 
-def _choose_wave(config: PlanConfig, covered: Bool[Tensor, "cells"], seen: Bool[Tensor, "cells"]) -> list[int]:
+def _choose_wave(
+    config: PlanConfig, covered: Tensor, seen: Tensor, wanted: Tensor, allowed: Tensor | None
+) -> list[int]:
     candidates = _candidates(config)
     rest = (~covered).float()
-    gain = candidates.painted_area @ rest
+    gain = candidates.painted_area @ (wanted * rest)
+    gain = gain if allowed is None else gain * allowed
     strange = candidates.seen_area @ rest / candidates.seen_area.sum(-1)
     overlapping = (1 - strange >= config.overlap) & (gain > 0)
     if not bool(overlapping.any()):
-        return _nearest(config, _areas() * seen, gain > 0)
+        return _nearest(config, _areas() * seen, gain > 0) if allowed is None else []
     gain = gain * overlapping * _preference(config)
     best, chosen = gain.max(), []
     while bool(gain.max() > 0.6 * best) and bool(gain.max() > 0):
@@ -320,13 +370,13 @@ def _shrunk(known: Bool[Tensor, "height width"]) -> Bool[Tensor, "pixels"]:
 def _completed(steps: list[Step], config: PlanConfig, known: Bool[Tensor, "height width"]) -> list[Step]:
     """Add views of what the steps leave unknown at the canvas's own size, down to the last pixel."""
     height, width = known.shape
-    known = known.flatten().clone()
+    anchor, known = anchor_of(known), known.flatten().clone()
     kept = []
     for step in steps:
-        index = _index(step.camera, height)
-        if not bool(known[index].all()):
+        before = int(known.sum())
+        _paint(known, step, anchor)
+        if int(known.sum()) > before:
             kept.append(step)
-        known[index] = True
     longitudes, latitudes = sphere.pixel_longitudes(width), sphere.pixel_latitudes(height)
     while not bool(known.all()):
         row, column = (~known).view(height, width).nonzero(as_tuple=True)
@@ -338,7 +388,7 @@ def _completed(steps: list[Step], config: PlanConfig, known: Bool[Tensor, "heigh
         kept.append(Step(camera, kept[-1].wave + 1 if kept else 0))
         known[_index(camera, height)] = True
     waves = {wave: number for number, wave in enumerate(sorted({step.wave for step in kept}))}
-    return [Step(step.camera, waves[step.wave]) for step in kept]
+    return [replace(step, wave=waves[step.wave]) for step in kept]
 
 
 def known_by(cameras: Sequence[Camera], height: int) -> Bool[Tensor, "height width"]:

@@ -19,6 +19,7 @@ from aognet.generate.run import Run
 from aognet.generate.view_journal import ViewJournal, open_views
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import footprint
+from aognet.geometry.plans import PlanConfig, anchor_of
 from aognet.methods.outpainter import OutpaintSettings
 from aognet.request import DirectedPrompt
 from tests.generate import painter
@@ -122,6 +123,40 @@ def test_several_views_at_a_time_are_stopped_and_undone_alike(tmp_path: Path, wh
         assert contents(tmp_path / "run") == contents(tmp_path / "whole")
     # A view's seed is its own, and views of one wave do not see each other.
     assert (open_views(whole).canvas().image - open_views(tmp_path / "run").canvas().image).abs().max() < 0.02
+
+
+def test_the_anchor_is_seen_and_never_left(tmp_path: Path) -> None:
+    """Stopped or taken back anywhere, also where the anchor stands or is gone, the run ends with the same bytes."""
+    settings = replace(SETTINGS, plan=PlanConfig(kind="anchored", size=32))
+    whole = paint(tmp_path / "whole", settings=settings)
+    start = whole.start()
+    anchored = [entry for entry in whole.entries if entry.anchored]
+    behind = anchor_of(start.known)
+    before = start.anchored()
+    copied = [before.look(entry.camera).known & ~start.look(entry.camera).known for entry in anchored]
+    most = max(range(len(anchored)), key=lambda number: int(copied[number].sum()))
+    shown, copy = whole.view(anchored[most]), packed_view(before.look(anchored[most].camera).image)
+    assert copied[most].any() and torch.equal(shown.where(copied[most], 0), copy.where(copied[most], 0))
+    result = whole.canvas()
+    assert result.unknown_pixels == 0
+    assert (result.image - before.image).abs().amax(1, keepdim=True)[behind].median() > 0.05, (
+        "painted anew, not the copy"
+    )
+    taken = open_views(tmp_path / "whole")._painted(anchored)
+    assert not (taken.known & behind).any() and taken.known.sum() > start.known.sum()
+    for stop_at in (1, len(anchored), len(anchored) + 1):
+        folder = tmp_path / f"stopped {stop_at}"
+        assert len(paint(folder, stop_at, settings).entries) == stop_at
+        paint(folder, settings=settings)
+        assert contents(folder) == contents(tmp_path / "whole")
+    open_views(folder).undo(len(whole.entries) - 2)
+    paint(folder, settings=settings)
+    assert contents(folder) == contents(tmp_path / "whole")
+
+
+def packed_view(image: Tensor) -> Tensor:
+    """An image as the file of a view keeps it."""
+    return pixels.unpacked(pixels.packed(image, "srgb"), "srgb")
 
 
 def test_views_taken_back_come_again(run: Path, whole: Path) -> None:

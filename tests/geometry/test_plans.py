@@ -10,7 +10,17 @@ from torch import Tensor
 from aognet.errors import UserError
 from aognet.geometry import plans
 from aognet.geometry.camera import Camera
-from aognet.geometry.plans import PUBLISHED, Plan, PlanConfig, Step, known_before, known_by, make_plan, overlap_of
+from aognet.geometry.plans import (
+    PUBLISHED,
+    Plan,
+    PlanConfig,
+    Step,
+    anchor_of,
+    known_before,
+    known_by,
+    make_plan,
+    overlap_of,
+)
 from tests.slow import rest_slow
 
 PHOTO = Camera(width=64, height=64)
@@ -18,10 +28,12 @@ PHOTO = Camera(width=64, height=64)
 
 def overlaps(plan: Plan, known: Tensor) -> list[float]:
     """Walks a plan as the generator does; checks what every plan promises; returns each view's known share."""
-    height, shares = known.shape[0], []
-    for wave in plan.waves:
-        fresh = [known_by([camera], height) & ~known for camera in wave]
-        shares += [float(overlap_of(camera, known)) for camera in wave]
+    height, shares, anchor = known.shape[0], [], anchor_of(known)
+    is_anchored = {step.wave: step.anchored for step in plan.steps}
+    for number, wave in enumerate(plan.waves):
+        seen = known | anchor if is_anchored[number] else known
+        fresh = [known_by([camera], height) & ~seen for camera in wave]
+        shares += [float(overlap_of(camera, seen)) for camera in wave]
         assert torch.stack(fresh).sum(0).max() <= 1, "two views of a wave show a pixel that is unknown"
         assert all(mask.any() for mask in fresh), "a view paints nothing"
         known = known | torch.stack(fresh).any(0)
@@ -37,6 +49,30 @@ def test_a_90_degree_photo(kind: str, height: int):
     plan = make_plan(PlanConfig(kind=kind, size=64, margin=0.05 if kind == "cover" else 0.0), known)
     assert min(overlaps(plan, known)) > 0.27
     assert len(plan.steps) < 21 if kind == "cover" else len(plan.steps) >= 21
+
+
+@pytest.mark.parametrize("pose", [(0.0, 0.0, 90.0), (70.0, 15.0, 60.0)])
+def test_sky_and_ground_come_first_while_the_anchor_stands(pose: tuple[float, float, float]):
+    yaw, pitch, fov = pose
+    known = known_by([Camera(yaw, pitch, fov_degrees=fov, width=64, height=64)], 128)
+    plan = make_plan(PlanConfig(kind="anchored", size=64), known)
+    assert min(overlaps(plan, known)[1:]) > 0.27
+    anchored = [step for step in plan.steps if step.anchored]
+    assert anchored and tuple(anchored) == plan.steps[: len(anchored)], "the anchor stands first, then no more"
+    assert all(abs(step.camera.pitch_degrees) >= plans.STEEP_DEGREES for step in anchored)
+    painted = known_by([step.camera for step in anchored], 128) | known | anchor_of(known)
+    # All that is higher than 62 degrees, and lower, where a view of the ground meets enough of the photograph.
+    assert painted[:20].all() and (pitch != 0 or painted[-20:].all())
+    # What a step counts as known: the anchor while it stands, and nothing of it afterwards.
+    first, later = known_before(plan, known, 0), known_before(plan, known, len(anchored))
+    assert torch.equal(first, known | anchor_of(known)) and not (later & anchor_of(known)).any()
+
+
+def test_without_a_photograph_or_room_behind_it_there_is_no_anchor():
+    nothing = torch.zeros(64, 128, dtype=torch.bool)
+    for known in (nothing, known_by([PHOTO, replace(PHOTO, yaw_degrees=180.0)], 64)):
+        steps = make_plan(PlanConfig(kind="anchored", size=64), known).steps
+        assert steps == make_plan(PlanConfig(size=64), known).steps
 
 
 @pytest.mark.parametrize("yaw", [0.0, 33.3, -120.0])
@@ -62,7 +98,7 @@ def test_sequential_is_the_published_schedule_one_by_one(yaw: float):
     assert looks[: len(PUBLISHED)] == list(PUBLISHED) and len(looks) - len(PUBLISHED) <= 6  # the published leave gaps
 
 
-@pytest.mark.parametrize("kind", ["cover", "published", "cube"])
+@pytest.mark.parametrize("kind", ["cover", "anchored", "published", "cube"])
 @pytest.mark.parametrize("columns", rest_slow([-17, 1, 64]))
 def test_a_plan_turns_with_its_frame(kind: str, columns: int):
     config = PlanConfig(kind=kind, fov_degrees=95.0, size=64)
