@@ -27,7 +27,7 @@ from aognet.hdr.kept_strips import KeptStrips
 from aognet.hdr.sritmo import SrItmo
 from aognet.hdr.upscaler import SrvggCompact, read_upscaler, upscale, upscaler_of
 from aognet.installed import ASSETS, installed
-from aognet.io.digest import file_digest
+from aognet.io.digest import file_digest, file_state
 from aognet.io.images import resize_panorama
 from aognet.io.panorama_files import encoded
 from aognet.nn.network_folder import CONFIG, WEIGHTS
@@ -247,10 +247,30 @@ def renew(journal: Journal, expander: Expander) -> None:
     journal.write()
 
 
-@lru_cache(maxsize=2)
 def loaded(config: ExpansionConfig) -> Expander:
-    """Return the expander of a configuration, loaded once. Raises UserError as `Expander`."""
+    """Return the expander of a configuration, loaded once, and again where a file of it changed.
+
+    Raises UserError as `Expander`.
+    """
+    return _loaded(config, tuple(map(_state, _named_files(config))))
+
+
+@lru_cache(maxsize=2)
+def _loaded(config: ExpansionConfig, states: tuple[tuple[int, int, int] | None, ...]) -> Expander:
     return Expander(config)
+
+
+def _named_files(config: ExpansionConfig) -> list[Path]:
+    style = [] if config.style is None else [config.style.photo, config.style.weights]
+    folder = Path(config.sritmo)
+    return [folder / CONFIG, folder / WEIGHTS, *map(Path, [config.upscaler, *style])]
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        return file_state(path)
+    except (OSError, ValueError):  # what is wrong with it is said where it is read
+        return None
 
 
 def consistent(

@@ -17,7 +17,7 @@ def file_digest(path: Path, algorithm: Callable[[], Any] = hashlib.sha256) -> st
     :raises OSError: if it cannot be read.
     :raises ValueError: for a name that no file can have.
     """
-    return _once(path, algorithm, *_state(path))
+    return _once(path, algorithm, *file_state(path))
 
 
 def pieces_digest(path: Path) -> str:
@@ -26,7 +26,7 @@ def pieces_digest(path: Path) -> str:
     :raises OSError: if it cannot be read.
     :raises ValueError: for a name that no file can have.
     """
-    return _once_by_pieces(path.resolve(), *_state(path))
+    return _once_by_pieces(path.resolve(), *file_state(path))
 
 
 def content_digest(content: bytes) -> str:
@@ -34,7 +34,8 @@ def content_digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _state(path: Path) -> tuple[int, int, int]:
+def file_state(path: Path) -> tuple[int, int, int]:
+    """Return what changes when a file is written or replaced: its time, size and place on the disk. Raises OSError."""
     status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
 
