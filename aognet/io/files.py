@@ -116,8 +116,15 @@ def filled_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def share_as_folder(path: Path) -> None:
+    """Let those read and write a file who may its folder: safetensors makes files that are for their owner alone."""
+    path.chmod(path.parent.stat().st_mode & 0o666)
+
+
 def _put_in_place(unfinished: Path, folder: Path) -> None:
     """Give the files of a hidden folder their place."""
+    for path in files_in(unfinished):
+        share_as_folder(path)
     with suppress(OSError):  # not empty, or no folder
         unfinished.rename(folder)
         return
@@ -175,15 +182,18 @@ def unfinished_of(name: str) -> str | None:
 
 
 def replace_folder(unfinished: Path, final: Path) -> None:
-    """Put a complete folder in the place of another, which is removed. A kill leaves the one or the other.
+    """Put a complete folder in the place of another, which is removed. A kill leaves the one or the other. Its files
+    get the permissions of their folders (`share_as_folder`).
 
     Where the file system cannot exchange two names, the old folder is called ``.old-NAME`` for a moment. A kill in that
     moment leaves no folder, and `restore_folder` brings the old one back.
 
     :raises OSError: if it cannot be done.
     """
-    for path in [*files_in(unfinished), unfinished]:
+    for path in files_in(unfinished):
+        share_as_folder(path)
         flush(path)
+    flush(unfinished)
     former = unfinished
     if not final.exists():
         unfinished.rename(final)

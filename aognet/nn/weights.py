@@ -9,12 +9,13 @@ from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
 
 from aognet.errors import UserError
-from aognet.io.files import is_file, is_utf8
+from aognet.io.files import is_file, is_utf8, share_as_folder
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors of any device and memory layout."""
     save_file({name: _copy(value) for name, value in tensors.items()}, path)
+    share_as_folder(path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

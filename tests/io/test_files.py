@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from aognet.data.cache import PanoramaCache
 from aognet.diffusion.encodings import EncodingCache
 from aognet.errors import UserError
 from aognet.evaluation.protocol import digest_of
-from aognet.io.files import clear_unfinished, filled_folder, is_file, is_folder, made_folder, write_atomically
+from aognet.io.files import (
+    clear_unfinished,
+    filled_folder,
+    is_file,
+    is_folder,
+    made_folder,
+    replace_folder,
+    write_atomically,
+)
 from aognet.io.store import TENSORS, CacheConfig, Store
+from aognet.nn.weights import write_tensors
 
 FOREIGN = (
     *("model.safetensors", "a.bin", "notes.txt", "download.tmp", ".model.safetensors.7-8.tmp", ".hidden", "x.bin.tmp"),
@@ -175,3 +186,21 @@ def test_a_folder_that_cannot_be_filled_is_one_line(tmp_path: Path):
         assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has other permissions")
+def test_who_may_read_a_folder_may_read_its_weights(tmp_path: Path):
+    """safetensors makes files for their owner alone; a model is often for a group."""
+    before = os.umask(0o027)
+    try:
+        for name in ("whole", "replaced", "filled"):
+            (tmp_path / name / "part").mkdir(parents=True)
+            save_file({"one": torch.zeros(2)}, tmp_path / name / "part" / "raw.safetensors")
+            write_tensors(tmp_path / name / "model.safetensors", {"one": torch.zeros(2)})
+        replace_folder(tmp_path / "replaced", tmp_path / "final")
+        with filled_folder(tmp_path / "out") as unfinished:
+            save_file({"one": torch.zeros(2)}, unfinished / "raw.safetensors")
+    finally:
+        os.umask(before)
+    paths = ["whole/model.safetensors", "final/part/raw.safetensors", "final/model.safetensors", "out/raw.safetensors"]
+    assert {oct((tmp_path / path).stat().st_mode & 0o777) for path in paths} == {"0o640"}
