@@ -90,6 +90,12 @@ class VqAutoencoder(SavedNetwork):
         for network in (self.encoder, self.decoder):
             _pad(network, config.padding)
 
+    def kept_for(self, use: Literal["encoding", "decoding"]) -> "VqAutoencoder":
+        """Return it without the weights that this use does not need, about half of them."""
+        for name in ("post_quant_conv", "decoder") if use == "encoding" else ("encoder", "quant_conv"):
+            delattr(self, name)
+        return self
+
     def encode(self, images: Float[Tensor, "batch 3 height width"]) -> Int64[Tensor, "batch rows columns"]:
         """Return the codes of images, ``config.stride`` times fewer along each axis.
 

@@ -62,7 +62,7 @@ def _loaded(name: str, folder: Path) -> Any:
     if name == "local_sampler":
         is_published = read_json(folder / CONFIG).get(KIND) == WindowSampler.kind
         return (WindowSampler if is_published else SphereSampler).from_pretrained(folder)
-    return VqAutoencoder.from_pretrained(folder)
+    return VqAutoencoder.from_pretrained(folder).kept_for("encoding" if name.startswith("holistic") else "decoding")
 
 
 def _config(parts: dict[str, nn.Module], places: dict[str, Path], clip: NetworkConfig) -> Text2Light.Config:

@@ -134,14 +134,14 @@ class Text2Light(TrainedMethod):
         if self.conditions.dim != sizes.embedding:
             said = f"gives {self.conditions.dim} numbers, the global sampler takes {sizes.embedding}"
             raise UserError(said, key="clip.model", value=config.clip.model)
-        self.global_autoencoder = VqAutoencoder(config.global_autoencoder)
+        self.global_autoencoder = VqAutoencoder(config.global_autoencoder).kept_for("decoding")
         self.global_sampler = GlobalSampler(sizes)
-        self.local_autoencoder = VqAutoencoder(config.local_autoencoder)
+        self.local_autoencoder = VqAutoencoder(config.local_autoencoder).kept_for("decoding")
         self.local_sampler: CodeSampler = (
             WindowSampler(config.windows) if config.windows else SphereSampler(_there(config.sphere))
         )
         again = config.holistic_autoencoder
-        self.holistic_autoencoder = None if again is None else VqAutoencoder(again)
+        self.holistic_autoencoder = None if again is None else VqAutoencoder(again).kept_for("encoding")
         self.index = ImageIndex(torch.zeros(config.images, sizes.embedding)) if config.images else None
         self.requires_grad_(False).eval()
 
