@@ -79,8 +79,10 @@ def report(options: argparse.Namespace) -> str:
     return said + "\n" + counted("words for a direction", seen(generator, network, requests, ahead, options.out_dir))
 
 
-def seen(generator: "Generator", network: Any, requests: dict[str, Any], cameras: Sequence[Any], out_dir: Path):
-    """How similar the views of each request's panorama are to all requests' words: [requests, words]."""
+def seen(
+    generator: "Generator", network: Any, requests: dict[str, Any], cameras: Sequence[Any], out_dir: Path
+) -> "dict[str, Tensor]":
+    """How similar the views of each request's panorama are to all requests' words, by the request's words."""
     import torch
     from torch.nn import functional
 
@@ -89,7 +91,7 @@ def seen(generator: "Generator", network: Any, requests: dict[str, Any], cameras
     embeddings = []
     for request in requests.values():
         painted = generator.generate(request, out_dir / request.name.replace(" ", "_")).panorama
-        views = network.features(look_all(painted[None].cpu(), cameras)[0])
+        views = network.features(look_all(painted[None].cpu(), cameras)[0] * 2 - 1)
         embeddings.append(functional.normalize(functional.normalize(views, dim=-1).mean(0), dim=-1))
     words = functional.normalize(network.texts(list(requests)), dim=-1)
     return dict(zip(requests, torch.stack(embeddings) @ words.T, strict=True))

@@ -200,7 +200,13 @@ class Colours:
 
     named = {"red": (1.0, -1.0, -1.0), "green": (-1.0, 1.0, -1.0), "blue": (-1.0, -1.0, 1.0)}
 
+    @classmethod
+    def shown(cls, word: str) -> Tensor:
+        """The display values in [0, 1] of a word."""
+        return torch.tensor(cls.named[word])[:, None, None].add(1).div(2)
+
     def features(self, images: Tensor) -> Tensor:
+        assert images.min() < 0, "a network takes images in [-1, 1]"
         return images.mean((2, 3))
 
     def texts(self, words: list[str]) -> Tensor:
@@ -214,10 +220,10 @@ class Obedient:
         image = torch.zeros(3, 32, 64)
         if request.prompts_at:
             columns = slice(48, 60)  # 90 to 157 degrees to the right of the middle
-            image[..., columns] = torch.tensor(Colours.named[request.prompts_at[0].text])[:, None, None]
+            image[..., columns] = Colours.shown(request.prompts_at[0].text)
         else:
             colour = "red" if request.prompt == "blue" else request.prompt  # one mistake
-            image += torch.tensor(Colours.named[colour])[:, None, None]
+            image += Colours.shown(colour)
         return Panorama(image)
 
 
