@@ -36,7 +36,8 @@ from aognet.perception.network import FeatureNetwork
 from aognet.system.processes import Processes
 from aognet.system.workers import in_threads, usable_cores
 
-RECIPE = 2  # counts the changes after which the same panorama gets other numbers
+RECIPE = 1  # counts the changes after which the same panorama gets other numbers
+PAIR_RECIPE = 2  # the same for a pair
 Pictures = dict[str, Float[Tensor, "pictures 3 rows columns"]]
 
 
@@ -121,7 +122,9 @@ class Measurer:
         """Name the scores of a pair."""
         networks = {role: network.fingerprint for role, network in self.perceptual.items()}
         compared = self._compared_pictures()
-        return digest_of("pair", RECIPE, generated, reference, self.height, photo and asdict(photo), networks, compared)
+        return digest_of(
+            "pair", PAIR_RECIPE, generated, reference, self.height, photo and asdict(photo), networks, compared
+        )
 
     def light_key(self, *contents: str) -> str:
         """Name the scores of the light of a panorama, or of a generated one and its reference."""

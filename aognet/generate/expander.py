@@ -262,8 +262,8 @@ def _loaded(config: ExpansionConfig, states: tuple[tuple[int, int, int] | None, 
 
 def _named_files(config: ExpansionConfig) -> list[Path]:
     style = [] if config.style is None else [config.style.photo, config.style.weights]
-    folder = Path(config.sritmo)
-    return [folder / CONFIG, folder / WEIGHTS, *map(Path, [config.upscaler, *style])]
+    network = [] if not config.sritmo else [str(Path(config.sritmo) / name) for name in (CONFIG, WEIGHTS)]
+    return [Path(name) for name in (*network, config.upscaler, *style) if name]
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

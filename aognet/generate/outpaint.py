@@ -19,7 +19,7 @@ from aognet.generate.run import Run
 from aognet.generate.run_files import SUFFIX
 from aognet.generate.view_journal import ViewJournal
 from aognet.geometry.camera import Camera
-from aognet.geometry.plans import PlanConfig, make_plan
+from aognet.geometry.plans import PlanConfig, anchor_of, make_plan
 from aognet.io.value_range import Encoding
 from aognet.methods.outpainter import Outpainter, OutpaintSettings
 from aognet.methods.view_prompts import plainly, prompt_for
@@ -30,21 +30,22 @@ from aognet.request import DirectedPrompt, Request
 class Painting:
     """A run that is being painted: its canvas, all views of its plan, and its frame (`frame_yaw`).
 
-    ``anchor``: the pixels that are forgotten before the first view without it.
+    ``anchor``: the pixels that are forgotten before the first view without it; None: there are none.
     """
 
     journal: ViewJournal
     canvas: Canvas
     entries: list[JournalEntry]
     frame_yaw_degrees: float
-    anchor: Bool[Tensor, "1 1 height width"]
+    anchor: Bool[Tensor, "1 1 height width"] | None
 
     @classmethod
     def begun(cls, journal: ViewJournal, start: Canvas, yaw_degrees: float) -> "Painting":
         """Return the painting of a planned run, with nothing painted yet."""
         entries = journal.plan or []
-        canvas = start.anchored() if any(entry.anchored for entry in entries) else start
-        return cls(journal, canvas, entries, yaw_degrees, canvas.known & ~start.known)
+        if not any(entry.anchored for entry in entries):
+            return cls(journal, start, entries, yaw_degrees, None)
+        return cls(journal, start.anchored(), entries, yaw_degrees, anchor_of(start.known))
 
     def wave(self, number: int) -> list[JournalEntry]:
         """Return the views of a wave."""
@@ -53,7 +54,7 @@ class Painting:
     def lift_anchor(self, wave: int) -> None:
         """Forget the anchor if a wave is the first without it."""
         first = min((entry.wave for entry in self.entries if not entry.anchored), default=None)
-        if wave == first and bool(self.anchor.any()):
+        if self.anchor is not None and wave == first:
             self.canvas.forget_(self.anchor)
 
 

@@ -44,7 +44,7 @@ class PlanConfig:
 
     - ``cover``: few views, computed from what is known.
     - ``anchored``: first sky and ground, while a copy of what is known stands behind (the anchor), then without it the
-      views that cover the rest (after "A recipe for generating 3D worlds from a single image", ICCV 2025, sec. 3.1).
+      views that cover the rest (after "A recipe for generating 3D worlds from a single image", ICCV 2025).
     - ``published``: the 21 views of the paper's code, in waves.
     - ``sequential``: the same views, one after the other, as in that code.
     - ``cube``: the six faces of a level cube in one wave, for methods that paint them together. It ignores ``overlap``
@@ -151,12 +151,11 @@ def known_before(plan: Plan, known: Bool[Tensor, "height width"], step: int) -> 
     """Return the mask of what is known when a step of the plan is painted: the input, all views of earlier waves, and
     the anchor if the step has one.
     """
-    anchor, painted = anchor_of(known), known.flatten().clone()
+    painted = known.clone(memory_format=torch.contiguous_format)
     for earlier in plan.steps:
         if earlier.wave < plan.steps[step].wave:
-            _paint(painted, earlier, anchor)
-    painted = painted.view(known.shape)
-    return painted | anchor if plan.steps[step].anchored else painted
+            _paint(painted, earlier, known)
+    return painted | anchor_of(known) if plan.steps[step].anchored else painted
 
 
 def anchor_of(known: Bool[Tensor, "*batch height width"]) -> Bool[Tensor, "*batch height width"]:
@@ -164,10 +163,16 @@ def anchor_of(known: Bool[Tensor, "*batch height width"]) -> Bool[Tensor, "*batc
     return known.roll(known.shape[-1] // 2, -1) & ~known
 
 
-def _paint(known: Bool[Tensor, "pixels"], step: Step, anchor: Bool[Tensor, "height width"]) -> None:
-    """Make known what a step paints: all that it looks at, or all but the anchor."""
-    index = _index(step.camera, anchor.shape[0])
-    known[index] = known[index] | ~anchor.flatten()[index] if step.anchored else True
+def _paint(known: Bool[Tensor, "height width"], step: Step, start: Bool[Tensor, "height width"]) -> bool:
+    """Make known what a step paints, all that it looks at but the anchor of the ``start``. Return whether that is
+    anything.
+    """
+    index, pixels = _index(step.camera, known.shape[0]), known.view(-1)
+    fresh = ~pixels[index]
+    if step.anchored:
+        fresh &= ~anchor_of(start).flatten()[index]
+    pixels[index[fresh]] = True
+    return bool(fresh.any())
 
 
 def _heading(known: Bool[Tensor, "height width"]) -> float:
@@ -296,19 +301,19 @@ def _cover(
 
 def _anchored(config: PlanConfig, known: Tensor) -> list[Step]:
     """Cover sky and ground while the anchor stands, then the rest without it."""
-    candidates, anchor = _candidates(config), anchor_of(known)
-    steep = torch.tensor([abs(camera.pitch_degrees) >= STEEP_DEGREES for camera in candidates.cameras])
-    high = (sphere.pixel_latitudes(PLANNING_HEIGHT).abs() > math.radians(HIGH_DEGREES)).repeat_interleave(
-        2 * PLANNING_HEIGHT
-    )
-    first = _cover(config, _shrunk(known | anchor), known | anchor, high, steep) if bool(anchor.any()) else []
-    painted = known.flatten().clone()
+    anchor = anchor_of(known)
+    if not bool(anchor.any()):
+        return _cover(config, _shrunk(known), known)
+    steep = torch.tensor([abs(camera.pitch_degrees) >= STEEP_DEGREES for camera in _candidates(config).cameras])
+    high_rows = sphere.pixel_latitudes(PLANNING_HEIGHT).abs() > math.radians(HIGH_DEGREES)
+    high, both = high_rows.repeat_interleave(2 * PLANNING_HEIGHT), known | anchor
+    first = [replace(step, anchored=True) for step in _cover(config, _shrunk(both), both, high, steep)]
+    painted = known.clone(memory_format=torch.contiguous_format)
     for step in first:
-        _paint(painted, replace(step, anchored=True), anchor)
-    known = painted.view(known.shape)
+        _paint(painted, step, known)
     count = first[-1].wave + 1 if first else 0
-    rest = _cover(config, _shrunk(known), known)
-    return [replace(step, anchored=True) for step in first] + [replace(step, wave=step.wave + count) for step in rest]
+    rest = _cover(config, _shrunk(painted), painted)
+    return first + [replace(step, wave=step.wave + count) for step in rest]
 
 
 def _areas() -> Float[Tensor, "cells"]:
@@ -370,23 +375,18 @@ def _shrunk(known: Bool[Tensor, "height width"]) -> Bool[Tensor, "pixels"]:
 def _completed(steps: list[Step], config: PlanConfig, known: Bool[Tensor, "height width"]) -> list[Step]:
     """Add views of what the steps leave unknown at the canvas's own size, down to the last pixel."""
     height, width = known.shape
-    anchor, known = anchor_of(known), known.flatten().clone()
-    kept = []
-    for step in steps:
-        before = int(known.sum())
-        _paint(known, step, anchor)
-        if int(known.sum()) > before:
-            kept.append(step)
+    start, known = known, known.clone(memory_format=torch.contiguous_format)
+    kept = [step for step in steps if _paint(known, step, start)]
     longitudes, latitudes = sphere.pixel_longitudes(width), sphere.pixel_latitudes(height)
     while not bool(known.all()):
-        row, column = (~known).view(height, width).nonzero(as_tuple=True)
+        row, column = (~known).nonzero(as_tuple=True)
         rest = sphere.directions(longitudes[column], latitudes[row])
         # Aim at the unknown pixel that has most of the others near, and the camera there sees them all at once.
         aim = rest[int((rest[:: max(len(rest) // 512, 1)] @ rest.sum(0)).argmax()) * max(len(rest) // 512, 1)]
         yaw = math.degrees(math.atan2(float(aim[0]), float(aim[2])))
         camera = _camera(config, yaw, math.degrees(math.asin(float(aim[1].clamp(-1, 1)))))
         kept.append(Step(camera, kept[-1].wave + 1 if kept else 0))
-        known[_index(camera, height)] = True
+        known.view(-1)[_index(camera, height)] = True
     waves = {wave: number for number, wave in enumerate(sorted({step.wave for step in kept}))}
     return [replace(step, wave=waves[step.wave]) for step in kept]
 

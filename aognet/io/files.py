@@ -118,7 +118,8 @@ def filled_folder(folder: Path) -> Iterator[Path]:
 
 def share_as_folder(path: Path) -> None:
     """Let those read and write a file who may its folder: safetensors makes files that are for their owner alone."""
-    path.chmod(path.parent.stat().st_mode & 0o666)
+    with suppress(OSError):  # some file systems have no permissions of their own
+        path.chmod(path.parent.stat().st_mode & 0o666)
 
 
 def _put_in_place(unfinished: Path, folder: Path) -> None:
