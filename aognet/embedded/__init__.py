@@ -3,6 +3,7 @@
 TARGETS = {
     "autoencoder": "aognet.embedded.autoencoder:AutoencoderTraining",
     "clip": "aognet.embedded.clip:ClipTraining",
+    "few_steps": "aognet.embedded.inpainting:FewStepTraining",
     "gan": "aognet.embedded.gan:GanTraining",
     "inpainting": "aognet.embedded.inpainting:InpaintingTraining",
 }

@@ -2,6 +2,7 @@
 layout.
 """
 
+from aognet.embedded.inpainting.few_steps import FewStepTraining
 from aognet.embedded.inpainting.model import InpaintingTraining
 
-__all__ = ["InpaintingTraining"]
+__all__ = ["FewStepTraining", "InpaintingTraining"]

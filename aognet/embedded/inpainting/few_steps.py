@@ -1,0 +1,187 @@
+"""Training of an inpainting UNet to paint in a few steps, against a discriminator.
+
+A UNet that was trained with mean squared errors alone needs many steps and long training before what it paints is not
+the mean of all that could be there. A discriminator wants one of those things, and gets it early (Sauer et al. 2023,
+"Adversarial diffusion distillation", arXiv 2311.17042). Unlike there, what is real are views, not what a larger model
+paints, so nothing is distilled, and latents are not decoded to be judged (`aognet.embedded.inpainting.critic`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from aognet.data.latents import LatentBatch
+from aognet.diffusion.backbone import Backbone
+from aognet.diffusion.condition import InpaintCondition, TextCondition
+from aognet.diffusion.inpaint import check_settings
+from aognet.diffusion.loading import load_scheduler, load_tokenizer, load_weights
+from aognet.diffusion.objective import NOISE, TIMESTEP
+from aognet.diffusion.sampling.noise import generators, uniform
+from aognet.diffusion.sampling.sampler import SamplerConfig
+from aognet.diffusion.sampling.schedulers import make_scheduler
+from aognet.embedded.inpainting.conditions import EncodedConditions, painted_views
+from aognet.embedded.inpainting.critic import LatentCritic
+from aognet.embedded.inpainting.model import HIDE, SILENCE, use_plain_attention
+from aognet.errors import UserError
+from aognet.gan.discriminator import hinge_of_discriminator
+from aognet.gan.projected import ProjectedDiscriminatorConfig
+from aognet.nn.optimized_parts import OptimizedParts, Phase
+
+SCHEDULER = "lcm"  # each step predicts the clean latents, which are then noised less than before
+
+
+class FewStepTraining(nn.Module):
+    """A UNet that paints, and the `LatentCritic` of what it paints. It writes ``unet`` and ``scheduler``."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """What it begins with, the steps, and the losses.
+
+        ``start``: folder with the trained ``unet`` and its ``scheduler``. ``vae`` and ``text``: folders with the parts
+        that it was trained on. ``often``: how often each step is learned, the first (pure noise) first; their number
+        is the number of steps. ``mean_weight``: weight of the squared error of the clean latents, in proportion to the
+        signal (alpha bar) of what it is told from. ``known_weight``: that of known places in it. ``projected``: the
+        critic's discriminator. ``drop_text``, ``drop_known``: as in `InpaintingTraining`.
+        """
+
+        start: str
+        vae: str
+        text: str
+        projected: ProjectedDiscriminatorConfig
+        often: tuple[float, ...] = (4.0, 3.0, 2.0, 1.0)
+        mean_weight: float = 0.5
+        known_weight: float = 0.2
+        drop_text: float = 0.1
+        drop_known: float = 0.1
+
+        def __post_init__(self) -> None:
+            if not self.often or min(self.often) < 0 or not sum(self.often) > 0:
+                raise UserError("must be one number per step, none negative", key="often", value=list(self.often))
+
+    find_unused_parameters = False
+
+    def __init__(self, config: Config):
+        super().__init__()
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+        from transformers import CLIPTextModel
+
+        self.config = config
+        start, text = Path(config.start), Path(config.text)
+        unet = load_weights(UNet2DConditionModel, start, "unet")
+        self.backbone = Backbone.of(
+            vae=load_weights(AutoencoderKL, Path(config.vae), "vae"),
+            unet=unet,
+            text_encoder=load_weights(CLIPTextModel, text, "text_encoder"),
+            tokenizer=load_tokenizer(text),
+            scheduler=load_scheduler(start),
+        )
+        self._check()
+        unet.requires_grad_(True)
+        if not torch.accelerator.is_available():
+            use_plain_attention(unet)
+        self.critic = LatentCritic(config.projected, self.backbone.latents, self.backbone.denoiser.context_dim)
+        scheduler = make_scheduler(SCHEDULER, self.backbone.scheduler.config)
+        scheduler.set_timesteps(len(config.often))
+        self.register_buffer("timesteps", scheduler.timesteps.long(), persistent=False)
+        self._conditions = EncodedConditions(self.backbone)
+
+    def _check(self) -> None:
+        if not self.backbone.is_inpainting:
+            raise UserError("must be an inpainting UNet", key="start", value=self.config.start)
+        if self.backbone.prediction_type != "v_prediction":
+            said = f"must predict the velocity, not {self.backbone.prediction_type}"
+            raise UserError(said, key="start", value=self.config.start)
+        check_settings(self.backbone, self.backbone.latents.scale, self.sampler, True)
+
+    @property
+    def sampler(self) -> SamplerConfig:
+        """How such a UNet paints."""
+        return SamplerConfig(scheduler=SCHEDULER, steps=len(self.config.often), guidance=1.0)
+
+    def trainable_parts(self) -> dict[str, nn.Module]:
+        return {"unet": self.backbone.denoiser.unet, "discriminator": self.critic.discriminator}
+
+    def optimizers(self) -> dict[str, OptimizedParts]:
+        judging = Phase(name="discriminator")
+        return {
+            "discriminator": OptimizedParts(parts=("discriminator",), phases=(judging,), averaged=False),
+            "painter": OptimizedParts(parts=("unet",), phases=(Phase(name="painter"),)),
+        }
+
+    def training_step(self, batch: Any, phase: str, step: int) -> dict[str, Tensor]:
+        """Return the hinge loss of the discriminator, or the painter's losses, and what else is of interest."""
+        latents, condition, text = self._encoded(batch)
+        if phase == "discriminator":
+            return self._judging(batch.seeds, latents, condition, text)
+        painted, kept = self._painted(batch.seeds, latents, condition, text)
+        score = self.critic(self._joined(painted, latents, condition), text.tokens).mean()
+        weights = condition.mask * kept + self.config.known_weight * (1 - condition.mask)
+        distance = ((painted - latents).square() * weights).mean()
+        return {"loss": self.config.mean_weight * distance - score, "distance": distance.detach()}
+
+    def _judging(
+        self, seeds: Tensor, latents: Tensor, condition: InpaintCondition, text: TextCondition
+    ) -> dict[str, Tensor]:
+        with torch.no_grad():
+            painted = self._joined(self._painted(seeds, latents, condition, text)[0], latents, condition)
+        of_real, of_painted = self.critic(latents, text.tokens), self.critic(painted, text.tokens)
+        scores = {"real": of_real.detach().mean(), "painted": of_painted.detach().mean()}
+        return {"loss": hinge_of_discriminator(of_real, of_painted)} | scores
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """Return the discriminator's loss: of held-out views it is larger than of those trained on if it knows these
+        by heart.
+        """
+        return self._judging(batch.seeds, *self._encoded(batch))
+
+    def _encoded(self, batch: Any) -> tuple[Tensor, InpaintCondition, TextCondition]:
+        """Return the latents of the views, what is known of them, and their texts. Some views and texts are dropped."""
+        config, backbone, seeds = self.config, self.backbone, batch.seeds
+        hidden = (uniform(seeds, HIDE) < config.drop_known).to(batch.known.device)[:, None, None, None]
+        text, nothing = backbone.conditioner.with_unconditional(batch.prompts)
+        silent = uniform(seeds, SILENCE) < config.drop_text
+        text = text.replaced(silent.to(text.tokens.device), nothing)
+        if isinstance(batch, LatentBatch):
+            return batch.latents, self._conditions(batch, hidden), text
+        condition = backbone.prepare_condition(batch.view, batch.known & ~hidden, generators(seeds, NOISE))
+        return backbone.latents.encode(batch.view), condition, text
+
+    def _painted(
+        self, seeds: Tensor, latents: Tensor, condition: InpaintCondition, text: TextCondition
+    ) -> tuple[Float[Tensor, "batch channels rows columns"], Float[Tensor, "batch 1 1 1"]]:
+        """Return the clean latents that the UNet predicts in one of the steps, and the share of signal it saw."""
+        timesteps = self._drawn_steps(seeds).to(latents.device)
+        noisy = self.backbone.add_noise(latents, condition.noise, timesteps)
+        velocity = self.backbone.predict(noisy, timesteps, text, condition).float()
+        kept = self._kept(timesteps)
+        return kept.sqrt() * noisy - (1 - kept).sqrt() * velocity, kept
+
+    def _drawn_steps(self, seeds: Int64[Tensor, "batch"]) -> Int64[Tensor, "batch"]:
+        shares = torch.tensor(self.config.often).cumsum(0)
+        chosen = torch.searchsorted(shares, uniform(seeds, TIMESTEP) * shares[-1], right=True)
+        return self.timesteps.cpu()[chosen.clamp(max=len(shares) - 1)]
+
+    def _kept(self, timesteps: Int64[Tensor, "batch"]) -> Float[Tensor, "batch 1 1 1"]:
+        signal = self.backbone.training_scheduler.alphas_cumprod.to(timesteps.device)
+        return signal[timesteps][:, None, None, None]
+
+    def _joined(self, painted: Tensor, latents: Tensor, condition: InpaintCondition) -> Tensor:
+        """Return what is painted beside what is known: the critic shall see whether they fit."""
+        return condition.mask * painted + (1 - condition.mask) * latents
+
+    @torch.no_grad()
+    def preview(self, batch: Any) -> dict[str, Tensor]:
+        """Return what `painted_views` returns, in the steps that are trained."""
+        return painted_views(self.backbone, batch, self.sampler)
+
+    def enable_gradient_checkpointing(self) -> None:
+        self.backbone.denoiser.enable_gradient_checkpointing()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write ``unet`` and ``scheduler`` below ``folder``."""
+        self.backbone.denoiser.unet.save_pretrained(folder / "unet", safe_serialization=True)
+        self.backbone.scheduler.save_pretrained(folder / "scheduler")

@@ -1,0 +1,252 @@
+"""A UNet learns to paint in few steps: what its critic sees, what each side wants, and that it paints as it learned."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.testing import assert_close
+
+from aognet.data.outpainting import OutpaintingBatch
+from aognet.diffusion.inpaint import TextContext, inpaint_latents
+from aognet.diffusion.sampling.noise import generators
+from aognet.embedded.autoencoder import AutoencoderTraining
+from aognet.embedded.clip import ClipTraining
+from aognet.embedded.clip.tokenizer import train_tokenizer
+from aognet.embedded.inpainting import FewStepTraining, InpaintingTraining
+from aognet.embedded.inpainting.critic import LinearDecoder, text_vectors
+from aognet.errors import UserError
+from aognet.gan.projected import ProjectedDiscriminatorConfig
+from aognet.geometry.camera import Camera
+from aognet.training.phases import optimized_parts
+from aognet.training.setup import TrainerConfig, prepare_parameters
+from tests.embedded.test_embedded_stages import images_of
+from tests.perception.test_efficientnet import random_weights
+
+TEXTS = ["a red barn in a field", "a kitchen with a window", "boats and gulls", "snow on pines"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained inpainting model with the parts that it is trained on."""
+    folder = tmp_path_factory.mktemp("few_steps")
+    torch.manual_seed(0)
+    AutoencoderTraining(AutoencoderTraining.Config(channels=(8, 16), groups=1)).save_pretrained(folder)
+    train_tokenizer(TEXTS, vocabulary=560).save_pretrained(folder / "words")
+    clip = ClipTraining.Config(
+        tokenizer=str(folder / "words"), hidden_size=16, projection_size=12, heads=2, text_layers=1, image_layers=1,
+        image_size=16, patch_size=8,
+    )  # fmt: skip
+    ClipTraining(clip).save_pretrained(folder)
+    prior = InpaintingTraining.Config(
+        vae=str(folder), text=str(folder), channels=(16, 32, 32), attention=(False, True, False), head_dim=8, groups=8,
+    )  # fmt: skip
+    InpaintingTraining(prior).save_pretrained(folder)
+    # Without shifts, which would hide what little the pictures of random decoders differ in.
+    weights = {key: value * 0 if "bias" in key or "mean" in key else value for key, value in random_weights().items()}
+    save_file(weights, folder / "efficientnet.safetensors")
+    return folder
+
+
+def critic_of(folder: Path) -> ProjectedDiscriminatorConfig:
+    weights = str(folder / "efficientnet.safetensors")
+    return ProjectedDiscriminatorConfig(weights, size=64, channels=4, widest=8, class_dim=4)
+
+
+def training_of(folder: Path, **settings: Any) -> FewStepTraining:
+    torch.manual_seed(0)
+    given = {"start": str(folder), "vae": str(folder), "text": str(folder), "projected": critic_of(folder)}
+    return FewStepTraining(FewStepTraining.Config(**(given | settings)))
+
+
+@pytest.fixture
+def training(folder: Path) -> FewStepTraining:
+    return training_of(folder, drop_known=0.0, drop_text=0.0)
+
+
+def views(count: int = 4) -> OutpaintingBatch:
+    known = torch.zeros(count, 1, 32, 32, dtype=torch.bool)
+    known[..., :12] = True
+    return OutpaintingBatch(
+        images_of()[:count], known, [Camera(width=32, height=32)] * count, torch.zeros(count, 6, 3, 8, 8),
+        torch.zeros(count, 6, 1, 8, 8, dtype=torch.bool), TEXTS[:count], torch.arange(count),
+    )  # fmt: skip
+
+
+def trained(training: FewStepTraining, phase: str, part: str, steps: int, rate: float) -> list[float]:
+    """The loss of a phase in each step while only one part learns."""
+    parts = training.trainable_parts()
+    for name, module in parts.items():
+        module.requires_grad_(name == part)
+    optimizer, losses = torch.optim.Adam(parts[part].parameters(), lr=rate), []
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss = training.training_step(views(), phase, step)["loss"]
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_each_side_learns_what_it_wants_and_leaves_the_other_alone(training: FewStepTraining):
+    unet = [value.clone() for value in training.backbone.denoiser.unet.parameters()]
+    losses = trained(training, "discriminator", "discriminator", 60, 1e-2)
+    assert losses[-1] < 0.8 * losses[0]
+    assert all(map(torch.equal, unet, training.backbone.denoiser.unet.parameters()))
+    scores = {name: training.training_step(views(), "discriminator", 0)[name].item() for name in ("real", "painted")}
+    assert scores["real"] > scores["painted"] + 0.5
+    critic = [value.clone() for value in training.critic.parameters()]
+    losses = trained(training, "painter", "unet", 30, 1e-3)
+    assert losses[-1] < losses[0]
+    assert training.training_step(views(), "discriminator", 0)["painted"] > scores["painted"] + 0.1
+    assert all(map(torch.equal, critic, training.critic.parameters()))
+
+
+def test_all_weights_of_a_side_learn_and_nothing_else(training: FewStepTraining):
+    prepare_parameters(TrainerConfig(), training, torch.device("cpu"))
+    for phase, part in (("discriminator", "discriminator"), ("painter", "unet")):
+        training.training_step(views(), phase, 0)["loss"].backward()
+        assert all(parameter.grad is not None for parameter in training.trainable_parts()[part].parameters())
+    learned = {id(p) for part in training.trainable_parts().values() for p in part.parameters()}
+    assert {id(p) for p in training.parameters() if p.grad is not None} == learned
+    assert {name: one.parts for name, one in optimized_parts(training).items()} == {
+        "discriminator": ("discriminator",),
+        "painter": ("unet",),
+    }
+
+
+def test_a_linear_decoder_is_found_again(training: FewStepTraining, monkeypatch: pytest.MonkeyPatch):
+    """What is fitted to a decoder that is linear in 3x3 latent pixels is that decoder."""
+    space = training.backbone.latents
+    first = training.critic.decoder
+    torch.manual_seed(2)
+    with torch.no_grad():
+        first.weight.copy_(torch.randn_like(first.weight) / 10)
+        first.bias.copy_(torch.randn_like(first.bias) / 10)
+    monkeypatch.setattr(type(space), "decode", lambda self, latents: first(latents))
+    again = LinearDecoder(space)
+    assert_close(again.weight, first.weight, atol=1e-5, rtol=1e-4)
+    assert_close(again.bias, first.bias, atol=1e-5, rtol=1e-4)
+
+
+def test_no_other_linear_decoder_comes_nearer(training: FewStepTraining):
+    """What is fitted is the best for such latents as it was fitted to: any change makes it worse."""
+    space, linear = training.backbone.latents, training.critic.decoder
+    latents = torch.randn(32, space.channels, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        decoded = space.decode(latents)
+        best = (linear(latents) - decoded).square().mean()
+        for seed in range(8):
+            torch.manual_seed(seed)
+            kept = linear.weight.clone()
+            linear.weight.add_(torch.randn_like(kept) / 20)
+            assert (linear(latents) - decoded).square().mean() > best
+            linear.weight.copy_(kept)
+    assert best < 0.6 * decoded.var()
+
+
+def test_the_critic_hears_what_is_written_and_not_how_long_it_is(training: FewStepTraining):
+    tokens = torch.randn(3, 5, 16)
+    vectors = text_vectors(tokens)
+    assert_close(vectors.square().mean(1), torch.ones(3))
+    assert_close(text_vectors(3 * tokens), vectors)
+    latents, _, text = training._encoded(views())
+    scores = training.critic(latents, text.tokens)
+    assert scores.dtype == torch.float32 and scores.shape[0] == 4
+    assert not torch.equal(scores, training.critic(latents, text.tokens.flip(0)))
+
+
+def test_the_critic_sees_known_places_as_they_are(training: FewStepTraining):
+    latents, condition, text = training._encoded(views())
+    painted, _ = training._painted(torch.arange(4), latents, condition, text)
+    joined = training._joined(painted, latents, condition)
+    known = (condition.mask < 0.5).expand_as(latents)
+    assert known.any() and torch.equal(joined[known], latents[known]) and torch.equal(joined[~known], painted[~known])
+
+
+def test_a_step_is_what_painting_does_in_it(folder: Path):
+    """From pure noise in one step: the same latents as from the scheduler that such a UNet paints with."""
+    training = training_of(folder, often=(1.0,), drop_known=0.0, drop_text=0.0)
+    assert training.timesteps.tolist() == [999]
+    batch = views()
+    latents, condition, text = training._encoded(batch)
+    context = TextContext.of_prompts(training.backbone, batch.prompts)
+    with torch.no_grad():
+        painted, kept = training._painted(batch.seeds, latents, condition, text)
+        expected = inpaint_latents(training.backbone, condition, context, training.sampler, generators(batch.seeds))
+    assert kept.abs().max() < 1e-6  # nothing of the view shows through
+    assert_close(painted, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_steps_are_learned_as_often_as_wanted(folder: Path):
+    training = training_of(folder, often=(3.0, 0.0, 1.0))
+    assert training.sampler.steps == 3 and training.timesteps[0] == 999
+    drawn = training._drawn_steps(torch.arange(4000))
+    counts = [int((drawn == step).sum()) for step in training.timesteps]
+    assert sum(counts) == 4000 and counts[1] == 0 and 2850 < counts[0] < 3150
+
+
+def test_what_is_dropped_is_dropped_for_both_sides(folder: Path):
+    training = training_of(folder, drop_known=0.999, drop_text=0.999)
+    batch = views()
+    _, condition, text = training._encoded(batch)
+    assert condition.mask.all()
+    nothing = training.backbone.conditioner.with_unconditional([])[1].tokens
+    assert torch.equal(text.tokens, nothing.expand_as(text.tokens))
+
+
+def test_a_step_is_repeated_bit_by_bit(training: FewStepTraining):
+    for phase in ("discriminator", "painter"):
+        losses = [training.training_step(views(), phase, 0)["loss"] for _ in range(2)]
+        assert torch.equal(*losses)
+    with torch.no_grad():
+        assert torch.equal(training(views())["loss"], training(views())["loss"])
+
+
+def test_what_it_writes_paints(training: FewStepTraining, tmp_path: Path):
+    preview = training.preview(views(2))
+    assert preview["output"].shape == (2, 3, 32, 32) and preview["output"].isfinite().all()
+    training.save_pretrained(tmp_path)
+    again = FewStepTraining(
+        FewStepTraining.Config(
+            start=str(tmp_path), vae=training.config.vae, text=training.config.text, projected=training.config.projected
+        )
+    )
+    theirs = again.backbone.denoiser.unet.state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in training.backbone.denoiser.unet.state_dict().items())
+    assert again.timesteps.tolist() == training.timesteps.tolist()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"often": ()}, "often"),
+        ({"often": (1.0, -1.0)}, "often"),
+        ({"often": (0.0,)}, "often"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(wrong: dict, named: str):
+    with pytest.raises(UserError, match=named):
+        FewStepTraining.Config(start="a", vae="a", text="a", projected=ProjectedDiscriminatorConfig("a"), **wrong)
+
+
+def test_a_unet_that_predicts_noise_is_refused(folder: Path, tmp_path: Path):
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+
+    UNet2DConditionModel.from_pretrained(folder, subfolder="unet").save_pretrained(tmp_path / "unet")
+    DDIMScheduler(prediction_type="epsilon").save_pretrained(tmp_path / "scheduler")
+    with pytest.raises(UserError, match=r"start.*velocity"):
+        training_of(folder, start=str(tmp_path))
+
+
+def test_encoded_views_teach_what_the_views_teach(training: FewStepTraining):
+    from aognet.data.latents import LatentBatch
+
+    batch = views()
+    latents, condition, _ = training._encoded(batch)
+    encoded = LatentBatch(latents, condition.image, condition.mask < 0.5, batch.prompts, batch.seeds)
+    for phase in ("discriminator", "painter"):
+        found: list[Tensor] = [training.training_step(one, phase, 0)["loss"] for one in (batch, encoded)]
+        assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
