@@ -34,9 +34,13 @@ from aognet.geometry.surface import PLANE
 from aognet.io.store import CacheConfig
 from aognet.io.text_files import read_json
 from aognet.nn.component import Component
+from aognet.nn.network_folder import WEIGHTS
+from aognet.nn.upscaler import SrvggCompact, read_upscaler
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 SECOND = ("text_encoder_2", "tokenizer_2")  # of SDXL
+UPSCALER = "upscaler"  # of models that paint small
+OPTIONAL = (*SECOND, UPSCALER)
 CHANGED = ("unet", "text_encoder", "text_encoder_2")  # what a LoRA may change
 PIPELINE = "model_index.json"
 PREDICTION_TYPES = ("epsilon", "v_prediction")
@@ -80,6 +84,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.conditioner, self.latents, self.denoiser = conditioner, latents, denoiser
         self.scheduler = scheduler
+        self.upscaler: SrvggCompact | None = None
         self.surface = PLANE  # of its images: a panorama that is made in one piece lies on the sphere
         self.training_scheduler: Any = DDPMScheduler.from_config(scheduler.config)
         self._check()
@@ -100,12 +105,14 @@ class Backbone(nn.Module):
         vocabulary: Vocabulary | None = None,
         encodings: CacheConfig = NO_CACHE,
         long_prompts: LongPrompts = "cut",
+        upscaler: SrvggCompact | None = None,
     ) -> "Backbone":
         """Return the backbone of diffusers' and transformers' objects, under the names that a diffusers pipeline gives
         them.
 
         A UNet that takes a pooled text makes it SDXL: its encoders return their penultimate layers. Text encoders and
-        tokenizers are taught the ``vocabulary`` of learned words, in place.
+        tokenizers are taught the ``vocabulary`` of learned words, in place. An ``upscaler`` makes what is painted
+        larger (`aognet.methods.outpainter.paint_views`).
         """
         for network in controlnets:
             check_fit(network, unet, vae)
@@ -119,7 +126,9 @@ class Backbone(nn.Module):
         encoders = [ClipTextEncoder(*pair, encodings, layer, vocabulary) for pair in pairs]
         conditioner = Conditioner(encoders, long_prompts, is_sdxl and force_zeros_for_empty_prompt)
         half = not (is_sdxl and vae.config.force_upcast)
-        return cls(conditioner, LatentSpace(vae, encodings, half), denoiser, scheduler)
+        backbone = cls(conditioner, LatentSpace(vae, encodings, half), denoiser, scheduler)
+        backbone.upscaler = upscaler
+        return backbone
 
     @classmethod
     def load(cls, config: BackboneConfig) -> "Backbone":
@@ -128,7 +137,7 @@ class Backbone(nn.Module):
         :raises UserError: if it cannot be loaded or does not fit together.
         """
         vocabulary = read_vocabulary(config.words)
-        folder = resolve(config.model, COMPONENTS, config.revision, config.variant, (*SECOND, PIPELINE))
+        folder = resolve(config.model, COMPONENTS, config.revision, config.variant, (*OPTIONAL, PIPELINE))
         from diffusers import AutoencoderKL, UNet2DConditionModel
         from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
@@ -145,6 +154,8 @@ class Backbone(nn.Module):
             zeros = _pipeline(folder).get("force_zeros_for_empty_prompt", True) is not False
             parts |= dict(zip(SECOND, (second, load_tokenizer(folder, SECOND[1])), strict=True))
             parts["force_zeros_for_empty_prompt"] = zeros
+        if (folder / UPSCALER).is_dir():
+            parts["upscaler"] = read_upscaler(folder / UPSCALER / WEIGHTS)
         # First, so that a small ControlNet is made of the same UNet as when it was trained with these LoRAs.
         add_loras({name: parts[name] for name in CHANGED if name in parts}, config.loras)
         parts["controlnets"] = [
@@ -329,7 +340,8 @@ class Backbone(nn.Module):
 
     def components(self, inseparable: int = 1) -> dict[str, Component]:
         """Return its networks, for placement. ``inseparable`` is how many images the VAE always decodes together."""
-        return self.conditioner.components() | self.latents.components(inseparable) | self.denoiser.components()
+        found = self.conditioner.components() | self.latents.components(inseparable) | self.denoiser.components()
+        return found if self.upscaler is None else found | {UPSCALER: Component(self.upscaler)}
 
 
 def _pipeline(folder: Path) -> dict[str, Any]:

@@ -25,12 +25,13 @@ from aognet.hdr.expanding import check_factor, expand, scaled
 from aognet.hdr.finishing import FinishingConfig, finished
 from aognet.hdr.kept_strips import KeptStrips
 from aognet.hdr.sritmo import SrItmo
-from aognet.hdr.upscaler import SrvggCompact, read_upscaler, upscale, upscaler_of
+from aognet.hdr.upscaler import upscale
 from aognet.installed import ASSETS, installed
 from aognet.io.digest import file_digest, file_state
 from aognet.io.images import resize_panorama
 from aognet.io.panorama_files import encoded
 from aognet.nn.network_folder import CONFIG, WEIGHTS
+from aognet.nn.upscaler import SrvggCompact, read_upscaler, upscaler_of
 from aognet.perception.packages import PACKAGES, read_package
 from aognet.result import Result
 from aognet.style.styling import StyleConfig, Styler

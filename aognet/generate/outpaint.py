@@ -21,7 +21,7 @@ from aognet.generate.view_journal import ViewJournal
 from aognet.geometry.camera import Camera
 from aognet.geometry.plans import PlanConfig, anchor_of, make_plan
 from aognet.io.value_range import Encoding
-from aognet.methods.outpainter import Outpainter, OutpaintSettings
+from aognet.methods.outpainter import Outpainter, OutpaintSettings, paint_views, painted_settings
 from aognet.methods.view_prompts import plainly, prompt_for
 from aognet.request import DirectedPrompt, Request
 
@@ -63,7 +63,7 @@ class Outpaint:
 
     def __init__(self, model: Outpainter, settings: OutpaintSettings, device: torch.device):
         """Check the settings. Raises UserError for settings that the model cannot paint with."""
-        model.check(settings)
+        model.check(painted_settings(model, settings))
         self.model, self.settings, self.device = model, settings, device
 
     def paint(self, runs: Sequence[Run[ViewJournal]], listener: Listener) -> list[Canvas]:
@@ -185,7 +185,7 @@ class Outpaint:
     def _views(self, views: Sequence[ViewToPaint], listener: Listener) -> Float[Tensor, "views 3 rows columns"]:
         """Return generated views joined with what is known."""
         seen = look(views)
-        painted = self.model.outpaint(views, seen, self.settings, progress=listener.counting("steps"))
+        painted = paint_views(self.model, views, seen, self.settings, listener.counting("steps"))
         return join(painted, seen, self.settings.feather, views[0].canvas.encoding)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aognet.diffusion.additions import Additions, LoraFile
-from aognet.diffusion.backbone import COMPONENTS, PIPELINE, SECOND
+from aognet.diffusion.backbone import COMPONENTS, OPTIONAL, PIPELINE
 from aognet.diffusion.loading import is_hub_id
 from aognet.diffusion.saved import CONFIG, read_config
 from aognet.errors import UserError
@@ -201,6 +201,6 @@ def _gather(described: dict[str, Any], folder: Path, repo_id: str) -> None:
     parts = {str(clip[key]) for key in CLIP_FOLDERS if isinstance(clip.get(key), str) and clip[key]}
     for backbone in backbones:
         shutil.copyfile(backbone / PIPELINE, folder / PIPELINE)
-        for name in sorted({*COMPONENTS, *SECOND, *parts}):
+        for name in sorted({*COMPONENTS, *OPTIONAL, *parts}):
             if (backbone / name).is_dir():
                 _copy(backbone / name, folder / name)

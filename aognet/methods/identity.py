@@ -11,7 +11,7 @@ from typing import Any
 
 from aognet.config import LoadedConfig, build_config
 from aognet.diffusion.additions import Additions, LoraFile
-from aognet.diffusion.backbone import COMPONENTS, SECOND
+from aognet.diffusion.backbone import COMPONENTS, OPTIONAL
 from aognet.diffusion.loading import resolve
 from aognet.diffusion.lora.lora_files import find_lora, lora_files
 from aognet.diffusion.saved import CONFIG, NOTHING, WEIGHTS, read_config
@@ -40,7 +40,7 @@ def model_identity(
     """
     folder = locate(model, revision)
     if not (folder / CONFIG).is_file() and (folder / PIPELINE).is_file():
-        alone = {"backbone": _contents(folder, (*COMPONENTS, *SECOND), variant), "variant": variant}
+        alone = {"backbone": _contents(folder, (*COMPONENTS, *OPTIONAL), variant), "variant": variant}
         return _hash(alone | _added(Path(), additions))
     described = read_config(folder / CONFIG)
     for name in ("backbone", "clip"):
@@ -75,7 +75,7 @@ def _part(folder: Path, name: str, part: dict[str, Any]) -> Any:
     local = (folder / expanded(part["model"])).resolve()
     found = local if local.is_dir() else resolve(part["model"], (), part.get("revision"))
     if name == "backbone":
-        return _contents(found, (*COMPONENTS, *SECOND), part.get("variant"))
+        return _contents(found, (*COMPONENTS, *OPTIONAL), part.get("variant"))
     subfolders = {part.get(key, "") for key in CLIP_FOLDERS} | ({""} if part.get("text") else set())
     return _contents(found, sorted(subfolders))
 

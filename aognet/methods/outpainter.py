@@ -1,17 +1,18 @@
 """The interface of methods that paint a panorama view by view, and their settings."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 from aognet.canvas import MaskedView
-from aognet.diffusion.inpaint import ViewToPaint
+from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.geometry.plans import PlanConfig
+from aognet.nn.upscaler import SrvggCompact, larger_views
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Outpainter(Protocol):
 
     joint_waves: bool
 
+    @property
+    def upscaler(self) -> SrvggCompact | None:
+        """What makes its views larger (`paint_views`); None: they are painted as large as they are wanted."""
+
     def joined(self, words: str, prompt: str, settings: OutpaintSettings) -> str:
         """Return the words of a direction and the common prompt as one; neither gets lost where both are long."""
 
@@ -60,3 +65,39 @@ class Outpainter(Protocol):
 
         ``seen``: what the views show before they are painted. ``progress``: is told ``(done, total)`` steps.
         """
+
+
+Settings = TypeVar("Settings", bound=OutpaintSettings)
+
+
+def painted_settings(model: Outpainter, settings: Settings) -> Settings:
+    """Return the settings with which a model paints: its views are smaller if it has an upscaler.
+
+    :raises UserError: if a view cannot be so many times smaller.
+    """
+    if model.upscaler is None:
+        return settings
+    scale, size = model.upscaler.scale, settings.plan.size
+    if size % scale:
+        said = f"must be a multiple of {scale}: this model paints smaller views and makes them larger"
+        raise UserError(said, key="plan.size", value=size)
+    return replace(settings, plan=replace(settings.plan, size=size // scale))
+
+
+def paint_views(
+    model: Outpainter,
+    views: Sequence[ViewToPaint],
+    seen: MaskedView,
+    settings: OutpaintSettings,
+    progress: Callable[[int, int], None] | None = None,
+) -> Float[Tensor, "views 3 size size"]:
+    """Return what `Outpainter.outpaint` paints, as large as the views are.
+
+    A model with an upscaler sees and paints views that are smaller by its scale.
+    """
+    if model.upscaler is None:
+        return model.outpaint(views, seen, settings, progress)
+    side = settings.plan.size // model.upscaler.scale
+    small = [replace(view, camera=view.camera.sized(side, side)) for view in views]
+    painted = model.outpaint(small, look(small), painted_settings(model, settings), progress)
+    return larger_views(model.upscaler, painted)

@@ -8,6 +8,7 @@ from torch import nn
 from aognet.diffusion.additions import Additions
 from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.saved import NOTHING, load_trained, save_trained
+from aognet.nn.upscaler import SrvggCompact
 
 
 class TrainedMethod(nn.Module):
@@ -18,6 +19,12 @@ class TrainedMethod(nn.Module):
 
     method: ClassVar[str]
     config: Any
+
+    @property
+    def upscaler(self) -> SrvggCompact | None:
+        """What makes painted views larger, if its backbone has it."""
+        backbone = getattr(self, "backbone", None)
+        return backbone.upscaler if isinstance(backbone, Backbone) else None
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         """Return the parts that are trained and saved, by name."""

@@ -41,6 +41,7 @@ class Painter:
     """Waves over the sphere in colours drawn from seed, prompt and what is known; stops before view ``stop_at``."""
 
     joint_waves = False
+    upscaler = None
 
     def __init__(self, stop_at: int | None = None):
         self.stop_at, self.painted = stop_at, 0

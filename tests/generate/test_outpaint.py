@@ -28,7 +28,7 @@ from aognet.methods.aognet.settings import Settings
 from aognet.methods.outpainter import OutpaintSettings
 from aognet.methods.view_prompts import prompt_for
 from aognet.request import DirectedPrompt, Photo, Request
-from tests.generate.painter import QUIET, SETTINGS, begin, outpaint, smooth_photo
+from tests.generate.painter import QUIET, SETTINGS, Painter, begin, outpaint, smooth_photo
 from tests.slow import rest_slow
 
 VIEW_SEED = 8_265_710_311_229_541_244
@@ -147,10 +147,8 @@ def test_cancelled_it_keeps_what_is_painted_and_goes_on(tmp_path: Path, after: i
     assert torch.equal(outpaint().paint([Run(again)], QUIET)[0].pixels, whole.pixels)
 
 
-class Grey:
+class Grey(Painter):
     """Paints everything in one grey."""
-
-    joint_waves = False
 
     def outpaint(self, views, seen, settings, progress=None) -> Tensor:
         return torch.full_like(seen.image, -0.5)

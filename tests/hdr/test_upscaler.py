@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from aognet.errors import UserError
 from aognet.hdr import upscaler
-from aognet.hdr.upscaler import pickled_upscaler, read_upscaler, upscale, upscaler_of
+from aognet.hdr.upscaler import pickled_upscaler, upscale
 from aognet.io.ncnn import HALF, read_ncnn
+from aognet.nn.upscaler import read_upscaler, upscaler_of
 from aognet.perception.packages import srvgg_tensors
 
 
