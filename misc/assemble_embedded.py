@@ -1,7 +1,7 @@
 r"""Puts separately trained parts together: a diffusers inpainting model in half precision, and methods beside it.
 
 python misc/assemble_embedded.py --vae logs/vae/final --clip logs/clip/final --unet logs/unet/final \\
-    --out_dir assets/embedded
+    --upscaler logs/upscaler/final --out_dir assets/embedded
 python misc/assemble_embedded.py --streams logs/streams/final --out_dir assets/embedded
 python misc/assemble_embedded.py --cubediff logs/cubediff/final --rank 16 --out_dir assets/embedded   # beside it
 python misc/assemble_embedded.py --seamless logs/panoramas/final --depth logs/depth/final/small \\
@@ -43,6 +43,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--vae", type=Path, help="final/ folder of the autoencoder's training")
     parser.add_argument("--clip", type=Path, help="final/ folder of the CLIP's training")
     parser.add_argument("--unet", type=Path, help="final/ folder of the UNet's training")
+    parser.add_argument("--upscaler", type=Path, help="final/ folder of the upscaler's training")
     parser.add_argument("--streams", type=Path, help="final/ folder of the streams' training")
     parser.add_argument("--cubediff", type=Path, help="final/ folder of CubeDiff's training; goes beside --out_dir")
     parser.add_argument("--rank", type=int, help="to which CubeDiff's low-rank additions are cut")
@@ -86,6 +87,7 @@ def assemble(arguments: argparse.Namespace) -> None:
         (arguments.vae, ("vae",)),
         (arguments.clip, ("text_encoder", "tokenizer", "image_encoder", "feature_extractor")),
         (arguments.unet, ("unet", "scheduler")),
+        (arguments.upscaler, ("upscaler",)),
     )
     out = arguments.out_dir
     parts = {source / name: out / name for source, names in sources if source is not None for name in names}

@@ -9,7 +9,7 @@
 # the stages, the others are trained with assets/embedded. FEW=1 tries every stage with a few steps, also without a GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-KNOWN="model seamless cubediff gan text2light sritmo"
+KNOWN="model seamless cubediff few_steps gan text2light sritmo"
 STAGES=${STAGES:-$KNOWN}
 PANOS=${PANOS:-data/panos} OUT=${OUT:-logs/gpu} WORKERS=${WORKERS:-$(nproc)} HEIGHT=${HEIGHT:-256} VIEW=${VIEW:-128}
 LPIPS=${LPIPS:-data/weights/lpips_vgg.safetensors} EFFICIENTNET=${EFFICIENTNET:-data/weights/efficientnet_lite0.safetensors}
@@ -18,6 +18,8 @@ VIEWS=${VIEWS:-160000} SHARD=1000
 DECODER_STEPS=${DECODER_STEPS:-6000} DECODER_BATCH=${DECODER_BATCH:-32}
 CLIP_STEPS=${CLIP_STEPS:-4000} CLIP_BATCH=${CLIP_BATCH:-256}
 UNET_STEPS=${UNET_STEPS:-40000} UNET_BATCH=${UNET_BATCH:-256}
+PAINTER_STEPS=${PAINTER_STEPS:-30000} PAINTER_BATCH=${PAINTER_BATCH:-128}
+UPSCALER_SCENES=${UPSCALER_SCENES:-1000} UPSCALER_STEPS=${UPSCALER_STEPS:-20000} UPSCALER_BATCH=${UPSCALER_BATCH:-64}
 STREAMS_STEPS=${STREAMS_STEPS:-4000} STREAMS_BATCH=${STREAMS_BATCH:-32}
 PANORAMAS_STEPS=${PANORAMAS_STEPS:-4000} PANORAMAS_BATCH=${PANORAMAS_BATCH:-16}
 DEPTH_STEPS=${DEPTH_STEPS:-6000} DEPTH_BATCH=${DEPTH_BATCH:-16}
@@ -32,8 +34,8 @@ SRITMO_STEPS=${SRITMO_STEPS:-60000} SRITMO_BATCH=${SRITMO_BATCH:-32}
 all=(trainer.threads=null "trainer.num_workers=$WORKERS") statistics=()
 if [ "${FEW:-}" ]; then
   # The twentieth scene is the first one that splits keep for validation.
-  SCENES=20 DEPTH_SCENES=2 HELD_OUT=2 LIGHT_SCENES=20 VIEWS=8 SHARD=4 WORKERS=1
-  for part in DECODER CLIP UNET STREAMS PANORAMAS DEPTH WORDS CUBEDIFF GAN GLOBAL LOCAL GLOBAL_SAMPLER LOCAL_SAMPLER SRITMO; do
+  SCENES=20 DEPTH_SCENES=2 HELD_OUT=2 LIGHT_SCENES=20 UPSCALER_SCENES=2 VIEWS=8 SHARD=4 WORKERS=1
+  for part in DECODER CLIP UNET PAINTER UPSCALER STREAMS PANORAMAS DEPTH WORDS CUBEDIFF GAN GLOBAL LOCAL GLOBAL_SAMPLER LOCAL_SAMPLER SRITMO; do
     declare "${part}_STEPS=2" "${part}_BATCH=2"
   done
   CLIP_BATCH=4
@@ -80,8 +82,8 @@ if has model; then
 elif [ ! -f "$model/model_index.json" ]; then
   assemble --vae assets/embedded --clip assets/embedded --unet assets/embedded --streams assets/embedded/aognet
 fi
-if has model seamless cubediff gan text2light; then scenes scenes "$SCENES"; fi
-if has model seamless cubediff; then
+if has model seamless cubediff few_steps gan text2light; then scenes scenes "$SCENES"; fi
+if has model seamless cubediff few_steps; then
   python misc/index_captions.py --index "$PANOS/index.csv" --out_dir "$OUT/captions" --prefix real
 fi
 
@@ -124,6 +126,23 @@ if has cubediff; then
   stage cubediff config/train_embedded_cubediff.yaml "$CUBEDIFF_STEPS" "$CUBEDIFF_BATCH" "${share[@]}" "SHARE.size=$VIEW" \
     "model.backbone.model=$model"
   assemble --cubediff "$OUT/cubediff/final" --rank 16
+fi
+
+# Last: what others add to the UNet is trained with the one that paints in many steps.
+if has few_steps; then
+  unet=("${share[@]}" "SHARE.view=$VIEW" "SHARE.latents=$OUT/latents" "data.train.count=$VIEWS" "data.train.shard=$SHARD")
+  if has model; then
+    unet+=("SHARE.text=$OUT/clip/final" "SHARE.unet=$OUT/unet/final")
+  else
+    unet+=(SHARE.text=assets/embedded SHARE.unet=assets/embedded)
+    python misc/encode_views.py -b config/embedded/next/few_steps.yaml --batch_size 64 "${unet[@]}"
+  fi
+  stage few_steps config/embedded/next/few_steps.yaml "$PAINTER_STEPS" "$PAINTER_BATCH" "${unet[@]}" "SHARE.efficientnet=$EFFICIENTNET"
+  scenes large_scenes "$UPSCALER_SCENES" --height $((2 * HEIGHT))
+  stage upscaler config/embedded/next/upscaler.yaml "$UPSCALER_STEPS" "$UPSCALER_BATCH" "SHARE.scenes=$OUT/large_scenes" \
+    "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.vae=$model" "SHARE.efficientnet=$EFFICIENTNET" \
+    "data.train.height=$((2 * HEIGHT))" "data.validation.height=$((2 * HEIGHT))"
+  assemble --unet "$OUT/few_steps/final" --upscaler "$OUT/upscaler/final"
 fi
 
 if has gan; then

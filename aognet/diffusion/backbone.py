@@ -35,7 +35,7 @@ from aognet.io.store import CacheConfig
 from aognet.io.text_files import read_json
 from aognet.nn.component import Component
 from aognet.nn.network_folder import WEIGHTS
-from aognet.nn.upscaler import SrvggCompact, read_upscaler
+from aognet.nn.srvgg import SrvggCompact, read_upscaler
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 SECOND = ("text_encoder_2", "tokenizer_2")  # of SDXL

@@ -6,6 +6,6 @@ TARGETS = {
     "few_steps": "aognet.embedded.inpainting:FewStepTraining",
     "gan": "aognet.embedded.gan:GanTraining",
     "inpainting": "aognet.embedded.inpainting:InpaintingTraining",
-    "upscaler": "aognet.embedded.upscaler:UpscalerTraining",
+    "upscaler": "aognet.embedded.view_upscaler:UpscalerTraining",
 }
 """What ``target`` names here, see `aognet.targets`."""

@@ -31,7 +31,7 @@ from aognet.io.digest import file_digest, file_state
 from aognet.io.images import resize_panorama
 from aognet.io.panorama_files import encoded
 from aognet.nn.network_folder import CONFIG, WEIGHTS
-from aognet.nn.upscaler import SrvggCompact, read_upscaler, upscaler_of
+from aognet.nn.srvgg import SrvggCompact, read_upscaler, upscaler_of
 from aognet.perception.packages import PACKAGES, read_package
 from aognet.result import Result
 from aognet.style.styling import StyleConfig, Styler

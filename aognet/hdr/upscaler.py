@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aognet.callbacks import UNHEARD, Listener
 from aognet.io.pickled_tensors import read_pickled_tensors
-from aognet.nn.upscaler import SrvggCompact, upscaler_of
+from aognet.nn.srvgg import SrvggCompact, upscaler_of
 
 STRIP_PIXELS = 2**17
 """Pixels of the image that are made larger at a time, without the rows around them."""

@@ -12,7 +12,7 @@ from aognet.diffusion.inpaint import ViewToPaint, look
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.geometry.plans import PlanConfig
-from aognet.nn.upscaler import SrvggCompact, larger_views
+from aognet.nn.srvgg import SrvggCompact, larger_views
 
 
 @dataclass(frozen=True)

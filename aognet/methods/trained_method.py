@@ -8,7 +8,7 @@ from torch import nn
 from aognet.diffusion.additions import Additions
 from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.saved import NOTHING, load_trained, save_trained
-from aognet.nn.upscaler import SrvggCompact
+from aognet.nn.srvgg import SrvggCompact
 
 
 class TrainedMethod(nn.Module):

@@ -95,7 +95,7 @@ PACKAGES: dict[str, Package] = (
 
 
 def srvgg_tensors(content: bytes) -> dict[str, Tensor]:
-    """Return the weights of ``realesr-animevideov3`` (`aognet.nn.upscaler`) from ncnn's file, read to the last
+    """Return the weights of ``realesr-animevideov3`` (`aognet.nn.srvgg`) from ncnn's file, read to the last
     byte.
     """
     layers: list[tuple[str, tuple[int, ...]]] = [("body.0", (64, 3, 3, 3)), ("body.1", (64,))]

@@ -20,7 +20,7 @@ from aognet.generate.run import Run
 from aognet.geometry.camera import Camera
 from aognet.methods.identity import model_identity
 from aognet.methods.outpainter import OutpaintSettings, paint_views, painted_settings
-from aognet.nn.upscaler import SrvggCompact, larger_views
+from aognet.nn.srvgg import SrvggCompact, larger_views
 from tests.generate.painter import QUIET, SETTINGS, Painter, begin, smooth_photo
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from aognet.errors import UserError
 from aognet.hdr import upscaler
 from aognet.hdr.upscaler import pickled_upscaler, upscale
 from aognet.io.ncnn import HALF, read_ncnn
-from aognet.nn.upscaler import read_upscaler, upscaler_of
+from aognet.nn.srvgg import read_upscaler, upscaler_of
 from aognet.perception.packages import srvgg_tensors
 
 

@@ -63,6 +63,7 @@ class FewStepTraining(nn.Module):
                 raise UserError("must be one number per step, none negative", key="often", value=list(self.often))
 
     find_unused_parameters = False
+    timesteps: Tensor
 
     def __init__(self, config: Config):
         super().__init__()
@@ -84,7 +85,7 @@ class FewStepTraining(nn.Module):
         if not torch.accelerator.is_available():
             use_plain_attention(unet)
         self.critic = LatentCritic(config.projected, self.backbone.latents, self.backbone.denoiser.context_dim)
-        scheduler = make_scheduler(SCHEDULER, self.backbone.scheduler.config)
+        scheduler: Any = make_scheduler(SCHEDULER, self.backbone.scheduler.config)
         scheduler.set_timesteps(len(config.often))
         self.register_buffer("timesteps", scheduler.timesteps.long(), persistent=False)
         self._conditions = EncodedConditions(self.backbone)

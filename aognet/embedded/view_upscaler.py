@@ -21,7 +21,7 @@ from aognet.metrics.psnr import psnr
 from aognet.nn.circular import padded_as
 from aognet.nn.network_folder import WEIGHTS
 from aognet.nn.optimized_parts import OptimizedParts, Phase
-from aognet.nn.upscaler import MOST_CHANNELS, MOST_LAYERS, MOST_SCALE, SrvggCompact
+from aognet.nn.srvgg import MOST_CHANNELS, MOST_LAYERS, MOST_SCALE, SrvggCompact
 from aognet.perception.pyramid import FeaturePyramid
 
 # Streams of a sample's seed.
@@ -68,8 +68,8 @@ class UpscalerTraining(nn.Module):
         self.config = config
         self.vae: Any = load_weights(AutoencoderKL, Path(config.vae), "vae")
         self.network = SrvggCompact(config.channels, config.convolutions, config.scale)
-        nn.init.zeros_(self.network.body[-1].weight)  # begins as the nearest pixel
-        nn.init.zeros_(self.network.body[-1].bias)
+        for parameter in self.network.body[-1].parameters():
+            nn.init.zeros_(parameter)  # begins as the nearest pixel
         self.pyramid = FeaturePyramid.load(config.projected.features, config.projected.size)
         self.discriminator = ProjectedDiscriminator(config.projected, self.pyramid.channels, 1, self.pyramid.digest)
 

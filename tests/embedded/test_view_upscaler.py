@@ -11,10 +11,10 @@ from torch.testing import assert_close
 
 from aognet.data.random_views import ViewBatch
 from aognet.embedded.autoencoder import AutoencoderTraining
-from aognet.embedded.upscaler import UpscalerTraining
+from aognet.embedded.view_upscaler import UpscalerTraining
 from aognet.errors import UserError
 from aognet.gan.projected import ProjectedDiscriminatorConfig
-from aognet.nn.upscaler import larger_views, read_upscaler
+from aognet.nn.srvgg import larger_views, read_upscaler
 from aognet.training.phases import optimized_parts
 from tests.embedded.test_embedded_stages import images_of
 from tests.perception.test_efficientnet import random_weights
