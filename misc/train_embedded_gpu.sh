@@ -128,7 +128,6 @@ if has cubediff; then
   assemble --cubediff "$OUT/cubediff/final" --rank 16
 fi
 
-# Last: what others add to the UNet is trained with the one that paints in many steps.
 if has few_steps; then
   unet=("${share[@]}" "SHARE.view=$VIEW" "SHARE.latents=$OUT/latents" "data.train.count=$VIEWS" "data.train.shard=$SHARD")
   if has model; then
@@ -142,7 +141,8 @@ if has few_steps; then
   stage upscaler config/embedded/next/upscaler.yaml "$UPSCALER_STEPS" "$UPSCALER_BATCH" "SHARE.scenes=$OUT/large_scenes" \
     "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.vae=$model" "SHARE.efficientnet=$EFFICIENTNET" \
     "data.train.height=$((2 * HEIGHT))" "data.validation.height=$((2 * HEIGHT))"
-  assemble --unet "$OUT/few_steps/final" --upscaler "$OUT/upscaler/final"
+  assemble --upscaler "$OUT/upscaler/final"
+  assemble --few_steps "$OUT/few_steps/final"
 fi
 
 if has gan; then

@@ -150,14 +150,17 @@ def _resolve(merged: Any, sources: Mapping[str, str]) -> dict[str, Any]:
         raise unresolved.error(f"cannot be filled in ({first_line(error)})", name, value) from error
 
 
-def build_config(section: LoadedConfig, schema: type[T]) -> T:
+def build_config(section: LoadedConfig, schema: type[T], defaults: Mapping[str, Any] | None = None) -> T:
     """Make the dataclass ``schema`` from a section and check it. References are not filled in again.
+
+    ``defaults``: values of fields that are left out, in place of those of ``schema``.
 
     :raises UserError: for an unknown key (naming the nearest valid one), a wrong type, a missing value, or a value that
         ``__post_init__`` refuses.
     """
     values = {name: value for name, value in section.values.items() if name != "target"}
-    return _instance(schema, LoadedConfig(values, section.sources, section.prefix), _defaults(schema))
+    whole = _defaults(schema) | dict(defaults or {})
+    return _instance(schema, LoadedConfig(values, section.sources, section.prefix), whole)
 
 
 def _defaults(schema: type) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from aognet.system.home import expanded
 
 NOTHING = Additions()
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+SETTINGS = "settings.json"  # what a model paints best with, beside its weights
 
 
 def save_trained(folder: Path, config: Any, parts: dict[str, nn.Module], method: str) -> None:

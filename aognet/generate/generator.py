@@ -34,6 +34,7 @@ from aognet.generate.view_journal import ViewJournal, check_free, open_journal
 from aognet.io.files import made_folder
 from aognet.methods.identity import model_identity
 from aognet.methods.method import Method
+from aognet.methods.preferred import preferred_settings
 from aognet.methods.pretrained import load_method, locate, method_of
 from aognet.perception.depth_network import DepthNetwork, DepthNetworkConfig
 from aognet.provenance import provenance
@@ -79,12 +80,13 @@ class Generator:
         """
         self.config, self.alone = model, alone
         self.method: Method = method_of(model.checkpoint, model.revision, alone)
-        self.defaults = defaults or Defaults(2048, self.method.settings_class())
+        folder = locate(model.checkpoint, model.revision)
+        self.defaults = defaults or Defaults(2048, preferred_settings(folder, self.method))
         if model.controlnets and "controls" not in self.method.takes:
             raise UserError(f"are not for the method {self.method.name}", key="controlnets", value=model.controlnets)
         self.expansion = None
         if expansion is not None and expansion.asked:
-            self.expansion = with_network(expansion, locate(model.checkpoint, model.revision))
+            self.expansion = with_network(expansion, folder)
         if self.expansion and self.expansion.needs_display and self.method.encoding == "linear":
             key = "hdr" if self.expansion.hdr else "upscale"
             raise UserError(f"is of display values, and the method {self.method.name} makes light", key=key)

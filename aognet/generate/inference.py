@@ -135,7 +135,7 @@ def read_inference(loaded: LoadedConfig) -> tuple[InferenceConfig, Generator, Re
         depth_network=config.depth_network,
         expansion=config.expansion,
     )
-    generator.defaults = read_defaults(loaded, generator.method)
+    generator.defaults = read_defaults(loaded, generator.method, generator.defaults.settings)
     return config, generator, generator.resolved(Request(seed=generator.defaults.seed))
 
 
@@ -146,14 +146,17 @@ def read_config(loaded: LoadedConfig) -> InferenceConfig:
     return build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
 
 
-def read_defaults(loaded: LoadedConfig, method: Method) -> Defaults:
+def read_defaults(loaded: LoadedConfig, method: Method, preferred: Any = None) -> Defaults:
     """Return what the section ``generator`` says of size and settings of a method, and of the seed.
+
+    ``preferred``: the settings of the model; what the section leaves out is as they say.
 
     Raises UserError naming file, key and value.
     """
     section = loaded.section("generator") if loaded.has("generator") else LoadedConfig({}, loaded.sources, "generator")
     section = without_others(section, method)
-    chosen = build_config(section, settings_with_size(method.settings_class))
+    left_out = {} if preferred is None else vars(preferred)
+    chosen = build_config(section, settings_with_size(method.settings_class), left_out)
     settings = {one.name: getattr(chosen, one.name) for one in fields(method.settings_class)}
     return Defaults(chosen.height, method.settings_class(**settings), chosen.seed)
 

@@ -21,12 +21,14 @@ class OutpaintSettings:
 
     ``feather``: how far generated pixels are adjusted to the known ones that they meet, as a share of the view's height
     (0: they are pasted as they are). ``views_per_batch``: how many views of a wave are denoised together.
+    ``enlarge_views``: views are painted smaller and then made larger by the model's upscaler.
     """
 
     plan: PlanConfig = field(default_factory=PlanConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     feather: float = 0.1
     views_per_batch: int = 4
+    enlarge_views: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.feather <= 1:
@@ -46,7 +48,7 @@ class Outpainter(Protocol):
 
     @property
     def upscaler(self) -> SrvggCompact | None:
-        """What makes its views larger (`paint_views`); None: they are painted as large as they are wanted."""
+        """What can make its views larger (`paint_views`), if it has something."""
 
     def joined(self, words: str, prompt: str, settings: OutpaintSettings) -> str:
         """Return the words of a direction and the common prompt as one; neither gets lost where both are long."""
@@ -71,12 +73,14 @@ Settings = TypeVar("Settings", bound=OutpaintSettings)
 
 
 def painted_settings(model: Outpainter, settings: Settings) -> Settings:
-    """Return the settings with which a model paints: its views are smaller if it has an upscaler.
+    """Return the settings with which a model paints: its views are smaller if they are made larger afterwards.
 
-    :raises UserError: if a view cannot be so many times smaller.
+    :raises UserError: without an upscaler, and if a view cannot be so many times smaller.
     """
-    if model.upscaler is None:
+    if not settings.enlarge_views:
         return settings
+    if model.upscaler is None:
+        raise UserError("needs a model with an upscaler; this one has none", key="enlarge_views", value=True)
     scale, size = model.upscaler.scale, settings.plan.size
     if size % scale:
         said = f"must be a multiple of {scale}: this model paints smaller views and makes them larger"
@@ -93,9 +97,9 @@ def paint_views(
 ) -> Float[Tensor, "views 3 size size"]:
     """Return what `Outpainter.outpaint` paints, as large as the views are.
 
-    A model with an upscaler sees and paints views that are smaller by its scale.
+    If they are made larger, the model sees and paints views that are smaller by the upscaler's scale.
     """
-    if model.upscaler is None:
+    if not settings.enlarge_views or model.upscaler is None:
         return model.outpaint(views, seen, settings, progress)
     side = settings.plan.size // model.upscaler.scale
     small = [replace(view, camera=view.camera.sized(side, side)) for view in views]

@@ -1,5 +1,6 @@
 """A UNet learns to paint in few steps: what its critic sees, what each side wants, and that it paints as it learned."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from aognet.data.outpainting import OutpaintingBatch
+from aognet.diffusion.additions import LoraFile
+from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.inpaint import TextContext, inpaint_latents
 from aognet.diffusion.sampling.noise import generators
 from aognet.embedded.autoencoder import AutoencoderTraining
@@ -91,10 +94,10 @@ def trained(training: FewStepTraining, phase: str, part: str, steps: int, rate: 
 
 
 def test_each_side_learns_what_it_wants_and_leaves_the_other_alone(training: FewStepTraining):
-    unet = [value.clone() for value in training.backbone.denoiser.unet.parameters()]
+    unet = [value.clone() for value in training.trainable_parts()["unet"].parameters()]
     losses = trained(training, "discriminator", "discriminator", 60, 1e-2)
     assert losses[-1] < 0.8 * losses[0]
-    assert all(map(torch.equal, unet, training.backbone.denoiser.unet.parameters()))
+    assert all(map(torch.equal, unet, training.trainable_parts()["unet"].parameters()))
     scores = {name: training.training_step(views(), "discriminator", 0)[name].item() for name in ("real", "painted")}
     assert scores["real"] > scores["painted"] + 0.5
     critic = [value.clone() for value in training.critic.parameters()]
@@ -205,18 +208,34 @@ def test_a_step_is_repeated_bit_by_bit(training: FewStepTraining):
         assert torch.equal(training(views())["loss"], training(views())["loss"])
 
 
-def test_what_it_writes_paints(training: FewStepTraining, tmp_path: Path):
+def test_what_it_writes_paints(folder: Path, tmp_path: Path):
+    training = training_of(folder, train="all")
     preview = training.preview(views(2))
     assert preview["output"].shape == (2, 3, 32, 32) and preview["output"].isfinite().all()
     training.save_pretrained(tmp_path)
-    again = FewStepTraining(
-        FewStepTraining.Config(
-            start=str(tmp_path), vae=training.config.vae, text=training.config.text, projected=training.config.projected
+    again = training_of(folder, start=str(tmp_path), train="all")
+    theirs, mine = (one.trainable_parts()["unet"].state_dict() for one in (again, training))
+    assert theirs.keys() == mine.keys() and all(torch.equal(value, theirs[key]) for key, value in mine.items())
+    assert json.loads((tmp_path / "settings.json").read_text()) == {
+        "sampler": {"scheduler": "lcm", "steps": 4, "guidance": 1.0}
+    }
+
+
+def test_its_lora_changes_the_unet_as_it_learned(folder: Path, tmp_path: Path):
+    training = training_of(folder, lora_rank=3)
+    for name, weight in training.trainable_parts()["unet"].named_parameters():
+        torch.nn.init.normal_(weight, std=0.1 if "lora_B" in name else 0.02)
+    training.save_pretrained(tmp_path)
+    lora = tmp_path / "few_steps_lora.safetensors"
+    whole = Backbone.load(BackboneConfig(str(folder), loras=[LoraFile(str(lora))]))
+    plain = Backbone.load(BackboneConfig(str(folder)))
+    latents, condition, text = training._encoded(views())
+    with torch.no_grad():
+        wanted, found, without = (
+            one.predict(latents, torch.full((4,), 500), text, condition) for one in (training.backbone, whole, plain)
         )
-    )
-    theirs = again.backbone.denoiser.unet.state_dict()
-    assert all(torch.equal(value, theirs[key]) for key, value in training.backbone.denoiser.unet.state_dict().items())
-    assert again.timesteps.tolist() == training.timesteps.tolist()
+    assert_close(found, wanted, atol=0.02, rtol=0.02)  # of which the file keeps 16 bits
+    assert (wanted - without).abs().mean() > 5 * (wanted - found).abs().mean()
 
 
 @pytest.mark.parametrize(

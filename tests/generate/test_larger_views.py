@@ -64,7 +64,7 @@ def test_it_sees_and_paints_small_views_and_returns_large_ones():
     painter, canvas = SmallPainter(), half_known()
     camera = Camera(yaw_degrees=-20.0, width=32, height=32)
     view = ViewToPaint(canvas, camera, "a field", 3)
-    settings = replace(SETTINGS, plan=replace(SETTINGS.plan, size=32))
+    settings = replace(SETTINGS, plan=replace(SETTINGS.plan, size=32), enlarge_views=True)
     painted = paint_views(painter, [view], look([view]), settings, lambda *_: None)
     small = replace(view, camera=camera.sized(16, 16))
     assert painter.sizes == [16]
@@ -76,7 +76,7 @@ def test_it_sees_and_paints_small_views_and_returns_large_ones():
 def test_the_photograph_stays_and_everything_is_painted(tmp_path: Path):
     photo = Camera(fov_degrees=80.0, width=80, height=60)
     start = Canvas.empty(64).paint(smooth_photo()[None], photo)
-    settings = replace(SETTINGS, plan=replace(SETTINGS.plan, size=32))
+    settings = replace(SETTINGS, plan=replace(SETTINGS.plan, size=32), enlarge_views=True)
     painter = Outpaint(SmallPainter(), settings, CPU)
     canvas = painter.paint([Run(begin(tmp_path / "run", start))], QUIET)[0]
     known = start.known.expand_as(start.image)
@@ -85,11 +85,14 @@ def test_the_photograph_stays_and_everything_is_painted(tmp_path: Path):
 
 
 def test_a_size_that_the_scale_does_not_divide_is_refused_before_anything_is_painted():
-    settings, painter = replace(SETTINGS, plan=replace(SETTINGS.plan, size=32)), SmallPainter()
+    settings, painter = replace(SETTINGS, plan=replace(SETTINGS.plan, size=32), enlarge_views=True), SmallPainter()
     painter.upscaler = nearest(3)
     with pytest.raises(UserError, match=r"plan.size must be a multiple of 3.*32"):
         Outpaint(painter, settings, CPU)
-    assert painted_settings(Painter(), settings) == settings
+    with pytest.raises(UserError, match="enlarge_views needs a model with an upscaler"):
+        Outpaint(Painter(), settings, CPU)
+    as_large = replace(settings, enlarge_views=False)
+    assert painted_settings(painter, as_large) == as_large
 
 
 def test_views_do_not_wrap_around():

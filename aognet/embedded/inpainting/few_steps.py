@@ -6,9 +6,10 @@ the mean of all that could be there. A discriminator wants one of those things, 
 paints, so nothing is distilled, and latents are not decoded to be judged (`aognet.embedded.inpainting.critic`).
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -19,10 +20,13 @@ from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.condition import InpaintCondition, TextCondition
 from aognet.diffusion.inpaint import check_settings
 from aognet.diffusion.loading import load_scheduler, load_tokenizer, load_weights
+from aognet.diffusion.lora.exported import lora_tensors
+from aognet.diffusion.lora.trained import check_rank, open_parts
 from aognet.diffusion.objective import NOISE, TIMESTEP
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.diffusion.sampling.schedulers import make_scheduler
+from aognet.diffusion.saved import SETTINGS
 from aognet.embedded.inpainting.conditions import EncodedConditions, painted_views
 from aognet.embedded.inpainting.critic import LatentCritic
 from aognet.embedded.inpainting.model import HIDE, SILENCE, use_plain_attention
@@ -30,19 +34,25 @@ from aognet.errors import UserError
 from aognet.gan.discriminator import hinge_of_discriminator
 from aognet.gan.projected import ProjectedDiscriminatorConfig
 from aognet.nn.optimized_parts import OptimizedParts, Phase
+from aognet.nn.weights import write_tensors
 
+LORA = "few_steps_lora.safetensors"
 SCHEDULER = "lcm"  # each step predicts the clean latents, which are then noised less than before
 
 
 class FewStepTraining(nn.Module):
-    """A UNet that paints, and the `LatentCritic` of what it paints. It writes ``unet`` and ``scheduler``."""
+    """A UNet that paints, and the `LatentCritic` of what it paints.
+
+    It writes ``few_steps_lora.safetensors``, or if all weights learn ``unet`` and ``scheduler``.
+    """
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """What it begins with, the steps, and the losses.
 
         ``start``: folder with the trained ``unet`` and its ``scheduler``. ``vae`` and ``text``: folders with the parts
-        that it was trained on. ``often``: how often each step is learned, the first (pure noise) first; their number
+        that it was trained on. ``train``: low-rank additions of rank ``lora_rank``, or all of the UNet's
+        weights. ``often``: how often each step is learned, the first (pure noise) first; their number
         is the number of steps. ``mean_weight``: weight of the squared error of the clean latents, in proportion to the
         signal (alpha bar) of what it is told from. ``known_weight``: that of known places in it. ``projected``: the
         critic's discriminator. ``drop_text``, ``drop_known``: as in `InpaintingTraining`.
@@ -52,6 +62,8 @@ class FewStepTraining(nn.Module):
         vae: str
         text: str
         projected: ProjectedDiscriminatorConfig
+        train: Literal["lora", "all"] = "lora"
+        lora_rank: int = 24
         often: tuple[float, ...] = (4.0, 3.0, 2.0, 1.0)
         mean_weight: float = 0.5
         known_weight: float = 0.2
@@ -59,6 +71,7 @@ class FewStepTraining(nn.Module):
         drop_known: float = 0.1
 
         def __post_init__(self) -> None:
+            check_rank(self.lora_rank)
             if not self.often or min(self.often) < 0 or not sum(self.often) > 0:
                 raise UserError("must be one number per step, none negative", key="often", value=list(self.often))
 
@@ -81,7 +94,7 @@ class FewStepTraining(nn.Module):
             scheduler=load_scheduler(start),
         )
         self._check()
-        unet.requires_grad_(True)
+        self._parts = open_parts(unet, config.train, config.lora_rank, "all")
         if not torch.accelerator.is_available():
             use_plain_attention(unet)
         self.critic = LatentCritic(config.projected, self.backbone.latents, self.backbone.denoiser.context_dim)
@@ -104,7 +117,7 @@ class FewStepTraining(nn.Module):
         return SamplerConfig(scheduler=SCHEDULER, steps=len(self.config.often), guidance=1.0)
 
     def trainable_parts(self) -> dict[str, nn.Module]:
-        return {"unet": self.backbone.denoiser.unet, "discriminator": self.critic.discriminator}
+        return self._parts | {"discriminator": self.critic.discriminator}
 
     def optimizers(self) -> dict[str, OptimizedParts]:
         judging = Phase(name="discriminator")
@@ -183,6 +196,15 @@ class FewStepTraining(nn.Module):
         self.backbone.denoiser.enable_gradient_checkpointing()
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write ``unet`` and ``scheduler`` below ``folder``."""
+        """Write the LoRA, in half precision, or ``unet`` and ``scheduler`` below ``folder``, and how it paints
+        (`aognet.methods.preferred`).
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        how = {"scheduler": SCHEDULER, "steps": self.sampler.steps, "guidance": self.sampler.guidance}
+        (folder / SETTINGS).write_text(json.dumps({"sampler": how}, indent=2) + "\n", encoding="utf-8")
+        if self.config.train == "lora":
+            named = lora_tensors({f"unet.{key}": value for key, value in self._parts["unet"].state_dict().items()})
+            write_tensors(folder / LORA, {key: value.half() for key, value in named.items()})
+            return
         self.backbone.denoiser.unet.save_pretrained(folder / "unet", safe_serialization=True)
         self.backbone.scheduler.save_pretrained(folder / "scheduler")
