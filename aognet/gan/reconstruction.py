@@ -81,11 +81,14 @@ def view_distance(
     features: Sequence[Float[Tensor, "batch _ _ _"]],
     of_truth: Sequence[Float[Tensor, "batch _ _ _"]],
 ) -> Float[Tensor, ""]:
-    """Return the mean absolute difference of images, plus the mean squared distance of their features' directions,
-    over places and then over scales.
-    """
-    distance = functional.l1_loss(images.float(), truth.float())
+    """Return the mean absolute difference of images, plus the distance of their features."""
+    return functional.l1_loss(images.float(), truth.float()) + feature_distance(features, of_truth)
+
+
+def feature_distance(features: Sequence[Tensor], of_truth: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """Return the mean squared distance of the directions of features, over places and then over scales."""
+    distances = []
     for one, other in zip(features, of_truth, strict=True):
         a, b = (functional.normalize(values.float(), dim=1) for values in (one, other))
-        distance = distance + (a - b).square().sum(1).mean() / len(features)
-    return distance
+        distances.append((a - b).square().sum(1).mean())
+    return torch.stack(distances).mean()

@@ -22,8 +22,8 @@ from aognet.embedded.inpainting import FewStepTraining, InpaintingTraining
 from aognet.embedded.inpainting.critic import LinearDecoder, text_vectors
 from aognet.errors import UserError
 from aognet.gan.projected import ProjectedDiscriminatorConfig
+from aognet.gan.reconstruction import feature_distance
 from aognet.geometry.camera import Camera
-from aognet.training.phases import optimized_parts
 from aognet.training.setup import TrainerConfig, prepare_parameters
 from tests.embedded.test_embedded_stages import images_of
 from tests.perception.test_efficientnet import random_weights
@@ -78,46 +78,63 @@ def views(count: int = 4) -> OutpaintingBatch:
     )  # fmt: skip
 
 
-def trained(training: FewStepTraining, phase: str, part: str, steps: int, rate: float) -> list[float]:
-    """The loss of a phase in each step while only one part learns."""
-    parts = training.trainable_parts()
-    for name, module in parts.items():
-        module.requires_grad_(name == part)
-    optimizer, losses = torch.optim.Adam(parts[part].parameters(), lr=rate), []
-    for step in range(steps):
-        optimizer.zero_grad()
-        loss = training.training_step(views(), phase, step)["loss"]
-        loss.backward()
+def trained(training: FewStepTraining, part: str, steps: int, rate: float) -> list[dict[str, float]]:
+    """What is told in each step while only one part learns."""
+    optimizer, told = torch.optim.Adam(training.trainable_parts()[part].parameters(), lr=rate), []
+    for _ in range(steps):
+        training.zero_grad()
+        found = training(views())
+        found["loss"].backward()
         optimizer.step()
-        losses.append(loss.item())
-    return losses
+        told.append({name: value.item() for name, value in found.items()})
+    return told
 
 
-def test_each_side_learns_what_it_wants_and_leaves_the_other_alone(training: FewStepTraining):
-    unet = [value.clone() for value in training.trainable_parts()["unet"].parameters()]
-    losses = trained(training, "discriminator", "discriminator", 60, 1e-2)
-    assert losses[-1] < 0.8 * losses[0]
-    assert all(map(torch.equal, unet, training.trainable_parts()["unet"].parameters()))
-    scores = {name: training.training_step(views(), "discriminator", 0)[name].item() for name in ("real", "painted")}
-    assert scores["real"] > scores["painted"] + 0.5
-    critic = [value.clone() for value in training.critic.parameters()]
-    losses = trained(training, "painter", "unet", 30, 1e-3)
-    assert losses[-1] < losses[0]
-    assert training.training_step(views(), "discriminator", 0)["painted"] > scores["painted"] + 0.1
-    assert all(map(torch.equal, critic, training.critic.parameters()))
+def test_each_side_learns_what_it_wants(folder: Path):
+    training = training_of(folder, drop_known=0.0, drop_text=0.0, feature_weight=0.0, mean_weight=0.0)
+    told = trained(training, "discriminator", 60, 1e-2)
+    assert told[-1]["judged"] < 0.7 * told[0]["judged"]
+    assert told[-1]["real"] > told[-1]["painted"] + 0.5
+    again = trained(training, "unet", 30, 1e-3)
+    assert again[-1]["painted"] > told[-1]["painted"] + 0.1
 
 
-def test_all_weights_of_a_side_learn_and_nothing_else(training: FewStepTraining):
+def test_what_is_painted_comes_nearer_to_the_view_in_pixels_and_features(folder: Path):
+    for name, weights in (("distance", {"mean_weight": 1.0}), ("away", {"feature_weight": 1.0})):
+        plain = {"mean_weight": 0.0, "feature_weight": 0.0, "drop_known": 0.0, "drop_text": 0.0}
+        training = training_of(folder, **(plain | weights), often=(0.0, 0.0, 0.0, 1.0))
+        torch.nn.init.zeros_(training.critic.discriminator.scales[0].score.weight)
+        told = trained(training, "unet", 20, 3e-3)
+        assert told[-1][name] < 0.95 * told[0][name], name
+
+
+def test_one_pass_gives_each_side_the_gradient_of_its_own_loss(training: FewStepTraining):
+    """As if the discriminator's loss and the painter's were computed one after the other."""
     prepare_parameters(TrainerConfig(), training, torch.device("cpu"))
-    for phase, part in (("discriminator", "discriminator"), ("painter", "unet")):
-        training.training_step(views(), phase, 0)["loss"].backward()
-        assert all(parameter.grad is not None for parameter in training.trainable_parts()[part].parameters())
-    learned = {id(p) for part in training.trainable_parts().values() for p in part.parameters()}
-    assert {id(p) for p in training.parameters() if p.grad is not None} == learned
-    assert {name: one.parts for name, one in optimized_parts(training).items()} == {
-        "discriminator": ("discriminator",),
-        "painter": ("unet",),
-    }
+    parts = {name: list(part.parameters()) for name, part in training.trainable_parts().items()}
+    training(views())["loss"].backward()
+    both = {name: [parameter.grad.clone() for parameter in of] for name, of in parts.items()}
+    learned = {id(parameter) for of in parts.values() for parameter in of}
+    assert {id(parameter) for parameter in training.parameters() if parameter.grad is not None} == learned
+
+    latents, condition, text = training._encoded(views())
+    texts, critic, config = text_vectors(text.tokens), training.critic, training.config
+    painted, kept = training._painted(torch.arange(4), latents, condition, text)
+    features = critic.features(training._joined(painted, latents, condition))
+    real = critic.features(latents)
+    weights = condition.mask * kept + config.known_weight * (1 - condition.mask)
+    loss = config.mean_weight * ((painted - latents).square() * weights).mean()
+    loss = (
+        loss + config.feature_weight * feature_distance(features, real) - critic.discriminator(features, texts).mean()
+    )
+    alone = torch.autograd.grad(loss, parts["unet"], retain_graph=True)
+    for found, expected in zip(both["unet"], alone, strict=True):
+        assert_close(found, expected, atol=1e-6, rtol=1e-3)
+    of_painted = critic.discriminator([one.detach() for one in features], texts)
+    hinge = (1 - critic.discriminator(real, texts)).relu().mean() + (1 + of_painted).relu().mean()
+    alone = torch.autograd.grad(hinge, parts["discriminator"])
+    for found, expected in zip(both["discriminator"], alone, strict=True):
+        assert_close(found, expected, atol=1e-6, rtol=1e-3)
 
 
 def test_a_linear_decoder_is_found_again(training: FewStepTraining, monkeypatch: pytest.MonkeyPatch):
@@ -156,9 +173,9 @@ def test_the_critic_hears_what_is_written_and_not_how_long_it_is(training: FewSt
     assert_close(vectors.square().mean(1), torch.ones(3))
     assert_close(text_vectors(3 * tokens), vectors)
     latents, _, text = training._encoded(views())
-    scores = training.critic(latents, text.tokens)
-    assert scores.dtype == torch.float32 and scores.shape[0] == 4
-    assert not torch.equal(scores, training.critic(latents, text.tokens.flip(0)))
+    features = training.critic.features(latents)
+    scores, others = (training.critic.scores(features, features, each) for each in (text.tokens, text.tokens.flip(0)))
+    assert scores.real == scores.painted == scores.to_painter != others.real
 
 
 def test_the_critic_sees_known_places_as_they_are(training: FewStepTraining):
@@ -201,11 +218,7 @@ def test_what_is_dropped_is_dropped_for_both_sides(folder: Path):
 
 
 def test_a_step_is_repeated_bit_by_bit(training: FewStepTraining):
-    for phase in ("discriminator", "painter"):
-        losses = [training.training_step(views(), phase, 0)["loss"] for _ in range(2)]
-        assert torch.equal(*losses)
-    with torch.no_grad():
-        assert torch.equal(training(views())["loss"], training(views())["loss"])
+    assert torch.equal(training(views())["loss"], training(views())["loss"])
 
 
 def test_what_it_writes_paints(folder: Path, tmp_path: Path):
@@ -266,6 +279,5 @@ def test_encoded_views_teach_what_the_views_teach(training: FewStepTraining):
     batch = views()
     latents, condition, _ = training._encoded(batch)
     encoded = LatentBatch(latents, condition.image, condition.mask < 0.5, batch.prompts, batch.seeds)
-    for phase in ("discriminator", "painter"):
-        found: list[Tensor] = [training.training_step(one, phase, 0)["loss"] for one in (batch, encoded)]
-        assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
+    found: list[Tensor] = [training(one)["loss"] for one in (batch, encoded)]
+    assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)

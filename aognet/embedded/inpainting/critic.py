@@ -5,13 +5,16 @@ them, and costs next to nothing, so that the discriminator's cost is that of its
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from aognet.diffusion.latent_space import LatentSpace
+from aognet.gan.discriminator import hinge_of_discriminator
 from aognet.gan.projected import ProjectedDiscriminator, ProjectedDiscriminatorConfig
 from aognet.perception.pyramid import FeaturePyramid
 
@@ -62,6 +65,21 @@ def _padded(latents: Tensor) -> Tensor:
     return functional.pad(latents, (REACH // 2,) * 4, mode="replicate")
 
 
+Features = list[Float[Tensor, "batch _ _ _"]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The discriminator's hinge loss (Lim and Ye 2017), the mean score that the painter wants to raise, and the mean
+    scores of both sides.
+    """
+
+    hinge: Float[Tensor, ""]
+    to_painter: Float[Tensor, ""]
+    real: Float[Tensor, ""]
+    painted: Float[Tensor, ""]
+
+
 class LatentCritic(nn.Module):
     """Scores latents with the discriminator of Projected GANs, whose classes are texts here."""
 
@@ -75,15 +93,27 @@ class LatentCritic(nn.Module):
         self.pyramid = FeaturePyramid.load(config.features, config.size)
         self.discriminator = ProjectedDiscriminator(config, self.pyramid.channels, text_dim, self.pyramid.digest)
 
-    def forward(
-        self, latents: Float[Tensor, "batch channels rows columns"], tokens: Float[Tensor, "batch tokens dim"]
-    ) -> Float[Tensor, "batch scores"]:
-        """Return float32 scores, several of each row; more is more real."""
-        self.discriminator.check_features(self.pyramid.digest)
-        # Its norms compare the rows of a batch, and its features are no faster in half precision on a CPU.
+    def features(self, latents: Float[Tensor, "batch channels rows columns"]) -> Features:
+        """Return the float32 features of latents, from fine to coarse."""
+        # They are no faster in half precision on a CPU.
         with torch.autocast(latents.device.type, enabled=False):
-            features = self.pyramid(self.decoder(latents.float()))
-            return self.discriminator(features, text_vectors(tokens.float()))
+            return self.pyramid(self.decoder(latents.float()))
+
+    def scores(self, real: Features, painted: Features, tokens: Float[Tensor, "batch tokens dim"]) -> Scores:
+        """Return how real latents and painted ones are judged by their features, under the same texts.
+
+        The sum of ``hinge`` and minus ``to_painter`` may be differentiated at once: the first teaches the
+        discriminator alone, the second the painter alone.
+        """
+        self.discriminator.check_features(self.pyramid.digest)
+        # Its norms compare the rows of a batch: real and painted ones are batches of their own.
+        with torch.autocast(tokens.device.type, enabled=False):
+            texts = text_vectors(tokens.float())
+            of_real = self.discriminator(real, texts)
+            of_painted = self.discriminator([values.detach() for values in painted], texts)
+            frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
+            to_painter = functional_call(self.discriminator, frozen, (painted, texts)).mean()
+        return Scores(hinge_of_discriminator(of_real, of_painted), to_painter, of_real.mean(), of_painted.mean())
 
 
 def text_vectors(tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch dim"]:

@@ -31,9 +31,8 @@ from aognet.embedded.inpainting.conditions import EncodedConditions, painted_vie
 from aognet.embedded.inpainting.critic import LatentCritic
 from aognet.embedded.inpainting.model import HIDE, SILENCE, use_plain_attention
 from aognet.errors import UserError
-from aognet.gan.discriminator import hinge_of_discriminator
 from aognet.gan.projected import ProjectedDiscriminatorConfig
-from aognet.nn.optimized_parts import OptimizedParts, Phase
+from aognet.gan.reconstruction import feature_distance
 from aognet.nn.weights import write_tensors
 
 LORA = "few_steps_lora.safetensors"
@@ -51,11 +50,13 @@ class FewStepTraining(nn.Module):
         """What it begins with, the steps, and the losses.
 
         ``start``: folder with the trained ``unet`` and its ``scheduler``. ``vae`` and ``text``: folders with the parts
-        that it was trained on. ``train``: low-rank additions of rank ``lora_rank``, or all of the UNet's
-        weights. ``often``: how often each step is learned, the first (pure noise) first; their number
-        is the number of steps. ``mean_weight``: weight of the squared error of the clean latents, in proportion to the
-        signal (alpha bar) of what it is told from. ``known_weight``: that of known places in it. ``projected``: the
-        critic's discriminator. ``drop_text``, ``drop_known``: as in `InpaintingTraining`.
+        that it was trained on. ``train``: low-rank additions of rank ``lora_rank``, or all of the UNet's weights.
+        ``often``: how often each step is learned, the first (pure noise) first; their number is the number of steps.
+        ``mean_weight``: weight of the squared error of the clean latents, in proportion to the signal (alpha bar) of
+        what it is told from; ``known_weight``: that of known places in it. ``feature_weight``: of how far the features
+        of what is painted are from those of the view; they tell early what belongs where (Suvorov et al. 2022, "LaMa",
+        section 2.2). ``projected``: the critic's discriminator. ``drop_text``, ``drop_known``: as in
+        `InpaintingTraining`.
         """
 
         start: str
@@ -66,6 +67,7 @@ class FewStepTraining(nn.Module):
         lora_rank: int = 24
         often: tuple[float, ...] = (4.0, 3.0, 2.0, 1.0)
         mean_weight: float = 0.5
+        feature_weight: float = 10.0
         known_weight: float = 0.2
         drop_text: float = 0.1
         drop_known: float = 0.1
@@ -119,38 +121,26 @@ class FewStepTraining(nn.Module):
     def trainable_parts(self) -> dict[str, nn.Module]:
         return self._parts | {"discriminator": self.critic.discriminator}
 
-    def optimizers(self) -> dict[str, OptimizedParts]:
-        judging = Phase(name="discriminator")
-        return {
-            "discriminator": OptimizedParts(parts=("discriminator",), phases=(judging,), averaged=False),
-            "painter": OptimizedParts(parts=("unet",), phases=(Phase(name="painter"),)),
-        }
-
-    def training_step(self, batch: Any, phase: str, step: int) -> dict[str, Tensor]:
-        """Return the hinge loss of the discriminator, or the painter's losses, and what else is of interest."""
-        latents, condition, text = self._encoded(batch)
-        if phase == "discriminator":
-            return self._judging(batch.seeds, latents, condition, text)
-        painted, kept = self._painted(batch.seeds, latents, condition, text)
-        score = self.critic(self._joined(painted, latents, condition), text.tokens).mean()
-        weights = condition.mask * kept + self.config.known_weight * (1 - condition.mask)
-        distance = ((painted - latents).square() * weights).mean()
-        return {"loss": self.config.mean_weight * distance - score, "distance": distance.detach()}
-
-    def _judging(
-        self, seeds: Tensor, latents: Tensor, condition: InpaintCondition, text: TextCondition
-    ) -> dict[str, Tensor]:
-        with torch.no_grad():
-            painted = self._joined(self._painted(seeds, latents, condition, text)[0], latents, condition)
-        of_real, of_painted = self.critic(latents, text.tokens), self.critic(painted, text.tokens)
-        scores = {"real": of_real.detach().mean(), "painted": of_painted.detach().mean()}
-        return {"loss": hinge_of_discriminator(of_real, of_painted)} | scores
-
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        """Return the discriminator's loss: of held-out views it is larger than of those trained on if it knows these
-        by heart.
+        """Return the sum of both sides' losses, and what each of them is made of.
+
+        One pass gives each side the gradient of its own loss alone (`LatentCritic.scores`): two phases would compute
+        views and features twice.
         """
-        return self._judging(batch.seeds, *self._encoded(batch))
+        config, seeds = self.config, batch.seeds
+        latents, condition, text = self._encoded(batch)
+        painted, kept = self._painted(seeds, latents, condition, text)
+        weights = condition.mask * kept + config.known_weight * (1 - condition.mask)
+        distance = ((painted - latents).square() * weights).mean()
+        with torch.no_grad():
+            of_truth = self.critic.features(latents)
+        features = self.critic.features(self._joined(painted, latents, condition))
+        scores = self.critic.scores(of_truth, features, text.tokens)
+        away = feature_distance(features, of_truth)
+        painter = config.mean_weight * distance + config.feature_weight * away - scores.to_painter
+        found = {"distance": distance, "away": away, "judged": scores.hinge, "real": scores.real}
+        found |= {"painted": scores.painted}
+        return {"loss": painter + scores.hinge} | {name: value.detach() for name, value in found.items()}
 
     def _encoded(self, batch: Any) -> tuple[Tensor, InpaintCondition, TextCondition]:
         """Return the latents of the views, what is known of them, and their texts. Some views and texts are dropped."""
