@@ -3,7 +3,6 @@ r"""Puts separately trained parts together: a diffusers inpainting model in half
 python misc/assemble_embedded.py --vae logs/vae/final --clip logs/clip/final --unet logs/unet/final \\
     --upscaler logs/upscaler/final --out_dir assets/embedded
 python misc/assemble_embedded.py --streams logs/streams/final --out_dir assets/embedded
-python misc/assemble_embedded.py --few_steps logs/few_steps/final --out_dir assets/embedded
 python misc/assemble_embedded.py --cubediff logs/cubediff/final --rank 16 --out_dir assets/embedded   # beside it
 python misc/assemble_embedded.py --seamless logs/panoramas/final --depth logs/depth/final/small \\
     --words logs/words/final --out_dir assets/embedded   # beside it
@@ -46,9 +45,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--unet", type=Path, help="final/ folder of the UNet's training")
     parser.add_argument("--upscaler", type=Path, help="final/ folder of the upscaler's training")
     parser.add_argument("--streams", type=Path, help="final/ folder of the streams' training")
-    parser.add_argument(
-        "--few_steps", type=Path, help="final/ folder of the few-step LoRA's training; the streams paint with it"
-    )
     parser.add_argument("--cubediff", type=Path, help="final/ folder of CubeDiff's training; goes beside --out_dir")
     parser.add_argument("--rank", type=int, help="to which CubeDiff's low-rank additions are cut")
     parser.add_argument(
@@ -98,8 +94,7 @@ def assemble(arguments: argparse.Namespace) -> None:
     methods = {arguments.streams: out / "aognet", arguments.cubediff: out.parent / "cubediff"}
     parts |= {source: target for source, target in methods.items() if source is not None}
     alone = {arguments.sritmo: out.parent / "sritmo", arguments.ganorama: out.parent / "ganorama"}
-    added = (arguments.few_steps, arguments.seamless, arguments.depth, arguments.words)
-    beside = (*added, *alone, *(arguments.text2light or ()))
+    beside = (arguments.seamless, arguments.depth, arguments.words, *alone, *(arguments.text2light or ()))
     named = [path for path in (*parts, *beside) if path is not None]
     if missing := [str(path) for path in named if not path.is_dir()]:
         raise UserError(f"no such folder: {missing[0]}")
@@ -119,8 +114,8 @@ def assemble(arguments: argparse.Namespace) -> None:
                         refer_to_backbone(unfinished / "config.json", out)
                     if source == arguments.cubediff and arguments.rank:
                         cut(unfinished, arguments.rank)
-            if arguments.few_steps is not None:
-                add_few_steps(out, arguments.few_steps)
+            if arguments.unet is not None:
+                settle(out, arguments.unet)
             if arguments.seamless is not None:
                 with replaced(out.parent / "seamless") as unfinished:
                     add_seamless(unfinished, arguments)
@@ -138,25 +133,15 @@ def assemble(arguments: argparse.Namespace) -> None:
         raise UserError(f"--out_dir {out}: cannot be written ({reason})") from error
 
 
-def add_few_steps(out: Path, trained: Path) -> None:
-    """Let the AOG-Net below ``out`` paint in the steps that a LoRA was trained for, and views half as large."""
+def settle(out: Path, trained: Path) -> None:
+    """Say beside the AOG-Net below ``out`` how the UNet that was ``trained`` paints, if its training says so."""
     from aognet.diffusion.saved import SETTINGS
-    from aognet.embedded.inpainting.few_steps import LORA
-    from aognet.errors import UserError
     from aognet.io.files import write_atomically
 
-    path = out / "aognet" / "config.json"
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; --streams makes it")
-    settings = json.loads((trained / SETTINGS).read_text(encoding="utf-8"))
-    settings |= {"enlarge_views": (out / "upscaler").is_dir()}
-    with replaced(out / "few_steps") as unfinished:
-        copy_in_half(trained, unfinished)
-        (unfinished / SETTINGS).unlink()
-    described = json.loads(path.read_text(encoding="utf-8"))
-    described["backbone"]["loras"] = [{"file": f"../few_steps/{LORA}", "scale": 1.0}]
-    write_atomically(path, json.dumps(described, indent=2) + "\n")
-    write_atomically(path.with_name(SETTINGS), json.dumps(settings, indent=2) + "\n")
+    path = trained / SETTINGS
+    if path.is_file() and (out / "aognet").is_dir():
+        settings = json.loads(path.read_text(encoding="utf-8")) | {"enlarge_views": (out / "upscaler").is_dir()}
+        write_atomically(out / "aognet" / SETTINGS, json.dumps(settings, indent=2) + "\n")
 
 
 def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:

@@ -142,7 +142,7 @@ if has few_steps; then
     "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.vae=$model" "SHARE.efficientnet=$EFFICIENTNET" \
     "data.train.height=$((2 * HEIGHT))" "data.validation.height=$((2 * HEIGHT))"
   assemble --upscaler "$OUT/upscaler/final"
-  assemble --few_steps "$OUT/few_steps/final"
+  assemble --unet "$OUT/few_steps/final"
 fi
 
 if has gan; then

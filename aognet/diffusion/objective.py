@@ -55,68 +55,74 @@ class Emphasis:
         return (self.snr_limit * (1 - kept) / whole).clamp(max=1)
 
 
-def diffusion_loss(
+@dataclass(frozen=True)
+class Denoising:
+    """What a denoiser learns from in one step: clean, scaled latents, and all that it is told of them.
+
+    ``text`` may repeat the rows of ``latents`` (`drawn`): each time they are noised anew, with a timestep and noise of
+    their own, while they are encoded only once. ``predict`` takes the place of `Backbone.predict`. Of every
+    ``together`` rows, the first one's seed gives all of them their timestep and offset.
+    """
+
+    latents: Float[Tensor, "batch channels rows columns"]
+    condition: InpaintCondition
+    seeds: Int[Tensor, "batch"]
+    text: TextCondition
+    predict: Predict | None = None
+    together: int = 1
+
+
+def denoising_of(
     backbone: Backbone,
     views: Float[Tensor, "batch 3 height width"],
     known: Bool[Tensor, "batch 1 height width"],
     seeds: Int[Tensor, "batch"],
     text: TextCondition,
-    noise_offset: float = 0.0,
-    known_weight: float = 1.0,
     predict: Predict | None = None,
     together: int = 1,
     sampled: bool = False,
-    emphasis: Emphasis = Emphasis(),  # noqa: B008 (frozen)
-) -> Float[Tensor, ""]:
-    """Return the mean squared error of the backbone's prediction for noised views (Ho et al. 2020, eq. 14), with offset
-    noise.
+) -> Denoising:
+    """Return the `Denoising` of views of which a part is known.
 
-    ``text`` may repeat the rows of ``views`` (`drawn`): each time they are noised anew, with a timestep and noise of
-    their own, while they are encoded only once. All randomness comes from ``seeds``: the order of samples in batches
-    and processes changes nothing. ``known_weight`` is the weight of known pixels (1: as published); they are put back
-    afterwards, so they may count less. Unknown pixels of a view appear only in the target and in the noised latents
-    that are to be painted. ``predict`` takes the place of `Backbone.predict`. Of every ``together`` rows, the first
-    one's seed gives all of them their timestep and offset. ``sampled``: the target latents are drawn from the VAE's
-    posterior; if not they are its mode.
+    Unknown pixels of a view appear only in the target and in the noised latents that are to be painted. ``sampled``:
+    the target latents are drawn from the VAE's posterior; if not they are its mode.
     """
     condition = backbone.prepare_condition(views, known, generators(seeds, NOISE))
     latents = backbone.latents.encode(views, generators(seeds, TARGET) if sampled else None)
     if not backbone.is_inpainting:  # what is put back when it paints, since that is made without the unknown pixels
         latents = torch.where(condition.mask > 0.5, latents, condition.image)
-    return noised_loss(
-        backbone, latents, condition, seeds, text, noise_offset, known_weight, predict, together, emphasis
-    )
+    return Denoising(latents, condition, seeds, text, predict, together)
 
 
 def noised_loss(
     backbone: Backbone,
-    latents: Float[Tensor, "batch channels rows columns"],
-    condition: InpaintCondition,
-    seeds: Int[Tensor, "batch"],
-    text: TextCondition,
+    given: Denoising,
     noise_offset: float = 0.0,
     known_weight: float = 1.0,
-    predict: Predict | None = None,
-    together: int = 1,
     emphasis: Emphasis = Emphasis(),  # noqa: B008 (frozen)
 ) -> Float[Tensor, ""]:
-    """Return the `diffusion_loss` of views that are already encoded: their scaled ``latents`` and what is known of
-    them.
+    """Return the mean squared error of the prediction for noised latents (Ho et al. 2020, eq. 14), with offset noise.
+
+    All randomness comes from the seeds: the order of samples in batches and processes changes nothing.
+    ``known_weight`` is the weight of known pixels (1: as published); they are put back afterwards, so they may count
+    less.
     """
-    predict, leaders = predict or backbone.predict, seeds[::together]
-    draws, device = len(text) // len(latents), latents.device
+    condition, seeds, together = given.condition, given.seeds, given.together
+    predict, leaders = given.predict or backbone.predict, seeds[::together]
+    draws, device = len(given.text) // len(given.latents), given.latents.device
     count = backbone.training_steps
     timesteps = drawn(draws, lambda stream: emphasis.timesteps(leaders, count, device, stream), TIMESTEP)
     timesteps = timesteps.repeat_interleave(together)
-    fresh = [normal(latents.shape, generators(seeds, DRAW * draw + NOISE), device) for draw in range(1, draws)]
+    shape = given.latents.shape
+    fresh = [normal(shape, generators(seeds, DRAW * draw + NOISE), device) for draw in range(1, draws)]
     noise = torch.cat([condition.noise, *fresh])
     if noise_offset:
-        size = (len(leaders), latents.shape[1], 1, 1)
+        size = (len(leaders), shape[1], 1, 1)
         offsets = drawn(draws, lambda stream: normal(size, generators(leaders, stream), device), OFFSET)
         noise = noise + noise_offset * offsets.repeat_interleave(together, 0)
-    latents = latents.repeat(draws, 1, 1, 1)
+    latents = given.latents.repeat(draws, 1, 1, 1)
     noisy = backbone.add_noise(latents, noise, timesteps)
-    predicted = predict(noisy, timesteps, text, condition)
+    predicted = predict(noisy, timesteps, given.text, condition)
     squared = (predicted.float() - backbone.target(latents, noise, timesteps)).square()
     mask = condition.mask.repeat(draws, 1, 1, 1)
     kept = backbone.training_scheduler.alphas_cumprod.to(device)[timesteps]

@@ -3,7 +3,7 @@
 TARGETS = {
     "autoencoder": "aognet.embedded.autoencoder:AutoencoderTraining",
     "clip": "aognet.embedded.clip:ClipTraining",
-    "few_steps": "aognet.embedded.inpainting:FewStepTraining",
+    "few_steps": "aognet.embedded.few_steps:FewStepTraining",
     "gan": "aognet.embedded.gan:GanTraining",
     "inpainting": "aognet.embedded.inpainting:InpaintingTraining",
     "upscaler": "aognet.embedded.view_upscaler:UpscalerTraining",

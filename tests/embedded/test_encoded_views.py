@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from aognet.data.latents import LatentSamples
 from aognet.data.outpainting import OutpaintingSamples
 from aognet.diffusion.condition import InpaintCondition, TextCondition
-from aognet.diffusion.objective import Emphasis, noised_loss
+from aognet.diffusion.objective import Denoising, Emphasis, noised_loss
 from aognet.embedded.autoencoder import AutoencoderTraining
 from aognet.embedded.clip import ClipTraining
 from aognet.embedded.clip.tokenizer import train_tokenizer
@@ -230,9 +230,8 @@ def test_the_loss_is_weighted(samples: LatentSamples, prior: InpaintingTraining)
 
     def loss(limit: float) -> Tensor:
         emphasis = Emphasis(snr_limit=limit)
-        return noised_loss(
-            prior.backbone, batch.latents, condition, batch.seeds, context, predict=predict, emphasis=emphasis
-        )
+        given = Denoising(batch.latents, condition, batch.seeds, context, predict)
+        return noised_loss(prior.backbone, given, emphasis=emphasis)
 
     kept = prior.backbone.training_scheduler.alphas_cumprod
     loss(0.0)

@@ -1,6 +1,7 @@
 """A UNet learns to paint in few steps: what its critic sees, what each side wants, and that it paints as it learned."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,15 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from aognet.data.outpainting import OutpaintingBatch
-from aognet.diffusion.additions import LoraFile
-from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.inpaint import TextContext, inpaint_latents
 from aognet.diffusion.sampling.noise import generators
 from aognet.embedded.autoencoder import AutoencoderTraining
 from aognet.embedded.clip import ClipTraining
 from aognet.embedded.clip.tokenizer import train_tokenizer
-from aognet.embedded.inpainting import FewStepTraining, InpaintingTraining
-from aognet.embedded.inpainting.critic import LinearDecoder, text_vectors
+from aognet.embedded.few_steps import FewStepTraining
+from aognet.embedded.few_steps.critic import LinearDecoder, text_vectors
+from aognet.embedded.few_steps.model import joined
+from aognet.embedded.inpainting import InpaintingTraining
 from aognet.errors import UserError
 from aognet.gan.projected import ProjectedDiscriminatorConfig
 from aognet.gan.reconstruction import feature_distance
@@ -59,9 +60,14 @@ def critic_of(folder: Path) -> ProjectedDiscriminatorConfig:
 
 
 def training_of(folder: Path, **settings: Any) -> FewStepTraining:
+    """The training of a small UNet. Settings of its own go to it, others to the training."""
     torch.manual_seed(0)
-    given = {"start": str(folder), "vae": str(folder), "text": str(folder), "projected": critic_of(folder)}
-    return FewStepTraining(FewStepTraining.Config(**(given | settings)))
+    names = {one.name for one in fields(InpaintingTraining.Config)}
+    given = {"start": str(folder), "vae": str(folder), "text": str(folder)}
+    own = {key: value for key, value in settings.items() if key in names and key != "known_weight"}
+    unet = InpaintingTraining(InpaintingTraining.Config(**(given | own)))
+    others = {key: value for key, value in settings.items() if key not in own}
+    return FewStepTraining(FewStepTraining.Config(**({"projected": critic_of(folder)} | others)), unet)
 
 
 @pytest.fixture
@@ -117,13 +123,12 @@ def test_one_pass_gives_each_side_the_gradient_of_its_own_loss(training: FewStep
     learned = {id(parameter) for of in parts.values() for parameter in of}
     assert {id(parameter) for parameter in training.parameters() if parameter.grad is not None} == learned
 
-    latents, condition, text = training._encoded(views())
-    texts, critic, config = text_vectors(text.tokens), training.critic, training.config
-    painted, kept = training._painted(torch.arange(4), latents, condition, text)
-    features = critic.features(training._joined(painted, latents, condition))
-    real = critic.features(latents)
-    weights = condition.mask * kept + config.known_weight * (1 - condition.mask)
-    loss = config.mean_weight * ((painted - latents).square() * weights).mean()
+    given = training.method.denoising(views())
+    texts, critic, config = text_vectors(given.text.tokens), training.critic, training.config
+    painted, kept = training._painted(given)
+    features, real = critic.features(joined(painted, given)), critic.features(given.latents)
+    weights = given.condition.mask * kept + config.known_weight * (1 - given.condition.mask)
+    loss = config.mean_weight * ((painted - given.latents).square() * weights).mean()
     loss = (
         loss + config.feature_weight * feature_distance(features, real) - critic.discriminator(features, texts).mean()
     )
@@ -172,30 +177,29 @@ def test_the_critic_hears_what_is_written_and_not_how_long_it_is(training: FewSt
     vectors = text_vectors(tokens)
     assert_close(vectors.square().mean(1), torch.ones(3))
     assert_close(text_vectors(3 * tokens), vectors)
-    latents, _, text = training._encoded(views())
-    features = training.critic.features(latents)
-    scores, others = (training.critic.scores(features, features, each) for each in (text.tokens, text.tokens.flip(0)))
+    given = training.method.denoising(views())
+    features, tokens = training.critic.features(given.latents), given.text.tokens
+    scores, others = (training.critic.scores(features, features, each) for each in (tokens, tokens.flip(0)))
     assert scores.real == scores.painted == scores.to_painter != others.real
 
 
 def test_the_critic_sees_known_places_as_they_are(training: FewStepTraining):
-    latents, condition, text = training._encoded(views())
-    painted, _ = training._painted(torch.arange(4), latents, condition, text)
-    joined = training._joined(painted, latents, condition)
-    known = (condition.mask < 0.5).expand_as(latents)
-    assert known.any() and torch.equal(joined[known], latents[known]) and torch.equal(joined[~known], painted[~known])
+    given = training.method.denoising(views())
+    painted, _ = training._painted(given)
+    both, known = joined(painted, given), (given.condition.mask < 0.5).expand_as(given.latents)
+    assert known.any() and torch.equal(both[known], given.latents[known])
+    assert torch.equal(both[~known], painted[~known])
 
 
 def test_a_step_is_what_painting_does_in_it(folder: Path):
     """From pure noise in one step: the same latents as from the scheduler that such a UNet paints with."""
     training = training_of(folder, often=(1.0,), drop_known=0.0, drop_text=0.0)
     assert training.timesteps.tolist() == [999]
-    batch = views()
-    latents, condition, text = training._encoded(batch)
-    context = TextContext.of_prompts(training.backbone, batch.prompts)
+    batch, backbone = views(), training.backbone
+    given, context = training.method.denoising(batch), TextContext.of_prompts(backbone, batch.prompts)
     with torch.no_grad():
-        painted, kept = training._painted(batch.seeds, latents, condition, text)
-        expected = inpaint_latents(training.backbone, condition, context, training.sampler, generators(batch.seeds))
+        painted, kept = training._painted(given)
+        expected = inpaint_latents(backbone, given.condition, context, training.sampler, generators(batch.seeds))
     assert kept.abs().max() < 1e-6  # nothing of the view shows through
     assert_close(painted, expected, atol=1e-4, rtol=1e-4)
 
@@ -210,45 +214,26 @@ def test_steps_are_learned_as_often_as_wanted(folder: Path):
 
 def test_what_is_dropped_is_dropped_for_both_sides(folder: Path):
     training = training_of(folder, drop_known=0.999, drop_text=0.999)
-    batch = views()
-    _, condition, text = training._encoded(batch)
-    assert condition.mask.all()
+    given = training.method.denoising(views())
+    assert given.condition.mask.all()
     nothing = training.backbone.conditioner.with_unconditional([])[1].tokens
-    assert torch.equal(text.tokens, nothing.expand_as(text.tokens))
+    assert torch.equal(given.text.tokens, nothing.expand_as(given.text.tokens))
 
 
 def test_a_step_is_repeated_bit_by_bit(training: FewStepTraining):
     assert torch.equal(training(views())["loss"], training(views())["loss"])
 
 
-def test_what_it_writes_paints(folder: Path, tmp_path: Path):
-    training = training_of(folder, train="all")
+def test_what_it_writes_goes_on_and_says_how_it_paints(training: FewStepTraining, folder: Path, tmp_path: Path):
     preview = training.preview(views(2))
-    assert preview["output"].shape == (2, 3, 32, 32) and preview["output"].isfinite().all()
+    assert preview["one step"].shape == (2, 3, 32, 32) and preview["one step"].isfinite().all()
     training.save_pretrained(tmp_path)
-    again = training_of(folder, start=str(tmp_path), train="all")
+    again = training_of(folder, start=str(tmp_path))
     theirs, mine = (one.trainable_parts()["unet"].state_dict() for one in (again, training))
     assert theirs.keys() == mine.keys() and all(torch.equal(value, theirs[key]) for key, value in mine.items())
     assert json.loads((tmp_path / "settings.json").read_text()) == {
         "sampler": {"scheduler": "lcm", "steps": 4, "guidance": 1.0}
     }
-
-
-def test_its_lora_changes_the_unet_as_it_learned(folder: Path, tmp_path: Path):
-    training = training_of(folder, lora_rank=3)
-    for name, weight in training.trainable_parts()["unet"].named_parameters():
-        torch.nn.init.normal_(weight, std=0.1 if "lora_B" in name else 0.02)
-    training.save_pretrained(tmp_path)
-    lora = tmp_path / "few_steps_lora.safetensors"
-    whole = Backbone.load(BackboneConfig(str(folder), loras=[LoraFile(str(lora))]))
-    plain = Backbone.load(BackboneConfig(str(folder)))
-    latents, condition, text = training._encoded(views())
-    with torch.no_grad():
-        wanted, found, without = (
-            one.predict(latents, torch.full((4,), 500), text, condition) for one in (training.backbone, whole, plain)
-        )
-    assert_close(found, wanted, atol=0.02, rtol=0.02)  # of which the file keeps 16 bits
-    assert (wanted - without).abs().mean() > 5 * (wanted - found).abs().mean()
 
 
 @pytest.mark.parametrize(
@@ -257,11 +242,12 @@ def test_its_lora_changes_the_unet_as_it_learned(folder: Path, tmp_path: Path):
         ({"often": ()}, "often"),
         ({"often": (1.0, -1.0)}, "often"),
         ({"often": (0.0,)}, "often"),
+        ({"feature_weight": -1.0}, "feature_weight"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(wrong: dict, named: str):
     with pytest.raises(UserError, match=named):
-        FewStepTraining.Config(start="a", vae="a", text="a", projected=ProjectedDiscriminatorConfig("a"), **wrong)
+        FewStepTraining.Config(projected=ProjectedDiscriminatorConfig("a"), **wrong)
 
 
 def test_a_unet_that_predicts_noise_is_refused(folder: Path, tmp_path: Path):
@@ -269,7 +255,7 @@ def test_a_unet_that_predicts_noise_is_refused(folder: Path, tmp_path: Path):
 
     UNet2DConditionModel.from_pretrained(folder, subfolder="unet").save_pretrained(tmp_path / "unet")
     DDIMScheduler(prediction_type="epsilon").save_pretrained(tmp_path / "scheduler")
-    with pytest.raises(UserError, match=r"start.*velocity"):
+    with pytest.raises(UserError, match=r"model must predict the velocity"):
         training_of(folder, start=str(tmp_path))
 
 
@@ -277,7 +263,13 @@ def test_encoded_views_teach_what_the_views_teach(training: FewStepTraining):
     from aognet.data.latents import LatentBatch
 
     batch = views()
-    latents, condition, _ = training._encoded(batch)
-    encoded = LatentBatch(latents, condition.image, condition.mask < 0.5, batch.prompts, batch.seeds)
+    given = training.method.denoising(batch)
+    parts = (given.latents, given.condition.image, given.condition.mask < 0.5)
+    encoded = LatentBatch(*parts, batch.prompts, batch.seeds)
     found: list[Tensor] = [training(one)["loss"] for one in (batch, encoded)]
     assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
+
+
+def test_a_view_is_learned_from_once(folder: Path):
+    with pytest.raises(UserError, match=r"model.draws must be 1"):
+        training_of(folder, draws=2)(views())

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from aognet.data.equirectangular import EquirectangularBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.condition import InpaintCondition
-from aognet.diffusion.objective import noised_loss
+from aognet.diffusion.objective import Denoising, noised_loss
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.errors import UserError
 from aognet.io.store import CacheConfig
@@ -107,7 +107,7 @@ def test_the_loss_of_a_rolled_sample_with_rolled_noise_is_the_same(make: Make, l
     def loss(by: int, network: Backbone = backbone) -> Tensor:
         parts = (condition.mask, condition.image, condition.noise)
         rolled = InpaintCondition(*(part.roll(by, -1) for part in parts))
-        return noised_loss(network, latents.roll(by, -1), rolled, batch.seeds, text)
+        return noised_loss(network, Denoising(latents.roll(by, -1), rolled, batch.seeds, text))
 
     stride = model.stride // backbone.latents.scale
     for times in (1, 3):

@@ -2,11 +2,9 @@
 
 import logging
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import save
-from torch import Tensor
 
 from aognet.diffusion.saved import CONFIG, WEIGHTS, read_config
 from aognet.errors import UserError
@@ -15,12 +13,6 @@ from aognet.nn.weights import read_tensors
 
 log = logging.getLogger(__name__)
 TRAINED = re.compile(r"unet\.(?P<layer>.+)\.(?P<matrix>lora_[AB])\.default\.weight")
-
-
-def lora_tensors(trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the low-rank additions among trained weights, under the names that diffusers' files have."""
-    found = {key: TRAINED.fullmatch(key) for key in trained}
-    return {f"unet.{match['layer']}.{match['matrix']}.weight": trained[key] for key, match in found.items() if match}
 
 
 def export_lora(folder: Path, file: Path) -> int:
@@ -37,13 +29,13 @@ def export_lora(folder: Path, file: Path) -> int:
         raise UserError(f"{path}: train must be 'lora' for the trained weights to be a LoRA, got {train!r:.80}")
     tensors = read_tensors(weights)
     # Learned words are a file of their own (`aognet.diffusion.learning_words.export_words`).
-    trained = {key: value for key, value in tensors.items() if not key.startswith("words.")}
-    named = lora_tensors(trained)
-    if others := sorted(key for key in trained if TRAINED.fullmatch(key) is None):
+    found = {key: TRAINED.fullmatch(key) for key in tensors if not key.startswith("words.")}
+    if others := sorted(key for key, match in found.items() if match is None):
         raise UserError(
             f"{weights}: {len(others)} of its {len(tensors)} trained weights are no low-rank additions, such as "
             f"{others[0]!r}; a LoRA without them would be another model"
         )
+    named = {f"unet.{match['layer']}.{match['matrix']}.weight": tensors[key] for key, match in found.items() if match}
     write_atomically(file, save(named, {"format": "pt"}))
     if isinstance(backbone, dict) and backbone.get("loras"):
         log.warning("%s: was trained beside backbone.loras, which are not in it: give them, too", file)

@@ -2,7 +2,6 @@
 layout.
 """
 
-from aognet.embedded.inpainting.few_steps import FewStepTraining
 from aognet.embedded.inpainting.model import InpaintingTraining
 
-__all__ = ["FewStepTraining", "InpaintingTraining"]
+__all__ = ["InpaintingTraining"]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from aognet.data.latents import LatentBatch
 from aognet.diffusion.backbone import Backbone
-from aognet.diffusion.loading import load_tokenizer, load_weights
-from aognet.diffusion.objective import Emphasis, check_draws, diffusion_loss, drawn, noised_loss
+from aognet.diffusion.loading import load_scheduler, load_tokenizer, load_weights
+from aognet.diffusion.objective import Denoising, Emphasis, check_draws, denoising_of, drawn, noised_loss
 from aognet.diffusion.sampling.noise import uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.embedded.inpainting.conditions import EncodedConditions, painted_views
@@ -29,15 +29,17 @@ class InpaintingTraining(nn.Module):
     class Config:
         """The UNet, the parts that it is trained on, and the loss.
 
-        ``vae`` and ``text``: folders with trained parts. ``attention``: which UNet levels have cross-attention.
-        ``sample_size``: the side in latent pixels that diffusers pipelines paint by default. ``drop_text`` and
-        ``drop_known``: how often the caption is empty, and how often nothing of the view is known. ``known_weight``:
-        weight of known pixels in the loss. ``draws``: how many times an encoded view is noised and learned from; this
-        costs less than as many views. ``emphasis``: which noise levels count more.
+        ``vae`` and ``text``: folders with trained parts. ``start``: a folder whose ``unet`` goes on learning, with its
+        ``scheduler``; the settings of a new UNet's shape then do not count. ``attention``: which UNet levels have
+        cross-attention. ``sample_size``: the side in latent pixels that diffusers pipelines paint by default.
+        ``drop_text`` and ``drop_known``: how often the caption is empty, and how often nothing of the view is known.
+        ``known_weight``: weight of known pixels in the loss. ``draws``: how many times an encoded view is noised and
+        learned from; this costs less than as many views. ``emphasis``: which noise levels count more.
         """
 
         vae: str
         text: str
+        start: str = ""
         channels: tuple[int, ...] = (48, 96, 144, 192)
         attention: tuple[bool, ...] = (False, False, True, True)
         head_dim: int = 24
@@ -58,7 +60,7 @@ class InpaintingTraining(nn.Module):
 
     def __init__(self, config: Config):
         super().__init__()
-        from diffusers import AutoencoderKL, DDIMScheduler
+        from diffusers import AutoencoderKL
         from transformers import CLIPTextModel
 
         self.config = config
@@ -66,20 +68,7 @@ class InpaintingTraining(nn.Module):
         tokenizer = load_tokenizer(text)
         vae = load_weights(AutoencoderKL, Path(config.vae), "vae")
         text_encoder = load_weights(CLIPTextModel, text, "text_encoder")
-        unet = new_unet(config, vae.config.latent_channels, text_encoder.config.hidden_size)
-        scheduler = DDIMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            prediction_type="v_prediction",
-            clip_sample=False,
-            set_alpha_to_one=False,
-            steps_offset=1,
-            # The last timestep is pure noise, in training as in sampling (Lin et al. 2024): otherwise the slow waves of
-            # the starting noise are taken for what the picture shows, which a small model never mends.
-            rescale_betas_zero_snr=True,
-            timestep_spacing="trailing",
-        )
+        unet, scheduler = _started(Path(config.start)) if config.start else _new(config, vae, text_encoder)
         self.backbone = Backbone.of(
             vae=vae, unet=unet, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
         )
@@ -93,20 +82,20 @@ class InpaintingTraining(nn.Module):
 
     def forward(self, batch) -> dict[str, Tensor]:
         """Return the mean squared error of the predicted velocity, for a batch of images or of encoded views."""
+        config = self.config
+        given = self.denoising(batch)
+        return {"loss": noised_loss(self.backbone, given, config.noise_offset, config.known_weight, config.emphasis)}
+
+    def denoising(self, batch: Any) -> Denoising:
+        """Return what the UNet learns from in one step. Of some views nothing is known, and some texts are empty."""
         seeds, config = batch.seeds, self.config
         hidden = (uniform(seeds, HIDE) < config.drop_known).to(batch.known.device)[:, None, None, None]
         text, nothing = self.backbone.conditioner.with_unconditional(batch.prompts)
         silent = drawn(config.draws, lambda stream: uniform(seeds, stream) < config.drop_text, SILENCE)
         text = text.repeated(config.draws).replaced(silent.to(text.tokens.device), nothing)
-        settings = {
-            "noise_offset": config.noise_offset,
-            "known_weight": config.known_weight,
-            "emphasis": config.emphasis,
-        }
         if isinstance(batch, LatentBatch):
-            condition = self._conditions(batch, hidden)
-            return {"loss": noised_loss(self.backbone, batch.latents, condition, seeds, text, **settings)}
-        return {"loss": diffusion_loss(self.backbone, batch.view, batch.known & ~hidden, seeds, text, **settings)}
+            return Denoising(batch.latents, self._conditions(batch, hidden), seeds, text)
+        return denoising_of(self.backbone, batch.view, batch.known & ~hidden, seeds, text)
 
     @torch.no_grad()
     def preview(self, batch) -> dict[str, Tensor]:
@@ -120,6 +109,31 @@ class InpaintingTraining(nn.Module):
         """Write ``unet`` and ``scheduler`` below ``folder``."""
         self.backbone.denoiser.unet.save_pretrained(folder / "unet", safe_serialization=True)
         self.backbone.scheduler.save_pretrained(folder / "scheduler")
+
+
+def _started(folder: Path) -> tuple[Any, Any]:
+    from diffusers import UNet2DConditionModel
+
+    return load_weights(UNet2DConditionModel, folder, "unet"), load_scheduler(folder)
+
+
+def _new(config: InpaintingTraining.Config, vae: Any, text_encoder: Any) -> tuple[Any, Any]:
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        # The last timestep is pure noise, in training as in sampling (Lin et al. 2024): otherwise the slow waves of
+        # the starting noise are taken for what the picture shows, which a small model never mends.
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+    )
+    return new_unet(config, vae.config.latent_channels, text_encoder.config.hidden_size), scheduler
 
 
 def use_plain_attention(unet: Any) -> None:

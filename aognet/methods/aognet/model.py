@@ -20,7 +20,7 @@ from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.clip_encoders import ClipConfig, ClipImageEncoder, ClipTextEncoder
 from aognet.diffusion.condition import TextCondition
 from aognet.diffusion.inpaint import TextContext, ViewToPaint, check_image_guidance, check_settings, inpaint
-from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
+from aognet.diffusion.objective import Denoising, check_draws, denoising_of, drawn, noised_loss
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import LongPrompts, SamplerConfig
 from aognet.diffusion.texts import same_length, side_by_side
@@ -225,23 +225,19 @@ class AOGNet(TrainedMethod):
         """Return the diffusion loss of the view with the streams' conditioning (eq. 2 of Ho et al. with offset
         noise).
         """
+        return {"loss": noised_loss(self.backbone, self.denoising(batch), self.config.noise_offset)}
+
+    def denoising(self, batch: OutpaintingBatch) -> Denoising:
+        """Return what the streams learn from in one step."""
         given = self.conditioning(stream_inputs_of(batch), batch.prompts)
-        draws, offset = self.config.draws, self.config.noise_offset
+        draws = self.config.draws
         dropped = drawn(draws, lambda stream: uniform(batch.seeds, stream) < self.config.drop_condition, DROP)
         positive, negative = (text.repeated(draws) for text in (given.context.positive, given.context.negative))
         text = positive.replaced(dropped.to(positive.tokens.device), negative)
         predict = partial(self.backbone.predict, residuals=given.residuals)
-        loss = diffusion_loss(
-            self.backbone,
-            batch.view,
-            batch.known,
-            batch.seeds,
-            text,
-            noise_offset=offset,
-            predict=predict,
-            sampled=self.is_published,
+        return denoising_of(
+            self.backbone, batch.view, batch.known, batch.seeds, text, predict, sampled=self.is_published
         )
-        return {"loss": loss}
 
     def joined(self, words: str, prompt: str, settings: Settings) -> str:
         """Return the words of a direction with the common prompt."""

@@ -22,7 +22,7 @@ from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.condition import InpaintCondition, TextCondition
 from aognet.diffusion.inpaint import TextContext, ViewToPaint, check_image_guidance, check_settings, inpaint, look
 from aognet.diffusion.lora.trained import Layers, Trained, check_rank, merge_lora, open_parts
-from aognet.diffusion.objective import check_draws, diffusion_loss, drawn
+from aognet.diffusion.objective import Denoising, check_draws, denoising_of, drawn, noised_loss
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
@@ -153,25 +153,18 @@ class CubeDiff(TrainedMethod):
 
     def forward(self, batch: CubeBatch) -> dict[str, Tensor]:
         """Return the diffusion loss of all faces, which share a timestep."""
+        known_weight = 0.0 if self._replaces else self.config.known_weight
+        return {"loss": noised_loss(self.backbone, self.denoising(batch), self.config.noise_offset, known_weight)}
+
+    def denoising(self, batch: CubeBatch) -> Denoising:
+        """Return what it learns from in one step: faces, six of which belong together."""
         config, backbone = self.config, self.backbone
         known = batch.known & ~self._chosen(batch.seeds, config.drop_known, HIDE, batch.known)
         text, nothing = backbone.conditioner.with_unconditional(batch.prompts)
         like = text.tokens
         silent = drawn(config.draws, lambda stream: self._chosen(batch.seeds, config.drop_text, stream, like), SILENCE)
         text = text.repeated(config.draws).replaced(silent.flatten(), nothing)
-        known_weight = 0.0 if self._replaces else config.known_weight
-        loss = diffusion_loss(
-            backbone,
-            batch.faces,
-            known,
-            face_seeds(batch.seeds),
-            text,
-            noise_offset=config.noise_offset,
-            known_weight=known_weight,
-            predict=self.predict,
-            together=COUNT,
-        )
-        return {"loss": loss}
+        return denoising_of(backbone, batch.faces, known, face_seeds(batch.seeds), text, self.predict, COUNT)
 
     @staticmethod
     def _chosen(seeds: Int[Tensor, "batch"], rate: float, stream: int, like: Tensor) -> Bool[Tensor, "rows 1 1 1"]:

@@ -15,6 +15,7 @@ from aognet.data.equirectangular import EquirectangularBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.inpaint import TextContext, check_settings, inpaint, stride
 from aognet.diffusion.lora.trained import merge_lora
+from aognet.diffusion.objective import Denoising
 from aognet.diffusion.sampling.noise import generators, named_seed
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.geometry.surface import SPHERE
@@ -26,7 +27,7 @@ from aognet.methods.seamless.directed import prompt_weights
 from aognet.methods.seamless.poles import poles_to_paint, polished
 from aognet.methods.seamless.settings import SeamlessSettings
 from aognet.methods.seamless.sizes import check_rows
-from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, training_loss
+from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, training_loss, turned_denoising
 from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.circular import Poles, padded_as, wrap_around
 from aognet.nn.component import Component
@@ -74,6 +75,11 @@ class Seamless(TrainedMethod):
         """Return the diffusion loss of whole panoramas. Raises UserError for a size that does not wrap."""
         check_rows(self.backbone, batch.images.shape[-2], "data.train.height")
         return {"loss": training_loss(self.backbone, self.config, batch)}
+
+    def denoising(self, batch: EquirectangularBatch) -> Denoising:
+        """Return what it learns from in one step. Raises UserError for a size that does not wrap."""
+        check_rows(self.backbone, batch.images.shape[-2], "data.train.height")
+        return turned_denoising(self.backbone, self.config, batch)
 
     @torch.no_grad()
     def preview(self, batch: EquirectangularBatch) -> dict[str, Tensor]:
