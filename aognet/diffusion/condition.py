@@ -34,6 +34,11 @@ class TextCondition:
         pooled = None if self.pooled is None else self.pooled.repeat(times, 1)
         return TextCondition(self.tokens.repeat(times, 1, 1), pooled)
 
+    def repeated_each(self, times: int) -> "TextCondition":
+        """Return each row so many times, before the next."""
+        pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, 0)
+        return TextCondition(self.tokens.repeat_interleave(times, 0), pooled)
+
     def replaced(self, mask: Bool[Tensor, "batch"], other: "TextCondition") -> "TextCondition":
         """Return the rows of ``other`` (one, or as many) where ``mask`` is true."""
         tokens = torch.where(mask[:, None, None], other.tokens, self.tokens)

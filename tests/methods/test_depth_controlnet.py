@@ -14,12 +14,12 @@ from torch.testing import assert_close
 from aognet.data.depth_panoramas import DepthBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.condition import ControlImage, InpaintCondition
-from aognet.diffusion.objective import NOISE, TIMESTEP
+from aognet.diffusion.objective import NOISE, TIMESTEP, noised_loss
 from aognet.diffusion.sampling.noise import generators, normal, uniform_timesteps
 from aognet.errors import UserError
 from aognet.methods.seamless.depth_controlnet import DepthControlNet
 from aognet.methods.seamless.model import Seamless
-from aognet.methods.seamless.training import known_condition, training_loss, turned_latents
+from aognet.methods.seamless.training import known_condition, turned_denoising, turned_latents
 from tests.generate.painter import smooth_photo
 from tests.slow import rest_slow
 from tests.tiny import tiny_components
@@ -62,7 +62,8 @@ def batch_of(columns: list[int], known: bool = True) -> DepthBatch:
 @pytest.mark.parametrize(("layout", "channels"), rest_slow(KINDS, fast=2))
 def test_at_first_nothing_is_controlled(layout: Any, channels: int, train: Any):
     model, batch = build(layout, channels, train=train, lora_rank=2), batch_of([3, 8])
-    alone = training_loss(model.backbone, model.config, batch)
+    config, given = model.config, turned_denoising(model.backbone, model.config, batch)
+    alone = noised_loss(model.backbone, given, config.noise_offset, config.known_weight, config.emphasis)
     assert torch.equal(model(batch)["loss"], alone)
     changed = as_trained(model)(batch)["loss"]
     assert abs(changed / alone - 1) > 1e-4

@@ -19,7 +19,7 @@ from aognet.gan.projected import ProjectedDiscriminator, ProjectedDiscriminatorC
 from aognet.perception.pyramid import FeaturePyramid
 
 REACH = 3  # latent pixels along each side that a pixel depends on
-BATCHES, ROWS, SIDE, SEED = 4, 8, 16, 0
+BATCHES, ROWS, SIDE, SEED = 6, 6, 16, 0  # six: the decoder of CubeDiff takes whole cubes
 
 
 class LinearDecoder(nn.Module):

@@ -83,7 +83,10 @@ class FewStepTraining(nn.Module):
     method: Any
 
     def __init__(self, config: Config, model: FewStepMethod):
-        """``model``: the method. Raises UserError if its backbone predicts noise or is not told what is known."""
+        """``model``: the method.
+
+        :raises UserError: if its backbone is not told what is known, or predicts nothing of use from pure noise.
+        """
         super().__init__()
         self.config, self.method = config, model
         self.backbone = model.backbone
@@ -96,9 +99,8 @@ class FewStepTraining(nn.Module):
     def _check(self) -> None:
         if not self.backbone.is_inpainting:
             raise UserError("has a UNet that is not told what is known; few steps need an inpainting UNet", key="model")
-        if self.backbone.prediction_type != "v_prediction":
-            said = f"must predict the velocity, and it predicts {self.backbone.prediction_type}"
-            raise UserError(said, key="model")
+        if self.backbone.prediction_type == "epsilon" and not float(self._signal[-1]):
+            raise UserError("predicts noise, from which pure noise cannot be told apart; velocities can", key="model")
         check_settings(self.backbone, self.backbone.latents.scale, self.sampler, True)
 
     @property
@@ -123,9 +125,10 @@ class FewStepTraining(nn.Module):
         weights = condition.mask * kept + config.known_weight * (1 - condition.mask)
         distance = ((painted - latents).square() * weights).mean()
         with torch.no_grad():
-            of_truth = self.critic.features(latents)
-        features = self.critic.features(joined(painted, given))
-        scores = self.critic.scores(of_truth, features, given.text.tokens)
+            of_truth = self.critic.features(squares(latents))
+        shown = squares(joined(painted, given))
+        features = self.critic.features(shown)
+        scores = self.critic.scores(of_truth, features, given.text.repeated_each(len(shown) // len(latents)).tokens)
         away = feature_distance(features, of_truth)
         painter = config.mean_weight * distance + config.feature_weight * away - scores.to_painter
         found = {"distance": distance, "away": away, "judged": scores.hinge, "real": scores.real}
@@ -140,9 +143,15 @@ class FewStepTraining(nn.Module):
         timesteps = chosen.to(given.latents.device)
         noisy = self.backbone.add_noise(given.latents, given.condition.noise, timesteps)
         predict = given.predict or self.backbone.predict
-        velocity = predict(noisy, timesteps, given.text, given.condition).float()
-        kept = self.backbone.training_scheduler.alphas_cumprod.to(timesteps.device)[timesteps][:, None, None, None]
-        return kept.sqrt() * noisy - (1 - kept).sqrt() * velocity, kept
+        predicted = predict(noisy, timesteps, given.text, given.condition).float()
+        kept = self._signal.to(timesteps.device)[timesteps][:, None, None, None]
+        if self.backbone.prediction_type == "epsilon":
+            return (noisy - (1 - kept).sqrt() * predicted) / kept.sqrt(), kept
+        return kept.sqrt() * noisy - (1 - kept).sqrt() * predicted, kept
+
+    @property
+    def _signal(self) -> Float[Tensor, "steps"]:
+        return self.backbone.training_scheduler.alphas_cumprod
 
     def _drawn_steps(self, seeds: Int64[Tensor, "batch"]) -> Int64[Tensor, "batch"]:
         shares = torch.tensor(self.config.often).cumsum(0)
@@ -170,3 +179,12 @@ def joined(painted: Float[Tensor, "batch channels rows columns"], given: Denoisi
     """Return what is painted beside what is known: the critic shall see whether they fit."""
     mask = given.condition.mask
     return mask * painted + (1 - mask) * given.latents
+
+
+def squares(latents: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "parts channels rows side"]:
+    """Return the square parts of wide latents, those of a row one after the other; others as they are."""
+    rows, columns = latents.shape[-2:]
+    count = max(columns // rows, 1)
+    if count == 1:
+        return latents
+    return latents[..., : count * rows].unflatten(-1, (count, rows)).movedim(-2, 1).flatten(0, 1)

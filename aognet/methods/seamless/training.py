@@ -14,7 +14,7 @@ from aognet.diffusion.condition import InpaintCondition, Predict
 from aognet.diffusion.latent_space import LatentSpace
 from aognet.diffusion.learning_words import LearnWordsConfig, learn_words
 from aognet.diffusion.lora.trained import Layers, Trained, check_rank, open_parts
-from aognet.diffusion.objective import NOISE, Denoising, Emphasis, check_draws, drawn, noised_loss
+from aognet.diffusion.objective import NOISE, Denoising, Emphasis, check_draws, drawn
 from aognet.diffusion.sampling.noise import generators, normal, uniform
 
 # Streams of a sample's seed, beside those of `aognet.diffusion.objective`.
@@ -59,21 +59,14 @@ def learning(backbone: Backbone, config: TrainingConfig) -> dict[str, nn.Module]
     return open_parts(backbone.denoiser.unet, config.train, config.lora_rank, config.lora_layers) | words
 
 
-def training_loss(
-    backbone: Backbone, config: TrainingConfig, batch: EquirectangularBatch, predict: Predict | None = None
-) -> Float[Tensor, ""]:
-    """Return the diffusion loss of turned panoramas. ``predict`` takes the place of `Backbone.predict`."""
-    given = turned_denoising(backbone, config, batch, predict)
-    return noised_loss(backbone, given, config.noise_offset, config.known_weight, config.emphasis)
-
-
 def turned_denoising(
     backbone: Backbone, config: TrainingConfig, batch: EquirectangularBatch, predict: Predict | None = None
 ) -> Denoising:
     """Return what is learned from in one step: turned panoramas, of which an inpainting UNet is told the photograph or
     nothing.
 
-    A text-to-image UNet learns from text alone: what is known is put back while it paints.
+    A text-to-image UNet learns from text alone: what is known is put back while it paints. ``predict`` takes the place
+    of `Backbone.predict`.
     """
     seeds, draws = batch.seeds, config.draws
     hidden = (uniform(seeds, HIDE) < config.drop_known)[:, None, None, None]

@@ -1,0 +1,139 @@
+"""Every method that paints with a backbone can learn to paint in few steps: what is judged, and what learns."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from aognet.config import load_config
+from aognet.diffusion.backbone import Backbone, BackboneConfig
+from aognet.embedded.few_steps import FewStepTraining
+from aognet.embedded.few_steps.model import squares
+from aognet.errors import UserError
+from aognet.gan.projected import ProjectedDiscriminatorConfig
+from aognet.methods.cubediff.model import CubeDiff
+from aognet.methods.seamless.model import Seamless
+from aognet.targets import build, check
+from tests.methods import test_aognet, test_cubediff, test_seamless_training
+from tests.perception.test_efficientnet import random_weights
+from tests.tiny import tiny_components, tiny_streams
+
+LORA = {"train": "lora", "lora_rank": 2, "lora_layers": "all"}
+
+
+def backbone_of(prediction: str = "v_prediction", channels: int = 9) -> Backbone:
+    parts = tiny_components("sd2", channels, prediction)
+    parts.pop("image_encoder", None)
+    return Backbone.of(**parts)
+
+
+def cubediff() -> tuple[Any, Any]:
+    config = CubeDiff.Config(backbone=BackboneConfig("tiny"), fov_degrees=test_cubediff.FOV, **LORA)
+    return CubeDiff(config, backbone_of()), test_cubediff.batch_of()
+
+
+def seamless() -> tuple[Any, Any]:
+    model = Seamless(Seamless.Config(backbone=BackboneConfig("tiny"), **LORA), backbone_of())
+    return model, test_seamless_training.batch_of([3, 8])
+
+
+def aognet(tmp_path: Path) -> tuple[Any, Any]:
+    parts = tiny_components("sd2", 9, "v_prediction")
+    folder = tmp_path / "backbone"
+    for name in ("vae", "unet", "text_encoder", "tokenizer", "scheduler", "image_encoder"):
+        if name in parts:
+            parts[name].save_pretrained(folder / name)
+    return tiny_streams(folder), test_aognet.batch_of()
+
+
+@pytest.fixture
+def critic(tmp_path: Path) -> ProjectedDiscriminatorConfig:
+    save_file(random_weights(), tmp_path / "efficientnet.safetensors")
+    weights = str(tmp_path / "efficientnet.safetensors")
+    return ProjectedDiscriminatorConfig(weights, size=64, channels=4, widest=8, class_dim=4)
+
+
+@pytest.mark.parametrize("make", [cubediff, seamless, aognet], ids=["cubediff", "seamless", "aognet"])
+def test_a_method_learns_and_nothing_else(
+    make: Callable[..., tuple[Any, Any]], critic: ProjectedDiscriminatorConfig, tmp_path: Path
+):
+    model, batch = make(tmp_path) if make is aognet else make()
+    own = model.trainable_parts()
+    training = FewStepTraining(FewStepTraining.Config(projected=critic), model)
+    assert training.trainable_parts() == own | {"discriminator": training.critic.discriminator}
+    found = training(batch)
+    found["loss"].backward()
+    assert all(value.isfinite() for value in found.values()) and torch.equal(found["loss"], training(batch)["loss"])
+    learned = [parameter for part in own.values() for parameter in part.parameters()]
+    assert any(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in learned)
+    assert training.preview(batch)["one step"].shape == training.preview(batch)["target"].shape
+    training.save_pretrained(tmp_path / "final")
+    written = {path.name for path in (tmp_path / "final").iterdir()}
+    assert {"config.json", "model.safetensors", "settings.json"} <= written
+
+
+def test_faces_that_belong_together_are_learned_in_one_step(critic: ProjectedDiscriminatorConfig):
+    model, batch = cubediff()
+    training, seen = FewStepTraining(FewStepTraining.Config(projected=critic), model), []
+    predict = model.predict
+
+    def watched(latents: Tensor, timesteps: Tensor, *rest: Any, **options: Any) -> Tensor:
+        seen.append(timesteps)
+        return predict(latents, timesteps, *rest, **options)
+
+    model.predict = watched
+    for seed in range(6):
+        batch.seeds[:] = torch.arange(2) + 10 * seed
+        training(batch)
+    steps = torch.stack(seen).unflatten(1, (2, 6))
+    assert (steps == steps[..., :1]).all()
+    assert len(steps[..., 0].unique()) > 1
+
+
+def test_wide_latents_are_judged_square_by_square():
+    latents = torch.arange(2 * 3 * 4 * 8.0).view(2, 3, 4, 8)
+    parts = squares(latents)
+    assert parts.shape == (4, 3, 4, 4)
+    assert torch.equal(parts[0], latents[0, ..., :4]) and torch.equal(parts[3], latents[1, ..., 4:])
+    assert squares(parts) is parts
+
+
+def test_what_predicts_noise_is_told_apart_by_it(critic: ProjectedDiscriminatorConfig):
+    """A perfect prediction of the noise gives the view back; from pure noise there is none."""
+    backbone = backbone_of("epsilon")
+    model = Seamless(Seamless.Config(backbone=BackboneConfig("tiny"), **LORA), backbone)
+    training = FewStepTraining(FewStepTraining.Config(projected=critic), model)
+    given = model.denoising(test_seamless_training.batch_of([3, 8]))
+    noise = given.condition.noise
+    painted, _ = training._painted(type(given)(**(vars(given) | {"predict": lambda *_: noise})))
+    torch.testing.assert_close(painted, given.latents, atol=1e-3, rtol=1e-3)
+    backbone.training_scheduler.alphas_cumprod[-1] = 0
+    with pytest.raises(UserError, match="predicts noise, from which pure noise cannot be told apart"):
+        FewStepTraining(FewStepTraining.Config(projected=critic), model)
+
+
+def test_a_unet_that_is_not_told_what_is_known_is_refused(critic: ProjectedDiscriminatorConfig):
+    model = Seamless(Seamless.Config(backbone=BackboneConfig("tiny"), **LORA), backbone_of(channels=4))
+    with pytest.raises(UserError, match="not told what is known"):
+        FewStepTraining(FewStepTraining.Config(projected=critic), model)
+
+
+def test_a_mistake_in_what_it_trains_is_named(tmp_path: Path):
+    written = "model: {target: few_steps, projected: {features: a}, model: {target: seamless, backbone: {model: b}, %}}"
+    for wrong, said in (
+        ("lora_ranks: 3", r"model.model.lora_ranks is an unknown key; did you mean 'lora_rank'"),
+        ("train: lore", r"model.model.train must be"),
+    ):
+        (tmp_path / "a.yaml").write_text(written.replace("%", wrong))
+        section = load_config([tmp_path / "a.yaml"]).section("model")
+        with pytest.raises(UserError, match=said):
+            check(section, "trainable_parts")
+        with pytest.raises(UserError, match=said):
+            build(section)
+    (tmp_path / "a.yaml").write_text("model: {target: few_steps, projected: {features: a}}")
+    with pytest.raises(UserError, match=r"model.model is missing"):
+        check(load_config([tmp_path / "a.yaml"]).section("model"), "trainable_parts")
