@@ -136,7 +136,9 @@ def test_one_pass_gives_each_side_the_gradient_of_its_own_loss(training: FewStep
     for found, expected in zip(both["unet"], alone, strict=True):
         assert_close(found, expected, atol=1e-6, rtol=1e-3)
     of_painted = critic.discriminator([one.detach() for one in features], texts)
-    hinge = (1 - critic.discriminator(real, texts)).relu().mean() + (1 + of_painted).relu().mean()
+    of_others = critic.discriminator(real, texts[[2, 3, 0, 1]])
+    hinge = (1 - critic.discriminator(real, texts)).relu().mean()
+    hinge = hinge + 0.5 * ((1 + of_painted).relu().mean() + (1 + of_others).relu().mean())
     alone = torch.autograd.grad(hinge, parts["discriminator"])
     for found, expected in zip(both["discriminator"], alone, strict=True):
         assert_close(found, expected, atol=1e-6, rtol=1e-3)
@@ -274,3 +276,20 @@ def test_encoded_views_teach_what_the_views_teach(training: FewStepTraining):
 def test_a_view_is_learned_from_once(folder: Path):
     with pytest.raises(UserError, match=r"model.draws must be 1"):
         training_of(folder, draws=2)(views())
+
+
+def test_true_views_with_the_texts_of_others_count_as_wrong_unless_it_is_the_same_text(training: FewStepTraining):
+    batch = views()
+    given = training.method.denoising(batch)
+    features, tokens = training.critic.features(given.latents), given.text.tokens
+    optimizer = torch.optim.Adam(training.critic.discriminator.parameters(), lr=1e-2)
+    for _ in range(40):
+        optimizer.zero_grad()
+        training.critic.scores(features, features, tokens).hinge.backward()
+        optimizer.step()
+    scores = training.critic.scores(features, features, tokens)
+    assert scores.real > scores.mistaken + 0.3
+    same = tokens[:1].expand_as(tokens)
+    judged = training.critic.scores(features, features, same)
+    plain = training.critic.discriminator(features, text_vectors(same))
+    assert_close(judged.hinge, (1 - plain).relu().mean() + 0.5 * (1 + plain).relu().mean())

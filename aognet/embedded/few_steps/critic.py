@@ -14,7 +14,6 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from aognet.diffusion.latent_space import LatentSpace
-from aognet.gan.discriminator import hinge_of_discriminator
 from aognet.gan.projected import ProjectedDiscriminator, ProjectedDiscriminatorConfig
 from aognet.perception.pyramid import FeaturePyramid
 
@@ -71,13 +70,14 @@ Features = list[Float[Tensor, "batch _ _ _"]]
 @dataclass(frozen=True)
 class Scores:
     """The discriminator's hinge loss (Lim and Ye 2017), the mean score that the painter wants to raise, and the mean
-    scores of both sides.
+    scores of both sides, and of true views with the texts of others.
     """
 
     hinge: Float[Tensor, ""]
     to_painter: Float[Tensor, ""]
     real: Float[Tensor, ""]
     painted: Float[Tensor, ""]
+    mistaken: Float[Tensor, ""]
 
 
 class LatentCritic(nn.Module):
@@ -102,6 +102,9 @@ class LatentCritic(nn.Module):
     def scores(self, real: Features, painted: Features, tokens: Float[Tensor, "batch tokens dim"]) -> Scores:
         """Return how real latents and painted ones are judged by their features, under the same texts.
 
+        Real ones with another view's text are as wrong as painted ones: what is real, but not what was asked for, the
+        painter has to unlearn (Reed et al. 2016, section 4.1).
+
         The sum of ``hinge`` and minus ``to_painter`` may be differentiated at once: the first teaches the
         discriminator alone, the second the painter alone.
         """
@@ -111,9 +114,13 @@ class LatentCritic(nn.Module):
             texts = text_vectors(tokens.float())
             of_real = self.discriminator(real, texts)
             of_painted = self.discriminator([values.detach() for values in painted], texts)
+            of_others = self.discriminator(real, texts.roll(len(texts) // 2, 0))
             frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
             to_painter = functional_call(self.discriminator, frozen, (painted, texts)).mean()
-        return Scores(hinge_of_discriminator(of_real, of_painted), to_painter, of_real.mean(), of_painted.mean())
+        differ = (texts != texts.roll(len(texts) // 2, 0)).any(1, keepdim=True)
+        wrong = 0.5 * (functional.relu(1 + of_painted) + functional.relu(1 + of_others) * differ).mean()
+        hinge = functional.relu(1 - of_real).mean() + wrong
+        return Scores(hinge, to_painter, of_real.mean(), of_painted.mean(), of_others.mean())
 
 
 def text_vectors(tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch dim"]:

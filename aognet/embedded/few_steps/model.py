@@ -132,7 +132,7 @@ class FewStepTraining(nn.Module):
         away = feature_distance(features, of_truth)
         painter = config.mean_weight * distance + config.feature_weight * away - scores.to_painter
         found = {"distance": distance, "away": away, "judged": scores.hinge, "real": scores.real}
-        found |= {"painted": scores.painted}
+        found |= {"painted": scores.painted, "mistaken": scores.mistaken}
         return {"loss": painter + scores.hinge} | {name: value.detach() for name, value in found.items()}
 
     def _painted(
