@@ -23,7 +23,7 @@ from aognet.embedded.few_steps.model import joined
 from aognet.embedded.inpainting import InpaintingTraining
 from aognet.errors import UserError
 from aognet.gan.projected import ProjectedDiscriminatorConfig
-from aognet.gan.reconstruction import feature_distance
+from aognet.gan.reconstruction import feature_distances
 from aognet.geometry.camera import Camera
 from aognet.training.setup import TrainerConfig, prepare_parameters
 from tests.embedded.test_embedded_stages import images_of
@@ -127,11 +127,11 @@ def test_one_pass_gives_each_side_the_gradient_of_its_own_loss(training: FewStep
     texts, critic, config = text_vectors(given.text.tokens), training.critic, training.config
     painted, kept = training._painted(given)
     features, real = critic.features(joined(painted, given)), critic.features(given.latents)
+    shares = 1 - given.condition.mask.mean((1, 2, 3))
     weights = given.condition.mask * kept + config.known_weight * (1 - given.condition.mask)
     loss = config.mean_weight * ((painted - given.latents).square() * weights).mean()
-    loss = (
-        loss + config.feature_weight * feature_distance(features, real) - critic.discriminator(features, texts).mean()
-    )
+    loss = loss + config.feature_weight * (shares * feature_distances(features, real)).mean()
+    loss = loss - critic.discriminator(features, texts).mean()
     alone = torch.autograd.grad(loss, parts["unet"], retain_graph=True)
     for found, expected in zip(both["unet"], alone, strict=True):
         assert_close(found, expected, atol=1e-6, rtol=1e-3)
@@ -293,3 +293,9 @@ def test_true_views_with_the_texts_of_others_count_as_wrong_unless_it_is_the_sam
     judged = training.critic.scores(features, features, same)
     plain = training.critic.discriminator(features, text_vectors(same))
     assert_close(judged.hinge, (1 - plain).relu().mean() + 0.5 * (1 + plain).relu().mean())
+
+
+def test_features_of_a_view_count_as_far_as_it_is_known(folder: Path):
+    """Where nothing is known, what is painted may be as far from the view as it likes."""
+    found = {name: training_of(folder, drop_known=share)(views())["away"] for name, share in (("a", 0.0), ("b", 0.999))}
+    assert found["a"] > 0.001 and found["b"] == 0

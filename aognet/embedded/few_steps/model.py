@@ -25,7 +25,7 @@ from aognet.diffusion.saved import SETTINGS
 from aognet.embedded.few_steps.critic import LatentCritic
 from aognet.errors import UserError
 from aognet.gan.projected import ProjectedDiscriminatorConfig
-from aognet.gan.reconstruction import feature_distance
+from aognet.gan.reconstruction import feature_distances
 
 SCHEDULER = "lcm"  # each step predicts the clean latents, which are then noised less than before
 
@@ -62,15 +62,15 @@ class FewStepTraining(nn.Module):
         ``often``: how often each step is learned, the first (pure noise) first; their number is the number of steps.
         ``mean_weight``: weight of the squared error of the clean latents, in proportion to the signal (alpha bar) of
         what it is told from; ``known_weight``: that of known places in it. ``feature_weight``: of how far the features
-        of what is painted are from those of the view; they tell early what belongs where (Suvorov et al. 2022, "LaMa",
-        section 2.2). ``projected``: the critic's discriminator.
+        of what is painted are from those of the view, in proportion to the share that is known; they tell early what
+        belongs where (Suvorov et al. 2022, "LaMa", section 2.2). ``projected``: the critic's discriminator.
         """
 
         projected: ProjectedDiscriminatorConfig
         often: tuple[float, ...] = (4.0, 3.0, 2.0, 1.0)
         mean_weight: float = 5.0
         known_weight: float = 0.2
-        feature_weight: float = 10.0
+        feature_weight: float = 20.0
 
         def __post_init__(self) -> None:
             if not self.often or min(self.often) < 0 or not sum(self.often) > 0:
@@ -129,7 +129,9 @@ class FewStepTraining(nn.Module):
         shown = squares(joined(painted, given))
         features = self.critic.features(shown)
         scores = self.critic.scores(of_truth, features, given.text.repeated_each(len(shown) // len(latents)).tokens)
-        away = feature_distance(features, of_truth)
+        # In proportion to what is known: of what could be anything, the features would be a mean, too.
+        shares = 1 - squares(condition.mask).mean((1, 2, 3))
+        away = (shares * feature_distances(features, of_truth)).mean()
         painter = config.mean_weight * distance + config.feature_weight * away - scores.to_painter
         found = {"distance": distance, "away": away, "judged": scores.hinge, "real": scores.real}
         found |= {"painted": scores.painted, "mistaken": scores.mistaken}
