@@ -17,6 +17,7 @@ from aognet.errors import UserError
 from aognet.gan.discriminator import hinge_of_discriminator
 from aognet.gan.projected import ProjectedDiscriminator, ProjectedDiscriminatorConfig
 from aognet.gan.reconstruction import view_distance
+from aognet.gan.spectral import normed, steady
 from aognet.metrics.psnr import psnr
 from aognet.nn.circular import padded_as
 from aognet.nn.network_folder import WEIGHTS
@@ -71,7 +72,8 @@ class UpscalerTraining(nn.Module):
         for parameter in self.network.body[-1].parameters():
             nn.init.zeros_(parameter)  # begins as the nearest pixel
         self.pyramid = FeaturePyramid.load(config.projected.features, config.projected.size)
-        self.discriminator = ProjectedDiscriminator(config.projected, self.pyramid.channels, 1, self.pyramid.digest)
+        discriminator = ProjectedDiscriminator(config.projected, self.pyramid.channels, 1, self.pyramid.digest)
+        self.discriminator = normed(discriminator)
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return {"network": self.network, "discriminator": self.discriminator}
@@ -85,6 +87,10 @@ class UpscalerTraining(nn.Module):
 
     def training_step(self, batch: Any, phase: str, step: int) -> dict[str, Tensor]:
         """Return the hinge loss of the discriminator, or the network's losses, and what else is of interest."""
+        with steady(self):
+            return self._losses(batch, phase)
+
+    def _losses(self, batch: Any, phase: str) -> dict[str, Tensor]:
         images = batch.images
         if phase == "discriminator":
             with torch.no_grad():

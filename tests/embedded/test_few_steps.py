@@ -117,6 +117,7 @@ def test_what_is_painted_comes_nearer_to_the_view_in_pixels_and_features(folder:
 def test_one_pass_gives_each_side_the_gradient_of_its_own_loss(training: FewStepTraining):
     """As if the discriminator's loss and the painter's were computed one after the other."""
     prepare_parameters(TrainerConfig(), training, torch.device("cpu"))
+    training.eval()  # no power iterations between the two
     parts = {name: list(part.parameters()) for name, part in training.trainable_parts().items()}
     training(views())["loss"].backward()
     both = {name: [parameter.grad.clone() for parameter in of] for name, of in parts.items()}
@@ -127,7 +128,7 @@ def test_one_pass_gives_each_side_the_gradient_of_its_own_loss(training: FewStep
     texts, critic, config = text_vectors(given.text.tokens), training.critic, training.config
     painted, kept = training._painted(given)
     features, real = critic.features(joined(painted, given)), critic.features(given.latents)
-    shares = 1 - given.condition.mask.mean((1, 2, 3))
+    shares = 1 - 0.75 * given.condition.mask.mean((1, 2, 3))
     weights = given.condition.mask * kept + config.known_weight * (1 - given.condition.mask)
     loss = config.mean_weight * ((painted - given.latents).square() * weights).mean()
     loss = loss + config.feature_weight * (shares * feature_distances(features, real)).mean()
@@ -180,7 +181,7 @@ def test_the_critic_hears_what_is_written_and_not_how_long_it_is(training: FewSt
     vectors = text_vectors(tokens)
     assert_close(vectors.square().mean(1), torch.ones(3))
     assert_close(text_vectors(3 * tokens), vectors)
-    given = training.method.denoising(views())
+    given = training.eval().method.denoising(views())
     features, tokens = training.critic.features(given.latents), given.text.tokens
     scores, others = (training.critic.scores(features, features, each) for each in (tokens, tokens.flip(0)))
     assert scores.real == scores.painted == scores.to_painter != others.real
@@ -224,7 +225,10 @@ def test_what_is_dropped_is_dropped_for_both_sides(folder: Path):
 
 
 def test_a_step_is_repeated_bit_by_bit(training: FewStepTraining):
-    assert torch.equal(training(views())["loss"], training(views())["loss"])
+    kept = {key: value.clone() for key, value in training.critic.state_dict().items()}
+    first = training(views())["loss"]
+    training.critic.load_state_dict(kept)  # the power iterations of its norms go on with every step
+    assert torch.equal(training(views())["loss"], first)
 
 
 def test_what_it_writes_goes_on_and_says_how_it_paints(training: FewStepTraining, folder: Path, tmp_path: Path):
@@ -269,6 +273,7 @@ def test_encoded_views_teach_what_the_views_teach(training: FewStepTraining):
     given = training.method.denoising(batch)
     parts = (given.latents, given.condition.image, given.condition.mask < 0.5)
     encoded = LatentBatch(*parts, batch.prompts, batch.seeds)
+    training.eval()
     found: list[Tensor] = [training(one)["loss"] for one in (batch, encoded)]
     assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
 
@@ -283,19 +288,29 @@ def test_true_views_with_the_texts_of_others_count_as_wrong_unless_it_is_the_sam
     given = training.method.denoising(batch)
     features, tokens = training.critic.features(given.latents), given.text.tokens
     optimizer = torch.optim.Adam(training.critic.discriminator.parameters(), lr=1e-2)
-    for _ in range(40):
+    for _ in range(60):
         optimizer.zero_grad()
         training.critic.scores(features, features, tokens).hinge.backward()
         optimizer.step()
+    training.eval()
     scores = training.critic.scores(features, features, tokens)
-    assert scores.real > scores.mistaken + 0.3
+    assert scores.real > scores.mistaken + 0.15
     same = tokens[:1].expand_as(tokens)
     judged = training.critic.scores(features, features, same)
     plain = training.critic.discriminator(features, text_vectors(same))
     assert_close(judged.hinge, (1 - plain).relu().mean() + 0.5 * (1 + plain).relu().mean())
 
 
-def test_features_of_a_view_count_as_far_as_it_is_known(folder: Path):
-    """Where nothing is known, what is painted may be as far from the view as it likes."""
-    found = {name: training_of(folder, drop_known=share)(views())["away"] for name, share in (("a", 0.0), ("b", 0.999))}
-    assert found["a"] > 0.001 and found["b"] == 0
+def test_features_of_a_view_count_the_more_the_more_is_known(folder: Path):
+    batch = views()
+    training = training_of(folder, drop_known=0.0)
+    whole = OutpaintingBatch(**(vars(batch) | {"known": torch.ones_like(batch.known)}))
+    nothing = OutpaintingBatch(**(vars(batch) | {"known": torch.zeros_like(batch.known)}))
+    distances = []
+    for each, share in ((nothing, 0.25), (batch, 0.25 + 0.75 * 12 / 32), (whole, 1.0)):
+        given = training.method.denoising(each)
+        shown = joined(training._painted(given)[0], given)
+        plain = feature_distances(training.critic.features(shown), training.critic.features(given.latents)).mean()
+        assert_close(training(each)["away"], share * plain)
+        distances.append(plain)
+    assert distances[0] > distances[1] > distances[2] == 0

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from aognet.diffusion.latent_space import LatentSpace
 from aognet.gan.projected import ProjectedDiscriminator, ProjectedDiscriminatorConfig
+from aognet.gan.spectral import normed
 from aognet.perception.pyramid import FeaturePyramid
 
 REACH = 3  # latent pixels along each side that a pixel depends on
@@ -91,7 +92,8 @@ class LatentCritic(nn.Module):
         super().__init__()
         self.decoder = LinearDecoder(space)
         self.pyramid = FeaturePyramid.load(config.features, config.size)
-        self.discriminator = ProjectedDiscriminator(config, self.pyramid.channels, text_dim, self.pyramid.digest)
+        discriminator = ProjectedDiscriminator(config, self.pyramid.channels, text_dim, self.pyramid.digest)
+        self.discriminator = normed(discriminator)  # without, its scores grow until all pictures have the same stripes
 
     def features(self, latents: Float[Tensor, "batch channels rows columns"]) -> Features:
         """Return the float32 features of latents, from fine to coarse."""

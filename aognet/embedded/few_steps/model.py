@@ -27,6 +27,8 @@ from aognet.errors import UserError
 from aognet.gan.projected import ProjectedDiscriminatorConfig
 from aognet.gan.reconstruction import feature_distances
 
+LEAST_SHARE = 0.25
+"""How much the features of a view count of which nothing is known: without them, contrasts grow beyond measure."""
 SCHEDULER = "lcm"  # each step predicts the clean latents, which are then noised less than before
 
 
@@ -62,8 +64,8 @@ class FewStepTraining(nn.Module):
         ``often``: how often each step is learned, the first (pure noise) first; their number is the number of steps.
         ``mean_weight``: weight of the squared error of the clean latents, in proportion to the signal (alpha bar) of
         what it is told from; ``known_weight``: that of known places in it. ``feature_weight``: of how far the features
-        of what is painted are from those of the view, in proportion to the share that is known; they tell early what
-        belongs where (Suvorov et al. 2022, "LaMa", section 2.2). ``projected``: the critic's discriminator.
+        of what is painted are from those of the view, the more, the more of it is known; they tell early what belongs
+        where (Suvorov et al. 2022, "LaMa", section 2.2). ``projected``: the critic's discriminator.
         """
 
         projected: ProjectedDiscriminatorConfig
@@ -129,8 +131,8 @@ class FewStepTraining(nn.Module):
         shown = squares(joined(painted, given))
         features = self.critic.features(shown)
         scores = self.critic.scores(of_truth, features, given.text.repeated_each(len(shown) // len(latents)).tokens)
-        # In proportion to what is known: of what could be anything, the features would be a mean, too.
-        shares = 1 - squares(condition.mask).mean((1, 2, 3))
+        # Mostly in proportion to what is known: of what could be anything, the features would be a mean, too.
+        shares = LEAST_SHARE + (1 - LEAST_SHARE) * (1 - squares(condition.mask).mean((1, 2, 3)))
         away = (shares * feature_distances(features, of_truth)).mean()
         painter = config.mean_weight * distance + config.feature_weight * away - scores.to_painter
         found = {"distance": distance, "away": away, "judged": scores.hinge, "real": scores.real}
