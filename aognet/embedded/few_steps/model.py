@@ -70,9 +70,9 @@ class FewStepTraining(nn.Module):
 
         projected: ProjectedDiscriminatorConfig
         often: tuple[float, ...] = (4.0, 3.0, 2.0, 1.0)
-        mean_weight: float = 5.0
+        mean_weight: float = 2.0
         known_weight: float = 0.2
-        feature_weight: float = 20.0
+        feature_weight: float = 5.0
 
         def __post_init__(self) -> None:
             if not self.often or min(self.often) < 0 or not sum(self.often) > 0:
