@@ -80,13 +80,12 @@ class Generator:
         """
         self.config, self.alone = model, alone
         self.method: Method = method_of(model.checkpoint, model.revision, alone)
-        folder = locate(model.checkpoint, model.revision)
-        self.defaults = defaults or Defaults(2048, preferred_settings(folder, self.method))
+        self.defaults = defaults or Defaults(2048, self._preferred())
         if model.controlnets and "controls" not in self.method.takes:
             raise UserError(f"are not for the method {self.method.name}", key="controlnets", value=model.controlnets)
         self.expansion = None
         if expansion is not None and expansion.asked:
-            self.expansion = with_network(expansion, folder)
+            self.expansion = with_network(expansion, locate(model.checkpoint, model.revision))
         if self.expansion and self.expansion.needs_display and self.method.encoding == "linear":
             key = "hdr" if self.expansion.hdr else "upscale"
             raise UserError(f"is of display values, and the method {self.method.name} makes light", key=key)
@@ -95,6 +94,17 @@ class Generator:
         self.captioner = captioner or CaptionerConfig(model=SMALL_MODEL)
         self.depth_network = depth_network or DepthNetworkConfig()
         self._queue = Lock()
+
+    def _preferred(self) -> Any:
+        """Return the settings that the model paints best with.
+
+        A model that is not there any more may still have finished runs; whoever needs it says so.
+        """
+        try:
+            folder = locate(self.config.checkpoint, self.config.revision)
+        except UserError:
+            return self.method.settings_class()
+        return preferred_settings(folder, self.method)
 
     @cached_property
     def device(self) -> torch.device:
