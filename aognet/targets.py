@@ -3,7 +3,6 @@
 A room of this package says in ``TARGETS`` what it offers; methods are found by their folder or entry point.
 """
 
-from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -43,18 +42,12 @@ def check(section: LoadedConfig, needs: str) -> None:
         raise section.error(f"does not fit here, {target.__name__} has no {needs}", "target", section.values["target"])
     for name in nested(target):
         check(section.section(name), needs)
-    build_config(without(section, nested(target)), target.Config)
+    build_config(section.without(nested(target)), target.Config)
 
 
 def nested(target: type) -> tuple[str, ...]:
     """Return the keys of a class's section that are sections with a ``target`` of their own."""
     return getattr(target, "NESTED", ())
-
-
-def without(section: LoadedConfig, names: Sequence[str]) -> LoadedConfig:
-    """Return a section without some of its keys."""
-    values = {key: value for key, value in section.values.items() if key not in names}
-    return LoadedConfig(values, section.sources, section.prefix)
 
 
 def build(section: LoadedConfig, **extra: Any) -> Any:
@@ -63,7 +56,7 @@ def build(section: LoadedConfig, **extra: Any) -> Any:
     Objects that it is made of, if its class says that it is (``NESTED``), are made first.
     """
     target = target_class(section)
-    config = build_config(without(section, nested(target)), target.Config)
+    config = build_config(section.without(nested(target)), target.Config)
     extra |= {name: build(section.section(name)) for name in nested(target)}
     try:
         return target(config, **extra)

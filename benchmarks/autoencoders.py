@@ -93,13 +93,13 @@ def judge(shown, output, factor: int, channels: int, distance) -> list[object]:
     import torch
 
     from aognet.metrics.psnr import psnr
+    from aognet.metrics.sharpness import view_sharpness
     from aognet.metrics.ssim import ssim
 
     lpips = torch.cat(
         [distance.distance(one, other) for one, other in zip(output.split(8), shown.split(8), strict=True)]
     )
-    steps = [sum(images.diff(dim=axis).abs().mean() for axis in (-2, -1)) for images in (output, shown)]
-    sharpness = float(steps[0] / steps[1])
+    sharpness = float(view_sharpness(output, shown))
     numbers, pixels = str(channels * 64 // factor**2), str((shown.shape[-1] // factor) ** 2)
     scores = (psnr(output, shown).mean(), ssim(output, shown).mean(), lpips.mean())
     return [numbers, pixels, *map(float, scores), sharpness]

@@ -65,6 +65,8 @@ def row(backbone, batch, text: str, is_known: bool):
     import torch
     from torch.nn import functional
 
+    from aognet.metrics.sharpness import view_sharpness
+
     known = batch.known & is_known
     started = time.process_time()
     painted = paint(backbone, batch, known, sampler_of(text))
@@ -76,8 +78,7 @@ def row(backbone, batch, text: str, is_known: bool):
         )
     mask = functional.interpolate((~known).float(), size=true.shape[-2:])
     powers = [of / max(to, 1e-12) for of, to in zip(power(painted * mask), power(true * mask), strict=True)]
-    sharpness = gradient(images, known) / gradient(shown, known)
-    return [seconds, *(value**0.5 for value in powers), sharpness], images
+    return [seconds, *(value**0.5 for value in powers), view_sharpness(images, shown, ~known).item()], images
 
 
 def sampler_of(text: str):
@@ -113,16 +114,6 @@ def power(latents) -> list[float]:
     waves = torch.fft.fftfreq(side) * side
     radius = (waves[:, None].square() + waves.square()).sqrt()
     return [spectrum[(radius >= low) & (radius < high)].mean().item() for low, high in BANDS]
-
-
-def gradient(images, known) -> float:
-    """The mean difference between neighbouring pixels that are both unknown."""
-    parts = []
-    for axis in (-1, -2):
-        length = images.shape[axis]
-        both = ~(known.narrow(axis, 1, length - 1) | known.narrow(axis, 0, length - 1))
-        parts.append(images.diff(dim=axis).abs().mean(1, keepdim=True)[both].mean())
-    return float(sum(parts))
 
 
 if __name__ == "__main__":

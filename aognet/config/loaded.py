@@ -6,7 +6,7 @@ anything heavy is loaded.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -51,6 +51,11 @@ class LoadedConfig:
         if not isinstance(value, Mapping):
             raise self.error("must be a section with keys", name, value)
         return LoadedConfig(value, self.sources, self.key(name))
+
+    def without(self, names: Container[str]) -> "LoadedConfig":
+        """Return the section without some of its keys."""
+        values = {name: value for name, value in self.values.items() if name not in names}
+        return LoadedConfig(values, self.sources, self.prefix)
 
     def to_container(self) -> dict[str, Any]:
         """Return a plain dictionary, without interpolations."""
@@ -158,9 +163,7 @@ def build_config(section: LoadedConfig, schema: type[T], defaults: Mapping[str, 
     :raises UserError: for an unknown key (naming the nearest valid one), a wrong type, a missing value, or a value that
         ``__post_init__`` refuses.
     """
-    values = {name: value for name, value in section.values.items() if name != "target"}
-    whole = _defaults(schema) | dict(defaults or {})
-    return _instance(schema, LoadedConfig(values, section.sources, section.prefix), whole)
+    return _instance(schema, section.without({"target"}), _defaults(schema) | dict(defaults or {}))
 
 
 def _defaults(schema: type) -> dict[str, Any]:

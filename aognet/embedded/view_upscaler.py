@@ -6,24 +6,24 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from aognet.diffusion.backbone import UPSCALER
 from aognet.diffusion.loading import load_weights
 from aognet.diffusion.sampling.noise import noise_like, uniform
+from aognet.embedded.feature_critic import FeatureCritic, Features
 from aognet.errors import UserError
 from aognet.gan.discriminator import hinge_of_discriminator
-from aognet.gan.projected import ProjectedDiscriminator, ProjectedDiscriminatorConfig
+from aognet.gan.projected import ProjectedDiscriminatorConfig
 from aognet.gan.reconstruction import view_distance
-from aognet.gan.spectral import normed, steady
+from aognet.gan.spectral import steady
 from aognet.metrics.psnr import psnr
-from aognet.nn.circular import padded_as
+from aognet.metrics.sharpness import view_sharpness
 from aognet.nn.network_folder import WEIGHTS
 from aognet.nn.optimized_parts import OptimizedParts, Phase
-from aognet.nn.srvgg import MOST_CHANNELS, MOST_LAYERS, MOST_SCALE, SrvggCompact
-from aognet.perception.pyramid import FeaturePyramid
+from aognet.nn.srvgg import MOST_CHANNELS, MOST_LAYERS, MOST_SCALE, SrvggCompact, unbounded_views
+from aognet.nn.weights import write_tensors
 
 # Streams of a sample's seed.
 LATENTS, LEVEL = 0, 1
@@ -71,12 +71,10 @@ class UpscalerTraining(nn.Module):
         self.network = SrvggCompact(config.channels, config.convolutions, config.scale)
         for parameter in self.network.body[-1].parameters():
             nn.init.zeros_(parameter)  # begins as the nearest pixel
-        self.pyramid = FeaturePyramid.load(config.projected.features, config.projected.size)
-        discriminator = ProjectedDiscriminator(config.projected, self.pyramid.channels, 1, self.pyramid.digest)
-        self.discriminator = normed(discriminator)
+        self.critic = FeatureCritic(config.projected, 1)
 
     def trainable_parts(self) -> dict[str, nn.Module]:
-        return {"network": self.network, "discriminator": self.discriminator}
+        return {"network": self.network, "discriminator": self.critic.discriminator}
 
     def optimizers(self) -> dict[str, OptimizedParts]:
         judging = Phase(name="discriminator")
@@ -95,12 +93,12 @@ class UpscalerTraining(nn.Module):
         if phase == "discriminator":
             with torch.no_grad():
                 larger = self._larger(images, batch.seeds)
-            real, made = self._scores(self._features(images)), self._scores(self._features(larger))
+            real, made = (self._scores(self.critic.features(one)) for one in (images, larger))
             scores = {"real": real.detach().mean(), "made": made.detach().mean()}
             return {"loss": hinge_of_discriminator(real, made)} | scores
         larger = self._larger(images, batch.seeds)
-        features = self._features(larger)
-        distance = view_distance(larger, images, features, self._features(images))
+        features = self.critic.features(larger)
+        distance = view_distance(larger, images, features, self.critic.features(images))
         score = self._scores(features).mean()
         loss = self.config.distance_weight * distance - self.config.adversarial_weight * score
         return {"loss": loss, "distance": distance.detach(), "score": score.detach()}
@@ -108,8 +106,8 @@ class UpscalerTraining(nn.Module):
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """Return how far larger views are from the truth, their PSNR (dB), and how sharp they are (1: as the truth)."""
         images, larger = batch.images, self._larger(batch.images, batch.seeds)
-        distance = view_distance(larger, images, self._features(larger), self._features(images))
-        sharpness = _gradient(larger) / _gradient(images)
+        distance = view_distance(larger, images, *map(self.critic.features, (larger, images)))
+        sharpness = view_sharpness(larger, images)
         return {"loss": distance, "psnr": psnr(larger.clamp(-1, 1), images).mean(), "sharpness": sharpness}
 
     @torch.no_grad()
@@ -122,18 +120,10 @@ class UpscalerTraining(nn.Module):
         return self.vae.decode(latents).sample.float().clamp(-1, 1)
 
     def _larger(self, images: Tensor, seeds: Tensor) -> Float[Tensor, "batch 3 height width"]:
-        with padded_as("view"):
-            return self.network(self._seen(images, seeds) / 2 + 0.5).float() * 2 - 1
+        return unbounded_views(self.network, self._seen(images, seeds)).float()
 
-    def _features(self, images: Tensor) -> list[Tensor]:
-        # Its features are no faster in half precision on a CPU.
-        with torch.autocast(images.device.type, enabled=False):
-            return self.pyramid(images.float())
-
-    def _scores(self, features: list[Tensor]) -> Tensor:
-        self.discriminator.check_features(self.pyramid.digest)
-        with torch.autocast(features[0].device.type, enabled=False):
-            return self.discriminator(features, torch.zeros(len(features[0]), 1, device=features[0].device))
+    def _scores(self, features: Features) -> Tensor:
+        return self.critic.judge(features, torch.zeros(len(features[0]), 1, device=features[0].device))
 
     @torch.no_grad()
     def preview(self, batch: Any) -> dict[str, Tensor]:
@@ -148,9 +138,5 @@ class UpscalerTraining(nn.Module):
     def save_pretrained(self, folder: Path) -> None:
         """Write ``folder/upscaler/model.safetensors``, in half precision."""
         (folder / UPSCALER).mkdir(parents=True, exist_ok=True)
-        halves = {key: value.detach().half().cpu().contiguous() for key, value in self.network.state_dict().items()}
-        save_file(halves, folder / UPSCALER / WEIGHTS)
-
-
-def _gradient(images: Tensor) -> Float[Tensor, ""]:
-    return images.diff(dim=-1).abs().mean() + images.diff(dim=-2).abs().mean()
+        halves = {key: value.half() for key, value in self.network.state_dict().items()}
+        write_tensors(folder / UPSCALER / WEIGHTS, halves)

@@ -142,8 +142,7 @@ def read_inference(loaded: LoadedConfig) -> tuple[InferenceConfig, Generator, Re
 def read_config(loaded: LoadedConfig) -> InferenceConfig:
     """Return the configuration, checked but for the section ``generator``. Raises UserError naming file, key, value."""
     loaded.check_keys(["SHARE", *(one.name for one in fields(InferenceConfig))])
-    values = {key: value for key, value in loaded.values.items() if key != "SHARE"}
-    return build_config(LoadedConfig(values, loaded.sources), InferenceConfig)
+    return build_config(loaded.without({"SHARE"}), InferenceConfig)
 
 
 def read_defaults(loaded: LoadedConfig, method: Method, preferred: Any = None) -> Defaults:

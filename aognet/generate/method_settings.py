@@ -15,12 +15,12 @@ def without_others(section: LoadedConfig, method: Method) -> LoadedConfig:
     """Return the section without settings that only other methods have: one file may serve several."""
     own = {one.name for one in fields(settings_with_size(method.settings_class))}
     others = {one.name: other.name for other in methods().values() for one in fields(other.settings_class)}
+    foreign = {name for name in section.values if name not in own and name in others}
     for name in section.values:
-        if name not in own and name in others:
+        if name in foreign:
             told = section.key(name), others[name], method.name
             log.info("%s: is of the method %s; %s has no such setting", *told)
-    values = {name: value for name, value in section.values.items() if name in own or name not in others}
-    return LoadedConfig(values, section.sources, section.prefix)
+    return section.without(foreign)
 
 
 def settings_with_size(settings: type) -> type:

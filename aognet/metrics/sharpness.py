@@ -26,6 +26,25 @@ def sharpness(
     return ratio(_gradient(panorama, mask), _gradient(reference, mask))
 
 
+def view_sharpness(
+    images: Float[Tensor, "batch channels height width"],
+    reference: Float[Tensor, "batch channels height width"],
+    mask: Bool[Tensor, "batch 1 height width"] | None = None,
+) -> Float[Tensor, ""]:
+    """Return the same of views: planes that do not wrap around, on which all pixels of a batch count alike."""
+    return _steps(images, mask) / _steps(reference, mask)
+
+
+def _steps(images: Tensor, mask: Tensor | None) -> Float[Tensor, ""]:
+    counted = torch.ones_like(images[:, :1], dtype=torch.bool) if mask is None else mask
+    means = []
+    for axis in (-1, -2):
+        length = images.shape[axis]
+        both = counted.narrow(axis, 1, length - 1) & counted.narrow(axis, 0, length - 1)
+        means.append(images.diff(dim=axis).abs().mean(1, keepdim=True)[both].mean())
+    return means[0] + means[1]
+
+
 def _gradient(images: Tensor, mask: Tensor | None) -> Float[Tensor, "batch"]:
     values = images.float()
     weights = pixel_latitudes(values.shape[-2]).cos().float().to(values.device)[:, None].expand(1, 1, -1, 1)

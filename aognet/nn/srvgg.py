@@ -72,8 +72,15 @@ def larger_views(
     network: SrvggCompact, views: Float[Tensor, "batch 3 rows columns"]
 ) -> Float[Tensor, "batch 3 high wide"]:
     """Return views in [-1, 1], as many times larger as the network says. They do not wrap around."""
+    return unbounded_views(network, views).clamp(-1, 1)
+
+
+def unbounded_views(
+    network: SrvggCompact, views: Float[Tensor, "batch 3 rows columns"]
+) -> Float[Tensor, "batch 3 high wide"]:
+    """Return what `larger_views` returns, before it is brought into [-1, 1], as a training needs it."""
     with padded_as("view"):
-        return (network(views / 2 + 0.5) * 2 - 1).clamp(-1, 1)
+        return network(views / 2 + 0.5) * 2 - 1
 
 
 def _convolution(inputs: int, outputs: int) -> SphereConv2d:

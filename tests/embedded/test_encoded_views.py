@@ -117,10 +117,10 @@ def test_a_step_on_encoded_views_is_a_step_on_the_views(samples: LatentSamples, 
 def test_nothing_known_is_the_grey_view_whatever_was_known(samples: LatentSamples, prior: InpaintingTraining):
     encoded = samples.collate([samples[number] for number in range(2)])
     hidden = torch.ones(2, 1, 1, 1, dtype=torch.bool)
-    condition = prior._conditions(encoded, hidden)
+    condition = prior._condition(encoded, hidden)
     grey = prior.backbone.latents.encode(torch.zeros(1, 3, 16, 16))
     assert torch.equal(condition.image, grey.expand_as(condition.image)) and condition.mask.all()
-    shown = prior._conditions(encoded, ~hidden)
+    shown = prior._condition(encoded, ~hidden)
     assert torch.equal(shown.image, encoded.known_latents) and torch.equal(shown.mask < 0.5, encoded.known)
 
 
@@ -220,7 +220,7 @@ def test_timesteps_move_towards_noise():
 def test_the_loss_is_weighted(samples: LatentSamples, prior: InpaintingTraining):
     """With a limit so low that it holds at every timestep, the loss is that of the clean view times the limit."""
     batch = samples.collate([samples[number] for number in range(4)])
-    condition = prior._conditions(batch, torch.zeros(4, 1, 1, 1, dtype=torch.bool))
+    condition = prior._condition(batch, torch.zeros(4, 1, 1, 1, dtype=torch.bool))
     context = TextCondition(torch.zeros(4, 3, 16))
     seen = {}
 

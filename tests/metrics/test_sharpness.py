@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from aognet.metrics.sharpness import sharpness
+from aognet.metrics.sharpness import sharpness, view_sharpness
 from tests.metrics import defects
 
 
@@ -61,3 +61,24 @@ def test_only_the_mask_counts():
     assert sharpness(image, reference, mask).item() == pytest.approx(1)
     assert sharpness(image, reference, ~mask).item() == 0
     assert math.isnan(sharpness(image, reference, torch.zeros_like(mask)).item())
+
+
+def test_of_views_all_pixels_count_alike_and_nothing_wraps():
+    random = np.random.default_rng(4)
+    view, other = random.normal(size=(2, 2, 3, 5, 7))
+    mask = random.random((2, 1, 5, 7)) < 0.7
+
+    def steps(images: np.ndarray, counted: np.ndarray) -> float:
+        found: dict[str, list[float]] = {"across": [], "down": []}
+        for row, rows in enumerate(images):
+            for y in range(5):
+                for x in range(7):
+                    for way, (below, beside) in (("across", (y, x + 1)), ("down", (y + 1, x))):
+                        if below < 5 and beside < 7 and counted[row, 0, y, x] and counted[row, 0, below, beside]:
+                            found[way].append(np.abs(rows[:, below, beside] - rows[:, y, x]).mean())
+        return float(np.mean(found["across"]) + np.mean(found["down"]))
+
+    given = [torch.from_numpy(array) for array in (view, other, mask)]
+    assert view_sharpness(*given).item() == pytest.approx(steps(view, mask) / steps(other, mask))
+    everywhere = np.ones_like(mask)
+    assert view_sharpness(*given[:2]).item() == pytest.approx(steps(view, everywhere) / steps(other, everywhere))

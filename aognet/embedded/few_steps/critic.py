@@ -14,9 +14,9 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from aognet.diffusion.latent_space import LatentSpace
-from aognet.gan.projected import ProjectedDiscriminator, ProjectedDiscriminatorConfig
-from aognet.gan.spectral import normed
-from aognet.perception.pyramid import FeaturePyramid
+from aognet.embedded.feature_critic import FeatureCritic, Features
+from aognet.gan.discriminator import hinge_of_discriminator
+from aognet.gan.projected import ProjectedDiscriminatorConfig
 
 REACH = 3  # latent pixels along each side that a pixel depends on
 BATCHES, ROWS, SIDE, SEED = 6, 6, 16, 0  # six: the decoder of CubeDiff takes whole cubes
@@ -65,9 +65,6 @@ def _padded(latents: Tensor) -> Tensor:
     return functional.pad(latents, (REACH // 2,) * 4, mode="replicate")
 
 
-Features = list[Float[Tensor, "batch _ _ _"]]
-
-
 @dataclass(frozen=True)
 class Scores:
     """The discriminator's hinge loss (Lim and Ye 2017), the mean score that the painter wants to raise, and the mean
@@ -81,25 +78,21 @@ class Scores:
     mistaken: Float[Tensor, ""]
 
 
-class LatentCritic(nn.Module):
-    """Scores latents with the discriminator of Projected GANs, whose classes are texts here."""
+class LatentCritic(FeatureCritic):
+    """Scores latents by the features of their pictures; what they are to fit are texts."""
 
     def __init__(self, config: ProjectedDiscriminatorConfig, space: LatentSpace, text_dim: int):
         """``space``: the latents' autoencoder. ``text_dim``: the size of a text's tokens.
 
         :raises UserError: if the features' weights are not there or do not fit.
         """
-        super().__init__()
+        super().__init__(config, text_dim)
         self.decoder = LinearDecoder(space)
-        self.pyramid = FeaturePyramid.load(config.features, config.size)
-        discriminator = ProjectedDiscriminator(config, self.pyramid.channels, text_dim, self.pyramid.digest)
-        self.discriminator = normed(discriminator)  # without, its scores grow until all pictures have the same stripes
 
-    def features(self, latents: Float[Tensor, "batch channels rows columns"]) -> Features:
-        """Return the float32 features of latents, from fine to coarse."""
-        # They are no faster in half precision on a CPU.
-        with torch.autocast(latents.device.type, enabled=False):
-            return self.pyramid(self.decoder(latents.float()))
+    def features(self, images: Float[Tensor, "batch channels rows columns"]) -> Features:
+        """Return the features of latents, from fine to coarse."""
+        with torch.autocast(images.device.type, enabled=False):
+            return super().features(self.decoder(images.float()))
 
     def scores(self, real: Features, painted: Features, tokens: Float[Tensor, "batch tokens dim"]) -> Scores:
         """Return how real latents and painted ones are judged by their features, under the same texts.
@@ -110,18 +103,16 @@ class LatentCritic(nn.Module):
         The sum of ``hinge`` and minus ``to_painter`` may be differentiated at once: the first teaches the
         discriminator alone, the second the painter alone.
         """
-        self.discriminator.check_features(self.pyramid.digest)
-        # Its norms compare the rows of a batch: real and painted ones are batches of their own.
+        texts = text_vectors(tokens.float())
+        others = texts.roll(len(texts) // 2, 0)
+        of_real, of_others = self.judge(real, texts), self.judge(real, others)
+        of_painted = self.judge([values.detach() for values in painted], texts)
+        frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         with torch.autocast(tokens.device.type, enabled=False):
-            texts = text_vectors(tokens.float())
-            of_real = self.discriminator(real, texts)
-            of_painted = self.discriminator([values.detach() for values in painted], texts)
-            of_others = self.discriminator(real, texts.roll(len(texts) // 2, 0))
-            frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
             to_painter = functional_call(self.discriminator, frozen, (painted, texts)).mean()
-        differ = (texts != texts.roll(len(texts) // 2, 0)).any(1, keepdim=True)
-        wrong = 0.5 * (functional.relu(1 + of_painted) + functional.relu(1 + of_others) * differ).mean()
-        hinge = functional.relu(1 - of_real).mean() + wrong
+        # The same text is not wrong: -1 costs nothing.
+        of_wrong = of_others.where((texts != others).any(1, keepdim=True), -1.0)
+        hinge = (hinge_of_discriminator(of_real, of_painted) + hinge_of_discriminator(of_real, of_wrong)) / 2
         return Scores(hinge, to_painter, of_real.mean(), of_painted.mean(), of_others.mean())
 
 

@@ -37,6 +37,7 @@ class FewStepMethod(Protocol):
     """A method that can learn to paint in few steps."""
 
     backbone: Backbone
+    config: Any
 
     def denoising(self, batch: Any) -> Denoising:
         """Return what it learns from in one step, each view once."""
@@ -81,13 +82,13 @@ class FewStepTraining(nn.Module):
                 if getattr(self, name) < 0:
                     raise UserError("must not be negative", key=name, value=getattr(self, name))
 
-    timesteps: Tensor
     method: Any
 
     def __init__(self, config: Config, model: FewStepMethod):
         """``model``: the method.
 
-        :raises UserError: if its backbone is not told what is known, or predicts nothing of use from pure noise.
+        :raises UserError: if it learns from a view several times, or its backbone is not told what is known or predicts
+            nothing of use from pure noise.
         """
         super().__init__()
         self.config, self.method = config, model
@@ -96,9 +97,12 @@ class FewStepTraining(nn.Module):
         self.critic = LatentCritic(config.projected, self.backbone.latents, self.backbone.denoiser.context_dim)
         scheduler: Any = make_scheduler(SCHEDULER, self.backbone.scheduler.config)
         scheduler.set_timesteps(len(config.often))
-        self.register_buffer("timesteps", scheduler.timesteps.long(), persistent=False)
+        self.timesteps = scheduler.timesteps.long()
 
     def _check(self) -> None:
+        draws = self.method.config.draws
+        if draws != 1:
+            raise UserError("must be 1: each view is learned from once", key="model.draws", value=draws)
         if not self.backbone.is_inpainting:
             raise UserError("has a UNet that is not told what is known; few steps need an inpainting UNet", key="model")
         if self.backbone.prediction_type == "epsilon" and not float(self._signal[-1]):
@@ -121,8 +125,6 @@ class FewStepTraining(nn.Module):
         """
         config, given = self.config, self.method.denoising(batch)
         latents, condition = given.latents, given.condition
-        if len(given.text) != len(latents):
-            raise UserError("must be 1: each view is learned from once", key="model.draws")
         painted, kept = self._painted(given)
         weights = condition.mask * kept + config.known_weight * (1 - condition.mask)
         distance = ((painted - latents).square() * weights).mean()
@@ -160,7 +162,7 @@ class FewStepTraining(nn.Module):
     def _drawn_steps(self, seeds: Int64[Tensor, "batch"]) -> Int64[Tensor, "batch"]:
         shares = torch.tensor(self.config.often).cumsum(0)
         chosen = torch.searchsorted(shares, uniform(seeds, TIMESTEP) * shares[-1], right=True)
-        return self.timesteps.cpu()[chosen.clamp(max=len(shares) - 1)]
+        return self.timesteps[chosen.clamp(max=len(shares) - 1)]
 
     @torch.no_grad()
     def preview(self, batch: Any) -> dict[str, Tensor]:

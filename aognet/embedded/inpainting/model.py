@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from aognet.data.latents import LatentBatch
 from aognet.diffusion.backbone import Backbone
+from aognet.diffusion.condition import InpaintCondition
+from aognet.diffusion.inpaint import TextContext, inpaint
 from aognet.diffusion.loading import load_scheduler, load_tokenizer, load_weights
-from aognet.diffusion.objective import Denoising, Emphasis, check_draws, denoising_of, drawn, noised_loss
-from aognet.diffusion.sampling.noise import uniform
+from aognet.diffusion.objective import NOISE, Denoising, Emphasis, check_draws, denoising_of, drawn, noised_loss
+from aognet.diffusion.sampling.noise import generators, normal, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
-from aognet.embedded.inpainting.conditions import EncodedConditions, painted_views
 from aognet.errors import UserError
 
 # Streams of a sample's seed, beside those of `aognet.diffusion.objective`.
@@ -75,7 +77,7 @@ class InpaintingTraining(nn.Module):
         unet.requires_grad_(True)
         if not torch.accelerator.is_available():
             use_plain_attention(unet)
-        self._conditions = EncodedConditions(self.backbone)
+        self._nothing: Tensor | None = None  # latents of a view of which nothing is known
 
     def trainable_parts(self) -> dict[str, nn.Module]:
         return {"unet": self.backbone.denoiser.unet}
@@ -94,13 +96,33 @@ class InpaintingTraining(nn.Module):
         silent = drawn(config.draws, lambda stream: uniform(seeds, stream) < config.drop_text, SILENCE)
         text = text.repeated(config.draws).replaced(silent.to(text.tokens.device), nothing)
         if isinstance(batch, LatentBatch):
-            return Denoising(batch.latents, self._conditions(batch, hidden), seeds, text)
+            return Denoising(batch.latents, self._condition(batch, hidden), seeds, text)
         return denoising_of(self.backbone, batch.view, batch.known & ~hidden, seeds, text)
+
+    def _condition(self, batch: LatentBatch, hidden: Bool[Tensor, "batch 1 1 1"]) -> InpaintCondition:
+        """Return what `Backbone.prepare_condition` returns. ``hidden`` says of which views nothing is known."""
+        latents = batch.latents
+        if self._nothing is None:
+            side = latents.shape[-1] * self.backbone.latents.scale
+            self._nothing = self.backbone.latents.encode(torch.zeros(1, 3, side, side, device=latents.device))
+        image = torch.where(hidden, self._nothing.to(latents), batch.known_latents)
+        noise = normal(latents.shape, generators(batch.seeds, NOISE), latents.device)
+        return InpaintCondition((~batch.known | hidden).float(), image, noise)
 
     @torch.no_grad()
     def preview(self, batch) -> dict[str, Tensor]:
-        """Return what `painted_views` returns, in 20 steps."""
-        return painted_views(self.backbone, batch, SamplerConfig(steps=20))
+        """Return the views, what is known of them, and how the UNet continues it in 20 steps; nothing for encoded
+        views.
+        """
+        if isinstance(batch, LatentBatch):
+            return {}
+        backbone, known = self.backbone, batch.known
+        source = generators(batch.seeds, 20)
+        condition = backbone.prepare_condition(batch.view, known, source)
+        context = TextContext.of_prompts(backbone, batch.prompts)
+        output = inpaint(backbone, condition, context, SamplerConfig(steps=20), source)
+        roundtrip = backbone.latents.decode(backbone.latents.encode(batch.view))
+        return {"target": batch.view, "input": batch.view * known, "output": output, "decoded": roundtrip}
 
     def enable_gradient_checkpointing(self) -> None:
         self.backbone.denoiser.enable_gradient_checkpointing()

@@ -28,12 +28,12 @@ from aognet.diffusion.controlnets import (
 from aognet.diffusion.inpaint import TextContext, inpaint
 from aognet.diffusion.loading import check_dtype
 from aognet.diffusion.lora.trained import Layers, Trained, open_parts
-from aognet.diffusion.objective import Denoising, noised_loss
+from aognet.diffusion.objective import Denoising
 from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.errors import UserError
 from aognet.methods.seamless.sizes import check_rows
-from aognet.methods.seamless.training import PREVIEW, TrainingConfig, turned_denoising
+from aognet.methods.seamless.training import PREVIEW, TrainingConfig, training_loss, turned_denoising
 from aognet.nn.circular import Poles, wrap_around
 
 BLIND = 13  # stream of a sample's seed, beside those of `aognet.methods.seamless.training`
@@ -115,9 +115,7 @@ class DepthControlNet(nn.Module):
 
     def forward(self, batch: DepthBatch) -> dict[str, Tensor]:
         """Return the diffusion loss (eq. 5) of panoramas whose depth the ControlNet is shown."""
-        given, config = self.denoising(batch), self.config
-        loss = noised_loss(self.backbone, given, config.noise_offset, config.known_weight, config.emphasis)
-        return {"loss": loss}
+        return {"loss": training_loss(self.backbone, self.config, self.denoising(batch))}
 
     def denoising(self, batch: DepthBatch) -> Denoising:
         """Return what it learns from in one step. Raises UserError for a size that does not wrap."""

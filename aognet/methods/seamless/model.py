@@ -15,7 +15,7 @@ from aognet.data.equirectangular import EquirectangularBatch
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.diffusion.inpaint import TextContext, check_settings, inpaint, stride
 from aognet.diffusion.lora.trained import merge_lora
-from aognet.diffusion.objective import Denoising, noised_loss
+from aognet.diffusion.objective import Denoising
 from aognet.diffusion.sampling.noise import generators, named_seed
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.geometry.surface import SPHERE
@@ -27,7 +27,7 @@ from aognet.methods.seamless.directed import prompt_weights
 from aognet.methods.seamless.poles import poles_to_paint, polished
 from aognet.methods.seamless.settings import SeamlessSettings
 from aognet.methods.seamless.sizes import check_rows
-from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, turned_denoising
+from aognet.methods.seamless.training import PREVIEW, TrainingConfig, learning, training_loss, turned_denoising
 from aognet.methods.trained_method import TrainedMethod
 from aognet.nn.circular import Poles, padded_as, wrap_around
 from aognet.nn.component import Component
@@ -73,9 +73,7 @@ class Seamless(TrainedMethod):
 
     def forward(self, batch: EquirectangularBatch) -> dict[str, Tensor]:
         """Return the diffusion loss of whole panoramas. Raises UserError for a size that does not wrap."""
-        given, config = self.denoising(batch), self.config
-        loss = noised_loss(self.backbone, given, config.noise_offset, config.known_weight, config.emphasis)
-        return {"loss": loss}
+        return {"loss": training_loss(self.backbone, self.config, self.denoising(batch))}
 
     def denoising(self, batch: EquirectangularBatch) -> Denoising:
         """Return what it learns from in one step. Raises UserError for a size that does not wrap."""

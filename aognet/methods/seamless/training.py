@@ -14,7 +14,7 @@ from aognet.diffusion.condition import InpaintCondition, Predict
 from aognet.diffusion.latent_space import LatentSpace
 from aognet.diffusion.learning_words import LearnWordsConfig, learn_words
 from aognet.diffusion.lora.trained import Layers, Trained, check_rank, open_parts
-from aognet.diffusion.objective import NOISE, Denoising, Emphasis, check_draws, drawn
+from aognet.diffusion.objective import NOISE, Denoising, Emphasis, check_draws, drawn, noised_loss
 from aognet.diffusion.sampling.noise import generators, normal, uniform
 
 # Streams of a sample's seed, beside those of `aognet.diffusion.objective`.
@@ -57,6 +57,11 @@ def learning(backbone: Backbone, config: TrainingConfig) -> dict[str, nn.Module]
     if config.train == "none":
         return words
     return open_parts(backbone.denoiser.unet, config.train, config.lora_rank, config.lora_layers) | words
+
+
+def training_loss(backbone: Backbone, config: TrainingConfig, given: Denoising) -> Float[Tensor, ""]:
+    """Return the diffusion loss of what is learned from in one step (`turned_denoising`)."""
+    return noised_loss(backbone, given, config.noise_offset, config.known_weight, config.emphasis)
 
 
 def turned_denoising(
