@@ -19,16 +19,19 @@ from aognet.embedded.clip import ClipTraining
 from aognet.embedded.clip.tokenizer import train_tokenizer
 from aognet.embedded.few_steps import FewStepTraining
 from aognet.embedded.few_steps.critic import LinearDecoder, text_vectors
+from aognet.embedded.few_steps.energy import described, energy_score
 from aognet.embedded.few_steps.model import joined
 from aognet.embedded.inpainting import InpaintingTraining
 from aognet.errors import UserError
+from aognet.gan.augmentation import AugmentationConfig, drawn_numbers
 from aognet.gan.projected import ProjectedDiscriminatorConfig
-from aognet.gan.reconstruction import feature_distances
 from aognet.geometry.camera import Camera
 from aognet.training.setup import TrainerConfig, prepare_parameters
 from tests.embedded.test_embedded_stages import images_of
 from tests.perception.test_efficientnet import random_weights
 
+PLAIN = AugmentationConfig(probability=0.0)
+NEITHER = {"mean_weight": 0.0, "energy_weight": 0.0, "adversarial_weight": 0.0, "drop_known": 0.0, "drop_text": 0.0}
 TEXTS = ["a red barn in a field", "a kitchen with a window", "boats and gulls", "snow on pines"]
 
 
@@ -97,7 +100,9 @@ def trained(training: FewStepTraining, part: str, steps: int, rate: float) -> li
 
 
 def test_each_side_learns_what_it_wants(folder: Path):
-    training = training_of(folder, drop_known=0.0, drop_text=0.0, feature_weight=0.0, mean_weight=0.0)
+    training = training_of(
+        folder, drop_known=0.0, drop_text=0.0, energy_weight=0.0, mean_weight=0.0, adversarial_weight=1.0
+    )
     told = trained(training, "discriminator", 60, 1e-2)
     assert told[-1]["judged"] < 0.7 * told[0]["judged"]
     assert told[-1]["real"] > told[-1]["painted"] + 0.5
@@ -106,16 +111,15 @@ def test_each_side_learns_what_it_wants(folder: Path):
 
 
 def test_what_is_painted_comes_nearer_to_the_view_in_pixels_and_features(folder: Path):
-    for name, weights in (("distance", {"mean_weight": 1.0}), ("away", {"feature_weight": 1.0})):
-        plain = {"mean_weight": 0.0, "feature_weight": 0.0, "drop_known": 0.0, "drop_text": 0.0}
-        training = training_of(folder, **(plain | weights), often=(0.0, 0.0, 0.0, 1.0))
-        torch.nn.init.zeros_(training.critic.discriminator.scales[0].score.weight)
+    for name, weights in (("distance", {"mean_weight": 1.0}), ("near", {"energy_weight": 1.0})):
+        training = training_of(folder, **(NEITHER | weights), often=(0.0, 0.0, 0.0, 1.0), augmentation=PLAIN)
         told = trained(training, "unet", 20, 3e-3)
         assert told[-1][name] < 0.95 * told[0][name], name
 
 
-def test_one_pass_gives_each_side_the_gradient_of_its_own_loss(training: FewStepTraining):
+def test_one_pass_gives_each_side_the_gradient_of_its_own_loss(folder: Path):
     """As if the discriminator's loss and the painter's were computed one after the other."""
+    training = training_of(folder, drop_known=0.0, drop_text=0.0, augmentation=PLAIN)
     prepare_parameters(TrainerConfig(), training, torch.device("cpu"))
     training.eval()  # no power iterations between the two
     parts = {name: list(part.parameters()) for name, part in training.trainable_parts().items()}
@@ -126,23 +130,58 @@ def test_one_pass_gives_each_side_the_gradient_of_its_own_loss(training: FewStep
 
     given = training.method.denoising(views())
     texts, critic, config = text_vectors(given.text.tokens), training.critic, training.config
-    painted, kept = training._painted(given)
-    features, real = critic.features(joined(painted, given)), critic.features(given.latents)
-    shares = 1 - 0.75 * given.condition.mask.mean((1, 2, 3))
-    weights = given.condition.mask * kept + config.known_weight * (1 - given.condition.mask)
-    loss = config.mean_weight * ((painted - given.latents).square() * weights).mean()
-    loss = loss + config.feature_weight * (shares * feature_distances(features, real)).mean()
-    loss = loss - critic.discriminator(features, texts).mean()
+    signal = training.backbone.training_scheduler.alphas_cumprod[training._timesteps(given)][:, None, None, None]
+    weights = given.condition.mask * signal + config.known_weight * (1 - given.condition.mask)
+    loss, seen, vectors = torch.zeros(()), [], []
+    for one in (given, training._noised_anew(given)):
+        painted = training._painted(one)
+        loss = loss + config.mean_weight * ((painted - given.latents).square() * weights).mean() / 2
+        images = critic.images(joined(painted, given))
+        seen.append(critic.features(images))
+        vectors.append(described(seen[-1], images))
+    real = critic.features(critic.images(given.latents))
+    energy = energy_score(*vectors, described(real, critic.images(given.latents)))
+    features = [torch.cat(pair) for pair in zip(*seen, strict=True)]
+    judged = critic.discriminator(features, texts.repeat(2, 1))
+    loss = loss + config.energy_weight * energy.loss - config.adversarial_weight * judged.mean()
     alone = torch.autograd.grad(loss, parts["unet"], retain_graph=True)
     for found, expected in zip(both["unet"], alone, strict=True):
-        assert_close(found, expected, atol=1e-6, rtol=1e-3)
-    of_painted = critic.discriminator([one.detach() for one in features], texts)
+        assert_close(found, expected, atol=1e-6, rtol=2e-3)
+    of_painted = critic.discriminator([one.detach() for one in features], texts.repeat(2, 1))
     of_others = critic.discriminator(real, texts[[2, 3, 0, 1]])
     hinge = (1 - critic.discriminator(real, texts)).relu().mean()
     hinge = hinge + 0.5 * ((1 + of_painted).relu().mean() + (1 + of_others).relu().mean())
     alone = torch.autograd.grad(hinge, parts["discriminator"])
     for found, expected in zip(both["discriminator"], alone, strict=True):
         assert_close(found, expected, atol=1e-6, rtol=1e-3)
+
+
+def test_a_view_and_what_is_painted_of_it_are_augmented_alike(training: FewStepTraining):
+    batch, calls, seen = views(), [], training._seen
+    given = training.method.denoising(batch)
+    training._painted = lambda given: given.latents
+    training._seen = lambda *parts: calls.append(seen(*parts)[0]) or seen(*parts)
+    found = training(batch)
+    of_truth, of_both = calls
+    assert torch.equal(torch.cat([of_truth, of_truth]), of_both)
+    assert not torch.equal(of_truth, training.critic.images(given.latents))
+    assert found["distance"] == 0 and found["near"] == found["spread"] < 0.1
+
+
+def test_it_paints_twice_of_other_noise_and_all_else_alike(training: FewStepTraining):
+    given = training.method.denoising(views())
+    again = training._noised_anew(given)
+    assert again.condition.noise.shape == given.condition.noise.shape
+    assert (again.condition.noise != given.condition.noise).all()
+    assert torch.equal(training._noised_anew(given).condition.noise, again.condition.noise)
+    assert again.condition.image is given.condition.image and again.latents is given.latents
+    assert torch.equal(training._timesteps(again), training._timesteps(given))
+    assert not torch.equal(training._painted(again), training._painted(given))
+
+
+def test_a_single_view_is_refused(training: FewStepTraining):
+    with pytest.raises(UserError, match=r"trainer.batch_size must be at least 2"):
+        training(views(1))
 
 
 def test_a_linear_decoder_is_found_again(training: FewStepTraining, monkeypatch: pytest.MonkeyPatch):
@@ -182,14 +221,14 @@ def test_the_critic_hears_what_is_written_and_not_how_long_it_is(training: FewSt
     assert_close(vectors.square().mean(1), torch.ones(3))
     assert_close(text_vectors(3 * tokens), vectors)
     given = training.eval().method.denoising(views())
-    features, tokens = training.critic.features(given.latents), given.text.tokens
+    features, tokens = training.critic.features(training.critic.images(given.latents)), given.text.tokens
     scores, others = (training.critic.scores(features, features, each) for each in (tokens, tokens.flip(0)))
     assert scores.real == scores.painted == scores.to_painter != others.real
 
 
 def test_the_critic_sees_known_places_as_they_are(training: FewStepTraining):
     given = training.method.denoising(views())
-    painted, _ = training._painted(given)
+    painted = training._painted(given)
     both, known = joined(painted, given), (given.condition.mask < 0.5).expand_as(given.latents)
     assert known.any() and torch.equal(both[known], given.latents[known])
     assert torch.equal(both[~known], painted[~known])
@@ -202,18 +241,22 @@ def test_a_step_is_what_painting_does_in_it(folder: Path):
     batch, backbone = views(), training.backbone
     given, context = training.method.denoising(batch), TextContext.of_prompts(backbone, batch.prompts)
     with torch.no_grad():
-        painted, kept = training._painted(given)
+        training._timesteps = lambda given: torch.full((len(given.latents),), 999)
+        painted = training._painted(given)
         expected = inpaint_latents(backbone, given.condition, context, training.sampler, generators(batch.seeds))
-    assert kept.abs().max() < 1e-6  # nothing of the view shows through
+    assert training._signal(torch.tensor([999])).abs().max() < 1e-6  # nothing of the view shows through
     assert_close(painted, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_steps_are_learned_as_often_as_wanted(folder: Path):
     training = training_of(folder, often=(3.0, 0.0, 1.0))
     assert training.sampler.steps == 3 and training.timesteps[0] == 999
-    drawn = training._drawn_steps(torch.arange(4000))
-    counts = [int((drawn == step).sum()) for step in training.timesteps]
-    assert sum(counts) == 4000 and counts[1] == 0 and 2850 < counts[0] < 3150
+    drawn, steps = training._drawn_timesteps(torch.arange(4000)), training.timesteps.tolist()
+    first, last = ((drawn > steps[1]) & (drawn <= steps[0])).sum(), (drawn <= steps[2]).sum()
+    assert first + last == 4000 and 2850 < first < 3150
+    exact = [int((drawn == step).sum()) for step in steps]
+    assert exact[1] == 0 and 1350 < exact[0] < 1650 and 420 < exact[2] < 580
+    assert len(drawn.unique()) > 400  # the others lie anywhere before the next step
 
 
 def test_what_is_dropped_is_dropped_for_both_sides(folder: Path):
@@ -249,7 +292,7 @@ def test_what_it_writes_goes_on_and_says_how_it_paints(training: FewStepTraining
         ({"often": ()}, "often"),
         ({"often": (1.0, -1.0)}, "often"),
         ({"often": (0.0,)}, "often"),
-        ({"feature_weight": -1.0}, "feature_weight"),
+        ({"energy_weight": -1.0}, "energy_weight"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(wrong: dict, named: str):
@@ -286,7 +329,7 @@ def test_a_view_is_learned_from_once(folder: Path):
 def test_true_views_with_the_texts_of_others_count_as_wrong_unless_it_is_the_same_text(training: FewStepTraining):
     batch = views()
     given = training.method.denoising(batch)
-    features, tokens = training.critic.features(given.latents), given.text.tokens
+    features, tokens = training.critic.features(training.critic.images(given.latents)), given.text.tokens
     optimizer = torch.optim.Adam(training.critic.discriminator.parameters(), lr=1e-2)
     for _ in range(60):
         optimizer.zero_grad()
@@ -299,18 +342,3 @@ def test_true_views_with_the_texts_of_others_count_as_wrong_unless_it_is_the_sam
     judged = training.critic.scores(features, features, same)
     plain = training.critic.discriminator(features, text_vectors(same))
     assert_close(judged.hinge, (1 - plain).relu().mean() + 0.5 * (1 + plain).relu().mean())
-
-
-def test_features_of_a_view_count_the_more_the_more_is_known(folder: Path):
-    batch = views()
-    training = training_of(folder, drop_known=0.0)
-    whole = OutpaintingBatch(**(vars(batch) | {"known": torch.ones_like(batch.known)}))
-    nothing = OutpaintingBatch(**(vars(batch) | {"known": torch.zeros_like(batch.known)}))
-    distances = []
-    for each, share in ((nothing, 0.25), (batch, 0.25 + 0.75 * 12 / 32), (whole, 1.0)):
-        given = training.method.denoising(each)
-        shown = joined(training._painted(given)[0], given)
-        plain = feature_distances(training.critic.features(shown), training.critic.features(given.latents)).mean()
-        assert_close(training(each)["away"], share * plain)
-        distances.append(plain)
-    assert distances[0] > distances[1] > distances[2] == 0

@@ -89,13 +89,20 @@ class LatentCritic(FeatureCritic):
         super().__init__(config, text_dim)
         self.decoder = LinearDecoder(space)
 
-    def features(self, images: Float[Tensor, "batch channels rows columns"]) -> Features:
-        """Return the features of latents, from fine to coarse."""
-        with torch.autocast(images.device.type, enabled=False):
-            return super().features(self.decoder(images.float()))
+    def images(self, latents: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch 3 height width"]:
+        """Return float32 pictures of latents, about in [-1, 1]."""
+        with torch.autocast(latents.device.type, enabled=False):
+            return self.decoder(latents.float())
 
-    def scores(self, real: Features, painted: Features, tokens: Float[Tensor, "batch tokens dim"]) -> Scores:
+    def scores(
+        self,
+        real: Features,
+        painted: list[Float[Tensor, "painted _ _ _"]],
+        tokens: Float[Tensor, "batch tokens dim"],
+    ) -> Scores:
         """Return how real latents and painted ones are judged by their features, under the same texts.
+
+        There may be several times as many painted ones: all rows once, and then all of them again.
 
         Real ones with another view's text are as wrong as painted ones: what is real, but not what was asked for, the
         painter has to unlearn (Reed et al. 2016, section 4.1).
@@ -106,10 +113,11 @@ class LatentCritic(FeatureCritic):
         texts = text_vectors(tokens.float())
         others = texts.roll(len(texts) // 2, 0)
         of_real, of_others = self.judge(real, texts), self.judge(real, others)
-        of_painted = self.judge([values.detach() for values in painted], texts)
+        again = texts.repeat(len(painted[0]) // len(texts), 1)
+        of_painted = self.judge([values.detach() for values in painted], again)
         frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         with torch.autocast(tokens.device.type, enabled=False):
-            to_painter = functional_call(self.discriminator, frozen, (painted, texts)).mean()
+            to_painter = functional_call(self.discriminator, frozen, (painted, again)).mean()
         # The same text is not wrong: -1 costs nothing.
         of_wrong = of_others.where((texts != others).any(1, keepdim=True), -1.0)
         hinge = (hinge_of_discriminator(of_real, of_painted) + hinge_of_discriminator(of_real, of_wrong)) / 2

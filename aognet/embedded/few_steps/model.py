@@ -1,13 +1,16 @@
-"""Training of a method to paint in a few steps, against a discriminator.
+"""Training of a method to paint in a few steps: by an energy score, and against a discriminator.
 
 A denoiser that learns from mean squared errors alone needs many steps and long training before what it paints is not
-the mean of all that could be there. A discriminator wants one of those things, and gets it early (Sauer et al. 2023,
-"Adversarial diffusion distillation", arXiv 2311.17042). Unlike there, what is real are views, not what a larger model
-paints, so nothing is distilled, and latents are not decoded to be judged (`aognet.embedded.few_steps.critic`).
+the mean of all that could be there. Here each view is painted twice, and the two shall be near the view but far from
+each other (`aognet.embedded.few_steps.energy`; De Bortoli et al. 2025, "Distributional diffusion models with scoring
+rules", arXiv 2502.02483, has it of pixels). A discriminator makes them sharper (Sauer et al. 2023, "Adversarial
+diffusion distillation", arXiv 2311.17042); alone it ends at one layout for all rooms. Unlike there, what is real are
+views, not what a larger model paints, so nothing is distilled, and latents are not decoded to be judged
+(`aognet.embedded.few_steps.critic`).
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,17 +21,18 @@ from torch import Tensor, nn
 from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.inpaint import check_settings
 from aognet.diffusion.objective import TIMESTEP, Denoising
-from aognet.diffusion.sampling.noise import uniform
+from aognet.diffusion.sampling.noise import generators, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.diffusion.sampling.schedulers import make_scheduler
 from aognet.diffusion.saved import SETTINGS
+from aognet.embedded.feature_critic import Features
 from aognet.embedded.few_steps.critic import LatentCritic
+from aognet.embedded.few_steps.energy import described, energy_score
 from aognet.errors import UserError
+from aognet.gan.augmentation import AugmentationConfig, augmented, drawn_numbers
 from aognet.gan.projected import ProjectedDiscriminatorConfig
-from aognet.gan.reconstruction import feature_distances
 
-LEAST_SHARE = 0.25
-"""How much the features of a view count of which nothing is known: without them, contrasts grow beyond measure."""
+BETWEEN, AGAIN, AUGMENTATION = 11, 12, 13  # streams of random numbers
 SCHEDULER = "lcm"  # each step predicts the clean latents, which are then noised less than before
 
 
@@ -60,25 +64,27 @@ class FewStepTraining(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """The steps, and the losses, which are those of views of which nothing or a part is known.
+        """The steps, and the losses.
 
         ``often``: how often each step is learned, the first (pure noise) first; their number is the number of steps.
         ``mean_weight``: weight of the squared error of the clean latents, in proportion to the signal (alpha bar) of
-        what it is told from; ``known_weight``: that of known places in it. ``feature_weight``: of how far the features
-        of what is painted are from those of the view, the more, the more of it is known; they tell early what belongs
-        where (Suvorov et al. 2022, "LaMa", section 2.2). ``projected``: the critic's discriminator.
+        what it is told from; ``known_weight``: that of known places in it. ``energy_weight``: of the energy score;
+        ``adversarial_weight``: of the discriminator's scores. ``augmentation``: of the pictures that both see.
+        ``projected``: the critic's discriminator.
         """
 
         projected: ProjectedDiscriminatorConfig
         often: tuple[float, ...] = (4.0, 3.0, 2.0, 1.0)
         mean_weight: float = 2.0
         known_weight: float = 0.2
-        feature_weight: float = 5.0
+        energy_weight: float = 10.0
+        adversarial_weight: float = 0.3
+        augmentation: AugmentationConfig = field(default_factory=lambda: AugmentationConfig(colour=0.5, cutout=0.25))
 
         def __post_init__(self) -> None:
             if not self.often or min(self.often) < 0 or not sum(self.often) > 0:
                 raise UserError("must be one number per step, none negative", key="often", value=list(self.often))
-            for name in ("mean_weight", "known_weight", "feature_weight"):
+            for name in ("mean_weight", "known_weight", "energy_weight", "adversarial_weight"):
                 if getattr(self, name) < 0:
                     raise UserError("must not be negative", key=name, value=getattr(self, name))
 
@@ -105,7 +111,9 @@ class FewStepTraining(nn.Module):
             raise UserError("must be 1: each view is learned from once", key="model.draws", value=draws)
         if not self.backbone.is_inpainting:
             raise UserError("has a UNet that is not told what is known; few steps need an inpainting UNet", key="model")
-        if self.backbone.prediction_type == "epsilon" and not float(self._signal[-1]):
+        if self.backbone.prediction_type == "epsilon" and not float(
+            self.backbone.training_scheduler.alphas_cumprod[-1]
+        ):
             raise UserError("predicts noise, from which pure noise cannot be told apart; velocities can", key="model")
         check_settings(self.backbone, self.backbone.latents.scale, self.sampler, True)
 
@@ -122,53 +130,84 @@ class FewStepTraining(nn.Module):
 
         One pass gives each side the gradient of its own loss alone (`LatentCritic.scores`): two phases would compute
         views and features twice.
+
+        :raises UserError: for a single picture.
         """
         config, given = self.config, self.method.denoising(batch)
-        latents, condition = given.latents, given.condition
-        painted, kept = self._painted(given)
-        weights = condition.mask * kept + config.known_weight * (1 - condition.mask)
-        distance = ((painted - latents).square() * weights).mean()
-        with torch.no_grad():
-            of_truth = self.critic.features(squares(latents))
-        shown = squares(joined(painted, given))
-        features = self.critic.features(shown)
-        scores = self.critic.scores(of_truth, features, given.text.repeated_each(len(shown) // len(latents)).tokens)
-        # Mostly in proportion to what is known: of what could be anything, the features would be a mean, too.
-        shares = LEAST_SHARE + (1 - LEAST_SHARE) * (1 - squares(condition.mask).mean((1, 2, 3)))
-        away = (shares * feature_distances(features, of_truth)).mean()
-        painter = config.mean_weight * distance + config.feature_weight * away - scores.to_painter
-        found = {"distance": distance, "away": away, "judged": scores.hinge, "real": scores.real}
-        found |= {"painted": scores.painted, "mistaken": scores.mistaken}
+        true = squares(given.latents)
+        if len(true) < 2:  # distances are compared with those between different ones
+            raise UserError("must be at least 2 here", key="trainer.batch_size", value=len(true))
+        parts = len(true) // len(given.latents)
+        numbers = drawn_numbers(given.seeds, AUGMENTATION).repeat_interleave(parts, 0)
+        painted = [self._painted(one) for one in (given, self._noised_anew(given))]
+        distance = torch.stack([self._distance(each, given) for each in painted]).mean()
+        shown = torch.cat([squares(joined(each, given)) for each in painted])
+        images, of_truth = self._seen(true, numbers)
+        both, features = self._seen(shown, numbers.repeat(2, 1))
+        one, other = ([vectors.chunk(2)[half] for vectors in described(features, both)] for half in range(2))
+        energy = energy_score(one, other, described(of_truth, images))
+        scores = self.critic.scores(of_truth, features, given.text.repeated_each(parts).tokens)
+        painter = config.mean_weight * distance + config.energy_weight * energy.loss
+        painter = painter - config.adversarial_weight * scores.to_painter
+        found = {"distance": distance, "near": energy.near, "spread": energy.spread, "judged": scores.hinge}
+        found |= {"real": scores.real, "painted": scores.painted, "mistaken": scores.mistaken}
         return {"loss": painter + scores.hinge} | {name: value.detach() for name, value in found.items()}
 
-    def _painted(
-        self, given: Denoising
-    ) -> tuple[Float[Tensor, "batch channels rows columns"], Float[Tensor, "batch 1 1 1"]]:
-        """Return the clean latents that are predicted in one of the steps, and the share of signal that was seen."""
-        chosen = self._drawn_steps(given.seeds[:: given.together]).repeat_interleave(given.together)
-        timesteps = chosen.to(given.latents.device)
+    def _noised_anew(self, given: Denoising) -> Denoising:
+        """Return the same with other noise: what is painted of it shall be another picture."""
+        noise = given.condition.noise
+        drawn = [torch.randn(noise.shape[1:], generator=row) for row in generators(given.seeds, AGAIN)]
+        return replace(given, condition=replace(given.condition, noise=torch.stack(drawn).to(noise)))
+
+    def _distance(self, painted: Tensor, given: Denoising) -> Float[Tensor, ""]:
+        """Return the squared error of clean latents, which counts the more, the more of them was seen."""
+        mask, signal = given.condition.mask, self._signal(self._timesteps(given))
+        weights = mask * signal + self.config.known_weight * (1 - mask)
+        return ((painted - given.latents).square() * weights).mean()
+
+    def _seen(
+        self, latents: Float[Tensor, "parts channels rows side"], numbers: Float[Tensor, "parts numbers"]
+    ) -> tuple[Float[Tensor, "parts 3 height width"], Features]:
+        """Return the augmented pictures of latents, and their features."""
+        images = augmented(self.critic.images(latents), numbers, self.config.augmentation)
+        return images, self.critic.features(images)
+
+    def _painted(self, given: Denoising) -> Float[Tensor, "batch channels rows columns"]:
+        """Return the clean latents that are predicted in one of the steps."""
+        timesteps = self._timesteps(given)
         noisy = self.backbone.add_noise(given.latents, given.condition.noise, timesteps)
         predict = given.predict or self.backbone.predict
         predicted = predict(noisy, timesteps, given.text, given.condition).float()
-        kept = self._signal.to(timesteps.device)[timesteps][:, None, None, None]
+        signal = self._signal(timesteps)
         if self.backbone.prediction_type == "epsilon":
-            return (noisy - (1 - kept).sqrt() * predicted) / kept.sqrt(), kept
-        return kept.sqrt() * noisy - (1 - kept).sqrt() * predicted, kept
+            return (noisy - (1 - signal).sqrt() * predicted) / signal.sqrt()
+        return signal.sqrt() * noisy - (1 - signal).sqrt() * predicted
 
-    @property
-    def _signal(self) -> Float[Tensor, "steps"]:
-        return self.backbone.training_scheduler.alphas_cumprod
+    def _signal(self, timesteps: Int64[Tensor, "batch"]) -> Float[Tensor, "batch 1 1 1"]:
+        """Return the share of the power of noised latents that is theirs (alpha bar)."""
+        return self.backbone.training_scheduler.alphas_cumprod.to(timesteps.device)[timesteps][:, None, None, None]
 
-    def _drawn_steps(self, seeds: Int64[Tensor, "batch"]) -> Int64[Tensor, "batch"]:
+    def _timesteps(self, given: Denoising) -> Int64[Tensor, "batch"]:
+        drawn = self._drawn_timesteps(given.seeds[:: given.together]).repeat_interleave(given.together)
+        return drawn.to(given.latents.device)
+
+    def _drawn_timesteps(self, seeds: Int64[Tensor, "batch"]) -> Int64[Tensor, "batch"]:
+        """Return timesteps of steps, and every second time some between a step and the next.
+
+        From a trace of the view in the noise it learns early that what is painted shall depend on the noise.
+        """
         shares = torch.tensor(self.config.often).cumsum(0)
-        chosen = torch.searchsorted(shares, uniform(seeds, TIMESTEP) * shares[-1], right=True)
-        return self.timesteps[chosen.clamp(max=len(shares) - 1)]
+        chosen = torch.searchsorted(shares, uniform(seeds, TIMESTEP).cpu() * shares[-1], right=True)
+        steps = torch.cat([self.timesteps, self.timesteps.new_zeros(1)])
+        first, after = (steps[(chosen + one).clamp(max=len(shares) - 1 + one)] for one in range(2))
+        below = (2 * uniform(seeds, BETWEEN).cpu() - 1).clamp(min=0)
+        return first - (below * (first - after)).long()
 
     @torch.no_grad()
     def preview(self, batch: Any) -> dict[str, Tensor]:
         """Return views, and what is painted of each in one of the steps beside what is known of it."""
         given = self.method.denoising(batch)
-        painted, decode = joined(self._painted(given)[0], given), self.backbone.latents.decode
+        painted, decode = joined(self._painted(given), given), self.backbone.latents.decode
         return {"target": decode(given.latents), "one step": decode(painted)}
 
     def enable_gradient_checkpointing(self) -> None:
