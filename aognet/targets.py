@@ -40,24 +40,13 @@ def check(section: LoadedConfig, needs: str) -> None:
     target = target_class(section)
     if not hasattr(target, needs):
         raise section.error(f"does not fit here, {target.__name__} has no {needs}", "target", section.values["target"])
-    for name in nested(target):
-        check(section.section(name), needs)
-    build_config(section.without(nested(target)), target.Config)
-
-
-def nested(target: type) -> tuple[str, ...]:
-    """Return the keys of a class's section that are sections with a ``target`` of their own."""
-    return getattr(target, "NESTED", ())
+    build_config(section, target.Config)
 
 
 def build(section: LoadedConfig, **extra: Any) -> Any:
-    """Make the object that the section's ``target`` names, from the section's other keys and ``extra``.
-
-    Objects that it is made of, if its class says that it is (``NESTED``), are made first.
-    """
+    """Make the object that the section's ``target`` names, from the section's other keys and ``extra``."""
     target = target_class(section)
-    config = build_config(section.without(nested(target)), target.Config)
-    extra |= {name: build(section.section(name)) for name in nested(target)}
+    config = build_config(section, target.Config)
     try:
         return target(config, **extra)
     except UserError as error:  # what only building finds, such as an empty folder

@@ -57,13 +57,14 @@ has() {
   return 1
 }
 
-# stage NAME CONFIG STEPS BATCH [overrides]: one training, from its newest checkpoint if it has one
+# stage NAME CONFIG STEPS BATCH [overrides]: one training, from its newest checkpoint if it has one; CONFIG may be several files
 stage() {
-  local name=$1 config=$2 steps=$3 batch=$4 go=()
+  local name=$1 steps=$3 batch=$4 config go=()
+  read -ra config <<< "$2"
   shift 4
   [ -d "$OUT/$name/final" ] && return
   [ -d "$OUT/$name/checkpoints" ] && go=(--resume)
-  python main.py -b "$config" -n "$name" --out_dir "$OUT" "${go[@]}" "${all[@]}" "trainer.max_steps=$steps" \
+  python main.py -b "${config[@]}" -n "$name" --out_dir "$OUT" "${go[@]}" "${all[@]}" "trainer.max_steps=$steps" \
     "trainer.batch_size=$batch" "$@"
 }
 
@@ -131,12 +132,13 @@ fi
 if has few_steps; then
   unet=("${share[@]}" "SHARE.view=$VIEW" "SHARE.latents=$OUT/latents" "data.train.count=$VIEWS" "data.train.shard=$SHARD")
   if has model; then
-    unet+=("SHARE.text=$OUT/clip/final" "SHARE.unet=$OUT/unet/final")
+    unet+=("SHARE.text=$OUT/clip/final" "model.start=$OUT/unet/final")
   else
-    unet+=(SHARE.text=assets/embedded SHARE.unet=assets/embedded)
-    python misc/encode_views.py -b config/embedded/next/few_steps.yaml --batch_size 64 "${unet[@]}"
+    unet+=(SHARE.text=assets/embedded model.start=assets/embedded)
+    python misc/encode_views.py -b config/embedded/next/unet.yaml --batch_size 64 "${unet[@]}"
   fi
-  stage few_steps config/embedded/next/few_steps.yaml "$PAINTER_STEPS" "$PAINTER_BATCH" "${unet[@]}" "SHARE.efficientnet=$EFFICIENTNET"
+  stage few_steps "config/embedded/next/unet.yaml config/embedded/next/few_steps.yaml" "$PAINTER_STEPS" "$PAINTER_BATCH" \
+    "${unet[@]}" model.drop_known=0.2 "SHARE.efficientnet=$EFFICIENTNET"
   scenes large_scenes "$UPSCALER_SCENES" --height $((2 * HEIGHT))
   stage upscaler config/embedded/next/upscaler.yaml "$UPSCALER_STEPS" "$UPSCALER_BATCH" "SHARE.scenes=$OUT/large_scenes" \
     "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.vae=$model" "SHARE.efficientnet=$EFFICIENTNET" \

@@ -20,10 +20,12 @@ from aognet.training.setup import TrainerConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "config").rglob("*.yaml"))
-TRAINING = [path for path in FILES if load_config([path]).has("trainer")]
+TRAINING = [path for path in FILES if load_config([path]).has("data")]
+OBJECTIVES = [path for path in FILES if load_config([path]).has("objective")]
+"""They come after a training's own file."""
 PROTOCOLS = sorted((ROOT / "config" / "evaluation").glob("*.yaml"))
 STUDIO = ROOT / "config" / "studio.yaml"
-INFERENCE = [path for path in FILES if path not in (*TRAINING, *PROTOCOLS, STUDIO)]
+INFERENCE = [path for path in FILES if path not in (*TRAINING, *OBJECTIVES, *PROTOCOLS, STUDIO)]
 
 
 def name(path: Path) -> str:
@@ -44,6 +46,8 @@ def check_training(config: LoadedConfig) -> None:
     if model.values["target"] == "clip":
         Path(model.values["tokenizer"]).mkdir(parents=True, exist_ok=True)
     check(model, needs="trainable_parts")
+    if config.has("objective"):
+        check(config.section("objective"), needs="learner")
     data = config.section("data")
     data.check_keys(("train", "validation"))
     for split in data.values:
@@ -67,6 +71,12 @@ def test_what_there_is():
 @pytest.mark.parametrize("path", TRAINING, ids=name)
 def test_training_configs(path: Path):
     check_training(load_config([path]))
+
+
+@pytest.mark.parametrize("path", OBJECTIVES, ids=name)
+@pytest.mark.parametrize("first", ["embedded/next/unet.yaml", "train_embedded.yaml", "train_embedded_cubediff.yaml"])
+def test_objectives_after_trainings(first: str, path: Path):
+    check_training(load_config([ROOT / "config" / first, path]))
 
 
 @pytest.mark.parametrize("path", INFERENCE, ids=name)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from aognet import cli
 from aognet.config import LoadedConfig, build_config, load_config
 from aognet.errors import UserError
-from aognet.targets import build, check
+from aognet.targets import build, check, target_class
 from aognet.training.experiment import CONFIG, experiment_folder, held, show_plan, write_config
 
 if TYPE_CHECKING:
     from aognet.training.setup import TrainerConfig
     from aognet.training.trainable import Trainable
 
-SECTIONS = ("SHARE", "model", "data", "trainer")
+SECTIONS = ("SHARE", "model", "objective", "data", "trainer")
 DATA = ("train", "validation")
 FLAGS = {"name": "--n"}
 """What settings are called here, see `cli.flags`."""
@@ -67,6 +67,8 @@ def check_sections(config: LoadedConfig) -> "TrainerConfig":
     settings = build_config(config.section("trainer"), Trainer.Config)
     config.section("data").check_keys(DATA)
     check(config.section("model"), needs="trainable_parts")
+    if config.has("objective"):
+        check(config.section("objective"), needs="learner")
     for section in data_sections(config).values():
         check(section, needs="collate")
     return settings
@@ -89,10 +91,24 @@ def build_model(options: argparse.Namespace, config: LoadedConfig, settings: "Tr
 
     seed_everything(settings.seed)
     model = build(config.section("model"))
+    if config.has("objective"):
+        model = with_objective(config.section("objective"), model)
     check_names(settings, model)
     if options.checkpoint:
         start_from(resolve(options.checkpoint), model.trainable_parts())
     return model
+
+
+def with_objective(section: LoadedConfig, model: "Trainable") -> "Trainable":
+    """Return the model that learns by another objective than its own loss.
+
+    :raises UserError: for a model that cannot.
+    """
+    target = target_class(section)
+    if not isinstance(model, target.learner):
+        known = f"{type(model).__name__} cannot learn so"
+        raise section.error(f"does not fit the section model: {known}", "target", section.values["target"])
+    return build(section, model=model)
 
 
 def train(options: argparse.Namespace, config: LoadedConfig, settings: "TrainerConfig", folder: Path) -> None:

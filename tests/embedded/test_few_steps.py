@@ -23,7 +23,7 @@ from aognet.embedded.few_steps.energy import described, energy_score
 from aognet.embedded.few_steps.model import joined
 from aognet.embedded.inpainting import InpaintingTraining
 from aognet.errors import UserError
-from aognet.gan.augmentation import AugmentationConfig, drawn_numbers
+from aognet.gan.augmentation import AugmentationConfig
 from aognet.gan.projected import ProjectedDiscriminatorConfig
 from aognet.geometry.camera import Camera
 from aognet.training.setup import TrainerConfig, prepare_parameters

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from aognet.commands.train import with_objective
 from aognet.config import load_config
 from aognet.diffusion.backbone import Backbone, BackboneConfig
 from aognet.embedded.few_steps import FewStepTraining
@@ -17,7 +18,7 @@ from aognet.errors import UserError
 from aognet.gan.projected import ProjectedDiscriminatorConfig
 from aognet.methods.cubediff.model import CubeDiff
 from aognet.methods.seamless.model import Seamless
-from aognet.targets import build, check
+from aognet.targets import check
 from tests.methods import test_aognet, test_cubediff, test_seamless_training
 from tests.perception.test_efficientnet import random_weights
 from tests.tiny import tiny_components, tiny_streams
@@ -122,18 +123,33 @@ def test_a_unet_that_is_not_told_what_is_known_is_refused(critic: ProjectedDiscr
         FewStepTraining(FewStepTraining.Config(projected=critic), model)
 
 
-def test_a_mistake_in_what_it_trains_is_named(tmp_path: Path):
-    written = "model: {target: few_steps, projected: {features: a}, model: {target: seamless, backbone: {model: b}, %}}"
-    for wrong, said in (
-        ("lora_ranks: 3", r"model.model.lora_ranks is an unknown key; did you mean 'lora_rank'"),
-        ("train: lore", r"model.model.train must be"),
+def test_an_objective_that_does_not_fit_is_named(tmp_path: Path):
+    """A model that has no views to paint, a class that is no objective, and a key that it does not have."""
+    written = "objective: {target: few_steps, projected: {features: a}}"
+    path = tmp_path / "a.yaml"
+    for section, said in (
+        (
+            written.replace("}}", "}, energy_wight: 3}"),
+            r"objective.energy_wight is an unknown key; did you mean 'energy_",
+        ),
+        ("objective: {target: clip, tokenizer: b}", r"objective.target does not fit here, ClipTraining has no learner"),
+        ("objective: {projected: {features: a}}", r"objective.target is missing"),
     ):
-        (tmp_path / "a.yaml").write_text(written.replace("%", wrong))
-        section = load_config([tmp_path / "a.yaml"]).section("model")
+        path.write_text(section)
         with pytest.raises(UserError, match=said):
-            check(section, "trainable_parts")
-        with pytest.raises(UserError, match=said):
-            build(section)
-    (tmp_path / "a.yaml").write_text("model: {target: few_steps, projected: {features: a}}")
-    with pytest.raises(UserError, match=r"model.model is missing"):
-        check(load_config([tmp_path / "a.yaml"]).section("model"), "trainable_parts")
+            check(load_config([path]).section("objective"), "learner")
+    path.write_text(written)
+    with pytest.raises(UserError, match=r"objective.target does not fit the section model: Linear cannot learn so"):
+        with_objective(load_config([path]).section("objective"), torch.nn.Linear(2, 2))
+
+
+def test_an_objective_takes_the_place_of_a_methods_loss(critic: ProjectedDiscriminatorConfig, tmp_path: Path):
+    (tmp_path / "b.yaml").write_text(
+        f"objective: {{target: few_steps, projected: {{features: {critic.features}, size: 64}}}}"
+    )
+    section = load_config([tmp_path / "b.yaml"]).section("objective")
+    model, batch = cubediff()
+    given, learns = {"features": critic.features, "size": 64}, with_objective(section, model)
+    assert isinstance(learns, FewStepTraining) and learns.method is model
+    assert {name: getattr(learns.config.projected, name) for name in given} == given
+    assert learns(batch)["loss"].isfinite()

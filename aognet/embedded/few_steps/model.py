@@ -59,8 +59,8 @@ class FewStepMethod(Protocol):
 class FewStepTraining(nn.Module):
     """A method that paints, and the `LatentCritic` of what it paints. It writes what the method writes."""
 
-    NESTED = ("model",)
-    """Sections of the configuration that are objects of their own, see `aognet.targets`."""
+    learner = FewStepMethod
+    """What can learn so: an objective has this, see `aognet.commands.train`."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -111,9 +111,7 @@ class FewStepTraining(nn.Module):
             raise UserError("must be 1: each view is learned from once", key="model.draws", value=draws)
         if not self.backbone.is_inpainting:
             raise UserError("has a UNet that is not told what is known; few steps need an inpainting UNet", key="model")
-        if self.backbone.prediction_type == "epsilon" and not float(
-            self.backbone.training_scheduler.alphas_cumprod[-1]
-        ):
+        if self.backbone.prediction_type == "epsilon" and not float(self._signal(torch.tensor([-1]))):
             raise UserError("predicts noise, from which pure noise cannot be told apart; velocities can", key="model")
         check_settings(self.backbone, self.backbone.latents.scale, self.sampler, True)
 
