@@ -112,10 +112,11 @@ def assemble(arguments: argparse.Namespace) -> None:
                     copy_in_half(source, unfinished, None if source in methods else most)
                     if source in methods:
                         refer_to_backbone(unfinished / "config.json", out)
+                        settle(unfinished, source, out)
                     if source == arguments.cubediff and arguments.rank:
                         cut(unfinished, arguments.rank)
-            if arguments.unet is not None:
-                settle(out, arguments.unet)
+            if arguments.unet is not None and (out / "aognet").is_dir():
+                settle(out / "aognet", arguments.unet, out)
             if arguments.seamless is not None:
                 with replaced(out.parent / "seamless") as unfinished:
                     add_seamless(unfinished, arguments)
@@ -133,15 +134,15 @@ def assemble(arguments: argparse.Namespace) -> None:
         raise UserError(f"--out_dir {out}: cannot be written ({reason})") from error
 
 
-def settle(out: Path, trained: Path) -> None:
-    """Say beside the AOG-Net below ``out`` how the UNet that was ``trained`` paints, if its training says so."""
+def settle(folder: Path, trained: Path, backbone: Path) -> None:
+    """Say in a method's folder how it paints view by view with ``backbone``, if what was ``trained`` says so."""
     from aognet.diffusion.saved import SETTINGS
     from aognet.io.files import write_atomically
 
     path = trained / SETTINGS
-    if path.is_file() and (out / "aognet").is_dir():
-        settings = json.loads(path.read_text(encoding="utf-8")) | {"enlarge_views": (out / "upscaler").is_dir()}
-        write_atomically(out / "aognet" / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    if path.is_file():
+        settings = json.loads(path.read_text(encoding="utf-8")) | {"enlarge_views": (backbone / "upscaler").is_dir()}
+        write_atomically(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
 
 
 def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:
@@ -150,7 +151,7 @@ def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:
     from aognet.diffusion.backbone import BackboneConfig
     from aognet.diffusion.learning_words import export_words
     from aognet.diffusion.lora.exported import export_lora
-    from aognet.diffusion.saved import save_trained
+    from aognet.diffusion.saved import SETTINGS, save_trained
     from aognet.methods.seamless.model import Seamless
 
     lora, words, depth = folder / "panorama_lora.safetensors", folder / "words.safetensors", folder / "depth"
@@ -162,6 +163,8 @@ def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:
     if arguments.depth is not None:
         depth.mkdir()
         copy_in_half(arguments.depth, depth)
+    if (settings := arguments.seamless / SETTINGS).is_file():
+        shutil.copyfile(settings, folder / SETTINGS)
     added: dict[str, Any] = {"loras": [LoraFile(str(lora))]}
     added |= {key: [str(path)] for key, path in (("words", words), ("controlnets", depth)) if path.exists()}
     save_trained(folder, Seamless.Config(backbone=BackboneConfig(str(arguments.out_dir), **added)), {}, "seamless")

@@ -9,7 +9,7 @@
 # the stages, the others are trained with assets/embedded. FEW=1 tries every stage with a few steps, also without a GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-KNOWN="model seamless cubediff few_steps gan text2light sritmo"
+KNOWN="model seamless cubediff gan text2light sritmo"
 STAGES=${STAGES:-$KNOWN}
 PANOS=${PANOS:-data/panos} OUT=${OUT:-logs/gpu} WORKERS=${WORKERS:-$(nproc)} HEIGHT=${HEIGHT:-256} VIEW=${VIEW:-128}
 LPIPS=${LPIPS:-data/weights/lpips_vgg.safetensors} EFFICIENTNET=${EFFICIENTNET:-data/weights/efficientnet_lite0.safetensors}
@@ -42,7 +42,7 @@ if [ "${FEW:-}" ]; then
   statistics=(model.statistics_batches=1 model.generator.statistics=2)
   all=(trainer.threads=1 trainer.num_workers=0 trainer.validation_samples=2 trainer.image_samples=1)
 fi
-model=$OUT/model/embedded
+model=$OUT/model/embedded few=config/embedded/next/few_steps.yaml critic=("SHARE.efficientnet=$EFFICIENTNET")
 share=("SHARE.scenes=$OUT/scenes" "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.height=$HEIGHT")
 
 fail() {
@@ -83,8 +83,8 @@ if has model; then
 elif [ ! -f "$model/model_index.json" ]; then
   assemble --vae assets/embedded --clip assets/embedded --unet assets/embedded --streams assets/embedded/aognet
 fi
-if has model seamless cubediff few_steps gan text2light; then scenes scenes "$SCENES"; fi
-if has model seamless cubediff few_steps; then
+if has model seamless cubediff gan text2light; then scenes scenes "$SCENES"; fi
+if has model seamless cubediff; then
   python misc/index_captions.py --index "$PANOS/index.csv" --out_dir "$OUT/captions" --prefix real
 fi
 
@@ -97,8 +97,14 @@ if has model; then
     "data.train.shard=$SHARD" "model.sample_size=$((VIEW / 8))")
   python misc/encode_views.py -b config/embedded/next/unet.yaml --batch_size 64 "${unet[@]}"
   stage unet config/embedded/next/unet.yaml "$UNET_STEPS" "$UNET_BATCH" "${unet[@]}"
-  assemble --vae "$OUT/decoder/final" --clip "$OUT/clip/final" --unet "$OUT/unet/final"
-  stage streams config/train_embedded.yaml "$STREAMS_STEPS" "$STREAMS_BATCH" "${share[@]}" "SHARE.view=$VIEW" \
+  stage painter "config/embedded/next/unet.yaml $few" "$PAINTER_STEPS" "$PAINTER_BATCH" "${unet[@]}" "${critic[@]}" \
+    "model.start=$OUT/unet/final" model.drop_known=0.2
+  scenes large_scenes "$UPSCALER_SCENES" --height $((2 * HEIGHT))
+  stage upscaler config/embedded/next/upscaler.yaml "$UPSCALER_STEPS" "$UPSCALER_BATCH" "SHARE.scenes=$OUT/large_scenes" \
+    "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.vae=$OUT/decoder/final" "${critic[@]}" \
+    "data.train.height=$((2 * HEIGHT))" "data.validation.height=$((2 * HEIGHT))"
+  assemble --vae "$OUT/decoder/final" --clip "$OUT/clip/final" --unet "$OUT/painter/final" --upscaler "$OUT/upscaler/final"
+  stage streams "config/train_embedded.yaml $few" "$STREAMS_STEPS" "$STREAMS_BATCH" "${share[@]}" "${critic[@]}" "SHARE.view=$VIEW" \
     "SHARE.face=$((VIEW / 2))" "model.backbone.model=$model" "model.clip.model=$model"
   assemble --streams "$OUT/streams/final"
 fi
@@ -106,11 +112,11 @@ fi
 if has seamless; then
   backbone=("model.backbone.model=$model" "model.backbone.encodings.folder=$OUT/encodings")
   lora=$OUT/panorama_lora.safetensors
-  stage panoramas config/train_embedded_seamless.yaml "$PANORAMAS_STEPS" "$PANORAMAS_BATCH" "${share[@]}" "${backbone[@]}"
+  stage panoramas "config/train_embedded_seamless.yaml $few" "$PANORAMAS_STEPS" "$PANORAMAS_BATCH" "${share[@]}" "${backbone[@]}" "${critic[@]}"
   [ -f "$lora" ] || python misc/export.py "$OUT/panoramas" --out "$lora"
   scenes depth_scenes "$DEPTH_SCENES" --depth_dir "$OUT/depth_maps"
   scenes held_out "$HELD_OUT" --depth_dir "$OUT/held_out_depth_maps" --seed 920000
-  stage depth config/train_embedded_depth.yaml "$DEPTH_STEPS" "$DEPTH_BATCH" "SHARE.height=$HEIGHT" "${backbone[@]}" \
+  stage depth "config/train_embedded_depth.yaml $few" "$DEPTH_STEPS" "$DEPTH_BATCH" "${critic[@]}" "SHARE.height=$HEIGHT" "${backbone[@]}" \
     "SHARE.scenes=$OUT/depth_scenes" "SHARE.depth=$OUT/depth_maps" "SHARE.held_out=$OUT/held_out" \
     "SHARE.held_out_depth=$OUT/held_out_depth_maps" "model.backbone.loras=[{file: $lora}]"
   python misc/golden_light.py --panos "$PANOS" --out_dir "$OUT/golden"
@@ -124,27 +130,9 @@ if has seamless; then
 fi
 
 if has cubediff; then
-  stage cubediff config/train_embedded_cubediff.yaml "$CUBEDIFF_STEPS" "$CUBEDIFF_BATCH" "${share[@]}" "SHARE.size=$VIEW" \
+  stage cubediff "config/train_embedded_cubediff.yaml $few" "$CUBEDIFF_STEPS" "$CUBEDIFF_BATCH" "${share[@]}" "${critic[@]}" "SHARE.size=$VIEW" \
     "model.backbone.model=$model"
   assemble --cubediff "$OUT/cubediff/final" --rank 16
-fi
-
-if has few_steps; then
-  unet=("${share[@]}" "SHARE.view=$VIEW" "SHARE.latents=$OUT/latents" "data.train.count=$VIEWS" "data.train.shard=$SHARD")
-  if has model; then
-    unet+=("SHARE.text=$OUT/clip/final" "model.start=$OUT/unet/final")
-  else
-    unet+=(SHARE.text=assets/embedded model.start=assets/embedded)
-    python misc/encode_views.py -b config/embedded/next/unet.yaml --batch_size 64 "${unet[@]}"
-  fi
-  stage few_steps "config/embedded/next/unet.yaml config/embedded/next/few_steps.yaml" "$PAINTER_STEPS" "$PAINTER_BATCH" \
-    "${unet[@]}" model.drop_known=0.2 "SHARE.efficientnet=$EFFICIENTNET"
-  scenes large_scenes "$UPSCALER_SCENES" --height $((2 * HEIGHT))
-  stage upscaler config/embedded/next/upscaler.yaml "$UPSCALER_STEPS" "$UPSCALER_BATCH" "SHARE.scenes=$OUT/large_scenes" \
-    "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.vae=$model" "SHARE.efficientnet=$EFFICIENTNET" \
-    "data.train.height=$((2 * HEIGHT))" "data.validation.height=$((2 * HEIGHT))"
-  assemble --upscaler "$OUT/upscaler/final"
-  assemble --unet "$OUT/few_steps/final"
 fi
 
 if has gan; then

@@ -61,3 +61,14 @@ def test_a_unet_that_does_not_say_how_it_paints_changes_no_settings(model: Path,
     (tmp_path / "few" / "settings.json").unlink()
     assemble(["--unet", str(tmp_path / "few"), "--out_dir", str(model)])
     assert not (model / "aognet" / "settings.json").exists()
+
+
+def test_streams_that_learned_few_steps_paint_in_them(model: Path, tmp_path: Path):
+    streams = tmp_path / "streams"
+    shutil.copytree(model / "aognet", streams)
+    (streams / "settings.json").write_text(json.dumps({"sampler": HOW}))
+    for upscaler, enlarged in (([], False), (["--upscaler", str(tmp_path / "larger")], True)):
+        assemble([*upscaler, "--streams", str(streams), "--out_dir", str(model)])
+        settings = Generator(ModelConfig(str(model / "aognet"))).defaults.settings
+        assert (settings.sampler.scheduler, settings.sampler.steps) == ("lcm", 3)
+        assert settings.enlarge_views is enlarged

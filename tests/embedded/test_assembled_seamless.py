@@ -16,6 +16,8 @@ from aognet.diffusion.controlnets import OWN, from_unet, save_small
 from aognet.diffusion.learning_words import LearnWordsConfig
 from aognet.diffusion.lora.trained import open_parts
 from aognet.errors import UserError
+from aognet.generate.asked import ModelConfig
+from aognet.generate.generator import Generator
 from aognet.methods.pretrained import load_method
 from aognet.methods.seamless.model import Seamless
 from misc.assemble_embedded import main as assemble
@@ -89,3 +91,11 @@ def test_what_is_missing_is_named_and_nothing_is_written(flag: str, sd2_folder: 
 def test_what_needs_a_seamless_model_is_not_left_out_silently(flag: str, sd2_folder: Path, trained: Path):
     with pytest.raises(UserError, match=f"{flag} .*--seamless"):
         beside(sd2_folder, trained, flag, trained / "lora")
+
+
+def test_how_it_learned_to_paint_stays_with_it(sd2_folder: Path, trained: Path):
+    folder = beside(sd2_folder, trained, "--seamless", trained / "lora")
+    assert not (folder / "settings.json").exists()
+    (trained / "lora" / "settings.json").write_text('{"sampler": {"scheduler": "lcm", "steps": 4}}')
+    folder = beside(sd2_folder, trained, "--seamless", trained / "lora")
+    assert Generator(ModelConfig(str(folder))).defaults.settings.sampler.steps == 4
