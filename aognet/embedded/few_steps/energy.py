@@ -36,6 +36,7 @@ class EnergyScore:
 
     @property
     def loss(self) -> Float[Tensor, ""]:
+        """Return what is to become small."""
         return self.near - self.spread / 2
 
 
