@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -75,6 +76,36 @@ def test_a_method_learns_and_nothing_else(
     training.save_pretrained(tmp_path / "final")
     written = {path.name for path in (tmp_path / "final").iterdir()}
     assert {"config.json", "model.safetensors", "settings.json"} <= written
+
+
+@pytest.mark.parametrize("make", [cubediff, seamless, aognet], ids=["cubediff", "seamless", "aognet"])
+def test_what_is_drawn_here_never_depends_on_what_the_method_draws(
+    make: Callable[..., tuple[Any, Any]],
+    critic: ProjectedDiscriminatorConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Which views are hidden says nothing of their timesteps, noise and augmentation: all streams are others."""
+    model, batch = make(tmp_path) if make is aognet else make()
+    training = FewStepTraining(FewStepTraining.Config(projected=critic), model)
+    denoising, sequence = model.denoising, np.random.SeedSequence
+    streams: list[set[int]] = []
+    drawn: set[int] = set()
+
+    def watched(numbers: list[int]) -> np.random.SeedSequence:
+        drawn.add(numbers[1])
+        return sequence(numbers)
+
+    def begun(batch: Any) -> Any:
+        given = denoising(batch)
+        streams.append(drawn.copy())
+        drawn.clear()
+        return given
+
+    monkeypatch.setattr(np.random, "SeedSequence", watched)
+    model.denoising = begun
+    training(batch)
+    assert streams[0] and drawn and not drawn & streams[0]
 
 
 def test_faces_that_belong_together_are_learned_in_one_step(critic: ProjectedDiscriminatorConfig):

@@ -32,7 +32,8 @@ from aognet.errors import UserError
 from aognet.gan.augmentation import AugmentationConfig, augmented, drawn_numbers
 from aognet.gan.projected import ProjectedDiscriminatorConfig
 
-BETWEEN, AGAIN, AUGMENTATION = 11, 12, 13  # streams of random numbers
+# Streams of a sample's seed, beside those of the methods.
+BETWEEN, AGAIN, AUGMENTATION = 41, 42, 43
 SCHEDULER = "lcm"  # each step predicts the clean latents, which are then noised less than before
 
 
