@@ -42,7 +42,7 @@ if [ "${FEW:-}" ]; then
   statistics=(model.statistics_batches=1 model.generator.statistics=2)
   all=(trainer.threads=1 trainer.num_workers=0 trainer.validation_samples=2 trainer.image_samples=1)
 fi
-model=$OUT/model/embedded few=config/embedded/next/few_steps.yaml critic=("SHARE.efficientnet=$EFFICIENTNET")
+model=$OUT/model/embedded few=config/embedded/next/few_steps.yaml critic="SHARE.efficientnet=$EFFICIENTNET"
 share=("SHARE.scenes=$OUT/scenes" "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.height=$HEIGHT")
 
 fail() {
@@ -57,7 +57,7 @@ has() {
   return 1
 }
 
-# stage NAME CONFIG STEPS BATCH [overrides]: one training, from its newest checkpoint if it has one; CONFIG may be several files
+# stage NAME CONFIG STEPS BATCH [overrides]: one training, from its newest checkpoint if it has one; CONFIG: a file or several
 stage() {
   local name=$1 steps=$3 batch=$4 config go=()
   read -ra config <<< "$2"
@@ -97,27 +97,28 @@ if has model; then
     "data.train.shard=$SHARD" "model.sample_size=$((VIEW / 8))")
   python misc/encode_views.py -b config/embedded/next/unet.yaml --batch_size 64 "${unet[@]}"
   stage unet config/embedded/next/unet.yaml "$UNET_STEPS" "$UNET_BATCH" "${unet[@]}"
-  stage painter "config/embedded/next/unet.yaml $few" "$PAINTER_STEPS" "$PAINTER_BATCH" "${unet[@]}" "${critic[@]}" \
+  stage painter "config/embedded/next/unet.yaml $few" "$PAINTER_STEPS" "$PAINTER_BATCH" "${unet[@]}" "$critic" \
     "model.start=$OUT/unet/final" model.drop_known=0.2
   scenes large_scenes "$UPSCALER_SCENES" --height $((2 * HEIGHT))
   stage upscaler config/embedded/next/upscaler.yaml "$UPSCALER_STEPS" "$UPSCALER_BATCH" "SHARE.scenes=$OUT/large_scenes" \
-    "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.vae=$OUT/decoder/final" "${critic[@]}" \
+    "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.vae=$OUT/decoder/final" "$critic" \
     "data.train.height=$((2 * HEIGHT))" "data.validation.height=$((2 * HEIGHT))"
   assemble --vae "$OUT/decoder/final" --clip "$OUT/clip/final" --unet "$OUT/painter/final" --upscaler "$OUT/upscaler/final"
-  stage streams "config/train_embedded.yaml $few" "$STREAMS_STEPS" "$STREAMS_BATCH" "${share[@]}" "${critic[@]}" "SHARE.view=$VIEW" \
-    "SHARE.face=$((VIEW / 2))" "model.backbone.model=$model" "model.clip.model=$model"
+  stage streams "config/train_embedded.yaml $few" "$STREAMS_STEPS" "$STREAMS_BATCH" "$critic" \
+    "${share[@]}" "SHARE.view=$VIEW" "SHARE.face=$((VIEW / 2))" "model.backbone.model=$model" "model.clip.model=$model"
   assemble --streams "$OUT/streams/final"
 fi
 
 if has seamless; then
   backbone=("model.backbone.model=$model" "model.backbone.encodings.folder=$OUT/encodings")
   lora=$OUT/panorama_lora.safetensors
-  stage panoramas "config/train_embedded_seamless.yaml $few" "$PANORAMAS_STEPS" "$PANORAMAS_BATCH" "${share[@]}" "${backbone[@]}" "${critic[@]}"
+  stage panoramas "config/train_embedded_seamless.yaml $few" "$PANORAMAS_STEPS" "$PANORAMAS_BATCH" "$critic" \
+    "${share[@]}" "${backbone[@]}"
   [ -f "$lora" ] || python misc/export.py "$OUT/panoramas" --out "$lora"
   scenes depth_scenes "$DEPTH_SCENES" --depth_dir "$OUT/depth_maps"
   scenes held_out "$HELD_OUT" --depth_dir "$OUT/held_out_depth_maps" --seed 920000
-  stage depth "config/train_embedded_depth.yaml $few" "$DEPTH_STEPS" "$DEPTH_BATCH" "${critic[@]}" "SHARE.height=$HEIGHT" "${backbone[@]}" \
-    "SHARE.scenes=$OUT/depth_scenes" "SHARE.depth=$OUT/depth_maps" "SHARE.held_out=$OUT/held_out" \
+  stage depth "config/train_embedded_depth.yaml $few" "$DEPTH_STEPS" "$DEPTH_BATCH" "$critic" \
+    "SHARE.height=$HEIGHT" "${backbone[@]}" "SHARE.scenes=$OUT/depth_scenes" "SHARE.depth=$OUT/depth_maps" "SHARE.held_out=$OUT/held_out" \
     "SHARE.held_out_depth=$OUT/held_out_depth_maps" "model.backbone.loras=[{file: $lora}]"
   python misc/golden_light.py --panos "$PANOS" --out_dir "$OUT/golden"
   stage words config/train_embedded_seamless.yaml "$WORDS_STEPS" "$WORDS_BATCH" "${share[@]}" "${backbone[@]}" model.train=none \
@@ -130,15 +131,15 @@ if has seamless; then
 fi
 
 if has cubediff; then
-  stage cubediff "config/train_embedded_cubediff.yaml $few" "$CUBEDIFF_STEPS" "$CUBEDIFF_BATCH" "${share[@]}" "${critic[@]}" "SHARE.size=$VIEW" \
-    "model.backbone.model=$model"
+  stage cubediff "config/train_embedded_cubediff.yaml $few" "$CUBEDIFF_STEPS" "$CUBEDIFF_BATCH" "$critic" \
+    "${share[@]}" "SHARE.size=$VIEW" "model.backbone.model=$model"
   assemble --cubediff "$OUT/cubediff/final" --rank 16
 fi
 
 if has gan; then
   python misc/name_kinds.py --scenes "$OUT/scenes" --out_dir "$OUT/kinds"
   stage gan config/embedded/ganorama.yaml "$GAN_STEPS" "$GAN_BATCH" "SHARE.scenes=$OUT/scenes" "SHARE.kinds=$OUT/kinds" \
-    "SHARE.height=$HEIGHT" "SHARE.efficientnet=$EFFICIENTNET" "${statistics[@]}"
+    "SHARE.height=$HEIGHT" "$critic" "${statistics[@]}"
   assemble --ganorama "$OUT/gan/final"
 fi
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from aognet.commands.train import SECTIONS
-from aognet.config import LoadedConfig, build_config, load_config
+from aognet.commands.train import SECTIONS, check_sections
+from aognet.config import LoadedConfig, load_config
 from aognet.data.latents import LatentSamples
 from aognet.data.outpainting import OutpaintingSamples
 from aognet.errors import UserError
@@ -15,8 +15,7 @@ from aognet.generate.inference import InferenceConfig, read_config, read_default
 from aognet.methods.method import find_method
 from aognet.methods.pretrained import method_of
 from aognet.studio.config import read_studio
-from aognet.targets import check, target_class
-from aognet.training.setup import TrainerConfig
+from aognet.targets import target_class
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "config").rglob("*.yaml"))
@@ -45,14 +44,7 @@ def check_training(config: LoadedConfig) -> None:
     model = config.section("model")
     if model.values["target"] == "clip":
         Path(model.values["tokenizer"]).mkdir(parents=True, exist_ok=True)
-    check(model, needs="trainable_parts")
-    if config.has("objective"):
-        check(config.section("objective"), needs="learner")
-    data = config.section("data")
-    data.check_keys(("train", "validation"))
-    for split in data.values:
-        check(data.section(split), needs="collate")
-    build_config(config.section("trainer"), TrainerConfig)
+    check_sections(config)
 
 
 def checked_inference(config: LoadedConfig) -> tuple[InferenceConfig, Any]:

@@ -82,13 +82,13 @@ def view_distance(
     of_truth: Sequence[Float[Tensor, "batch _ _ _"]],
 ) -> Float[Tensor, ""]:
     """Return the mean absolute difference of images, plus the distance of their features."""
-    return functional.l1_loss(images.float(), truth.float()) + feature_distances(features, of_truth).mean()
+    return functional.l1_loss(images.float(), truth.float()) + feature_distance(features, of_truth)
 
 
-def feature_distances(features: Sequence[Tensor], of_truth: Sequence[Tensor]) -> Float[Tensor, "batch"]:
-    """Return the mean squared distance of the directions of features, over places and then over scales, of each row."""
+def feature_distance(features: Sequence[Tensor], of_truth: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """Return the mean squared distance of the directions of features, over places and then over scales."""
     distances = []
     for one, other in zip(features, of_truth, strict=True):
         a, b = (functional.normalize(values.float(), dim=1) for values in (one, other))
-        distances.append((a - b).square().sum(1).mean((-2, -1)))
-    return torch.stack(distances).mean(0)
+        distances.append((a - b).square().sum(1).mean())
+    return torch.stack(distances).mean()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from aognet.diffusion.backbone import Backbone
 from aognet.diffusion.inpaint import check_settings
 from aognet.diffusion.objective import TIMESTEP, Denoising
-from aognet.diffusion.sampling.noise import generators, uniform
+from aognet.diffusion.sampling.noise import noise_like, uniform
 from aognet.diffusion.sampling.sampler import SamplerConfig
 from aognet.diffusion.sampling.schedulers import make_scheduler
 from aognet.diffusion.saved import SETTINGS
@@ -139,7 +139,7 @@ class FewStepTraining(nn.Module):
         parts = len(true) // len(given.latents)
         numbers = drawn_numbers(given.seeds, AUGMENTATION).repeat_interleave(parts, 0)
         painted = [self._painted(one) for one in (given, self._noised_anew(given))]
-        distance = torch.stack([self._distance(each, given) for each in painted]).mean()
+        distance = self._distance(torch.stack(painted), given)
         shown = torch.cat([squares(joined(each, given)) for each in painted])
         images, of_truth = self._seen(true, numbers)
         both, features = self._seen(shown, numbers.repeat(2, 1))
@@ -154,11 +154,12 @@ class FewStepTraining(nn.Module):
 
     def _noised_anew(self, given: Denoising) -> Denoising:
         """Return the same with other noise: what is painted of it shall be another picture."""
-        noise = given.condition.noise
-        drawn = [torch.randn(noise.shape[1:], generator=row) for row in generators(given.seeds, AGAIN)]
-        return replace(given, condition=replace(given.condition, noise=torch.stack(drawn).to(noise)))
+        condition = given.condition
+        return replace(given, condition=replace(condition, noise=noise_like(condition.noise, given.seeds, AGAIN)))
 
-    def _distance(self, painted: Tensor, given: Denoising) -> Float[Tensor, ""]:
+    def _distance(
+        self, painted: Float[Tensor, "times batch channels rows columns"], given: Denoising
+    ) -> Float[Tensor, ""]:
         """Return the squared error of clean latents, which counts the more, the more of them was seen."""
         mask, signal = given.condition.mask, self._signal(self._timesteps(given))
         weights = mask * signal + self.config.known_weight * (1 - mask)
