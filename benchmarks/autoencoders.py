@@ -1,7 +1,7 @@
 """Autoencoders beside each other and beside linear coding, on the validation views of a config.
 
 python benchmarks/autoencoders.py --vae assets/embedded logs/decoder/final --lpips lpips_vgg.safetensors \\
-    [--linear 8x8 16x16 16x24] [--picture compared.png] [-b config/embedded/next/decoder.yaml] [key.sub=value ...]
+    [--linear 8x8 16x16 16x24] [--picture compared.png] [-b config/embedded/decoder.yaml] [key.sub=value ...]
 
 Prints a Markdown table: numbers that stand for 8x8 pixels, latent pixels of a view, PSNR, SSIM, LPIPS, and sharpness:
 the mean difference between neighbouring pixels as a share of the true one. ``--linear 16x24``: 24 principal components

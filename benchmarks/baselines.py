@@ -5,6 +5,10 @@ python benchmarks/baselines.py --kind mirrored --panoramas FILES --out_dir DIR [
 Of each panorama the middle 90 degree view is known. mirrored: the picture mirrored at the photograph's edges, again and
 again. telea: OpenCV's inpainting (Telea 2004). one-shot: the backbone of the checkpoint inpaints the equirectangular
 image as a whole, as if it were a photograph, with as many rows as a view has, and the result is enlarged.
+
+The last two are bounds: no painting of that model can be expected to be nearer to the truth. reduced: the truth, made
+smaller by what the checkpoint makes its views larger, and enlarged again. decoded: that small truth encoded and decoded
+by the checkpoint's autoencoder, and made larger by its upscaler.
 """
 
 import argparse
@@ -20,7 +24,7 @@ from aognet.system import threads  # noqa: E402
 
 threads.settle()
 
-KINDS = ("mirrored", "telea", "one-shot")
+KINDS = ("mirrored", "telea", "one-shot", "reduced", "decoded")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -70,10 +74,12 @@ class OneShot:
     """The whole equirectangular image as one picture to inpaint."""
 
     def __init__(self, config, defaults):
+        from aognet.methods.outpainter import painted_settings
         from aognet.methods.pretrained import load_method
 
-        self.backbone = load_method(config.checkpoint, config.revision, config.dtype).backbone
-        self.sampler, self.seed, self.rows = defaults.settings.sampler, 0, defaults.settings.plan.size
+        model = load_method(config.checkpoint, config.revision, config.dtype)
+        settings = painted_settings(model, defaults.settings)
+        self.backbone, self.sampler, self.seed, self.rows = model.backbone, settings.sampler, 0, settings.plan.size
 
     def __call__(self, canvas, prompt: str):
         from torch.nn import functional
@@ -91,6 +97,37 @@ class OneShot:
         return functional.interpolate(painted, canvas.image.shape[-2:], mode="bicubic").clamp(-1, 1)
 
 
+class Kept:
+    """What the small views of a model keep of the truth, and what its autoencoder keeps of that."""
+
+    def __init__(self, config, defaults):
+        from aognet.methods.pretrained import load_method
+
+        model = load_method(config.checkpoint, config.revision, config.dtype)
+        self.latents, self.height = model.backbone.latents, defaults.height
+        self.upscaler = model.upscaler if defaults.settings.enlarge_views else None
+
+    def reduced(self, path: Path):
+        """The small truth."""
+        from aognet.io.images import load_panorama
+
+        return load_panorama(path, self.height // (self.upscaler.scale if self.upscaler else 1))[None]
+
+    def decoded(self, small):
+        """What becomes of it: in [-1, 1], as large as the model paints."""
+        import torch
+
+        with torch.no_grad():
+            decoded = self.latents.decode(self.latents.encode(small)).clamp(-1, 1)
+            return decoded if self.upscaler is None else self.upscaler(decoded / 2 + 0.5).clamp(0, 1) * 2 - 1
+
+    def enlarged(self, small):
+        """The small truth, as large as the model paints."""
+        from torch.nn import functional
+
+        return functional.interpolate(small, (self.height, 2 * self.height), mode="bicubic").clamp(-1, 1)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     import torch
@@ -106,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     defaults = generator.defaults
     captions = {name: texts for path in options.captions for name, texts in load_captions(path).items()}
     one_shot = OneShot(config, defaults) if options.kind == "one-shot" else None
+    kept = Kept(config, defaults) if options.kind in ("reduced", "decoded") else None
     options.out_dir.mkdir(parents=True, exist_ok=True)
     names, where = [path.name for path in options.panoramas], ", ".join(map(str, options.captions))
     keys = check_captions(captions, names, where, paths=options.panoramas)
@@ -117,6 +155,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         canvas = read_start(Request(truth=str(path), pose=Pose(fov=90.0)), defaults.height).canvas
         if one_shot is not None:
             painted = one_shot(canvas, prompt)
+        elif kept is not None:
+            small = kept.reduced(path)
+            painted = kept.decoded(small) if options.kind == "decoded" else kept.enlarged(small)
         else:
             painted = {"mirrored": mirrored, "telea": telea}[options.kind](canvas)
         save_image(torch.where(canvas.known, canvas.image, painted)[0], out)

@@ -1,7 +1,7 @@
 """How much of what true views have is in painted ones: the power of latents from coarse to fine, and the sharpness.
 
 python benchmarks/painted_latents.py --backbones assets/embedded logs/model --samplers euler-a:32:1.5 lcm:4:1 \\
-    [--views 48] [--picture compared.png] [-b config/embedded/next/unet.yaml] [key.sub=value ...]
+    [--views 48] [--picture compared.png] [-b config/embedded/unet.yaml] [key.sub=value ...]
 
 Prints a Markdown table. Views are those of the config's validation. *Nothing*: they are painted of their captions
 alone. Powers are those of unknown latents, as a share of the true ones, by how many waves lie across the view; a view

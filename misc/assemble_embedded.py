@@ -115,8 +115,10 @@ def assemble(arguments: argparse.Namespace) -> None:
                         settle(unfinished, source, out)
                     if source == arguments.cubediff and arguments.rank:
                         cut(unfinished, arguments.rank)
-            if arguments.unet is not None and (out / "aognet").is_dir():
-                settle(out / "aognet", arguments.unet, out)
+            if arguments.unet is not None:
+                write_settings(out, arguments.unet)
+                if (out / "aognet").is_dir():
+                    settle(out / "aognet", arguments.unet, out)
             if arguments.seamless is not None:
                 with replaced(out.parent / "seamless") as unfinished:
                     add_seamless(unfinished, arguments)
@@ -136,13 +138,20 @@ def assemble(arguments: argparse.Namespace) -> None:
 
 def settle(folder: Path, trained: Path, backbone: Path) -> None:
     """Say in a method's folder how it paints view by view with ``backbone``, if what was ``trained`` says so."""
+    write_settings(folder, trained, enlarge_views=(backbone / "upscaler").is_dir())
+
+
+def write_settings(folder: Path, trained: Path, **more: Any) -> None:
+    """Say in a folder how it paints, if what was ``trained`` says so, and ``more``. What the folder said is gone."""
     from aognet.diffusion.saved import SETTINGS
     from aognet.io.files import write_atomically
 
     path = trained / SETTINGS
     if path.is_file():
-        settings = json.loads(path.read_text(encoding="utf-8")) | {"enlarge_views": (backbone / "upscaler").is_dir()}
+        settings = json.loads(path.read_text(encoding="utf-8")) | more
         write_atomically(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    else:
+        (folder / SETTINGS).unlink(missing_ok=True)
 
 
 def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:
@@ -151,7 +160,7 @@ def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:
     from aognet.diffusion.backbone import BackboneConfig
     from aognet.diffusion.learning_words import export_words
     from aognet.diffusion.lora.exported import export_lora
-    from aognet.diffusion.saved import SETTINGS, save_trained
+    from aognet.diffusion.saved import save_trained
     from aognet.methods.seamless.model import Seamless
 
     lora, words, depth = folder / "panorama_lora.safetensors", folder / "words.safetensors", folder / "depth"
@@ -163,8 +172,7 @@ def add_seamless(folder: Path, arguments: argparse.Namespace) -> None:
     if arguments.depth is not None:
         depth.mkdir()
         copy_in_half(arguments.depth, depth)
-    if (settings := arguments.seamless / SETTINGS).is_file():
-        shutil.copyfile(settings, folder / SETTINGS)
+    write_settings(folder, arguments.seamless)
     added: dict[str, Any] = {"loras": [LoraFile(str(lora))]}
     added |= {key: [str(path)] for key, path in (("words", words), ("controlnets", depth)) if path.exists()}
     save_trained(folder, Seamless.Config(backbone=BackboneConfig(str(arguments.out_dir), **added)), {}, "seamless")

@@ -1,6 +1,6 @@
 """Encodes the views that a config's training data (target: latents) names; goes on where it was stopped.
 
-python misc/encode_views.py -b config/embedded/next/unet.yaml
+python misc/encode_views.py -b config/embedded/unet.yaml
 """
 
 import argparse

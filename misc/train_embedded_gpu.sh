@@ -42,7 +42,7 @@ if [ "${FEW:-}" ]; then
   statistics=(model.statistics_batches=1 model.generator.statistics=2)
   all=(trainer.threads=1 trainer.num_workers=0 trainer.validation_samples=2 trainer.image_samples=1)
 fi
-model=$OUT/model/embedded few=config/embedded/next/few_steps.yaml critic="SHARE.efficientnet=$EFFICIENTNET"
+model=$OUT/model/embedded few=config/embedded/few_steps.yaml critic="SHARE.efficientnet=$EFFICIENTNET"
 share=("SHARE.scenes=$OUT/scenes" "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.height=$HEIGHT")
 
 fail() {
@@ -89,18 +89,18 @@ if has model seamless cubediff; then
 fi
 
 if has model; then
-  stage decoder config/embedded/next/decoder.yaml "$DECODER_STEPS" "$DECODER_BATCH" "${share[@]}" "SHARE.view=$VIEW" "SHARE.lpips=$LPIPS"
+  stage decoder config/embedded/decoder.yaml "$DECODER_STEPS" "$DECODER_BATCH" "${share[@]}" "SHARE.view=$VIEW" "SHARE.lpips=$LPIPS"
   [ -d "$OUT/tokenizer" ] || python misc/train_tokenizer.py --captions "$OUT/scenes/captions.jsonl" \
     "$OUT/scenes/captions_aug.jsonl" "$OUT/captions/real_train.jsonl" --out_dir "$OUT/tokenizer" --vocabulary 1536 --length 48
-  stage clip config/embedded/next/clip.yaml "$CLIP_STEPS" "$CLIP_BATCH" "${share[@]}" "SHARE.view=$VIEW" "model.tokenizer=$OUT/tokenizer"
+  stage clip config/embedded/clip.yaml "$CLIP_STEPS" "$CLIP_BATCH" "${share[@]}" "SHARE.view=$VIEW" "model.tokenizer=$OUT/tokenizer"
   unet=("${share[@]}" "SHARE.view=$VIEW" "SHARE.latents=$OUT/latents" "SHARE.text=$OUT/clip/final" "data.train.count=$VIEWS"
     "data.train.shard=$SHARD" "model.sample_size=$((VIEW / 8))")
-  python misc/encode_views.py -b config/embedded/next/unet.yaml --batch_size 64 "${unet[@]}"
-  stage unet config/embedded/next/unet.yaml "$UNET_STEPS" "$UNET_BATCH" "${unet[@]}"
-  stage painter "config/embedded/next/unet.yaml $few" "$PAINTER_STEPS" "$PAINTER_BATCH" "${unet[@]}" "$critic" \
+  python misc/encode_views.py -b config/embedded/unet.yaml --batch_size 64 "${unet[@]}"
+  stage unet config/embedded/unet.yaml "$UNET_STEPS" "$UNET_BATCH" "${unet[@]}"
+  stage painter "config/embedded/unet.yaml $few" "$PAINTER_STEPS" "$PAINTER_BATCH" "${unet[@]}" "$critic" \
     "model.start=$OUT/unet/final" model.drop_known=0.2
   scenes large_scenes "$UPSCALER_SCENES" --height $((2 * HEIGHT))
-  stage upscaler config/embedded/next/upscaler.yaml "$UPSCALER_STEPS" "$UPSCALER_BATCH" "SHARE.scenes=$OUT/large_scenes" \
+  stage upscaler config/embedded/upscaler.yaml "$UPSCALER_STEPS" "$UPSCALER_BATCH" "SHARE.scenes=$OUT/large_scenes" \
     "SHARE.real=$PANOS/ldr" "SHARE.real_captions=$OUT/captions" "SHARE.vae=$OUT/decoder/final" "$critic" \
     "data.train.height=$((2 * HEIGHT))" "data.validation.height=$((2 * HEIGHT))"
   assemble --vae "$OUT/decoder/final" --clip "$OUT/clip/final" --unet "$OUT/painter/final" --upscaler "$OUT/upscaler/final"

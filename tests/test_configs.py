@@ -13,6 +13,7 @@ from aognet.errors import UserError
 from aognet.evaluation.protocol import load_protocol
 from aognet.generate.inference import InferenceConfig, read_config, read_defaults
 from aognet.methods.method import find_method
+from aognet.methods.preferred import preferred_settings
 from aognet.methods.pretrained import method_of
 from aognet.studio.config import read_studio
 from aognet.targets import target_class
@@ -66,7 +67,7 @@ def test_training_configs(path: Path):
 
 
 @pytest.mark.parametrize("path", OBJECTIVES, ids=name)
-@pytest.mark.parametrize("first", ["embedded/next/unet.yaml", "train_embedded.yaml", "train_embedded_cubediff.yaml"])
+@pytest.mark.parametrize("first", ["embedded/unet.yaml", "train_embedded.yaml", "train_embedded_cubediff.yaml"])
 def test_objectives_after_trainings(first: str, path: Path):
     check_training(load_config([ROOT / "config" / first, path]))
 
@@ -119,8 +120,9 @@ def test_trained_and_validated_alike(path: Path):
 def test_the_embedded_model_paints_with_the_sizes_it_was_trained_with():
     trained = load_config([ROOT / "config" / "train_embedded.yaml"]).values["data"]["train"]
     _, paints = checked_inference(load_config([ROOT / "config" / "inference_config.yaml"]))
+    preferred = preferred_settings(ROOT / "assets" / "embedded" / "aognet", find_method("aognet"))
     assert paints.face_size == trained["face_size"]
-    assert paints.plan.size == trained["plan"]["size"]
+    assert preferred.enlarge_views and paints.plan.size == 2 * trained["plan"]["size"]  # its upscaler doubles views
     assert paints.plan.fov_degrees == trained["plan"]["fov_degrees"]
 
 

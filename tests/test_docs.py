@@ -29,7 +29,7 @@ SETTING = re.compile(r"(model|data|trainer|generator|execution|inputs|captioner)
 FOREIGN = {"--node_rank"}
 TRAINING = (
     *("train_config.yaml", "train_cubediff.yaml", "train_seamless.yaml"),
-    *("embedded/next/unet.yaml", "embedded/unet.yaml", "embedded/ganorama.yaml"),
+    *("embedded/unet.yaml", "embedded/ganorama.yaml"),
     *("train_text2light_global_sampler.yaml", "train_text2light_local_sampler.yaml"),
 )
 INFERENCE = ("inference_config.yaml", "inference_cubediff.yaml", "inference_fusion.yaml")

@@ -32,7 +32,7 @@ PROMPTS = (
 
 @pytest.fixture(scope="module")
 def model() -> Generator:
-    return load(config=CONFIG, settings=["device=cpu", "generator.sampler.steps=8"])
+    return load(config=CONFIG, settings=["device=cpu"])
 
 
 @pytest.fixture(scope="module")

@@ -57,10 +57,18 @@ def test_without_an_upscaler_views_are_painted_as_large_as_they_are(model: Path,
     assert Generator(ModelConfig(str(model / "aognet"))).defaults.settings.enlarge_views is False
 
 
-def test_a_unet_that_does_not_say_how_it_paints_changes_no_settings(model: Path, tmp_path: Path):
-    (tmp_path / "few" / "settings.json").unlink()
+def test_the_backbone_alone_paints_in_those_steps(model: Path, tmp_path: Path):
     assemble(["--unet", str(tmp_path / "few"), "--out_dir", str(model)])
-    assert not (model / "aognet" / "settings.json").exists()
+    for method in ("aognet", "cubediff", "seamless"):
+        sampler = Generator(ModelConfig(str(model)), alone=method).defaults.settings.sampler
+        assert (sampler.scheduler, sampler.steps, sampler.guidance) == ("lcm", 3, 1.0)
+
+
+def test_after_a_unet_that_does_not_say_how_it_paints_nothing_else_does(model: Path, tmp_path: Path):
+    for _ in range(2):
+        assemble(["--unet", str(tmp_path / "few"), "--out_dir", str(model)])
+        (tmp_path / "few" / "settings.json").unlink(missing_ok=True)
+    assert not list(model.rglob("settings.json"))
 
 
 def test_streams_that_learned_few_steps_paint_in_them(model: Path, tmp_path: Path):
