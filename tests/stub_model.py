@@ -40,8 +40,9 @@ def make_inputs(folder: Path) -> Path:
     mask[:, :, :20] = 1.0
     save_image(mask, folder / "mask.png")
     generator = {
-        "height": HEIGHT, "plan": {"kind": "cube", "size": 16}, "face_size": 16, "sampler": {"steps": 1},
-        "views_per_batch": 2,
+        "height": HEIGHT, "plan": {"kind": "cube", "size": 16}, "face_size": 16, "views_per_batch": 2,
+        # The embedded model, in whose place the painter is, prefers others.
+        "sampler": {"scheduler": "ddim", "steps": 1, "guidance": 2.5}, "enlarge_views": False,
     }  # fmt: skip
     (folder / "tiny.yaml").write_text(json.dumps({"device": "cpu", "generator": generator}))
     return folder
