@@ -32,7 +32,7 @@ PICTURED = 6
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("-b", "--base", type=Path, default=ROOT / "config" / "embedded" / "next" / "decoder.yaml", metavar="YAML")
+    add("-b", "--base", type=Path, default=ROOT / "config" / "embedded" / "decoder.yaml", metavar="YAML")
     add("--vae", type=Path, nargs="*", default=[], help="folders that hold a vae")
     add("--linear", nargs="*", default=[], metavar="BLOCKxCHANNELS")
     add("--lpips", required=True, metavar="FILE", help="LPIPS weights: a safetensors file")

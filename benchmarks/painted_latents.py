@@ -33,7 +33,7 @@ TOGETHER, PICTURED = 8, 8
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("-b", "--base", type=Path, default=ROOT / "config" / "embedded" / "next" / "unet.yaml", metavar="YAML")
+    add("-b", "--base", type=Path, default=ROOT / "config" / "embedded" / "unet.yaml", metavar="YAML")
     add("--backbones", nargs="+", default=["assets/embedded"], help="folders of whole models")
     add("--samplers", nargs="+", default=["lcm:4:1"], metavar="SCHEDULER:STEPS:GUIDANCE")
     add("--views", type=int, default=48)
