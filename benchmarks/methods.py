@@ -2,10 +2,10 @@
 
 python benchmarks/methods.py --panoramas DIR ... --captions FILE ... --out_dir outputs/methods
 
-In the first table the middle 90 degree view of each panorama is given, and its caption. The backbone is the same.
-Each paints as the settings.json beside its weights says, in two or four steps (Fusion, which needs a sampler without
-noise, takes ten). The baselines are the backbone without any training, painting a cube or the whole at once. In the second table captions are given alone. A method whose
-checkpoint is not there is left out. Prints Markdown tables.
+In the first table the middle 90 degree view of each panorama is given, and its caption. The backbone is the same. Each
+method paints as the settings.json beside its weights says, in two or four steps (Fusion, which needs a sampler without
+noise, takes ten). The baselines are the backbone without any training, painting a cube or the whole at once. In the
+second table captions are given alone. A method whose checkpoint is not there is left out. Prints Markdown tables.
 """
 
 import argparse
