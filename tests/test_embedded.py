@@ -12,18 +12,21 @@ from aognet.canvas import Canvas, MaskedView
 from aognet.commands import generate
 from aognet.diffusion.inpaint import ViewToPaint
 from aognet.diffusion.inpaint import look as look_at
+from aognet.generate.asked import ModelConfig
+from aognet.generate.generator import Generator
 from aognet.generate.view_journal import open_views
 from aognet.geometry.camera import Camera
 from aognet.geometry.perspective import look
 from aognet.io.images import load_image
 from aognet.methods.aognet.model import AOGNet
-from aognet.methods.method import find_method
+from aognet.methods.method import find_method, methods
 from aognet.methods.outpainter import paint_views
 from aognet.methods.preferred import preferred_settings
 from aognet.metrics.clip_score import clip_score
 from aognet.metrics.seam import wrap_gradient_ratio
 from aognet.perception.clip import ClipNetwork
 from aognet.perception.network import NetworkConfig
+from aognet.request import Request
 from aognet.scenes import make_scene
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,6 +109,16 @@ def test_diffusers_own_pipeline_loads_it():
         str(EMBEDDED), image_encoder=None, feature_extractor=None, local_files_only=True
     )
     assert pipeline.unet.config.in_channels == 17
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(name for name, method in methods().items() if method.untrained is not None))
+def test_every_method_paints_with_the_backbone_alone_as_that_prefers(name: str):
+    generator = Generator(ModelConfig(str(EMBEDDED)), alone=name, device="cpu")
+    assert generator.defaults.settings.sampler.steps == 4
+    settings = {"plan": {"kind": "cube", "fov_degrees": 95, "size": 128}} if name == "cubediff" else {}
+    panorama = generator.generate(Request("A meadow under a blue sky.", height=256, settings=settings)).panorama
+    assert panorama.shape == (3, 256, 512) and panorama.std() > 0.05
 
 
 @pytest.mark.slow

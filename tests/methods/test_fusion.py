@@ -190,7 +190,7 @@ def test_a_cancelled_run_goes_on_where_it_was(stop: int, way: Any, plain_folder:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"sampler": replace(SAMPLER, scheduler="lcm")}, "sampler.scheduler must be one of ddim, .*'lcm'"),
+        ({"sampler": replace(SAMPLER, scheduler="pndm")}, "sampler.scheduler must be one of ddim, .*'pndm'"),
         ({"sampler": replace(SAMPLER, steps=1)}, "sampler.steps must be at least 2 .* 1"),
         ({"views": ViewsConfig("published", 60.0)}, "views.fov_degrees is too small: published views leave .* unseen"),
         ({"views": ViewsConfig("cube", 80.0)}, "views.fov_degrees is too small: cube views leave .* unseen"),

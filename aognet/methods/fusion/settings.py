@@ -9,7 +9,7 @@ from aognet.errors import UserError
 WayName = Literal["mean", "linear", "shift"]
 FUSIBLE = ("ddim", "dpm-solver++", "unipc", "euler")
 """Schedulers that are linear in latents and predictions, add no noise and take every timestep once."""
-NOISELESS = {"euler-a": "euler"}
+NOISELESS = {"euler-a": "euler", "lcm": "euler"}
 """Schedulers that add noise, which bilinear views would weaken, and those that do the same without it."""
 
 
@@ -67,7 +67,7 @@ class FusionSettings:
 
     @property
     def noiseless(self) -> SamplerConfig:
-        """The sampler as fusion uses it: ``euler`` in place of ``euler-a``."""
+        """The sampler as fusion uses it: ``euler`` in place of ``euler-a`` and ``lcm``."""
         name = self.sampler.scheduler
         return replace(self.sampler, scheduler=NOISELESS.get(name, name))
 
