@@ -114,12 +114,15 @@ def test_commands_and_shipped_files_are_found_from_an_empty_folder(wheel: Path, 
 def test_an_installation_paints_its_own_photographs(wheel: Path, tmp_path: Path):
     settings = ["--size=64x128", "generator.plan.size=64", "generator.sampler.steps=1", "inputs.limit=1"]
     environment = os.environ | {"PYTHONPATH": str(wheel)}
-    for words in (["generate", *settings], ["export", "outputs/beach", "--out", "beach.exr", "--faces", "cube"]):
+    for words in (
+        ["generate", *settings],
+        ["export", "outputs/apartment", "--out", "apartment.exr", "--faces", "cube"],
+    ):
         command = [sys.executable, "-P", "-m", "aognet", *words]
         ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert ran.returncode == 0, ran.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"outputs", "beach.exr", "cube"}
-    assert f"{wheel}/aognet/installed_files/assets/embedded" in (tmp_path / "outputs/beach/run.json").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"outputs", "apartment.exr", "cube"}
+    assert f"{wheel}/aognet/installed_files/assets/embedded" in (tmp_path / "outputs/apartment/run.json").read_text()
 
 
 @pytest.mark.slow
