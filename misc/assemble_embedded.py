@@ -215,6 +215,15 @@ def copy_in_half(source: Path, target: Path, shard_megabytes: float | None = Non
             halve(path, target / path.name, shard_megabytes)
         elif path.is_file():
             shutil.copyfile(path, target / path.name)
+    forget_origin(target / "config.json")
+
+
+def forget_origin(path: Path) -> None:
+    """Leave out of a part's config where on the trainer's machine it was loaded from, which diffusers writes down."""
+    if path.is_file():
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def halve(source: Path, target: Path, shard_megabytes: float | None = None) -> None:

@@ -102,6 +102,13 @@ def test_it_holds_nothing_but_weights_settings_and_words():
     assert {path.name for path in EMBEDDED.iterdir() if path.is_dir()} == parts | {"upscaler", "aognet"}
 
 
+def test_no_part_says_where_it_was_loaded_from():
+    configs = [
+        path for path in (ROOT / "assets").rglob("*.json") if "_name_or_path" in path.read_text(encoding="utf-8")
+    ]
+    assert not configs
+
+
 def test_diffusers_own_pipeline_loads_it():
     from diffusers import StableDiffusionInpaintPipeline
 

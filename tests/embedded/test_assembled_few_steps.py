@@ -71,6 +71,13 @@ def test_after_a_unet_that_does_not_say_how_it_paints_nothing_else_does(model: P
     assert not list(model.rglob("settings.json"))
 
 
+def test_where_parts_were_loaded_from_is_left_out(model: Path, tmp_path: Path):
+    config = tmp_path / "few" / "unet" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"_name_or_path": "/home/someone/model"}))
+    assemble(["--unet", str(tmp_path / "few"), "--out_dir", str(model)])
+    assert "_name_or_path" not in (model / "unet" / "config.json").read_text()
+
+
 def test_streams_that_learned_few_steps_paint_in_them(model: Path, tmp_path: Path):
     streams = tmp_path / "streams"
     shutil.copytree(model / "aognet", streams)
